@@ -1,0 +1,102 @@
+//! What makes two messages the same message.
+
+use std::fmt::Write;
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::json::Json;
+use crate::notification::Notification;
+
+/// What the digest covers. The fields stand in the order of RFC 8785, so that plain
+/// serialisation is canonical. `time`, `traceparent` and what routes add are left out: a
+/// producer that sends a message again may well stamp it anew.
+#[derive(Serialize)]
+struct Content<'a> {
+    #[serde(serialize_with = "crate::json::verbatim")]
+    data: &'a Json,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    partitionkey: Option<&'a str>,
+    source: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<&'a str>,
+    r#type: &'a str,
+}
+
+/// SHA-256 of the canonical content, as `v1:` and 64 hexadecimal digits. The prefix changes
+/// with what is covered, so that records of before are never compared by the new rule.
+pub(crate) fn digest(notification: &Notification) -> String {
+    let content = Content {
+        data: &notification.data,
+        partitionkey: notification.partitionkey.as_deref(),
+        source: &notification.source,
+        subject: notification.subject.as_deref(),
+        r#type: &notification.r#type,
+    };
+    let content = serde_json::to_vec(&content).expect("text and canonical JSON always serialise");
+    format!("v1:{}", hex(&Sha256::digest(content)))
+}
+
+/// The id of what a destination emits: the same for every repeat of the same emit, so that
+/// a repeat finds its own record. Each part is preceded by its length, so that no two
+/// triples run together into the same text.
+pub(crate) fn emitted_id(parent: &str, destination: &str, name: &str) -> String {
+    let mut hash = Sha256::new();
+    for part in [parent, destination, name] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hex(&hash.finalize()[..16])
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("writing to a string cannot fail");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event;
+
+    fn digest_of(text: &str) -> String {
+        digest(&event::decode(text.as_bytes()).unwrap())
+    }
+
+    const EVENT: &str = r#"{"specversion":"1.0","id":"1","type":"t","kind":"event","source":"s","data":{"b":1.0,"a":"x"}}"#;
+
+    #[test]
+    fn is_sha256_over_the_canonical_content() {
+        let content = br#"{"data":{"a":"x","b":1},"source":"s","type":"t"}"#;
+        assert_eq!(digest_of(EVENT), format!("v1:{}", hex(&Sha256::digest(content))));
+    }
+
+    #[test]
+    fn covers_what_the_message_says_and_nothing_else() {
+        let same = [
+            r#"{"id":"1","source":"s","type":"t","specversion":"1.0","kind":"event","data":{"a":"x","b":1}}"#,
+            r#"{"id":"2","source":"s","type":"t","specversion":"1.0","kind":"command","time":"2026-11-22T00:00:00Z","traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01","data":{"a":"x","b":1}}"#,
+        ];
+        let other = [
+            EVENT.replace("1.0,", "2,"),
+            EVENT.replace(r#""type":"t""#, r#""type":"u""#),
+            EVENT.replace(r#""source":"s""#, r#""source":"r""#),
+            EVENT.replace(r#""source":"s""#, r#""source":"s","subject":"x""#),
+            EVENT.replace(r#""source":"s""#, r#""source":"s","partitionkey":"x""#),
+        ];
+        same.iter().for_each(|text| assert_eq!(digest_of(text), digest_of(EVENT), "{text}"));
+        other.iter().for_each(|text| assert_ne!(digest_of(text), digest_of(EVENT), "{text}"));
+    }
+
+    #[test]
+    fn an_emitted_id_depends_on_every_part_and_on_where_they_end() {
+        let id = emitted_id("a", "b", "c");
+        assert_eq!(id, emitted_id("a", "b", "c"));
+        assert_eq!(id.len(), 32);
+        for (parent, destination, name) in [("ab", "", "c"), ("a", "bc", ""), ("a", "c", "b")] {
+            assert_ne!(id, emitted_id(parent, destination, name));
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! JSON as Handover takes it: strict when read, canonical (RFC 8785) when kept.
+//!
+//! What two readers could understand differently is refused: a key that appears twice, a
+//! number that a double cannot hold as written. So the digest of the canonical text is the
+//! digest of the meaning, and every destination reads the same data.
+
+use std::fmt;
+
+use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Map, Number, Value};
+
+use crate::refusal::Refusal;
+
+/// How deep objects and arrays may nest, in levels.
+pub const DEPTH_MAX: usize = 64;
+/// How much of a path an error shows, in characters; keys come from the sender.
+const PATH_CHARS_MAX: usize = 120;
+
+/// A JSON value, kept as its canonical text (RFC 8785).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Json(String);
+
+impl Json {
+    /// The canonical text of anything that serialises.
+    ///
+    /// # Errors
+    /// [`Refusal::Number`] for a number that a double cannot hold, [`Refusal::Invalid`] for
+    /// what JSON has no form for (a map with keys that are not strings).
+    pub fn of(value: &impl Serialize) -> Result<Json, Refusal> {
+        let text = serde_json::to_string(value).map_err(|_| Refusal::Invalid {
+            field: "data",
+            problem: "has no form in JSON; use maps with string keys",
+        })?;
+        Ok(Json::canonical(&parse_at(&text, "data")?))
+    }
+
+    pub(crate) fn canonical(value: &Value) -> Json {
+        let text = serde_json_canonicalizer::to_string(value);
+        Json(text.expect("a parsed value holds finite numbers and string keys only"))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The value, as a type of yours.
+    ///
+    /// # Errors
+    /// When the data is not of that type.
+    pub fn to<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        serde_json::from_str(&self.0)
+    }
+}
+
+/// Serialises the text as the JSON that it is, rather than as a string.
+pub(crate) fn verbatim<S: serde::Serializer>(json: &Json, to: S) -> Result<S::Ok, S::Error> {
+    let raw: &RawValue = serde_json::from_str(&json.0).map_err(serde::ser::Error::custom)?;
+    raw.serialize(to)
+}
+
+/// Reads one JSON value, strictly.
+///
+/// # Errors
+/// [`Refusal::MalformedJson`], [`Refusal::DuplicateKey`], [`Refusal::Number`] or
+/// [`Refusal::TooDeep`].
+pub(crate) fn parse(text: &str) -> Result<Value, Refusal> {
+    parse_at(text, "")
+}
+
+fn parse_at(text: &str, root: &str) -> Result<Value, Refusal> {
+    let raw: &RawValue = serde_json::from_str(text).map_err(malformed)?;
+    value(raw, root, 0)
+}
+
+fn malformed(error: serde_json::Error) -> Refusal {
+    Refusal::MalformedJson { line: error.line(), column: error.column() }
+}
+
+/// Reads a value whose syntax is known to be right, level by level: only the raw text still
+/// tells how a number was written and which keys were there twice.
+fn value(raw: &RawValue, path: &str, depth: usize) -> Result<Value, Refusal> {
+    let text = raw.get();
+    if depth > DEPTH_MAX {
+        return Err(Refusal::TooDeep { path: shown(path), max: DEPTH_MAX });
+    }
+    match text.as_bytes()[0] {
+        b'{' => {
+            let Entries(entries) = serde_json::from_str(text).map_err(malformed)?;
+            let mut object = Map::new();
+            for (key, raw) in entries {
+                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                let value = value(raw, &path, depth + 1)?;
+                if object.insert(key, value).is_some() {
+                    return Err(Refusal::DuplicateKey { path: shown(&path) });
+                }
+            }
+            Ok(Value::Object(object))
+        }
+        b'[' => {
+            let items: Vec<&RawValue> = serde_json::from_str(text).map_err(malformed)?;
+            let items = items.into_iter().enumerate();
+            let items = items.map(|(at, raw)| value(raw, &format!("{path}[{at}]"), depth + 1));
+            Ok(Value::Array(items.collect::<Result<_, _>>()?))
+        }
+        b'-' | b'0'..=b'9' => match number(text) {
+            Some(number) => Ok(Value::Number(number)),
+            None => Err(Refusal::Number { path: shown(path) }),
+        },
+        // A string, true, false or null. A lone surrogate in a string is found only here.
+        _ => serde_json::from_str(text).map_err(malformed),
+    }
+}
+
+fn shown(path: &str) -> String {
+    match path.char_indices().nth(PATH_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &path[..end]),
+        None => path.to_owned(),
+    }
+}
+
+/// The number, if the shortest text of the nearest double has the same decimal value as the
+/// text: that text is what RFC 8785 keeps, and what every destination will read.
+fn number(text: &str) -> Option<Number> {
+    let double: f64 = text.parse().ok().filter(|double: &f64| double.is_finite())?;
+    (decimal(text)? == decimal(&format!("{double:e}"))?).then(|| Number::from_f64(double))?
+}
+
+/// Sign, digits without zeros at either end, and exponent: equal for equal decimal values.
+fn decimal(text: &str) -> Option<(bool, String, i64)> {
+    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    let (negative, mantissa) = match mantissa.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, mantissa),
+    };
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = format!("{whole}{fraction}");
+    let digits = digits.trim_start_matches('0');
+    let significant = digits.trim_end_matches('0');
+    if significant.is_empty() {
+        return Some((false, String::new(), 0)); // zero, however it is written
+    }
+    let zeros = (digits.len() - significant.len()) as i64;
+    let exponent = exponent.parse::<i64>().ok()?;
+    let exponent = exponent.checked_add(zeros)?.checked_sub(fraction.len() as i64)?;
+    Some((negative, significant.to_owned(), exponent))
+}
+
+/// The entries of an object in the order written, with repeats.
+struct Entries<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct EntriesVisitor;
+        impl<'de> Visitor<'de> for EntriesVisitor {
+            type Value = Entries<'de>;
+            fn expecting(&self, to: &mut fmt::Formatter) -> fmt::Result {
+                to.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(Entries(entries))
+            }
+        }
+        from.deserialize_map(EntriesVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn canonical(text: &str) -> Result<String, Refusal> {
+        parse(text).map(|value| Json::canonical(&value).0)
+    }
+
+    #[test]
+    fn keeps_the_canonical_text() {
+        let text = "{ \"b\" : [1.0, 2e3, -0, 1e21, 0.1],\n\"a\":\"\\u20ac\\u000f\\/\" }";
+        let kept = "{\"a\":\"€\\u000f/\",\"b\":[1,2000,0,1e+21,0.1]}";
+        assert_eq!(canonical(text).unwrap(), kept);
+    }
+
+    #[test]
+    fn sorts_keys_by_utf16_as_rfc_8785_says() {
+        // U+1F600 is two surrogates from U+D83D on, so it sorts before U+FB33.
+        let sorted = "{\"\u{1f600}\":2,\"\u{fb33}\":1}";
+        assert_eq!(canonical("{\"\u{fb33}\":1,\"\u{1f600}\":2}").unwrap(), sorted);
+    }
+
+    #[test]
+    fn refuses_a_key_that_appears_twice_and_says_where() {
+        let twice = |path: &str| Err(Refusal::DuplicateKey { path: path.into() });
+        assert_eq!(canonical(r#"{"a":1,"a":1}"#), twice("a"));
+        assert_eq!(canonical(r#"{"data":{"lines":[{"x":1},{"x":1,"\u0078":2}]}}"#), twice("data.lines[1].x"));
+    }
+
+    #[test]
+    fn refuses_numbers_that_a_double_cannot_hold() {
+        for held in ["9007199254740992", "-1.50", "1e23", "5e-324", "0.0e99", "1E2", "0.1"] {
+            assert!(canonical(held).is_ok(), "{held}");
+        }
+        for lost in ["9007199254740993", "1152921504606846976", "1e400", "1e-400", "0.12345678901234567890", "1e99999999999999999999"] {
+            assert_eq!(canonical(lost), Err(Refusal::Number { path: String::new() }), "{lost}");
+        }
+        assert_eq!(canonical(r#"{"n":[1e999]}"#), Err(Refusal::Number { path: "n[0]".into() }));
+    }
+
+    #[test]
+    fn refuses_what_is_not_json_and_says_where() {
+        for (text, line, column) in [("", 1, 0), ("{\"a\":\n tru}", 2, 5), ("{} {}", 1, 4), ("01", 1, 2), ("NaN", 1, 1)] {
+            assert_eq!(canonical(text), Err(Refusal::MalformedJson { line, column }), "{text}");
+        }
+        assert!(matches!(canonical(r#""\ud800""#), Err(Refusal::MalformedJson { .. })));
+    }
+
+    #[test]
+    fn bounds_the_depth() {
+        let nested = |levels: usize| format!("{}0{}", "[".repeat(levels), "]".repeat(levels));
+        assert!(canonical(&nested(DEPTH_MAX)).is_ok());
+        assert!(matches!(canonical(&nested(DEPTH_MAX + 1)), Err(Refusal::TooDeep { .. })));
+        assert!(matches!(canonical(&nested(100_000)), Err(Refusal::TooDeep { .. })));
+    }
+
+    fn any_json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::Bool),
+            prop::num::f64::NORMAL.prop_map(|n| Number::from_f64(n).map_or(Value::Null, Value::Number)),
+            any::<String>().prop_map(Value::String),
+        ];
+        leaf.prop_recursive(4, 32, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::Array),
+                prop::collection::btree_map(any::<String>(), inner, 0..4)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn any_value_survives_and_its_canonical_text_is_a_fixed_point(value in any_json()) {
+            let once = canonical(&value.to_string()).unwrap();
+            prop_assert_eq!(&canonical(&once).unwrap(), &once);
+            prop_assert_eq!(parse(&once).unwrap(), parse(&value.to_string()).unwrap());
+        }
+
+        #[test]
+        fn a_number_is_taken_only_if_its_canonical_text_has_the_same_decimal_value(
+            text in "-?(0|[1-9][0-9]{0,24})(\\.[0-9]{1,24})?([eE][+-]?[0-9]{1,3})?"
+        ) {
+            if let Ok(kept) = canonical(&text) {
+                prop_assert_eq!(decimal(&kept), decimal(&text));
+            }
+        }
+
+        #[test]
+        fn any_bytes_give_an_answer(text in any::<String>()) {
+            let _ = canonical(&text);
+        }
+    }
+}

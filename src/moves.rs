@@ -1,0 +1,488 @@
+//! The moves of a record: which there are, when each may be made, and what it changes.
+//!
+//! This is the table of `docs/design.md` §3 as pure functions. A move is one conditional
+//! update. Its condition depends on two things that a destination may not know when it
+//! begins: the state that the delivery is in, and the status that the move leaves behind
+//! (whether others are still open, or dead). The two are a [`Form`]. A destination guesses
+//! the likely form; where the guess is wrong the update fails, DynamoDB returns the record,
+//! and [`Form::of`] reads the right form from it, or says that there is nothing to do.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::json::Json;
+use crate::record::{Change, Delivery, ERROR_BYTES_MAX, Record, State, Status, bucket, shortened};
+use crate::update::{Condition, Path, Set, Update, number, text};
+
+/// A move of one destination.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Move {
+    /// The effect was applied; a stored effect leaves its result.
+    Done { result: Option<Json>, fence: Option<u32> },
+    /// The owner of a command rejects it.
+    Rejected { reason: String, fence: Option<u32> },
+    /// Attempt `number` failed.
+    Attempt { number: u32, error: String, due_at: Timestamp },
+    /// The holder of an external effect begins.
+    Lease { until: Timestamp },
+    /// The destination gives up. The dead letter has been sent.
+    Dead { reason: String },
+    /// A person tries again.
+    Redrive { due_at: Timestamp },
+    /// A person ends it.
+    Closed { reason: String },
+}
+
+/// Why a move cannot be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lost {
+    /// It ended before, or it is not in a state that this move leads out of.
+    Was(State),
+    /// The record does not name this destination.
+    Unknown,
+    /// An event cannot be rejected.
+    NotACommand,
+    /// This attempt was counted before.
+    Counted,
+    /// Another holds the lease, or has taken it since.
+    Held,
+}
+
+/// The form of a move; see the head of this file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Form {
+    /// The state of the delivery before.
+    pub from: State,
+    /// The status of the record after.
+    pub after: Status,
+}
+
+/// When a move is made, and the custody times that it takes along.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Custody {
+    pub now: Timestamp,
+    pub relayed_at: Option<Timestamp>,
+    pub received_at: Option<Timestamp>,
+    /// How long an ended record is kept.
+    pub ledger: SignedDuration,
+}
+
+impl Move {
+    fn to(&self) -> State {
+        match self {
+            Move::Done { .. } => State::Done,
+            Move::Rejected { .. } => State::Rejected,
+            Move::Attempt { .. } | Move::Lease { .. } | Move::Redrive { .. } => State::Pending,
+            Move::Dead { .. } => State::Dead,
+            Move::Closed { .. } => State::Closed,
+        }
+    }
+
+    fn leads_from(&self, state: State) -> bool {
+        match self {
+            Move::Done { .. } | Move::Rejected { .. } | Move::Closed { .. } => {
+                matches!(state, State::Pending | State::Dead)
+            }
+            Move::Attempt { .. } | Move::Lease { .. } | Move::Dead { .. } => state == State::Pending,
+            Move::Redrive { .. } => state == State::Dead,
+        }
+    }
+
+    fn change(&self) -> Change {
+        match self {
+            Move::Done { .. } | Move::Rejected { .. } => Change::Mark,
+            Move::Attempt { .. } => Change::Attempt,
+            Move::Lease { .. } => Change::Lease,
+            Move::Dead { .. } => Change::Dead,
+            Move::Redrive { .. } => Change::Offer,
+            Move::Closed { .. } => Change::Close,
+        }
+    }
+
+    /// Whether the record, apart from the delivery's state, allows it.
+    fn is_allowed(&self, record: &Record, delivery: &Delivery, now: Timestamp) -> Result<(), Lost> {
+        match self {
+            Move::Rejected { .. } if record.kind != crate::Kind::Command => Err(Lost::NotACommand),
+            Move::Attempt { number, .. } if delivery.attempts + 1 != *number => Err(Lost::Counted),
+            Move::Lease { .. } if delivery.lease_until.is_some_and(|until| until >= now) => Err(Lost::Held),
+            Move::Done { fence: Some(fence), .. } | Move::Rejected { fence: Some(fence), .. }
+                if delivery.fence != *fence =>
+            {
+                Err(Lost::Held)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// How many more are open, dead and closed after it.
+    fn tally(&self, from: State) -> (i64, i64, i64) {
+        let count = |state: State| i64::from(self.to() == state) - i64::from(from == state);
+        (count(State::Pending), count(State::Dead), count(State::Closed))
+    }
+}
+
+impl Form {
+    /// The form that this move has for this record, or why it cannot be made.
+    pub(crate) fn of(record: &Record, destination: &str, it: &Move, now: Timestamp) -> Result<Form, Lost> {
+        let delivery = record.destinations.get(destination).ok_or(Lost::Unknown)?;
+        let from = delivery.state;
+        if !it.leads_from(from) {
+            return Err(Lost::Was(from));
+        }
+        it.is_allowed(record, delivery, now)?;
+        let (open, dead, closed) = it.tally(from);
+        let after = match () {
+            () if i64::from(record.open) + open > 0 => Status::Init,
+            () if i64::from(record.dead) + dead > 0 => Status::Dead,
+            () if it.to() == State::Rejected => Status::Rejected,
+            () if i64::from(record.closed) + closed > 0 => Status::Closed,
+            () => Status::Done,
+        };
+        Ok(Form { from, after })
+    }
+
+    /// The likely form for a destination that received an offer to so many: all is pending
+    /// still, and of several it is not the last.
+    pub(crate) fn guess(it: &Move, destinations: usize) -> Form {
+        let after = match it.to() {
+            State::Pending => Status::Init,
+            _ if destinations > 1 => Status::Init,
+            State::Done => Status::Done,
+            State::Rejected => Status::Rejected,
+            State::Dead => Status::Dead,
+            State::Closed => Status::Closed,
+        };
+        Form { from: State::Pending, after }
+    }
+}
+
+/// The conditional update that makes a move.
+pub(crate) fn plan(it: &Move, destination: &str, form: Form, id: &str, custody: &Custody) -> Update {
+    let here = |name: &str| vec!["destinations".to_owned(), destination.to_owned(), name.to_owned()];
+    let mut update = Update::default();
+    update.conditions.push(Condition::Is(here("state"), text(form.from.as_str())));
+    update.conditions.extend(tally_conditions(it, form));
+
+    let (open, dead, closed) = it.tally(form.from);
+    for (name, more) in [("open", open), ("dead", dead), ("closed", closed)] {
+        if more != 0 {
+            update.sets.push((of(name), Set::Plus(more)));
+        }
+    }
+    let mut set = |path: Path, value| update.sets.push((path, Set::To(value)));
+    set(of("status"), text(form.after.as_str()));
+    set(of("change"), text(it.change().as_str()));
+    set(of("updated_at"), millis(custody.now));
+    set(here("state"), text(it.to().as_str()));
+    for (name, time) in [("relayed_at", custody.relayed_at), ("received_at", custody.received_at)] {
+        if let Some(time) = time {
+            set(here(name), millis(time));
+        }
+    }
+    if it.to() != State::Pending {
+        set(here("ended_at"), millis(custody.now));
+    }
+    if matches!(form.after, Status::Done | Status::Rejected | Status::Closed) {
+        set(of("expires_at"), number((custody.now + custody.ledger).as_second()));
+    }
+    update.sets.push((of("version"), Set::Plus(1)));
+    own_part(it, &here, id, custody, &mut update);
+    update
+}
+
+/// What the form claims of the other destinations.
+fn tally_conditions(it: &Move, form: Form) -> Vec<Condition> {
+    let (open, dead, closed) = it.tally(form.from);
+    // After the move the count is to be zero, or above zero.
+    let zero = |name, more: i64| Condition::Is(of(name), number(-more));
+    let above_zero = |name, more: i64| Condition::Above(of(name), -more);
+    match form.after {
+        // A move that leaves its own delivery pending leaves the record INIT, whatever else.
+        Status::Init if it.to() == State::Pending => vec![],
+        Status::Init => vec![above_zero("open", open)],
+        Status::Dead if it.to() == State::Dead => vec![zero("open", open)],
+        Status::Dead => vec![zero("open", open), above_zero("dead", dead)],
+        Status::Closed if it.to() == State::Closed => vec![zero("open", open), zero("dead", dead)],
+        Status::Closed => vec![zero("open", open), zero("dead", dead), above_zero("closed", closed)],
+        // A command has one destination: when it is rejected, nothing else can be closed.
+        Status::Rejected => vec![zero("open", open), zero("dead", dead)],
+        Status::Done => vec![zero("open", open), zero("dead", dead), zero("closed", closed)],
+    }
+}
+
+/// What only this move asks and changes.
+fn own_part(it: &Move, here: &dyn Fn(&str) -> Path, id: &str, custody: &Custody, update: &mut Update) {
+    let Update { conditions, sets, removes } = update;
+    let mut set = |path: Path, value| sets.push((path, Set::To(value)));
+    match it {
+        Move::Done { result, fence } => {
+            conditions.extend(fence.map(|fence| Condition::Is(here("fence"), number(fence))));
+            if let Some(result) = result {
+                set(here("result"), text(result.as_str()));
+            }
+        }
+        Move::Rejected { reason, fence } => {
+            conditions.push(Condition::Is(of("kind"), text("command")));
+            conditions.extend(fence.map(|fence| Condition::Is(here("fence"), number(fence))));
+            set(here("reason"), text(shortened(reason, ERROR_BYTES_MAX)));
+        }
+        Move::Attempt { number: nth, error, due_at } => {
+            conditions.push(Condition::Is(here("attempts"), number(nth - 1)));
+            let mut path = here("failures");
+            path.push(nth.to_string());
+            let error = text(shortened(error, ERROR_BYTES_MAX));
+            let failure = [("at".to_owned(), millis(custody.now)), ("error".to_owned(), error)];
+            set(path, aws_sdk_dynamodb::types::AttributeValue::M(failure.into()));
+            set(here("attempts"), number(nth));
+            set(here("due_at"), millis(*due_at));
+        }
+        Move::Lease { until } => {
+            conditions.push(Condition::AbsentOrBelow(here("lease_until"), custody.now.as_millisecond()));
+            set(here("lease_until"), millis(*until));
+            sets.push((here("fence"), Set::Plus(1)));
+        }
+        Move::Dead { reason } | Move::Closed { reason } => {
+            set(here("reason"), text(shortened(reason, ERROR_BYTES_MAX)));
+        }
+        Move::Redrive { due_at } => {
+            set(here("attempts"), number(0));
+            set(here("due_at"), millis(*due_at));
+            set(of("bucket"), text(bucket(id, custody.now)));
+            sets.push((of("offers"), Set::Plus(1)));
+            removes.extend([of("expires_at"), here("ended_at"), here("reason")]);
+        }
+    }
+}
+
+/// Offers a record again: to all that are pending, `due_at` being when to look next.
+/// `None` when none is pending.
+pub(crate) fn offer_again(record: &Record, now: Timestamp, due_at: Timestamp) -> Option<Update> {
+    let mut update = Update {
+        conditions: vec![Condition::Is(of("offers"), number(record.offers)), Condition::Above(of("open"), 0)],
+        sets: vec![
+            (of("offers"), Set::Plus(1)),
+            (of("version"), Set::Plus(1)),
+            (of("change"), Set::To(text(Change::Offer.as_str()))),
+            (of("bucket"), Set::To(text(bucket(&record.id, now)))),
+            (of("updated_at"), Set::To(millis(now))),
+        ],
+        removes: vec![],
+    };
+    let pending = record.destinations.iter().filter(|(_, delivery)| delivery.state == State::Pending);
+    for (name, _) in pending {
+        let path = vec!["destinations".to_owned(), name.clone(), "due_at".to_owned()];
+        update.sets.push((path, Set::To(millis(due_at))));
+    }
+    (record.open > 0).then_some(update)
+}
+
+fn of(name: &str) -> Path {
+    vec![name.to_owned()]
+}
+
+fn millis(time: Timestamp) -> aws_sdk_dynamodb::types::AttributeValue {
+    number(time.as_millisecond())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::notification::Draft;
+    use crate::record::tests::{at, event_for};
+    use crate::update::tests::applied;
+    use proptest::prelude::*;
+
+    const NOW: i64 = 100_000;
+    const STATES: [State; 5] = [State::Pending, State::Done, State::Rejected, State::Dead, State::Closed];
+    const STATUSES: [Status; 5] = [Status::Init, Status::Done, Status::Rejected, Status::Dead, Status::Closed];
+
+    fn custody() -> Custody {
+        Custody {
+            now: at(NOW),
+            relayed_at: Some(at(2_000)),
+            received_at: None,
+            ledger: SignedDuration::from_hours(1),
+        }
+    }
+
+    fn command() -> Record {
+        let routes = r#"{"t":{"kind":"command","destinations":["a"]}}"#.parse().unwrap();
+        Record::accept(Draft::command("t", "s", &"x").with_id("1").unwrap(), &routes, at(1_000)).unwrap()
+    }
+
+    fn done() -> Move {
+        Move::Done { result: None, fence: None }
+    }
+
+    /// Makes a move as a destination does that knows the record.
+    fn make(record: &Record, destination: &str, it: &Move) -> Result<Record, Lost> {
+        let form = Form::of(record, destination, it, at(NOW))?;
+        let update = plan(it, destination, form, &record.id, &custody());
+        let item = applied(&update, &record.encode()).expect("the form was read from this record");
+        Ok(Record::decode(item).expect("a move leaves a record"))
+    }
+
+    fn any_move() -> impl Strategy<Value = Move> {
+        let reason = || Just("because".to_owned());
+        let fence = || proptest::option::of(0u32..3);
+        prop_oneof![
+            4 => (any::<bool>(), fence()).prop_map(|(stored, fence)| {
+                Move::Done { result: stored.then(|| Json::of(&1).unwrap()), fence }
+            }),
+            1 => (reason(), fence()).prop_map(|(reason, fence)| Move::Rejected { reason, fence }),
+            3 => (1u32..4).prop_map(|number| Move::Attempt { number, error: "no".into(), due_at: at(NOW + 9) }),
+            2 => prop_oneof![Just(1), Just(NOW + 5)].prop_map(|until| Move::Lease { until: at(until) }),
+            3 => reason().prop_map(|reason| Move::Dead { reason }),
+            1 => Just(Move::Redrive { due_at: at(NOW + 7) }),
+            1 => reason().prop_map(|reason| Move::Closed { reason }),
+        ]
+    }
+
+    /// DESIGN §3: what the status of a record says of its destinations.
+    fn status_of(record: &Record) -> Status {
+        let any = |state| record.destinations.values().any(|delivery| delivery.state == state);
+        match () {
+            () if any(State::Pending) => Status::Init,
+            () if any(State::Dead) => Status::Dead,
+            () if any(State::Rejected) => Status::Rejected,
+            () if any(State::Closed) => Status::Closed,
+            () => Status::Done,
+        }
+    }
+
+    fn count(record: &Record, state: State) -> u32 {
+        record.destinations.values().filter(|delivery| delivery.state == state).count() as u32
+    }
+
+    proptest! {
+        /// Over any history: the conditions and the decision agree, exactly one form of a
+        /// move can be made, and the record stays consistent.
+        #[test]
+        fn every_history_keeps_the_table(
+            command_first: bool,
+            destinations in 1usize..=4,
+            history in prop::collection::vec((0usize..4, any_move()), 0..24),
+        ) {
+            let names = &["a", "b", "c", "d"][..destinations];
+            let mut record = if command_first { command() } else { event_for(names) };
+            for (which, it) in history {
+                let name = names[which % record.destinations.len()];
+                let item = record.encode();
+                let forms = STATES.into_iter().flat_map(|from| STATUSES.map(|after| Form { from, after }));
+                let forms = forms.filter(|form| it.leads_from(form.from));
+                let made: Vec<_> = forms
+                    // Which status a move can leave at all is not a matter of the record.
+                    .filter(|form| (form.after == Status::Rejected) <= (it.to() == State::Rejected))
+                    .filter(|form| it.to() != State::Rejected || !matches!(form.after, Status::Done | Status::Closed))
+                    .filter(|form| it.to() != State::Pending || form.after == Status::Init)
+                    .filter(|form| it.to() != State::Closed || form.after != Status::Done)
+                    .filter(|form| applied(&plan(&it, name, *form, &record.id, &custody()), &item).is_some())
+                    .collect();
+                match Form::of(&record, name, &it, at(NOW)) {
+                    Err(_) => prop_assert_eq!(made, vec![]),
+                    Ok(form) => {
+                        prop_assert_eq!(made, vec![form]);
+                        let next = make(&record, name, &it).unwrap();
+                        prop_assert!(!record.destinations[name].state.is_final());
+                        prop_assert_eq!(next.status, status_of(&next));
+                        prop_assert_eq!(next.open, count(&next, State::Pending));
+                        prop_assert_eq!(next.dead, count(&next, State::Dead));
+                        prop_assert_eq!(next.closed, count(&next, State::Closed));
+                        prop_assert_eq!(next.version, record.version + 1);
+                        let ended = !matches!(next.status, Status::Init | Status::Dead);
+                        prop_assert_eq!(next.expires_at.is_some(), ended);
+                        let redriven = matches!(it, Move::Redrive { .. });
+                        prop_assert_eq!(next.change == Change::Offer, redriven);
+                        let mut others = next.destinations.clone();
+                        others.insert(name.into(), record.destinations[name].clone());
+                        prop_assert_eq!(&others, &record.destinations);
+                        record = next;
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn g6_final_states_are_final() {
+        for ended in [done(), Move::Closed { reason: "mended".into() }] {
+            let record = make(&event_for(&["a"]), "a", &ended).unwrap();
+            let was = Err(Lost::Was(record.destinations["a"].state));
+            for it in [
+                done(),
+                Move::Dead { reason: "no".into() },
+                Move::Redrive { due_at: at(0) },
+                Move::Attempt { number: 1, error: "no".into(), due_at: at(0) },
+                Move::Closed { reason: "again".into() },
+            ] {
+                assert_eq!(make(&record, "a", &it), was, "{it:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn g9_a_command_can_be_rejected_an_event_cannot() {
+        let reject = Move::Rejected { reason: "account closed".into(), fence: None };
+        let rejected = make(&command(), "a", &reject).unwrap();
+        assert_eq!(rejected.status, Status::Rejected);
+        assert_eq!(rejected.destinations["a"].reason.as_deref(), Some("account closed"));
+        assert_eq!(make(&event_for(&["a"]), "a", &reject), Err(Lost::NotACommand));
+        let guessed = plan(&reject, "a", Form::guess(&reject, 1), "1", &custody());
+        assert_eq!(applied(&guessed, &event_for(&["a"]).encode()), None);
+    }
+
+    #[test]
+    fn an_attempt_counts_once_and_only_in_its_turn() {
+        let attempt = |number| Move::Attempt { number, error: "no".into(), due_at: at(NOW + 1) };
+        let once = make(&event_for(&["a"]), "a", &attempt(1)).unwrap();
+        assert_eq!(make(&once, "a", &attempt(1)), Err(Lost::Counted));
+        let twice = make(&once, "a", &attempt(2)).unwrap();
+        let delivery = &twice.destinations["a"];
+        assert_eq!((delivery.attempts, delivery.failures.len(), delivery.due_at), (2, 2, at(NOW + 1)));
+        assert_eq!((twice.status, twice.change), (Status::Init, Change::Attempt));
+    }
+
+    #[test]
+    fn a_lease_has_one_holder_and_a_stale_one_records_nothing() {
+        let lease = |until| Move::Lease { until: at(until) };
+        let held = make(&event_for(&["a"]), "a", &lease(NOW + 5)).unwrap();
+        assert_eq!(make(&held, "a", &lease(NOW + 9)), Err(Lost::Held));
+        let first = make(&event_for(&["a"]), "a", &lease(NOW - 1)).unwrap();
+        let second = make(&first, "a", &lease(NOW + 5)).unwrap();
+        let result = |fence| Move::Done { result: None, fence: Some(fence) };
+        assert_eq!(make(&second, "a", &result(1)), Err(Lost::Held));
+        assert_eq!(make(&second, "a", &result(2)).unwrap().status, Status::Done);
+    }
+
+    #[test]
+    fn a_redrive_starts_afresh_and_goes_into_the_stream() {
+        let dead = make(&event_for(&["a"]), "a", &Move::Dead { reason: "no".into() }).unwrap();
+        assert_eq!((dead.status, dead.expires_at, dead.dead), (Status::Dead, None, 1));
+        let again = make(&dead, "a", &Move::Redrive { due_at: at(NOW + 7) }).unwrap();
+        assert_eq!((again.status, again.change, again.offers), (Status::Init, Change::Offer, 2));
+        assert_eq!(again.bucket, bucket("1", at(NOW)));
+        assert_eq!((again.destinations["a"].attempts, again.destinations["a"].reason.as_ref()), (0, None));
+    }
+
+    #[test]
+    fn a_late_copy_can_still_end_a_dead_one() {
+        let dead = make(&event_for(&["a", "b"]), "a", &Move::Dead { reason: "no".into() }).unwrap();
+        let dead = make(&dead, "b", &done()).unwrap();
+        assert_eq!(dead.status, Status::Dead);
+        let record = make(&dead, "a", &done()).unwrap();
+        assert_eq!((record.status, record.dead), (Status::Done, 0));
+    }
+
+    #[test]
+    fn an_offer_is_made_again_once_per_number_and_only_while_one_is_pending() {
+        let record = event_for(&["a", "b"]);
+        let update = offer_again(&record, at(NOW), at(NOW + 7)).unwrap();
+        let item = applied(&update, &record.encode()).unwrap();
+        assert_eq!(applied(&update, &item), None);
+        let again = Record::decode(item).unwrap();
+        assert_eq!((again.offers, again.change, again.status), (2, Change::Offer, Status::Init));
+        assert_eq!(again.destinations["b"].due_at, at(NOW + 7));
+        assert_eq!(again.destinations["b"].attempts, 0);
+        let ended = make(&event_for(&["a"]), "a", &done()).unwrap();
+        assert_eq!(offer_again(&ended, at(NOW), at(NOW)), None);
+    }
+}

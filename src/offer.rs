@@ -1,0 +1,127 @@
+//! The Kinesis record: a notification, offered to the destinations that are pending.
+//!
+//! It is the event of `event.rs` with four more extension attributes: `destinations`
+//! (names, separated by commas, since CloudEvents knows no lists), `offer` (its number, from
+//! 1), `acceptedtime` and `relayedtime`. The times travel with the message, so that the
+//! custody timeline costs no write of its own.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::event::{self, Event};
+use crate::notification::Notification;
+use crate::refusal::Refusal;
+
+/// One trip of a notification through the stream. It is a copy: it may be lost or doubled,
+/// and only says which record to look at.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Offer {
+    /// The notification.
+    pub notification: Notification,
+    /// The destinations that were pending when it was offered.
+    pub destinations: Vec<String>,
+    /// Which offer it is, from 1.
+    pub number: u32,
+    /// When the notification was accepted.
+    pub accepted_at: Timestamp,
+    /// When the relay put it into the stream.
+    pub relayed_at: Timestamp,
+}
+
+#[derive(Serialize)]
+struct Wire<'a> {
+    #[serde(flatten)]
+    event: Event<'a>,
+    destinations: String,
+    offer: u32,
+    acceptedtime: Timestamp,
+    relayedtime: Timestamp,
+}
+
+impl Offer {
+    /// What Kinesis partitions by.
+    pub fn partition_key(&self) -> &str {
+        self.notification.partitionkey.as_deref().unwrap_or(&self.notification.id)
+    }
+
+    pub(crate) fn is_for(&self, destination: &str) -> bool {
+        self.destinations.iter().any(|name| name == destination)
+    }
+
+    /// The Kinesis record's data.
+    pub fn encode(&self) -> Vec<u8> {
+        let wire = Wire {
+            event: Event::from(&self.notification),
+            destinations: self.destinations.join(","),
+            offer: self.number,
+            acceptedtime: self.accepted_at,
+            relayedtime: self.relayed_at,
+        };
+        serde_json::to_vec(&wire).expect("text and canonical JSON always serialise")
+    }
+
+    /// Reads a Kinesis record's data.
+    ///
+    /// # Errors
+    /// When it is not what [`Offer::encode`] writes.
+    pub fn decode(bytes: &[u8]) -> Result<Offer, Refusal> {
+        let mut from = event::attributes(bytes)?;
+        let destinations = event::text(&mut from, "destinations")?;
+        let number = event::optional_integer(&mut from, "offer")?.ok_or(Refusal::Missing { field: "offer" })?;
+        let mut time = |field| event::optional_time(&mut from, field)?.ok_or(Refusal::Missing { field });
+        Ok(Offer {
+            accepted_at: time("acceptedtime")?,
+            relayed_at: time("relayedtime")?,
+            destinations: destinations.split(',').map(str::to_owned).collect(),
+            number: number
+                .try_into()
+                .map_err(|_| Refusal::Invalid { field: "offer", problem: "is too large" })?,
+            notification: event::from_attributes(from)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::notification::Draft;
+
+    fn offer() -> Offer {
+        Offer {
+            notification: Draft::command("t", "s", &"x").with_id("1").unwrap(),
+            destinations: vec!["refund".into(), "audit".into()],
+            number: 2,
+            accepted_at: Timestamp::from_millisecond(1_000).unwrap(),
+            relayed_at: Timestamp::from_millisecond(1_234).unwrap(),
+        }
+    }
+
+    #[test]
+    fn survives_the_stream() {
+        assert_eq!(Offer::decode(&offer().encode()).unwrap(), offer());
+        assert!(offer().is_for("audit") && !offer().is_for("aud"));
+    }
+
+    #[test]
+    fn is_partitioned_by_id_unless_the_emitter_set_a_key() {
+        let mut offer = offer();
+        assert_eq!(offer.partition_key(), "1");
+        offer.notification.partitionkey = Some("k".into());
+        assert_eq!(offer.partition_key(), "k");
+    }
+
+    #[test]
+    fn decoding_is_strict() {
+        let text = String::from_utf8(offer().encode()).unwrap();
+        for (part, code) in [
+            (r#","destinations":"refund,audit""#, "missing"),
+            (r#","offer":2"#, "missing"),
+            (r#","relayedtime":"1970-01-01T00:00:01.234Z""#, "missing"),
+        ] {
+            assert!(text.contains(part), "{text}");
+            assert_eq!(Offer::decode(text.replace(part, "").as_bytes()).unwrap_err().code(), code);
+        }
+        let odd = text.replace("{\"spec", "{\"odd\":1,\"spec");
+        assert_eq!(Offer::decode(odd.as_bytes()).unwrap_err().code(), "unknown-attribute");
+    }
+}

@@ -1,0 +1,129 @@
+//! Which destinations a notification goes to, by its type.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::notification::{Kind, Notification};
+use crate::refusal::Refusal;
+
+/// Most destinations of one notification. Each has its part of the record, whose size is
+/// bounded (a test in `record.rs` holds the sum to it).
+pub const DESTINATIONS_MAX: usize = 10;
+/// Longest name of a destination, in bytes.
+pub const DESTINATION_BYTES_MAX: usize = 32;
+
+/// The routes: for each type its kind and its destinations.
+///
+/// ```
+/// let routes: handover::Routes = r#"{
+///     "refund.requested": { "kind": "command", "destinations": ["refund"] },
+///     "refund.credited":  { "kind": "event",   "destinations": ["receipt", "audit"] }
+/// }"#.parse()?;
+/// # Ok::<(), handover::route::BadRoutes>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Routes(BTreeMap<String, Route>);
+
+/// Where the notifications of one type go.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// The kind that notifications of this type must be of.
+    pub kind: Kind,
+    /// The destinations' names. A command has one: its owner.
+    pub destinations: Vec<String>,
+}
+
+/// Why routes cannot be used: mend the configuration.
+#[derive(Debug, thiserror::Error)]
+#[error("routes: {0}")]
+pub struct BadRoutes(String);
+
+impl std::str::FromStr for Routes {
+    type Err = BadRoutes;
+
+    fn from_str(text: &str) -> Result<Self, BadRoutes> {
+        let routes: BTreeMap<String, Route> =
+            serde_json::from_str(text).map_err(|error| BadRoutes(error.to_string()))?;
+        routes.iter().try_for_each(|(name, route)| check(name, route))?;
+        Ok(Routes(routes))
+    }
+}
+
+fn check(name: &str, route: &Route) -> Result<(), BadRoutes> {
+    let bad = |problem: &str| Err(BadRoutes(format!("`{name}` {problem}")));
+    let distinct: std::collections::BTreeSet<_> = route.destinations.iter().collect();
+    match (route.kind, route.destinations.len()) {
+        (_, 0) => return bad("has no destination; name at least one"),
+        (_, many) if many > DESTINATIONS_MAX => return bad("has more than 10 destinations; chain events instead"),
+        (Kind::Command, many) if many > 1 => return bad("is a command and has one owner; name one destination"),
+        (_, many) if many > distinct.len() => return bad("names a destination twice"),
+        _ => (),
+    }
+    match route.destinations.iter().find(|name| !is_destination(name)) {
+        Some(destination) => bad(&format!(
+            "has the destination `{destination}`; a name has 1 to 32 characters of a-z, 0-9 and _, a letter first"
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Names are part of expressions, PartiQL statements and the wire: plain ones need no quoting.
+pub(crate) fn is_destination(name: &str) -> bool {
+    name.len() <= DESTINATION_BYTES_MAX
+        && name.starts_with(|first: char| first.is_ascii_lowercase())
+        && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
+}
+
+impl Routes {
+    /// The route of a notification.
+    ///
+    /// # Errors
+    /// [`Refusal::UnknownType`] or [`Refusal::WrongKind`].
+    pub fn of(&self, notification: &Notification) -> Result<&Route, Refusal> {
+        let name = || notification.r#type.clone();
+        match self.0.get(&notification.r#type) {
+            None => Err(Refusal::UnknownType { name: name() }),
+            Some(route) if route.kind != notification.kind => {
+                Err(Refusal::WrongKind { name: name(), expected: route.kind })
+            }
+            Some(route) => Ok(route),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::notification::Draft;
+
+    fn routes(text: &str) -> Result<Routes, String> {
+        text.parse().map_err(|error: BadRoutes| error.to_string())
+    }
+
+    #[test]
+    fn are_found_by_type_and_hold_the_kind() {
+        let routes = routes(r#"{"t":{"kind":"command","destinations":["refund"]}}"#).unwrap();
+        let of = |draft: Draft| routes.of(&draft.with_id("1").unwrap()).cloned();
+        assert_eq!(of(Draft::command("t", "s", &())).unwrap().destinations, ["refund"]);
+        assert_eq!(of(Draft::command("u", "s", &())), Err(Refusal::UnknownType { name: "u".into() }));
+        let expected = Kind::Command;
+        assert_eq!(of(Draft::event("t", "s", &())), Err(Refusal::WrongKind { name: "t".into(), expected }));
+    }
+
+    #[test]
+    fn bad_ones_say_what_is_wrong() {
+        for (route, said) in [
+            (r#"{"kind":"event","destinations":[]}"#, "`t` has no destination"),
+            (r#"{"kind":"command","destinations":["a","b"]}"#, "one owner"),
+            (r#"{"kind":"event","destinations":["a","a"]}"#, "twice"),
+            (r#"{"kind":"event","destinations":["A-b"]}"#, "`A-b`"),
+            (r#"{"kind":"event","destinations":["a"],"x":1}"#, "unknown field `x`"),
+            (r#"{"kind":"query","destinations":["a"]}"#, "unknown variant `query`"),
+        ] {
+            let said_instead = routes(&format!("{{\"t\":{route}}}")).unwrap_err();
+            assert!(said_instead.contains(said), "{said_instead}");
+        }
+    }
+}
