@@ -65,7 +65,8 @@ mod tests {
         digest(&event::decode(text.as_bytes()).unwrap())
     }
 
-    const EVENT: &str = r#"{"specversion":"1.0","id":"1","type":"t","kind":"event","source":"s","data":{"b":1.0,"a":"x"}}"#;
+    const EVENT: &str =
+        r#"{"specversion":"1.0","id":"1","type":"t","kind":"event","source":"s","data":{"b":1.0,"a":"x"}}"#;
 
     #[test]
     fn is_sha256_over_the_canonical_content() {

@@ -104,7 +104,7 @@ pub(crate) fn from_attributes(mut attributes: Map<String, Value>) -> Result<Noti
         data: Json::canonical(&from.remove("data").ok_or(Refusal::Missing { field: "data" })?),
     };
     match attributes.into_iter().next() {
-        Some((name, _)) => Err(Refusal::UnknownAttribute { name: name.chars().take(64).collect() }),
+        Some((name, _)) => Err(Refusal::UnknownAttribute { name: json::shown(&name) }),
         None => Ok(notification),
     }
 }
@@ -180,7 +180,9 @@ mod tests {
         for field in ["specversion", "id", "type", "kind", "source", "data"] {
             assert_eq!(with(field, ""), Err(Refusal::Missing { field }));
         }
-        for field in ["specversion", "id", "type", "kind", "source", "subject", "time", "partitionkey", "traceparent"] {
+        for field in
+            ["specversion", "id", "type", "kind", "source", "subject", "time", "partitionkey", "traceparent"]
+        {
             assert_eq!(with(field, "7"), Err(Refusal::WrongType { field, expected: "a string" }));
             assert_eq!(with(field, "null").unwrap_err().code(), "wrong-type");
         }

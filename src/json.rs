@@ -115,18 +115,24 @@ fn value(raw: &RawValue, path: &str, depth: usize) -> Result<Value, Refusal> {
     }
 }
 
-fn shown(path: &str) -> String {
-    match path.char_indices().nth(PATH_CHARS_MAX) {
-        Some((end, _)) => format!("{}…", &path[..end]),
-        None => path.to_owned(),
+/// A name or path as errors show it: bounded, and without what logs and queues do not take.
+pub(crate) fn shown(path: &str) -> String {
+    let plain =
+        |c: char| if c.is_control() || ('\u{fffe}'..='\u{ffff}').contains(&c) { '\u{fffd}' } else { c };
+    let mut chars = path.chars().map(plain);
+    let mut text: String = chars.by_ref().take(PATH_CHARS_MAX).collect();
+    if chars.next().is_some() {
+        text.push('…');
     }
+    text
 }
 
-/// The number, if the shortest text of the nearest double has the same decimal value as the
-/// text: that text is what RFC 8785 keeps, and what every destination will read.
+/// The number, if the text that RFC 8785 has for the nearest double has the same decimal
+/// value: it is what every destination will read.
 fn number(text: &str) -> Option<Number> {
-    let double: f64 = text.parse().ok().filter(|double: &f64| double.is_finite())?;
-    (decimal(text)? == decimal(&format!("{double:e}"))?).then(|| Number::from_f64(double))?
+    let number = Number::from_f64(text.parse().ok()?)?;
+    let canonical = serde_json_canonicalizer::to_string(&number).ok()?;
+    (decimal(text)? == decimal(&canonical)?).then_some(number)
 }
 
 /// Sign, digits without zeros at either end, and exponent: equal for equal decimal values.
@@ -204,10 +210,20 @@ mod tests {
 
     #[test]
     fn refuses_numbers_that_a_double_cannot_hold() {
-        for held in ["9007199254740992", "-1.50", "1e23", "5e-324", "0.0e99", "1E2", "0.1"] {
+        for held in
+            ["9007199254740992", "-1.50", "1e23", "5e-324", "0.0e99", "1E2", "0.1", "125589289153904.12"]
+        {
             assert!(canonical(held).is_ok(), "{held}");
         }
-        for lost in ["9007199254740993", "1152921504606846976", "1e400", "1e-400", "0.12345678901234567890", "1e99999999999999999999"] {
+        for lost in [
+            "9007199254740993",
+            "1152921504606846976",
+            "1e400",
+            "1e-400",
+            "0.12345678901234567890",
+            "125589289153904.13",
+            "1e99999999999999999999",
+        ] {
             assert_eq!(canonical(lost), Err(Refusal::Number { path: String::new() }), "{lost}");
         }
         assert_eq!(canonical(r#"{"n":[1e999]}"#), Err(Refusal::Number { path: "n[0]".into() }));
@@ -215,10 +231,19 @@ mod tests {
 
     #[test]
     fn refuses_what_is_not_json_and_says_where() {
-        for (text, line, column) in [("", 1, 0), ("{\"a\":\n tru}", 2, 5), ("{} {}", 1, 4), ("01", 1, 2), ("NaN", 1, 1)] {
+        for (text, line, column) in
+            [("", 1, 0), ("{\"a\":\n tru}", 2, 5), ("{} {}", 1, 4), ("01", 1, 2), ("NaN", 1, 1)]
+        {
             assert_eq!(canonical(text), Err(Refusal::MalformedJson { line, column }), "{text}");
         }
         assert!(matches!(canonical(r#""\ud800""#), Err(Refusal::MalformedJson { .. })));
+    }
+
+    #[test]
+    fn errors_show_paths_bounded_and_plain() {
+        assert_eq!(shown("a.b"), "a.b");
+        assert_eq!(shown("a\u{0}\n\u{ffff}"), "a\u{fffd}\u{fffd}\u{fffd}");
+        assert_eq!(shown(&"é".repeat(PATH_CHARS_MAX + 1)), format!("{}…", "é".repeat(PATH_CHARS_MAX)));
     }
 
     #[test]

@@ -1,15 +1,50 @@
-//! Handover.
-pub mod event;
+//! Handover: transactional messaging for AWS serverless.
+//!
+//! A message is accepted once, carried to every destination at least once, and its effect is
+//! applied exactly once. Write a [`Destination`], wire it with [`run`], and let its functions
+//! be deployed beside `accept` and `relay`; a producer sends to the upstream queue, or
+//! commits a notification with its own write through the [`Outbox`].
+//!
+//! One file per stage: [`accept`] (behind [`upstream`], the queue), [`relay`], [`consume`].
+//! One file per shape: [`event`] on the wire, [`record`] in the table, [`offer`] in the
+//! stream. [`moves`] says what may become of a record.
+
+pub mod accept;
+pub mod clock;
+pub mod consume;
+pub mod custody;
+mod destination;
 mod digest;
+pub mod effect;
+pub mod event;
+pub mod fault;
 pub mod json;
-mod moves;
+pub mod ledger;
+pub mod moves;
 pub mod notification;
 pub mod offer;
+pub mod outbox;
+mod packing;
 pub mod record;
-pub mod refusal;
+mod refusal;
+pub mod relay;
 pub mod route;
-mod update;
+pub mod runtime;
+mod transaction;
+pub mod update;
+pub mod upstream;
+
+/// The SDK's client for DynamoDB, in the version whose types an [`Effect`] takes.
+pub use aws_sdk_dynamodb as dynamodb;
+
+pub use clock::Clock;
+pub use destination::Destination;
+pub use effect::{Effect, Failure};
+pub use fault::Fault;
 pub use json::Json;
+pub use ledger::Ledger;
 pub use notification::{Draft, Kind, Notification};
+pub use outbox::Outbox;
 pub use refusal::Refusal;
 pub use route::Routes;
+pub use runtime::{Error, run};

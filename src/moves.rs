@@ -15,26 +15,55 @@ use crate::update::{Condition, Path, Set, Update, number, text};
 
 /// A move of one destination.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Move {
+pub enum Move {
     /// The effect was applied; a stored effect leaves its result.
-    Done { result: Option<Json>, fence: Option<u32> },
+    Done {
+        /// What a stored effect leaves.
+        result: Option<Json>,
+        /// The fence that the holder of an external effect has.
+        fence: Option<u32>,
+    },
     /// The owner of a command rejects it.
-    Rejected { reason: String, fence: Option<u32> },
-    /// Attempt `number` failed.
-    Attempt { number: u32, error: String, due_at: Timestamp },
+    Rejected {
+        /// Why; shortened to 512 bytes.
+        reason: String,
+        /// The fence that the holder of an external effect has.
+        fence: Option<u32>,
+    },
+    /// An attempt failed.
+    Attempt {
+        /// Which, from 1.
+        number: u32,
+        /// What went wrong; shortened to 512 bytes.
+        error: String,
+        /// When reconcile should look at it next.
+        due_at: Timestamp,
+    },
     /// The holder of an external effect begins.
-    Lease { until: Timestamp },
+    Lease {
+        /// When the lease ends.
+        until: Timestamp,
+    },
     /// The destination gives up. The dead letter has been sent.
-    Dead { reason: String },
+    Dead {
+        /// What it died of; shortened to 512 bytes.
+        reason: String,
+    },
     /// A person tries again.
-    Redrive { due_at: Timestamp },
+    Redrive {
+        /// When reconcile should look at it next.
+        due_at: Timestamp,
+    },
     /// A person ends it.
-    Closed { reason: String },
+    Closed {
+        /// Why; shortened to 512 bytes.
+        reason: String,
+    },
 }
 
 /// Why a move cannot be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Lost {
+pub enum Lost {
     /// It ended before, or it is not in a state that this move leads out of.
     Was(State),
     /// The record does not name this destination.
@@ -49,7 +78,7 @@ pub(crate) enum Lost {
 
 /// The form of a move; see the head of this file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Form {
+pub struct Form {
     /// The state of the delivery before.
     pub from: State,
     /// The status of the record after.
@@ -58,9 +87,12 @@ pub(crate) struct Form {
 
 /// When a move is made, and the custody times that it takes along.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Custody {
+pub struct Custody {
+    /// The time of the move.
     pub now: Timestamp,
+    /// When the offer that led to it was relayed.
     pub relayed_at: Option<Timestamp>,
+    /// When that offer was received.
     pub received_at: Option<Timestamp>,
     /// How long an ended record is kept.
     pub ledger: SignedDuration,
@@ -122,7 +154,7 @@ impl Move {
 
 impl Form {
     /// The form that this move has for this record, or why it cannot be made.
-    pub(crate) fn of(record: &Record, destination: &str, it: &Move, now: Timestamp) -> Result<Form, Lost> {
+    pub fn of(record: &Record, destination: &str, it: &Move, now: Timestamp) -> Result<Form, Lost> {
         let delivery = record.destinations.get(destination).ok_or(Lost::Unknown)?;
         let from = delivery.state;
         if !it.leads_from(from) {
@@ -142,7 +174,7 @@ impl Form {
 
     /// The likely form for a destination that received an offer to so many: all is pending
     /// still, and of several it is not the last.
-    pub(crate) fn guess(it: &Move, destinations: usize) -> Form {
+    pub fn guess(it: &Move, destinations: usize) -> Form {
         let after = match it.to() {
             State::Pending => Status::Init,
             _ if destinations > 1 => Status::Init,
@@ -156,7 +188,7 @@ impl Form {
 }
 
 /// The conditional update that makes a move.
-pub(crate) fn plan(it: &Move, destination: &str, form: Form, id: &str, custody: &Custody) -> Update {
+pub fn plan(it: &Move, destination: &str, form: Form, id: &str, custody: &Custody) -> Update {
     let here = |name: &str| vec!["destinations".to_owned(), destination.to_owned(), name.to_owned()];
     let mut update = Update::default();
     update.conditions.push(Condition::Is(here("state"), text(form.from.as_str())));
@@ -255,7 +287,7 @@ fn own_part(it: &Move, here: &dyn Fn(&str) -> Path, id: &str, custody: &Custody,
 
 /// Offers a record again: to all that are pending, `due_at` being when to look next.
 /// `None` when none is pending.
-pub(crate) fn offer_again(record: &Record, now: Timestamp, due_at: Timestamp) -> Option<Update> {
+pub fn offer_again(record: &Record, now: Timestamp, due_at: Timestamp) -> Option<Update> {
     let mut update = Update {
         conditions: vec![Condition::Is(of("offers"), number(record.offers)), Condition::Above(of("open"), 0)],
         sets: vec![
@@ -293,7 +325,8 @@ mod tests {
 
     const NOW: i64 = 100_000;
     const STATES: [State; 5] = [State::Pending, State::Done, State::Rejected, State::Dead, State::Closed];
-    const STATUSES: [Status; 5] = [Status::Init, Status::Done, Status::Rejected, Status::Dead, Status::Closed];
+    const STATUSES: [Status; 5] =
+        [Status::Init, Status::Done, Status::Rejected, Status::Dead, Status::Closed];
 
     fn custody() -> Custody {
         Custody {

@@ -67,7 +67,8 @@ impl Offer {
     pub fn decode(bytes: &[u8]) -> Result<Offer, Refusal> {
         let mut from = event::attributes(bytes)?;
         let destinations = event::text(&mut from, "destinations")?;
-        let number = event::optional_integer(&mut from, "offer")?.ok_or(Refusal::Missing { field: "offer" })?;
+        let number =
+            event::optional_integer(&mut from, "offer")?.ok_or(Refusal::Missing { field: "offer" })?;
         let mut time = |field| event::optional_time(&mut from, field)?.ok_or(Refusal::Missing { field });
         Ok(Offer {
             accepted_at: time("acceptedtime")?,

@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use jiff::{SignedDuration, Timestamp};
 use jiff::fmt::serde::timestamp::{millisecond, second};
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::digest;
@@ -322,7 +322,8 @@ pub fn bucket(id: &str, offered_at: Timestamp) -> String {
     let second = offered_at.as_second();
     let slot = Timestamp::from_second(second - second.rem_euclid(BUCKET_SECONDS)).expect("an earlier time");
     // FNV-1a: spreads ids, also those that count upwards, and never changes.
-    let hash = id.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    let hash =
+        id.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     format!("{slot}#{:02}", hash % BUCKET_SHARDS)
 }
 
@@ -399,9 +400,15 @@ pub(crate) mod tests {
         let text = |name: &str| item[name].as_s().unwrap().as_str();
         let number = |name: &str| item[name].as_n().unwrap().as_str();
         assert_eq!([text("status"), text("change"), text("kind")], ["INIT", "offer", "event"]);
-        assert_eq!([number("open"), number("dead"), number("version"), number("offers")], ["1", "0", "1", "1"]);
+        assert_eq!(
+            [number("open"), number("dead"), number("version"), number("offers")],
+            ["1", "0", "1", "1"]
+        );
         assert_eq!([number("accepted_at"), text("data")], ["1000", "\"x\""]);
-        assert_eq!(item["destinations"].as_m().unwrap()["a"].as_m().unwrap()["state"].as_s().unwrap(), "pending");
+        assert_eq!(
+            item["destinations"].as_m().unwrap()["a"].as_m().unwrap()["state"].as_s().unwrap(),
+            "pending"
+        );
         assert!(!item.contains_key("expires_at") && !item.contains_key("subject"));
         let expiring = Record { expires_at: Some(at(7_999)), ..event_for(&["a"]) };
         assert_eq!(expiring.encode()["expires_at"].as_n().unwrap(), "7");
@@ -420,7 +427,8 @@ pub(crate) mod tests {
     fn buckets_are_slots_of_five_minutes_in_sixteen_parts() {
         assert_eq!(bucket("a", at(299_999)), bucket("a", at(0)));
         assert!(bucket("a", at(300_000)).starts_with("1970-01-01T00:05:00Z#"));
-        let buckets: std::collections::BTreeSet<_> = (0..1000).map(|n| bucket(&format!("r-{n}"), at(0))).collect();
+        let buckets: std::collections::BTreeSet<_> =
+            (0..1000).map(|n| bucket(&format!("r-{n}"), at(0))).collect();
         assert_eq!(buckets.len(), BUCKET_SHARDS as usize);
     }
 
@@ -448,7 +456,8 @@ pub(crate) mod tests {
         delivery.reason = Some("x".repeat(ERROR_BYTES_MAX));
         delivery.result = Some(Json::of(&"x".repeat(RESULT_BYTES_MAX)).unwrap());
         (delivery.lease_until, delivery.fence) = (Some(at(1)), 1);
-        (delivery.relayed_at, delivery.received_at, delivery.ended_at) = (Some(at(1)), Some(at(1)), Some(at(1)));
+        (delivery.relayed_at, delivery.received_at, delivery.ended_at) =
+            (Some(at(1)), Some(at(1)), Some(at(1)));
         let name = |n: usize| format!("{n:0>width$}", width = DESTINATION_BYTES_MAX);
         record.destinations = (0..DESTINATIONS_MAX).map(|n| (name(n), delivery.clone())).collect();
         let size = size(&record.encode());

@@ -35,9 +35,7 @@ pub enum Refusal {
         path: String,
     },
     /// A number that a double cannot hold, so that readers would see different values.
-    #[error(
-        "`{path}` is a number that a double cannot hold exactly as written; send it as a string"
-    )]
+    #[error("`{path}` is a number that a double cannot hold exactly as written; send it as a string")]
     Number {
         /// Where, from the root of the event.
         path: String,

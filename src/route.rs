@@ -56,8 +56,12 @@ fn check(name: &str, route: &Route) -> Result<(), BadRoutes> {
     let distinct: std::collections::BTreeSet<_> = route.destinations.iter().collect();
     match (route.kind, route.destinations.len()) {
         (_, 0) => return bad("has no destination; name at least one"),
-        (_, many) if many > DESTINATIONS_MAX => return bad("has more than 10 destinations; chain events instead"),
-        (Kind::Command, many) if many > 1 => return bad("is a command and has one owner; name one destination"),
+        (_, many) if many > DESTINATIONS_MAX => {
+            return bad("has more than 10 destinations; chain events instead");
+        }
+        (Kind::Command, many) if many > 1 => {
+            return bad("is a command and has one owner; name one destination");
+        }
         (_, many) if many > distinct.len() => return bad("names a destination twice"),
         _ => (),
     }

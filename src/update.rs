@@ -8,18 +8,22 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use crate::record::Item;
 
 /// A path to an attribute: `["destinations", "refund", "state"]`.
-pub(crate) type Path = Vec<String>;
+pub type Path = Vec<String>;
 
 /// What is to hold, and what is then to change, all or nothing.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Update {
+pub struct Update {
+    /// What is to hold, all of it.
     pub conditions: Vec<Condition>,
+    /// What is set.
     pub sets: Vec<(Path, Set)>,
+    /// What is removed.
     pub removes: Vec<Path>,
 }
 
+/// What is to hold of an attribute.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Condition {
+pub enum Condition {
     /// The attribute has this value.
     Is(Path, AttributeValue),
     /// The attribute is a number above this one.
@@ -28,8 +32,10 @@ pub(crate) enum Condition {
     AbsentOrBelow(Path, i64),
 }
 
+/// What an attribute is set to.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Set {
+pub enum Set {
+    /// To this value.
     To(AttributeValue),
     /// To its value now and this much more.
     Plus(i64),

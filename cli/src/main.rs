@@ -1,0 +1,43 @@
+//! The `handover` command: sends notifications and shows what became of them.
+
+mod aws;
+mod send;
+mod status;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Transactional messaging on AWS: accepted once, applied once.
+///
+/// Works on AWS and on a local AWS alike, by the standard AWS environment and profile.
+#[derive(Parser)]
+#[command(version, max_term_width = 100)]
+struct Arguments {
+    /// The deployed stack.
+    #[arg(long, env = "HANDOVER_STACK", default_value = "handover", global = true)]
+    stack: String,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Sends events, one JSON object a line, to the upstream queue.
+    Send(send::Arguments),
+    /// Shows the record of a notification and its custody timeline.
+    Status(status::Arguments),
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let Arguments { stack, command } = Arguments::parse();
+    let result = match command {
+        Command::Send(arguments) => send::send(&stack, arguments).await,
+        Command::Status(arguments) => status::status(&stack, arguments).await,
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}

@@ -1,0 +1,387 @@
+//! `handover send`: JSON Lines to the upstream queue, in batches, each line sent or named.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader, IsTerminal, Read};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use aws_config::SdkConfig;
+use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
+use futures_util::{StreamExt, stream};
+use handover::{Fault, Refusal, Routes, event};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::aws::{connect, explained};
+
+/// Most messages of one `SendMessageBatch`.
+const BATCH_MAX: usize = 10;
+/// Most bytes of one `SendMessageBatch`, and of one message.
+const BATCH_BYTES_MAX: usize = 1024 * 1024;
+/// Batches sent at once.
+const BATCHES_MAX: usize = 8;
+/// Most tries of a line that SQS refused for reasons of its own.
+const TRIES_MAX: u32 = 8;
+/// First pause before such a line is sent again, in milliseconds; it doubles.
+const PAUSE_MS: u64 = 100;
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The file, or `-` for standard input.
+    file: PathBuf,
+    /// Sends lines, too, that would be refused: they end in the upstream's dead-letter queue.
+    #[arg(long)]
+    unchecked: bool,
+}
+
+/// A line that is to be sent.
+struct Line {
+    number: usize,
+    text: String,
+}
+
+/// Why a line was not sent.
+struct NotSent {
+    number: usize,
+    reason: String,
+}
+
+pub async fn send(stack: &str, arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let (input, length) = open(&arguments.file)?;
+    let aws = connect().await;
+    let queue = Queue::find(&aws, stack).await?;
+    let routes = match arguments.unchecked {
+        true => None,
+        false => routes(&aws, stack).await?,
+    };
+    let check = Check { unchecked: arguments.unchecked, routes };
+
+    let progress = progress(length);
+    let batches = stream::iter(Batches { lines: Lines::new(input), check, next: None, progress: &progress });
+    let sent = batches.map(|batch| queue.send(batch)).buffer_unordered(BATCHES_MAX);
+    let mut total = Sent::default();
+    let mut sent = std::pin::pin!(sent);
+    while let Some(batch) = sent.next().await {
+        let batch = batch?;
+        total.sent += batch.sent;
+        for NotSent { number, reason } in batch.not_sent {
+            total.refused += 1;
+            progress.suspend(|| eprintln!("line {number}: {reason}"));
+        }
+    }
+    progress.finish_and_clear();
+    println!("{} sent, {} not sent", total.sent, total.refused);
+    Ok(if total.refused == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+#[derive(Default)]
+struct Sent {
+    sent: usize,
+    refused: usize,
+}
+
+fn open(file: &PathBuf) -> anyhow::Result<(Box<dyn Read>, Option<u64>)> {
+    if file.as_os_str() == "-" {
+        return Ok((Box::new(std::io::stdin()), None));
+    }
+    let opened = File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let length = opened.metadata().ok().map(|metadata| metadata.len());
+    Ok((Box::new(opened), length))
+}
+
+/// A bar over the bytes of a file, a count for a stream; nothing where nobody looks.
+fn progress(length: Option<u64>) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let (bar, template) = match length {
+        Some(length) => (ProgressBar::new(length), "{bar:40} {binary_bytes} of {binary_total_bytes}, {msg}"),
+        None => (ProgressBar::new_spinner(), "{spinner} {binary_bytes}, {msg}"),
+    };
+    bar.with_style(ProgressStyle::with_template(template).expect("the template is valid"))
+}
+
+/// The routes of the deployed `accept`, so that unknown types are refused here already.
+/// `None` where the caller may not read them: then only `accept` can tell.
+async fn routes(aws: &SdkConfig, stack: &str) -> anyhow::Result<Option<Routes>> {
+    let lambda = aws_sdk_lambda::Client::new(aws);
+    let call = lambda.get_function_configuration().function_name(format!("{stack}-accept"));
+    let configuration = match call.send().await {
+        Ok(configuration) => configuration,
+        Err(error) => {
+            let fault = Fault::of("GetFunctionConfiguration", &error);
+            if !fault.is_missing_resource() && !fault.could_have_taken_effect() {
+                eprintln!("note: types are not checked here ({fault})");
+                return Ok(None);
+            }
+            return Err(explained(fault, stack, aws));
+        }
+    };
+    let variables = configuration.environment.and_then(|environment| environment.variables);
+    let routes = variables.and_then(|variables| variables.get("ROUTES").cloned());
+    let routes = routes.with_context(|| format!("the function {stack}-accept has no ROUTES"))?;
+    Ok(Some(routes.parse()?))
+}
+
+/// What is asked of a line before it is sent.
+struct Check {
+    unchecked: bool,
+    routes: Option<Routes>,
+}
+
+impl Check {
+    /// The text of a line, or why it is not sent. What SQS cannot carry is never sent.
+    fn line(&self, bytes: Vec<u8>) -> Result<String, String> {
+        if !self.unchecked {
+            let checked = event::decode(&bytes).and_then(|notification| match &self.routes {
+                Some(routes) => routes.of(&notification).map(|_| ()),
+                None => Ok(()),
+            });
+            checked.map_err(|refusal| told(&refusal))?;
+        }
+        if bytes.len() > BATCH_BYTES_MAX {
+            return Err(told(&Refusal::TooLarge { bytes: bytes.len(), max: BATCH_BYTES_MAX }));
+        }
+        String::from_utf8(bytes)
+            .map_err(|error| told(&Refusal::NotUtf8 { at: error.utf8_error().valid_up_to() }))
+    }
+}
+
+fn told(refusal: &Refusal) -> String {
+    format!("{}: {refusal}", refusal.code())
+}
+
+/// The lines of the input with their numbers, without blank ones.
+struct Lines {
+    input: BufReader<Box<dyn Read>>,
+    number: usize,
+}
+
+impl Lines {
+    fn new(input: Box<dyn Read>) -> Lines {
+        Lines { input: BufReader::new(input), number: 0 }
+    }
+}
+
+impl Iterator for Lines {
+    type Item = std::io::Result<(usize, Vec<u8>)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let mut line = Vec::new();
+            self.number += 1;
+            match self.input.read_until(b'\n', &mut line) {
+                Ok(0) => return None,
+                Ok(_) => {
+                    while line.last().is_some_and(u8::is_ascii_whitespace) {
+                        line.pop();
+                    }
+                    if !line.is_empty() {
+                        return Some(Ok((self.number, line)));
+                    }
+                }
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+}
+
+/// A batch that fits one request, and the lines met on the way that are not sent.
+#[derive(Default)]
+struct Batch {
+    lines: Vec<Line>,
+    not_sent: Vec<NotSent>,
+}
+
+/// Fills batches from lines.
+struct Batches<'a> {
+    lines: Lines,
+    check: Check,
+    /// A line that did not fit the batch before.
+    next: Option<Line>,
+    progress: &'a ProgressBar,
+}
+
+impl Iterator for Batches<'_> {
+    type Item = std::io::Result<Batch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut batch = Batch::default();
+        let mut bytes = 0;
+        if let Some(line) = self.next.take() {
+            bytes += line.text.len();
+            batch.lines.push(line);
+        }
+        while batch.lines.len() < BATCH_MAX {
+            let (number, line) = match self.lines.next() {
+                None => break,
+                Some(Err(error)) => return Some(Err(error)),
+                Some(Ok(line)) => line,
+            };
+            self.progress.inc(line.len() as u64 + 1);
+            self.progress.set_message(format!("line {number}"));
+            match self.check.line(line) {
+                Err(reason) => batch.not_sent.push(NotSent { number, reason }),
+                Ok(text) if bytes + text.len() > BATCH_BYTES_MAX => {
+                    self.next = Some(Line { number, text });
+                    break;
+                }
+                Ok(text) => {
+                    bytes += text.len();
+                    batch.lines.push(Line { number, text });
+                }
+            }
+        }
+        (!batch.lines.is_empty() || !batch.not_sent.is_empty()).then_some(Ok(batch))
+    }
+}
+
+/// The outcome of a batch.
+struct BatchSent {
+    sent: usize,
+    not_sent: Vec<NotSent>,
+}
+
+/// The upstream queue.
+struct Queue<'a> {
+    client: aws_sdk_sqs::Client,
+    url: String,
+    stack: &'a str,
+    aws: &'a SdkConfig,
+}
+
+impl<'a> Queue<'a> {
+    async fn find(aws: &'a SdkConfig, stack: &'a str) -> anyhow::Result<Queue<'a>> {
+        let client = aws_sdk_sqs::Client::new(aws);
+        let found = client.get_queue_url().queue_name(format!("{stack}-upstream")).send().await;
+        let found = found.map_err(|error| explained(Fault::of("GetQueueUrl", &error), stack, aws))?;
+        let url = found.queue_url.context("SQS named no URL for the upstream queue")?;
+        Ok(Queue { client, url, stack, aws })
+    }
+
+    /// Sends a batch, and what SQS refused of it again, until all is sent or named.
+    async fn send(&self, batch: std::io::Result<Batch>) -> anyhow::Result<BatchSent> {
+        let Batch { mut lines, mut not_sent } = batch.context("cannot read on")?;
+        let count = lines.len();
+        let mut refused = 0;
+        for tries in 1.. {
+            if lines.is_empty() {
+                break;
+            }
+            let failures = self.send_once(&lines).await?;
+            let mut again = Vec::new();
+            for (at, line) in lines.into_iter().enumerate() {
+                match failures.get(&at) {
+                    None => (),
+                    Some(failure) if failure.is_ours || tries == TRIES_MAX => {
+                        refused += 1;
+                        not_sent
+                            .push(NotSent { number: line.number, reason: format!("sqs: {}", failure.code) });
+                    }
+                    Some(_) => again.push(line),
+                }
+            }
+            lines = again;
+            if !lines.is_empty() {
+                tokio::time::sleep(Duration::from_millis(PAUSE_MS << tries.min(6))).await;
+            }
+        }
+        Ok(BatchSent { sent: count - refused, not_sent })
+    }
+
+    async fn send_once(&self, lines: &[Line]) -> anyhow::Result<HashMap<usize, EntryFailure>> {
+        let entries = lines.iter().enumerate().map(|(at, line)| {
+            let entry = SendMessageBatchRequestEntry::builder().id(at.to_string()).message_body(&line.text);
+            entry.build().expect("id and body are set")
+        });
+        let call = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries.collect()));
+        let sent = call.send().await.map_err(|error| {
+            let first = lines.first().map_or(0, |line| line.number);
+            let fault = Fault::of("SendMessageBatch", &error);
+            explained(fault, self.stack, self.aws).context(format!(
+                "stopped at line {first}; what follows may or may not be sent, and may be sent again"
+            ))
+        })?;
+        let failure = |entry: &aws_sdk_sqs::types::BatchResultErrorEntry| {
+            let failure = EntryFailure { is_ours: entry.sender_fault(), code: entry.code().to_owned() };
+            Some((entry.id().parse().ok()?, failure))
+        };
+        Ok(sent.failed().iter().filter_map(failure).collect())
+    }
+}
+
+/// Why SQS did not take an entry.
+struct EntryFailure {
+    /// The message is to blame, and would be refused again.
+    is_ours: bool,
+    code: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batches(input: &[u8], unchecked: bool) -> Vec<Batch> {
+        let input: Box<dyn Read> = Box::new(std::io::Cursor::new(input.to_vec()));
+        let routes = r#"{"t":{"kind":"event","destinations":["a"]}}"#.parse().unwrap();
+        let check = Check { unchecked, routes: Some(routes) };
+        let progress = ProgressBar::hidden();
+        let batches = Batches { lines: Lines::new(input), check, next: None, progress: &progress };
+        batches.map(Result::unwrap).collect()
+    }
+
+    fn event(id: usize) -> String {
+        format!(r#"{{"specversion":"1.0","id":"{id}","type":"t","kind":"event","source":"s","data":0}}"#)
+    }
+
+    #[test]
+    fn lines_go_in_batches_of_ten_and_blank_ones_are_skipped() {
+        let input: String = (0..23).map(|id| format!("{}\r\n\n", event(id))).collect();
+        let batches = batches(input.as_bytes(), false);
+        let sizes: Vec<_> = batches.iter().map(|batch| batch.lines.len()).collect();
+        assert_eq!(sizes, [10, 10, 3]);
+        assert_eq!(batches[2].lines[2].number, 45);
+        assert_eq!(batches[0].lines[1].text, event(1));
+    }
+
+    #[test]
+    fn batches_keep_to_the_bytes_of_a_request() {
+        let line = "x".repeat(400 * 1024);
+        let sizes: Vec<_> = batches(format!("{line}\n{line}\n{line}\n").as_bytes(), true)
+            .iter()
+            .map(|it| it.lines.len())
+            .collect();
+        assert_eq!(sizes, [2, 1]);
+    }
+
+    #[test]
+    fn each_bad_line_is_named_with_its_reason_and_the_others_are_sent() {
+        let mut input =
+            format!("{}\nnot json\n{}\n", event(1), event(2).replace("\"t\"", "\"u\"")).into_bytes();
+        input.extend(b"{\"id\":\"\xff\"}\n");
+        input.extend(event(3).bytes());
+        let batches = batches(&input, false);
+        let reasons: Vec<_> = batches[0].not_sent.iter().map(|it| (it.number, it.reason.as_str())).collect();
+        assert_eq!(batches[0].lines.len(), 2);
+        assert!(matches!(
+            reasons[..],
+            [(2, first), (3, second), (4, third)]
+                if first.starts_with("malformed-json: line 1, column 2")
+                    && second.starts_with("unknown-type:")
+                    && third.starts_with("not-utf8: byte 7")
+        ));
+    }
+
+    #[test]
+    fn unchecked_sends_what_sqs_can_carry() {
+        let mut input = b"not json\n\xff\n".to_vec();
+        input.extend(vec![b'x'; BATCH_BYTES_MAX + 1]);
+        let batches = batches(&input, true);
+        assert_eq!(batches[0].lines.len(), 1);
+        let reasons: Vec<_> =
+            batches[0].not_sent.iter().map(|it| it.reason.split(':').next().unwrap()).collect();
+        assert_eq!(reasons, ["not-utf8", "too-large"]);
+    }
+}

@@ -1,0 +1,156 @@
+//! `handover status`: the record of a notification and its custody timeline.
+
+use std::process::ExitCode;
+
+use comfy_table::{ContentArrangement, Table, presets};
+use handover::custody::{What, custody};
+use handover::record::{Record, State, Status};
+use handover::{Kind, Ledger};
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::aws::{connect, explained};
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The notification's id.
+    id: String,
+    /// Prints JSON.
+    #[arg(long)]
+    json: bool,
+    /// Shows the data, too.
+    #[arg(long)]
+    data: bool,
+}
+
+pub async fn status(stack: &str, arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let aws = connect().await;
+    let table = format!("{stack}-notifications");
+    let ledger = Ledger::new(handover::dynamodb::Client::new(&aws), table);
+    let record = ledger.get(&arguments.id).await.map_err(|fault| explained(fault, stack, &aws))?;
+    let Some(record) = record else {
+        eprintln!(
+            "error: `{}` is not in the ledger of `{stack}`: it was not accepted yet, it was refused (see the dead-letter queue {stack}-upstream-dead-letters), or it ended and expired",
+            arguments.id
+        );
+        return Ok(ExitCode::FAILURE);
+    };
+    let view = View::of(&record, arguments.data);
+    match arguments.json {
+        true => println!("{}", serde_json::to_string_pretty(&view)?),
+        false => print(&view),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What is shown of a record.
+#[derive(Serialize)]
+struct View<'a> {
+    id: &'a str,
+    r#type: &'a str,
+    kind: Kind,
+    source: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    partitionkey: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sequence: Option<u64>,
+    status: Status,
+    version: u64,
+    offers: u32,
+    destinations: Vec<DeliveryView<'a>>,
+    custody: Vec<MomentView<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<serde_json::Value>,
+}
+
+#[derive(Serialize)]
+struct DeliveryView<'a> {
+    name: &'a str,
+    state: State,
+    attempts: u32,
+}
+
+#[derive(Serialize)]
+struct MomentView<'a> {
+    at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    destination: Option<&'a str>,
+    what: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<&'a str>,
+}
+
+impl<'a> View<'a> {
+    fn of(record: &'a Record, with_data: bool) -> View<'a> {
+        let destinations = record.destinations.iter();
+        let custody = custody(record).into_iter().map(|moment| {
+            let (what, why) = described(moment.what);
+            MomentView { at: moment.at, destination: moment.destination, what, why }
+        });
+        View {
+            id: &record.id,
+            r#type: &record.r#type,
+            kind: record.kind,
+            source: &record.source,
+            subject: record.subject.as_deref(),
+            partitionkey: record.partitionkey.as_deref(),
+            sequence: record.sequence,
+            status: record.status,
+            version: record.version,
+            offers: record.offers,
+            destinations: destinations
+                .map(|(name, it)| DeliveryView { name, state: it.state, attempts: it.attempts })
+                .collect(),
+            custody: custody.collect(),
+            expires_at: record.expires_at,
+            // The data is canonical JSON, so it always reads.
+            data: with_data.then(|| record.data.to().unwrap_or_default()),
+        }
+    }
+}
+
+fn described(what: What<'_>) -> (String, Option<&str>) {
+    match what {
+        What::Accepted => ("accepted".into(), None),
+        What::Relayed => ("relayed".into(), None),
+        What::Received => ("received".into(), None),
+        What::AttemptFailed(number, error) => (format!("attempt {number} failed"), Some(error)),
+        What::Ended(state, reason) => (state.as_str().into(), reason),
+    }
+}
+
+fn print(view: &View) {
+    println!("{}  {} {}, from {}", view.id, view.kind, view.r#type, view.source);
+    println!("{}  version {}, offered {}", view.status.as_str(), view.version, times(view.offers));
+    for it in &view.destinations {
+        println!("  {}: {}, {} failed", it.name, it.state.as_str(), times(it.attempts));
+    }
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    let accepted = view.custody.first().map(|moment| moment.at);
+    for moment in &view.custody {
+        let after = accepted.map_or(0, |accepted| moment.at.duration_since(accepted).as_millis());
+        table.add_row([
+            moment.at.to_string(),
+            format!("+{after} ms"),
+            moment.destination.unwrap_or_default().to_owned(),
+            moment.what.clone(),
+            moment.why.unwrap_or_default().to_owned(),
+        ]);
+    }
+    println!("{table}");
+    if let Some(data) = &view.data {
+        println!("{data}");
+    }
+}
+
+fn times(count: u32) -> String {
+    match count {
+        1 => "once".into(),
+        count => format!("{count} times"),
+    }
+}

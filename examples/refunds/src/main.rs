@@ -1,0 +1,118 @@
+//! The refunds example: sends `examples/refunds.jsonl` through the deployed stack, waits until
+//! all is at rest, and holds what became of each line against what was to become of it.
+
+mod generate;
+mod summary;
+mod world;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use clap::{Parser, Subcommand};
+use handover::record::Status;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::generate::{ACCOUNTS, account, file, lines};
+use crate::summary::Summary;
+use crate::world::World;
+
+/// How long the pipeline may take until it rests, in seconds.
+const REST_SECONDS_MAX: u64 = 120;
+/// How often it is looked at, in milliseconds.
+const LOOK_MS: u64 = 500;
+
+/// Carries refunds through a freshly deployed stack, and checks every cent.
+#[derive(Parser)]
+struct Arguments {
+    /// The deployed stack.
+    #[arg(long, env = "HANDOVER_STACK", default_value = "handover")]
+    stack: String,
+    /// The file of refunds, as generated.
+    #[arg(long, default_value = "examples/refunds.jsonl")]
+    file: PathBuf,
+    #[command(subcommand)]
+    command: Option<Subcommands>,
+}
+
+#[derive(Subcommand)]
+enum Subcommands {
+    /// Prints the file of refunds.
+    Generate,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let Arguments { stack, file: path, command } = Arguments::parse();
+    if let Some(Subcommands::Generate) = command {
+        print!("{}", file());
+        return ExitCode::SUCCESS;
+    }
+    match run(&stack, &path).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(stack: &str, path: &Path) -> anyhow::Result<bool> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    ensure!(text == file(), "{} is not as generated; run `refunds generate > {0}`", path.display());
+    let world = World::connect(stack).await;
+    let accounts: Vec<String> = (0..ACCOUNTS).map(account).collect();
+    ensure!(
+        world.records().await?.is_empty(),
+        "the stack `{stack}` has notifications already; this example counts, and wants a fresh one"
+    );
+    world.open_accounts(&accounts).await?;
+
+    println!(
+        "Sending {} lines of {}: {}",
+        text.lines().count(),
+        path.display(),
+        "refunds, repeats, and mistakes"
+    );
+    send(stack, path)?;
+    rest(&world).await?;
+    let summary = Summary::of(&lines(), &world).await?;
+    println!("{summary}");
+    Ok(summary.agrees())
+}
+
+/// Sends with the command that users have, which stands beside this program.
+fn send(stack: &str, path: &Path) -> anyhow::Result<()> {
+    let command = std::env::current_exe()?.with_file_name("handover");
+    let mut send = Command::new(&command);
+    let status = send.args(["--stack", stack, "send", "--unchecked"]).arg(path).status();
+    let status = status.with_context(|| format!("cannot run {}; build the workspace", command.display()))?;
+    ensure!(status.success(), "not every line was sent");
+    Ok(())
+}
+
+/// Waits until nothing is left in the upstream queue and no notification is open.
+async fn rest(world: &World) -> anyhow::Result<()> {
+    let bar = ProgressBar::new(0);
+    bar.set_style(ProgressStyle::with_template("{bar:40} {pos} of {len} ended, {msg}").expect("valid"));
+    let begun = Instant::now();
+    loop {
+        let (left, records) = (world.upstream_left().await?, world.records().await?);
+        let ended = records.iter().filter(|record| record.status != Status::Init).count();
+        bar.set_length(records.len() as u64);
+        bar.set_position(ended as u64);
+        bar.set_message(format!("{left} still to accept"));
+        if left == 0 && ended == records.len() {
+            break;
+        }
+        if begun.elapsed() > Duration::from_secs(REST_SECONDS_MAX) {
+            eprintln!("not at rest after {REST_SECONDS_MAX} s; this is how it stands");
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(LOOK_MS)).await;
+    }
+    bar.finish_and_clear();
+    Ok(())
+}

@@ -1,0 +1,165 @@
+//! What became of the refunds, against what was to become of them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+
+use comfy_table::{CellAlignment, Table, presets};
+use handover::record::{Record, Status};
+use jiff::SignedDuration;
+
+use crate::generate::{Fate, Line, Refund};
+use crate::world::World;
+
+/// Per outcome, and in money.
+pub struct Summary {
+    /// What, how many were to be, how many are.
+    rows: Vec<(String, u64, u64)>,
+    latencies: Vec<SignedDuration>,
+}
+
+impl Summary {
+    pub async fn of(lines: &[Line], world: &World) -> anyhow::Result<Summary> {
+        let (records, entries, balances) =
+            tokio::try_join!(world.records(), world.entries(), world.balances())?;
+        let refused = world.take_refused().await?;
+
+        let held: HashMap<&str, Refund> =
+            records.iter().filter_map(|record| Some((record.id.as_str(), refund(record)?))).collect();
+        let mut rows = outcomes(lines, &records, &refused, &held);
+
+        // The expected money is that of the line which each id took; a stored refund that was
+        // never sent shows up here as too little expected.
+        let sent: Vec<&Refund> = lines.iter().filter_map(|line| line.refund.as_ref()).collect();
+        let taken = held.values().filter(|held| sent.contains(held));
+        let expected: u64 = taken.clone().map(|refund| refund.amount).sum();
+        let done = records.iter().filter(|record| record.status == Status::Done).count() as u64;
+        rows.push(("applied (DONE)".into(), taken.count() as u64, done));
+        rows.push(("entries written".into(), held.len() as u64, entries.len() as u64));
+        rows.push(("refunded by balances, cents".into(), expected, balances.values().sum()));
+        rows.push(("refunded by entries, cents".into(), expected, entries.iter().map(|it| it.amount).sum()));
+        let mut by_account: BTreeMap<&str, u64> = BTreeMap::new();
+        for entry in &entries {
+            *by_account.entry(&entry.account).or_default() += entry.amount;
+        }
+        let balanced = balances.iter().filter(|(account, balance)| {
+            by_account.get(account.as_str()).copied().unwrap_or_default() == **balance
+        });
+        rows.push(("accounts in balance".into(), balances.len() as u64, balanced.count() as u64));
+        Ok(Summary { rows, latencies: latencies(&records) })
+    }
+
+    /// Whether everything is as it was to be.
+    pub fn agrees(&self) -> bool {
+        self.rows.iter().all(|(_, sent, found)| sent == found)
+    }
+}
+
+/// Per outcome the lines that were to have it, and those found.
+fn outcomes(
+    lines: &[Line],
+    records: &[Record],
+    refused: &[(String, String)],
+    held: &HashMap<&str, Refund>,
+) -> Vec<(String, u64, u64)> {
+    let taken: Vec<&Refund> = lines.iter().filter_map(|line| line.refund.as_ref()).collect();
+    let mut ids: Vec<&str> = taken.iter().map(|refund| refund.id.as_str()).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    // Queues keep no order, so either of two contents may come first; the other is refused.
+    let conflicts =
+        taken.iter().filter(|it| held.get(it.id.as_str()).is_some_and(|held| held != **it)).count();
+    let duplicates = taken.len() - ids.len() - conflicts;
+
+    let mut expected: BTreeMap<&str, u64> = BTreeMap::from([("conflict", conflicts as u64)]);
+    for line in lines {
+        if let Fate::Refused(code) = line.fate {
+            *expected.entry(code).or_default() += 1;
+        }
+    }
+    let mut found: BTreeMap<&str, u64> = BTreeMap::new();
+    for (_, reason) in refused {
+        *found.entry(reason.split(':').next().unwrap_or_default()).or_default() += 1;
+    }
+    // A duplicate leaves no trace but that it is gone: neither stored nor refused.
+    let gone = (lines.len() as u64).saturating_sub(records.len() as u64 + refused.len() as u64);
+    let mut rows = vec![
+        ("stored".to_owned(), ids.len() as u64, records.len() as u64),
+        ("duplicate, dropped".to_owned(), duplicates as u64, gone),
+    ];
+    let codes: std::collections::BTreeSet<&str> = expected.keys().chain(found.keys()).copied().collect();
+    rows.extend(codes.into_iter().map(|code| {
+        let count = |of: &BTreeMap<&str, u64>| of.get(code).copied().unwrap_or_default();
+        (format!("refused: {code}"), count(&expected), count(&found))
+    }));
+    rows
+}
+
+fn refund(record: &Record) -> Option<Refund> {
+    let data: serde_json::Value = record.data.to().ok()?;
+    let account = data.get("account")?.as_str()?.to_owned();
+    Some(Refund { id: record.id.clone(), account, amount: data.get("amount")?.as_u64()? })
+}
+
+fn latencies(records: &[Record]) -> Vec<SignedDuration> {
+    let ended = |record: &Record| record.destinations.values().filter_map(|delivery| delivery.ended_at).max();
+    let latency = |record: &Record| Some(ended(record)?.duration_since(record.accepted_at));
+    let mut latencies: Vec<_> = records.iter().filter_map(latency).collect();
+    latencies.sort_unstable();
+    latencies
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, to: &mut fmt::Formatter) -> fmt::Result {
+        let mut table = Table::new();
+        table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header(["outcome", "sent", "found", ""]);
+        for (what, sent, found) in &self.rows {
+            let verdict = if sent == found { "" } else { "DIFFERS" };
+            table.add_row([what.as_str(), &grouped(*sent), &grouped(*found), verdict]);
+        }
+        for column in [1, 2] {
+            let column = table.column_mut(column).expect("there are four columns");
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        writeln!(to, "{table}")?;
+        if let [.., last] = &self.latencies[..] {
+            let at =
+                |share: f64| self.latencies[((self.latencies.len() - 1) as f64 * share).round() as usize];
+            let (p50, p99) = (at(0.5).as_millis(), at(0.99).as_millis());
+            writeln!(to, "accepted to done: p50 {p50} ms, p99 {p99} ms, longest {} ms", last.as_millis())?;
+        }
+        match self.agrees() {
+            true => write!(to, "Every refund was applied once, and nothing else was."),
+            false => write!(to, "The totals DIFFER: see the rows marked above."),
+        }
+    }
+}
+
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped_by_thousands() {
+        assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+    }
+
+    #[test]
+    fn a_summary_agrees_only_when_every_row_does() {
+        let rows = vec![("stored".into(), 2, 2), ("refused".into(), 1, 0)];
+        let summary = Summary { rows, latencies: vec![] };
+        assert!(!summary.agrees());
+        assert!(summary.to_string().contains("DIFFERS"));
+    }
+}

@@ -1,0 +1,19 @@
+//! The function `accept`: takes custody of the messages of the upstream queue.
+
+use handover::accept::Accept;
+use handover::runtime::{ledger, number, routes, serve, start, variable};
+use handover::upstream::Upstream;
+use handover::{Clock, Error};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let aws = start().await;
+    let upstream = Upstream::new(
+        Accept::new(ledger(&aws)?, routes()?, Clock::system()),
+        aws_sdk_sqs::Client::new(&aws),
+        variable("UPSTREAM_QUEUE_URL")?,
+        variable("UPSTREAM_DEAD_LETTER_QUEUE_URL")?,
+        number("UPSTREAM_BACKOFF_SECONDS")?.into(),
+    );
+    serve(async |event, _until| upstream.receive(event).await).await
+}

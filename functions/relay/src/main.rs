@@ -1,0 +1,13 @@
+//! The function `relay`: carries offers from the table's stream to Kinesis.
+
+use handover::relay::Relay;
+use handover::runtime::{serve, start, variable};
+use handover::{Clock, Error};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let aws = start().await;
+    let kinesis = aws_sdk_kinesis::Client::new(&aws);
+    let relay = Relay::new(kinesis, variable("NOTIFICATIONS_STREAM")?, Clock::system());
+    serve(async |event, until| relay.receive(event, until).await).await
+}

@@ -1,0 +1,36 @@
+//! One invocation of the function.
+
+use aws_sdk_lambda::Client;
+use aws_sdk_lambda::primitives::Blob;
+use aws_sdk_lambda::types::InvocationType;
+use event_sources::{Answer, Batch};
+use tracing::{debug, warn};
+
+/// Invokes the function with the batch, once: whether to try again is for the engine to say.
+/// Payloads are not logged, the function's answers neither.
+pub async fn invoke(lambda: &Client, function_arn: &str, shard_id: &str, batch: Batch) -> Answer {
+    let records = batch.sequence_numbers.len();
+    let attempt = batch.attempt;
+    debug!(function_arn, shard_id, records, attempt, "invoking");
+    let request = lambda
+        .invoke()
+        .function_name(function_arn)
+        .invocation_type(InvocationType::RequestResponse)
+        .payload(Blob::new(batch.payload));
+    match request.send().await {
+        Err(error) => {
+            let error = format!("{:#}", anyhow::Error::new(error));
+            warn!(function_arn, shard_id, records, attempt, error, "not invoked");
+            Answer::NotInvoked
+        }
+        Ok(answer) if answer.function_error().is_some() => {
+            let error = answer.function_error();
+            warn!(function_arn, shard_id, records, attempt, error, "function failed");
+            Answer::FunctionError
+        }
+        Ok(answer) => {
+            let payload = answer.payload().map_or(&[][..], |blob| blob.as_ref());
+            Answer::Returned(String::from_utf8_lossy(payload).into_owned())
+        }
+    }
+}

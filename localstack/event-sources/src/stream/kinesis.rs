@@ -1,0 +1,97 @@
+//! A Kinesis data stream.
+
+use anyhow::{Context, Result};
+use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::types::ShardIteratorType;
+use event_sources::event::kinesis::{self, Origin};
+
+use super::Page;
+use crate::lineage::ShardInfo;
+use crate::mapping::Mapping;
+use crate::poller::Clients;
+
+#[derive(Debug, Clone)]
+pub struct KinesisStream {
+    client: Client,
+    stream_name: String,
+    aws_region: String,
+    event_source_arn: String,
+    /// Every record names the role that the function runs under.
+    invoke_identity_arn: String,
+}
+
+impl KinesisStream {
+    pub async fn open(clients: &Clients, mapping: &Mapping) -> Result<Self> {
+        let function = clients
+            .lambda
+            .get_function_configuration()
+            .function_name(&mapping.function_arn)
+            .send()
+            .await
+            .with_context(|| format!("cannot read the function {}", mapping.function_arn))?;
+        Ok(Self {
+            client: clients.kinesis.clone(),
+            stream_name: mapping.stream.name.clone(),
+            aws_region: mapping.stream.region.clone(),
+            event_source_arn: mapping.stream.arn.clone(),
+            invoke_identity_arn: function.role.unwrap_or_default(),
+        })
+    }
+
+    pub async fn shards(&self) -> Result<Vec<ShardInfo>> {
+        let mut shards = Vec::new();
+        let mut next = None;
+        loop {
+            // A token stands for the stream's name: Kinesis refuses both together.
+            let request = match next {
+                None => self.client.list_shards().stream_name(&self.stream_name),
+                Some(token) => self.client.list_shards().next_token(token),
+            };
+            let page = request.send().await?;
+            shards.extend(page.shards().iter().map(|shard| {
+                let parents = [shard.parent_shard_id(), shard.adjacent_parent_shard_id()];
+                ShardInfo {
+                    id: shard.shard_id().to_owned(),
+                    parents: parents.into_iter().flatten().map(str::to_owned).collect(),
+                }
+            }));
+            next = page.next_token;
+            if next.is_none() {
+                return Ok(shards);
+            }
+        }
+    }
+
+    pub async fn iterator(&self, shard_id: &str, after: Option<&str>) -> Result<Option<String>> {
+        let from = match after {
+            None => ShardIteratorType::TrimHorizon,
+            Some(_) => ShardIteratorType::AfterSequenceNumber,
+        };
+        let answer = self
+            .client
+            .get_shard_iterator()
+            .stream_name(&self.stream_name)
+            .shard_id(shard_id)
+            .shard_iterator_type(from)
+            .set_starting_sequence_number(after.map(str::to_owned))
+            .send()
+            .await?;
+        Ok(answer.shard_iterator)
+    }
+
+    pub async fn records(&self, shard_id: &str, iterator: &str) -> Result<Page> {
+        let request = self.client.get_records().shard_iterator(iterator);
+        let page = request.send().await?;
+        let origin = Origin {
+            aws_region: self.aws_region.clone(),
+            event_source_arn: self.event_source_arn.clone(),
+            shard_id: shard_id.to_owned(),
+            invoke_identity_arn: self.invoke_identity_arn.clone(),
+        };
+        let records = page.records().iter();
+        Ok(Page {
+            records: records.map(|r| kinesis::record(r, &origin)).collect(),
+            next_iterator: page.next_shard_iterator,
+        })
+    }
+}

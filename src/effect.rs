@@ -1,0 +1,185 @@
+//! What a destination answers: an effect to apply, a rejection, or a failure.
+
+use aws_sdk_dynamodb::types::{ConditionCheck, Delete, Put, TransactWriteItem, Update};
+use serde::Serialize;
+
+use crate::json::Json;
+use crate::notification::Draft;
+use crate::record::RESULT_BYTES_MAX;
+use crate::refusal::Refusal;
+
+/// Most writes and emits of one effect: a transaction takes 100 actions, and one is the mark.
+pub const ACTIONS_MAX: usize = 99;
+
+/// The effect of a notification. It commits together with the mark that ends the
+/// notification at this destination, all or nothing:
+///
+/// - with [writes](Effect::write) or [emits](Effect::emit), in one transaction;
+/// - with a [result](Effect::result) alone, or nothing at all, in one update of the record.
+///
+/// ```
+/// use handover::{Draft, Effect};
+///
+/// let effect = Effect::new()
+///     .emit("credited", Draft::event("refund.credited", "refunds", &serde_json::json!({ "amount": 5 })));
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use = "an effect is applied only when it is returned"]
+pub struct Effect {
+    pub(crate) writes: Vec<TransactWriteItem>,
+    pub(crate) emits: Vec<(String, Draft)>,
+    pub(crate) end: End,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum End {
+    Done { result: Option<Result<Json, Refusal>> },
+    Rejected { reason: String },
+}
+
+impl Default for End {
+    fn default() -> Self {
+        End::Done { result: None }
+    }
+}
+
+/// A write to DynamoDB: a put, update, delete or condition check, with a condition or not.
+#[derive(Clone, Debug)]
+pub struct Write(TransactWriteItem);
+
+impl From<Put> for Write {
+    fn from(put: Put) -> Self {
+        Write(TransactWriteItem::builder().put(put).build())
+    }
+}
+
+impl From<Update> for Write {
+    fn from(update: Update) -> Self {
+        Write(TransactWriteItem::builder().update(update).build())
+    }
+}
+
+impl From<Delete> for Write {
+    fn from(delete: Delete) -> Self {
+        Write(TransactWriteItem::builder().delete(delete).build())
+    }
+}
+
+impl From<ConditionCheck> for Write {
+    fn from(check: ConditionCheck) -> Self {
+        Write(TransactWriteItem::builder().condition_check(check).build())
+    }
+}
+
+impl Effect {
+    /// No effect yet: by itself it only marks the notification as done.
+    pub fn new() -> Effect {
+        Effect::default()
+    }
+
+    /// Rejects a command, for good; the reason is kept on the record (512 bytes of it).
+    /// Writes and emits commit with the rejection. An event cannot be rejected.
+    pub fn reject(reason: impl Into<String>) -> Effect {
+        Effect { end: End::Rejected { reason: reason.into() }, ..Effect::default() }
+    }
+
+    /// Adds a write to a table of yours, in the same account and Region. When its condition
+    /// fails, nothing is applied and the attempt has failed.
+    pub fn write(mut self, write: impl Into<Write>) -> Effect {
+        self.writes.push(write.into().0);
+        self
+    }
+
+    /// Adds a notification to accept. `name` tells the emits of one effect apart: a repeat
+    /// of this notification must give the same message the same name.
+    pub fn emit(mut self, name: impl Into<String>, draft: Draft) -> Effect {
+        self.emits.push((name.into(), draft));
+        self
+    }
+
+    /// Keeps a result on the record itself (4 KiB at most): an effect without any other
+    /// table. A rejection has a reason instead, and drops it.
+    pub fn result(mut self, result: &impl Serialize) -> Effect {
+        if let End::Done { result: kept } = &mut self.end {
+            *kept = Some(Json::of(result));
+        }
+        self
+    }
+
+    /// Holds the effect to the limits of a transaction and of the record.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        let actions = self.writes.len() + self.emits.len();
+        if actions > ACTIONS_MAX {
+            return Err(Failure::permanent(format!(
+                "the effect has {actions} writes and emits, over the limit of {ACTIONS_MAX}; split the notification"
+            )));
+        }
+        match &self.end {
+            End::Done { result: Some(Err(refusal)) } => Err(Failure::permanent(format!("result: {refusal}"))),
+            End::Done { result: Some(Ok(result)) } if result.as_str().len() > RESULT_BYTES_MAX => {
+                let bytes = result.as_str().len();
+                Err(Failure::permanent(format!(
+                    "the result takes {bytes} bytes, over the limit of {RESULT_BYTES_MAX}; keep it in a table of yours"
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Why a destination did not apply a notification. Any error becomes one by `?`, and is
+/// tried again; [`Failure::permanent`] says that it would be in vain.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Failure {
+    pub(crate) permanent: bool,
+    pub(crate) error: String,
+}
+
+impl Failure {
+    /// A failure that may pass: a failed attempt. Do not put secrets or payloads into the
+    /// text; it is kept and shown.
+    pub fn passing(error: impl Into<String>) -> Failure {
+        Failure { permanent: false, error: error.into() }
+    }
+
+    /// A failure that no repeat would mend.
+    pub fn permanent(error: impl Into<String>) -> Failure {
+        Failure { permanent: true, error: error.into() }
+    }
+}
+
+/// `Failure` itself is no `Error`, so that every error can become one.
+impl<E: std::error::Error> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Failure::passing(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_effect_is_held_to_its_limits() {
+        let draft = || Draft::event("t", "s", &());
+        let emits = |count: usize| (0..count).fold(Effect::new(), |it, n| it.emit(n.to_string(), draft()));
+        assert_eq!(emits(ACTIONS_MAX).check(), Ok(()));
+        let failure = emits(ACTIONS_MAX + 1).check().unwrap_err();
+        assert!(failure.permanent && failure.error.contains("limit of 99"));
+        let result = |bytes: usize| Effect::new().result(&"x".repeat(bytes - 2)).check();
+        assert_eq!(result(RESULT_BYTES_MAX), Ok(()));
+        assert!(result(RESULT_BYTES_MAX + 1).unwrap_err().error.contains("4097 bytes"));
+        assert!(Effect::new().result(&f64::MAX).check().is_ok());
+        assert!(Effect::new().result(&u64::MAX).check().unwrap_err().permanent);
+    }
+
+    #[test]
+    fn any_error_is_a_failure_that_may_pass() {
+        fn fails() -> Result<(), Failure> {
+            "x".parse::<u32>()?;
+            Ok(())
+        }
+        let failure = fails().unwrap_err();
+        assert!(!failure.permanent && failure.error.contains("invalid digit"));
+    }
+}

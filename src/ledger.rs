@@ -1,0 +1,306 @@
+//! The `notifications` table: every call that Handover makes to it.
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{
+    BatchStatementError, BatchStatementRequest, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
+    Update,
+};
+
+use crate::accept::Outcome;
+use crate::fault::{Cause, Fault, pause};
+use crate::moves::{Custody, Form, Lost, Move, plan};
+use crate::record::{Item, Record, State};
+use crate::transaction::{self, MarkLost, Verdict, judge, mark_lost, token};
+use crate::update::{Expression, key, statement};
+
+/// Most statements of a `BatchExecuteStatement`.
+pub(crate) const STATEMENTS_MAX: usize = 25;
+/// Most tries of an update of the record alone, within one invocation.
+const TRIES_MAX: u32 = 8;
+
+/// The `notifications` table.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    client: Client,
+    table: String,
+}
+
+/// A mark to be made.
+#[derive(Clone, Debug)]
+pub(crate) struct Mark {
+    pub id: String,
+    pub destination: String,
+    pub it: Move,
+    pub form: Form,
+    pub custody: Custody,
+}
+
+/// How a mark came out, unless it failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Marked {
+    /// By this call.
+    Now,
+    /// Before, by another copy or by a call whose answer was lost.
+    Before(State),
+}
+
+/// Why a mark was not made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotMarked {
+    /// Nothing was decided; give it back.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    /// The record does not allow this move, ever.
+    #[error("the record does not allow this move ({0:?})")]
+    Lost(Lost),
+    /// The effect's write with this number, from 0, was refused.
+    #[error("write {at} of the effect was refused ({code})")]
+    Write { at: usize, code: String },
+    /// Two emits of different content under one name.
+    #[error("the emitted notification {id} holds other content already; give each emit a name of its own")]
+    EmitConflict { id: String },
+}
+
+impl Mark {
+    fn update(&self) -> crate::update::Update {
+        plan(&self.it, &self.destination, self.form, &self.id, &self.custody)
+    }
+
+    /// What a failed condition leaves to do: a result, or `None` for the other form, which
+    /// is then set.
+    fn lost(&mut self, lost: MarkLost) -> Option<Result<Marked, NotMarked>> {
+        match lost {
+            MarkLost::Form(form) => {
+                self.form = form;
+                None
+            }
+            MarkLost::Lost(Lost::Was(state)) if state.is_final() => Some(Ok(Marked::Before(state))),
+            MarkLost::Lost(lost) => Some(Err(NotMarked::Lost(lost))),
+        }
+    }
+
+    fn returned(&self, call: &'static str, item: Option<Item>) -> Result<MarkLost, Fault> {
+        mark_lost(call, item, &self.destination, &self.it, self.custody.now)
+    }
+}
+
+impl Ledger {
+    /// The table of this name.
+    pub fn new(client: Client, table: impl Into<String>) -> Ledger {
+        Ledger { client, table: table.into() }
+    }
+
+    /// Stores an INIT record, or tells what holds its id. One conditional put.
+    ///
+    /// # Errors
+    /// A [`Fault`]; the record may be stored all the same, and a repeat finds it.
+    pub(crate) async fn accept(&self, record: &Record) -> Result<Outcome, Fault> {
+        const CALL: &str = "PutItem";
+        for tries in 1.. {
+            let put = self.client.put_item().table_name(&self.table).set_item(Some(record.encode()));
+            let put = put
+                .condition_expression(ABSENT)
+                .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+            let error = match put.send().await {
+                Ok(_) => return Ok(Outcome::Stored),
+                Err(error) => error,
+            };
+            let service = error.as_service_error();
+            if let Some(
+                aws_sdk_dynamodb::operation::put_item::PutItemError::ConditionalCheckFailedException(failed),
+            ) = service
+            {
+                return held(CALL, record, failed.item.clone());
+            }
+            let fault = Fault::of(CALL, &error);
+            if !fault.is_retryable() || tries == TRIES_MAX {
+                return Err(fault);
+            }
+            pause(tries).await;
+        }
+        unreachable!("the last try returns")
+    }
+
+    /// The accept of a record as an action of somebody's transaction.
+    pub(crate) fn accept_action(&self, record: &Record) -> TransactWriteItem {
+        let put = Put::builder()
+            .table_name(&self.table)
+            .set_item(Some(record.encode()))
+            .condition_expression(ABSENT)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .build()
+            .expect("table and item are set");
+        TransactWriteItem::builder().put(put).build()
+    }
+
+    /// The record of an id, read consistently.
+    ///
+    /// # Errors
+    /// A [`Fault`].
+    pub async fn get(&self, id: &str) -> Result<Option<Record>, Fault> {
+        const CALL: &str = "GetItem";
+        let get = self.client.get_item().table_name(&self.table).set_key(Some(key(id))).consistent_read(true);
+        let item = get.send().await.map_err(|error| Fault::of(CALL, &error))?.item;
+        item.map(Record::decode).transpose().map_err(|error| Fault::new(CALL, error))
+    }
+
+    /// Commits an effect with its mark, all or nothing. Contention, throttling and lost
+    /// answers are tried again until the caller's deadline drops the call.
+    ///
+    /// An effect whose answer was lost is met again by its own mark: it is `Before`.
+    pub(crate) async fn commit(
+        &self,
+        mut mark: Mark,
+        writes: &[TransactWriteItem],
+        mut emits: Vec<Record>,
+    ) -> Result<Marked, NotMarked> {
+        for tries in 1.. {
+            let fault = match self.transact(&mark, writes, &emits).await {
+                Ok(()) => return Ok(Marked::Now),
+                Err(Verdict::Mark(lost)) => match mark.lost(lost) {
+                    Some(result) => return result,
+                    None => continue,
+                },
+                Err(Verdict::Emitted(stored)) => {
+                    let kept = emits.into_iter().enumerate().filter(|(name, _)| !stored.contains(name));
+                    emits = kept.map(|(_, record)| record).collect();
+                    continue;
+                }
+                Err(Verdict::EmitConflict { name }) => {
+                    return Err(NotMarked::EmitConflict { id: emits.swap_remove(name).id });
+                }
+                Err(Verdict::Write { at, code }) => return Err(NotMarked::Write { at, code }),
+                Err(Verdict::Fault(fault)) => fault,
+            };
+            if !fault.is_retryable() {
+                return Err(fault.into());
+            }
+            tracing::debug!(id = mark.id, %fault, tries, "the commit is tried again");
+            pause(tries).await;
+        }
+        unreachable!("it returns or is dropped")
+    }
+
+    async fn transact(
+        &self,
+        mark: &Mark,
+        writes: &[TransactWriteItem],
+        emits: &[Record],
+    ) -> Result<(), Verdict> {
+        let mut actions = vec![self.mark_action(mark)];
+        actions.extend_from_slice(writes);
+        actions.extend(emits.iter().map(|record| self.accept_action(record)));
+        let token = token(&actions);
+        let call =
+            self.client.transact_write_items().set_transact_items(Some(actions)).client_request_token(token);
+        let error = match call.send().await {
+            Ok(_) => return Ok(()),
+            Err(error) => error,
+        };
+        match error.as_service_error() {
+            Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
+                Err(judge(cancelled.cancellation_reasons(), writes.len(), emits, |item| {
+                    mark.returned(transaction::CALL, item)
+                }))
+            }
+            _ => Err(Verdict::Fault(Fault::of(transaction::CALL, &error))),
+        }
+    }
+
+    fn mark_action(&self, mark: &Mark) -> TransactWriteItem {
+        let it = Expression::of(&mark.update());
+        let update = Update::builder()
+            .table_name(&self.table)
+            .set_key(Some(key(&mark.id)))
+            .condition_expression(it.condition)
+            .update_expression(it.update)
+            .set_expression_attribute_names(Some(it.names))
+            .set_expression_attribute_values(Some(it.values))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .build()
+            .expect("table, key and expression are set");
+        TransactWriteItem::builder().update(update).build()
+    }
+
+    /// Makes marks that change the record alone, many in one call, each under its own
+    /// condition. Ids must be distinct. The results stand in the order of the marks.
+    pub(crate) async fn mark(&self, mut marks: Vec<Mark>) -> Vec<Result<Marked, NotMarked>> {
+        let mut results: Vec<Option<Result<Marked, NotMarked>>> = marks.iter().map(|_| None).collect();
+        for tries in 1.. {
+            let open: Vec<usize> = (0..marks.len()).filter(|at| results[*at].is_none()).collect();
+            if open.is_empty() {
+                break;
+            }
+            let answers = self.execute(open.iter().map(|at| &marks[*at])).await;
+            let mut must_pause = false;
+            for (at, answer) in open.into_iter().zip(answers) {
+                results[at] = match answer {
+                    Ok(None) => Some(Ok(Marked::Now)),
+                    Ok(Some(lost)) => marks[at].lost(lost),
+                    Err(fault) if fault.is_retryable() && tries < TRIES_MAX => {
+                        must_pause = true;
+                        None
+                    }
+                    Err(fault) => Some(Err(fault.into())),
+                };
+            }
+            if must_pause {
+                pause(tries).await;
+            }
+        }
+        results.into_iter().flatten().collect()
+    }
+
+    /// One `BatchExecuteStatement`: per mark nothing, a failed condition, or a fault.
+    async fn execute(
+        &self,
+        marks: impl Iterator<Item = &Mark> + Clone,
+    ) -> Vec<Result<Option<MarkLost>, Fault>> {
+        const CALL: &str = "BatchExecuteStatement";
+        let statements = marks.clone().map(|mark| {
+            let (statement, parameters) = statement(&self.table, &mark.id, &mark.update());
+            BatchStatementRequest::builder()
+                .statement(statement)
+                .set_parameters(Some(parameters))
+                .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+                .build()
+                .expect("the statement is set")
+        });
+        let call = self.client.batch_execute_statement().set_statements(Some(statements.collect()));
+        match call.send().await {
+            Ok(output) => {
+                let mut answers = output.responses.unwrap_or_default().into_iter();
+                let answer = |mark: &Mark| match answers.next() {
+                    None => Err(Fault::new(CALL, Cause::Unavailable("no response to a statement".into()))),
+                    Some(response) => match response.error {
+                        None => Ok(None),
+                        Some(error) => statement_failed(CALL, mark, error).map(Some),
+                    },
+                };
+                marks.map(answer).collect()
+            }
+            Err(error) => marks.map(|_| Err(Fault::of(CALL, &error))).collect(),
+        }
+    }
+}
+
+const ABSENT: &str = "attribute_not_exists(id)";
+
+fn statement_failed(call: &'static str, mark: &Mark, error: BatchStatementError) -> Result<MarkLost, Fault> {
+    match error.code().map(|code| code.as_str()) {
+        Some("ConditionalCheckFailed") => mark.returned(call, error.item),
+        code => Err(Fault::new(call, Cause::of_code(code, error.message()))),
+    }
+}
+
+/// What the record that holds an id means for one that wanted it.
+pub(crate) fn held(call: &'static str, record: &Record, item: Option<Item>) -> Result<Outcome, Fault> {
+    let item =
+        item.ok_or(Fault::new(call, Cause::Unavailable("a failed condition without its item".into())))?;
+    let holder = Record::decode(item).map_err(|error| Fault::new(call, error))?;
+    Ok(match holder.digest == record.digest {
+        true => Outcome::Duplicate(Box::new(holder)),
+        false => Outcome::Conflict { source: holder.source },
+    })
+}

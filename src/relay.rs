@@ -1,0 +1,183 @@
+//! relay: carries offers from the table's stream to Kinesis.
+//!
+//! It writes nothing to the table. If it fails before or after a record went into Kinesis,
+//! or dies, the stream's records come again and their copies with them; copies may double
+//! (G3, G4 rest on the record). Order among notifications is not kept, and not promised.
+
+use aws_lambda_events::dynamodb::{Event, EventRecord};
+use aws_lambda_events::streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse};
+use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::primitives::Blob;
+use aws_sdk_kinesis::types::PutRecordsRequestEntry;
+use futures_util::future::join_all;
+use jiff::Timestamp;
+use tokio::time::{Instant, timeout_at};
+
+use crate::clock::Clock;
+use crate::fault::{Fault, pause};
+use crate::offer::Offer;
+use crate::packing::pack;
+use crate::record::{Change, Record, State};
+
+/// Most records of one `PutRecords`.
+const RECORDS_MAX: usize = 500;
+/// Most bytes of one `PutRecords`, keys included: half of what AWS takes, and more than the
+/// stream's records of one invocation (6 MB of JSON) ever come to.
+const BYTES_MAX: usize = 5 * 1024 * 1024;
+
+/// The stage that relays.
+#[derive(Clone, Debug)]
+pub struct Relay {
+    client: Client,
+    stream: String,
+    clock: Clock,
+}
+
+/// A stream record that is to go into Kinesis.
+struct Outgoing {
+    sequence_number: String,
+    key: String,
+    data: Blob,
+}
+
+impl Relay {
+    /// Relays into the Kinesis stream of this name.
+    pub fn new(client: Client, stream: impl Into<String>, clock: Clock) -> Relay {
+        Relay { client, stream: stream.into(), clock }
+    }
+
+    /// Handles a batch of the table's stream. What is not in Kinesis by `until` is a batch
+    /// item failure, and comes again.
+    pub async fn receive(&self, event: Event, until: Instant) -> DynamoDbEventResponse {
+        let records = event.records.len();
+        let now = self.clock.now();
+        let mut left: Vec<_> = event.records.into_iter().filter_map(|record| outgoing(record, now)).collect();
+        let offers = left.len();
+        for tries in 1.. {
+            left = self.put(left, until).await;
+            if left.is_empty() || Instant::now() >= until {
+                break;
+            }
+            let _ = timeout_at(until, pause(tries)).await;
+        }
+        tracing::info!(records, offers, left = left.len(), "relayed");
+        let mut response = DynamoDbEventResponse::default();
+        response.batch_item_failures = left.into_iter().map(failure).collect();
+        response
+    }
+
+    /// Sends once; returns what Kinesis did not take.
+    async fn put(&self, outgoing: Vec<Outgoing>, until: Instant) -> Vec<Outgoing> {
+        let sizes: Vec<_> = outgoing.iter().map(|it| it.data.as_ref().len() + it.key.len()).collect();
+        let mut rest = outgoing.into_iter();
+        let requests = pack(&sizes, RECORDS_MAX, BYTES_MAX);
+        let requests = requests.into_iter().map(|run| rest.by_ref().take(run.len()).collect());
+        let requests: Vec<Vec<Outgoing>> = requests.collect();
+        join_all(requests.into_iter().map(|batch| self.put_batch(batch, until)))
+            .await
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+
+    async fn put_batch(&self, batch: Vec<Outgoing>, until: Instant) -> Vec<Outgoing> {
+        let entries = batch.iter().map(|it| {
+            PutRecordsRequestEntry::builder()
+                .partition_key(&it.key)
+                .data(it.data.clone())
+                .build()
+                .expect("key and data are set")
+        });
+        let call = self.client.put_records().stream_name(&self.stream).set_records(Some(entries.collect()));
+        match timeout_at(until, call.send()).await {
+            Ok(Ok(output)) => {
+                // Only what has a sequence number is in the stream.
+                let taken = output.records.into_iter().map(|result| result.sequence_number.is_some());
+                let results = batch.into_iter().zip(taken.chain(std::iter::repeat(false)));
+                results.filter(|(_, taken)| !taken).map(|(it, _)| it).collect()
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(fault = %Fault::of("PutRecords", &error), "the records are sent again");
+                batch
+            }
+            Err(_) => batch,
+        }
+    }
+}
+
+fn failure(outgoing: Outgoing) -> DynamoDbBatchItemFailure {
+    let mut failure = DynamoDbBatchItemFailure::default();
+    failure.item_identifier = Some(outgoing.sequence_number);
+    failure
+}
+
+/// What a stream record gives to relay. The mapping's filter lets only offers pass; this
+/// checks again. A record that is not one of ours would never become one, and would hold up
+/// its shard for a day: it is said loudly, and left to the table.
+fn outgoing(record: EventRecord, now: Timestamp) -> Option<Outgoing> {
+    let sequence_number = record.change.sequence_number.unwrap_or_default();
+    if record.change.new_image.is_empty() {
+        return None; // a removal: its time to live had passed
+    }
+    let stored = match serde_dynamo::from_item::<_, Record>(record.change.new_image) {
+        Ok(stored) => stored,
+        Err(error) => {
+            tracing::error!(sequence_number, %error, "an item of the table is not a record; it is not relayed");
+            return None;
+        }
+    };
+    let offer = offer(&stored, now)?;
+    Some(Outgoing { sequence_number, key: offer.partition_key().to_owned(), data: Blob::new(offer.encode()) })
+}
+
+/// The offer that a changed record makes, if its last change was one.
+fn offer(record: &Record, now: Timestamp) -> Option<Offer> {
+    let pending = record.destinations.iter().filter(|(_, delivery)| delivery.state == State::Pending);
+    let destinations: Vec<String> = pending.map(|(name, _)| name.clone()).collect();
+    (record.change == Change::Offer && !destinations.is_empty()).then(|| Offer {
+        notification: record.notification(),
+        destinations,
+        number: record.offers,
+        accepted_at: record.accepted_at,
+        relayed_at: now,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::tests::{at, event_for};
+
+    #[test]
+    fn an_offer_names_the_destinations_that_are_pending() {
+        let mut record = event_for(&["a", "b", "c"]);
+        record.destinations.get_mut("b").unwrap().state = State::Dead;
+        let offer = offer(&record, at(2_000)).unwrap();
+        assert_eq!(offer.destinations, ["a", "c"]);
+        assert_eq!((offer.number, offer.accepted_at, offer.relayed_at), (1, at(1_000), at(2_000)));
+        assert_eq!(offer.notification, record.notification());
+    }
+
+    #[test]
+    fn only_offers_are_relayed() {
+        for change in [Change::Attempt, Change::Lease, Change::Mark, Change::Dead, Change::Close] {
+            assert_eq!(offer(&Record { change, ..event_for(&["a"]) }, at(0)), None, "{change:?}");
+        }
+        let mut ended = event_for(&["a"]);
+        ended.destinations.get_mut("a").unwrap().state = State::Done;
+        assert_eq!(offer(&ended, at(0)), None);
+    }
+
+    #[test]
+    fn a_stream_record_is_read_strictly_and_a_removal_is_none() {
+        let image = serde_json::json!({ "Records": [
+            { "awsRegion": "r", "eventID": "1", "eventName": "REMOVE",
+              "dynamodb": { "ApproximateCreationDateTime": 1.0, "Keys": { "id": { "S": "1" } }, "SequenceNumber": "7", "SizeBytes": 1 } },
+            { "awsRegion": "r", "eventID": "2", "eventName": "INSERT",
+              "dynamodb": { "ApproximateCreationDateTime": 1.0, "Keys": { "id": { "S": "1" } }, "SequenceNumber": "8", "SizeBytes": 1,
+                            "NewImage": { "id": { "S": "1" } } } },
+        ] });
+        let event: Event = serde_json::from_value(image).unwrap();
+        assert!(event.records.into_iter().all(|record| outgoing(record, at(0)).is_none()));
+    }
+}

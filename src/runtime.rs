@@ -1,0 +1,133 @@
+//! What every function does before and around its handler.
+
+use std::time::{Duration, SystemTime};
+
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, SdkConfig};
+use jiff::SignedDuration;
+use lambda_runtime::{LambdaEvent, service_fn};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::time::Instant;
+
+use crate::clock::Clock;
+use crate::consume::Consumer;
+use crate::destination::Destination;
+use crate::ledger::Ledger;
+use crate::route::{BadRoutes, Routes};
+
+/// Time before the end of an invocation at which work stops, so that its answer still gets
+/// out, in milliseconds.
+const MARGIN_MS: u64 = 500;
+/// Longest time for one try of a call to AWS, in milliseconds.
+const CALL_TIMEOUT_MS: u64 = 3_000;
+
+/// Why a function cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An environment variable is missing: set it in the template.
+    #[error("the environment variable {0} is missing; set it in the function's template")]
+    Missing(&'static str),
+    /// An environment variable has a value that it cannot have.
+    #[error("the environment variable {0} is not {1}")]
+    Invalid(&'static str, &'static str),
+    /// The routes cannot be used.
+    #[error(transparent)]
+    Routes(#[from] BadRoutes),
+    /// Lambda's runtime interface failed.
+    #[error("the Lambda runtime ended: {0}")]
+    Runtime(lambda_runtime::Error),
+}
+
+/// Begins a function: logs as JSON at the level of `RUST_LOG`, and AWS from its environment.
+pub async fn start() -> SdkConfig {
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_current_span(false)
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .init();
+    let timeouts = TimeoutConfig::builder().operation_attempt_timeout(Duration::from_millis(CALL_TIMEOUT_MS));
+    aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts.build()).load().await
+}
+
+/// The value of an environment variable.
+///
+/// # Errors
+/// [`Error::Missing`].
+pub fn variable(name: &'static str) -> Result<String, Error> {
+    std::env::var(name).map_err(|_| Error::Missing(name))
+}
+
+/// The value of an environment variable that is a whole number.
+///
+/// # Errors
+/// [`Error::Missing`] or [`Error::Invalid`].
+pub fn number(name: &'static str) -> Result<u32, Error> {
+    variable(name)?.parse().map_err(|_| Error::Invalid(name, "a whole number"))
+}
+
+/// The routes, from `ROUTES`.
+///
+/// # Errors
+/// [`Error::Missing`] or [`Error::Routes`].
+pub fn routes() -> Result<Routes, Error> {
+    Ok(variable("ROUTES")?.parse()?)
+}
+
+/// The ledger, from `NOTIFICATIONS_TABLE`.
+///
+/// # Errors
+/// [`Error::Missing`].
+pub fn ledger(aws: &SdkConfig) -> Result<Ledger, Error> {
+    Ok(Ledger::new(aws_sdk_dynamodb::Client::new(aws), variable("NOTIFICATIONS_TABLE")?))
+}
+
+/// Runs a destination as a Lambda function on the Kinesis stream. Its name is `DESTINATION`;
+/// an ended record is kept for `LEDGER_DAYS`.
+///
+/// # Errors
+/// When the environment is not complete, or the Lambda runtime ends.
+pub async fn run<D: Destination>(destination: D) -> Result<(), Error> {
+    let aws = start().await;
+    let keep = SignedDuration::from_hours(24 * i64::from(number("LEDGER_DAYS")?));
+    let name = variable("DESTINATION")?;
+    let consumer = Consumer::new(destination, name, ledger(&aws)?, routes()?, keep, Clock::system());
+    serve(async |event, until| consumer.receive(event, until).await).await
+}
+
+/// Serves invocations, one at a time: `handle` gets the event and the time at which it has
+/// to stop.
+///
+/// # Errors
+/// When the Lambda runtime ends.
+pub async fn serve<E, R>(handle: impl AsyncFn(E, Instant) -> R) -> Result<(), Error>
+where
+    E: DeserializeOwned,
+    R: Serialize,
+{
+    let handle = &handle;
+    let serve = service_fn(move |event: LambdaEvent<E>| async move {
+        let until = Instant::now() + work_time(event.context.deadline(), SystemTime::now());
+        Ok::<R, lambda_runtime::Error>(handle(event.payload, until).await)
+    });
+    lambda_runtime::run(serve).await.map_err(Error::Runtime)
+}
+
+/// How long an invocation may work: until the margin before its deadline.
+fn work_time(deadline: SystemTime, now: SystemTime) -> Duration {
+    let left = deadline.duration_since(now).unwrap_or_default();
+    left.saturating_sub(Duration::from_millis(MARGIN_MS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_stops_before_the_deadline() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(10);
+        assert_eq!(work_time(now + Duration::from_secs(2), now), Duration::from_millis(1_500));
+        assert_eq!(work_time(now - Duration::from_secs(1), now), Duration::ZERO);
+    }
+}

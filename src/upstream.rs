@@ -1,0 +1,179 @@
+//! The upstream queue: accepts its messages, parks those that are refused, and spreads the
+//! receives of those that met a fault.
+
+use std::collections::HashSet;
+
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::types::{
+    ChangeMessageVisibilityBatchRequestEntry, MessageAttributeValue, SendMessageBatchRequestEntry,
+};
+use futures_util::StreamExt;
+use futures_util::future::join_all;
+
+use crate::accept::{Accept, Outcome};
+use crate::fault::Fault;
+use crate::packing::pack;
+use crate::record::shortened;
+
+/// Messages accepted at once.
+const CONCURRENCY_MAX: usize = 64;
+/// Most messages of one SQS batch request.
+const BATCH_MAX: usize = 10;
+/// Most bytes of one SQS batch request.
+const BATCH_BYTES_MAX: usize = 1024 * 1024;
+/// Longest reason in the attribute of a dead letter, in bytes. The upstream queue takes
+/// messages smaller than its dead-letter queue by more than this.
+const REASON_BYTES_MAX: usize = 1024;
+/// The message attribute of a dead letter that says why the message was refused.
+pub const REASON: &str = "reason";
+/// Longest visibility time-out, in seconds.
+const VISIBILITY_SECONDS_MAX: u64 = 12 * 60 * 60;
+
+/// The upstream queue.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    accept: Accept,
+    client: Client,
+    queue_url: String,
+    dead_letter_queue_url: String,
+    backoff_seconds: u64,
+}
+
+impl Upstream {
+    /// Accepts from this queue; refused messages go to its dead-letter queue. After a fault
+    /// a message is seen again in `backoff_seconds`, four times that, and so on.
+    pub fn new(
+        accept: Accept,
+        client: Client,
+        queue_url: impl Into<String>,
+        dead_letter_queue_url: impl Into<String>,
+        backoff_seconds: u64,
+    ) -> Upstream {
+        let (queue_url, dead_letter_queue_url) = (queue_url.into(), dead_letter_queue_url.into());
+        Upstream { accept, client, queue_url, dead_letter_queue_url, backoff_seconds }
+    }
+
+    /// Handles a batch. A message is acknowledged when it is stored or parked; every other
+    /// is a batch item failure, and comes again.
+    pub async fn receive(&self, event: SqsEvent) -> SqsBatchResponse {
+        let messages = &event.records;
+        let accepts = messages.iter().map(|message| self.accept.accept(body(message).as_bytes()));
+        let outcomes: Vec<_> = futures_util::stream::iter(accepts).buffered(CONCURRENCY_MAX).collect().await;
+        let (mut refused, mut faulted) = (Vec::new(), Vec::new());
+        let mut stored = 0;
+        for (message, outcome) in messages.iter().zip(&outcomes) {
+            match outcome {
+                Ok(outcome) => {
+                    stored += usize::from(*outcome == Outcome::Stored);
+                    refused.extend(outcome.refused().map(|reason| (message, reason)));
+                }
+                Err(fault) => {
+                    tracing::warn!(message_id = id(message), %fault, "the message comes again");
+                    faulted.push(message);
+                }
+            }
+        }
+        tracing::info!(
+            stored,
+            duplicate = messages.len() - stored - refused.len() - faulted.len(),
+            refused = refused.len(),
+            fault = faulted.len(),
+            "accepted"
+        );
+        let (unparked, ()) = tokio::join!(self.park(&refused), self.back_off(&faulted));
+        let mut response = SqsBatchResponse::default();
+        response.set_failures(faulted.into_iter().chain(unparked).map(id));
+        response
+    }
+
+    /// Sends refused messages to the dead-letter queue; returns those that it did not take.
+    async fn park<'a>(&self, refused: &[(&'a SqsMessage, String)]) -> Vec<&'a SqsMessage> {
+        let sizes: Vec<_> =
+            refused.iter().map(|(message, _)| body(message).len() + REASON_BYTES_MAX).collect();
+        let requests = pack(&sizes, BATCH_MAX, BATCH_BYTES_MAX);
+        join_all(requests.into_iter().map(|run| self.park_batch(&refused[run]))).await.concat()
+    }
+
+    async fn park_batch<'a>(&self, refused: &[(&'a SqsMessage, String)]) -> Vec<&'a SqsMessage> {
+        let entries = refused.iter().enumerate().map(|(at, (message, reason))| {
+            let reason = shortened(reason, REASON_BYTES_MAX);
+            let reason = MessageAttributeValue::builder().data_type("String").string_value(reason);
+            SendMessageBatchRequestEntry::builder()
+                .id(at.to_string())
+                .message_body(body(message))
+                .message_attributes(REASON, reason.build().expect("the type is set"))
+                .build()
+                .expect("id and body are set")
+        });
+        let send = self.client.send_message_batch().queue_url(&self.dead_letter_queue_url);
+        match send.set_entries(Some(entries.collect())).send().await {
+            Ok(sent) => {
+                let failed: HashSet<_> = sent.failed().iter().map(|entry| entry.id()).collect();
+                let refused = refused.iter().enumerate();
+                let unparked = refused.filter(|(at, _)| failed.contains(at.to_string().as_str()));
+                unparked.map(|(_, (message, _))| *message).collect()
+            }
+            Err(error) => {
+                tracing::warn!(fault = %Fault::of("SendMessageBatch", &error), "refused messages come again");
+                refused.iter().map(|(message, _)| *message).collect()
+            }
+        }
+    }
+
+    /// Lets messages wait longer with each receive. When this fails they come again after
+    /// the queue's own visibility time-out.
+    async fn back_off(&self, faulted: &[&SqsMessage]) {
+        let batches = faulted.chunks(BATCH_MAX).map(|messages| {
+            let entries = messages.iter().enumerate().map(|(at, message)| {
+                ChangeMessageVisibilityBatchRequestEntry::builder()
+                    .id(at.to_string())
+                    .receipt_handle(message.receipt_handle.as_deref().unwrap_or_default())
+                    .visibility_timeout(visibility_seconds(self.backoff_seconds, receives(message)))
+                    .build()
+                    .expect("id and receipt handle are set")
+            });
+            let change = self.client.change_message_visibility_batch().queue_url(&self.queue_url);
+            change.set_entries(Some(entries.collect())).send()
+        });
+        for result in join_all(batches).await {
+            if let Err(error) = result {
+                let fault = Fault::of("ChangeMessageVisibilityBatch", &error);
+                tracing::warn!(%fault, "messages come again after the queue's own time-out");
+            }
+        }
+    }
+}
+
+fn body(message: &SqsMessage) -> &str {
+    message.body.as_deref().unwrap_or_default()
+}
+
+fn id(message: &SqsMessage) -> &str {
+    message.message_id.as_deref().unwrap_or_default()
+}
+
+fn receives(message: &SqsMessage) -> u32 {
+    message.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok()).unwrap_or(1)
+}
+
+/// How long a message waits after its nth receive met a fault: with the default of 40 s the
+/// five waits between six receives add up to nearly four hours, which outlives most outages.
+fn visibility_seconds(base: u64, receives: u32) -> i32 {
+    let seconds = base.saturating_mul(4u64.saturating_pow(receives.saturating_sub(1)));
+    seconds.min(VISIBILITY_SECONDS_MAX) as i32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn six_receives_are_spread_over_about_four_hours() {
+        let waits: Vec<_> = (1..=5).map(|receives| visibility_seconds(40, receives)).collect();
+        assert_eq!(waits, [40, 160, 640, 2_560, 10_240]);
+        assert_eq!(waits.iter().sum::<i32>(), 13_640);
+        assert_eq!(visibility_seconds(40, 60), 43_200);
+        assert_eq!(visibility_seconds(0, 3), 0);
+    }
+}

@@ -1,0 +1,89 @@
+//! The destination `refund`, behind its stream.
+
+use handover::Draft;
+use handover::offer::Offer;
+use handover::record::{Change, Record, State, Status};
+use serde_json::{Value, json};
+
+use crate::world::{World, kinesis_event, offer, refunds, routes, unique};
+
+fn failures(answer: &Value) -> &Vec<Value> {
+    answer["batchItemFailures"].as_array().unwrap()
+}
+
+/// G4: a whole batch of the stream delivered again, several times and at once, changes
+/// nothing.
+#[tokio::test]
+async fn g4_an_effect_is_applied_once_though_the_whole_batch_comes_again() {
+    let world = World::connect().await;
+    let account = world.account().await;
+    let (ids, messages) = refunds(&account, 30);
+    world.send(&messages).await;
+    world.until(&ids, Status::Done).await;
+    let before = futures_util::future::join_all(ids.iter().map(|id| world.record(id))).await;
+
+    let ours = |data: &Vec<u8>| ids.contains(&Offer::decode(data).unwrap().notification.id);
+    let mut batch = world.stream().await;
+    batch.retain(ours);
+    assert_eq!(batch.len(), 30);
+    batch.extend(batch.clone());
+    let event = kinesis_event(&batch);
+    let again = futures_util::future::join_all((0..3).map(|_| world.invoke("refund", &event))).await;
+    assert!(again.iter().all(|answer| failures(answer).is_empty()), "{again:?}");
+
+    let after = futures_util::future::join_all(ids.iter().map(|id| world.record(id))).await;
+    assert_eq!(after, before);
+    assert_eq!(world.balance(&account).await, 30);
+    assert_eq!(world.entries(&account).await.len(), 30);
+}
+
+/// G6: a copy that comes after the end, whichever it was, applies nothing and changes nothing.
+#[tokio::test]
+async fn g6_a_late_copy_of_what_has_ended_changes_nothing() {
+    let world = World::connect().await;
+    let account = world.account().await;
+    let ends =
+        [(State::Done, Status::Done), (State::Rejected, Status::Rejected), (State::Closed, Status::Closed)];
+    let mut ended = Vec::new();
+    for (state, status) in ends {
+        let data = json!({ "account": account, "amount": 5 });
+        let refund = Draft::command("refund.requested", "orders", &data).with_id(unique("ended")).unwrap();
+        let mut record = Record::accept(refund, &routes(), jiff::Timestamp::UNIX_EPOCH).unwrap();
+        record.destinations.get_mut("refund").unwrap().state = state;
+        (record.status, record.open, record.change) = (status, 0, Change::Mark);
+        record.closed = u32::from(state == State::Closed);
+        world.put(&record).await;
+        ended.push(record);
+    }
+    let late: Vec<_> =
+        ended.iter().map(|record| offer(record.notification(), &["refund"]).encode()).collect();
+    let answer = world.invoke("refund", &kinesis_event(&late)).await;
+    assert!(failures(&answer).is_empty(), "a copy of what has ended is dropped: {answer}");
+    for record in ended {
+        assert_eq!(world.record(&record.id).await.unwrap(), record);
+    }
+    assert_eq!((world.balance(&account).await, world.entries(&account).await.len()), (0, 0));
+}
+
+/// A copy without its record is given back, never taken for a duplicate; its neighbours end.
+#[tokio::test]
+async fn a_copy_without_its_record_is_a_fault() {
+    let world = World::connect().await;
+    let account = world.account().await;
+    let (ids, messages) = refunds(&account, 1);
+    world.send(&messages).await;
+    world.until(&ids, Status::Done).await;
+    let data = json!({ "account": account, "amount": 5 });
+    let lost = Draft::command("refund.requested", "orders", &data).with_id(unique("lost")).unwrap();
+    let copies = [
+        offer(lost, &["refund"]).encode(),
+        world.record(&ids[0]).await.map(|record| offer(record.notification(), &["refund"]).encode()).unwrap(),
+        b"not an offer".to_vec(),
+    ];
+    let answer = world.invoke("refund", &kinesis_event(&copies)).await;
+    let mut failed: Vec<_> =
+        failures(&answer).iter().map(|it| it["itemIdentifier"].as_str().unwrap()).collect();
+    failed.sort_unstable();
+    assert_eq!(failed, ["0", "2"]);
+    assert_eq!(world.balance(&account).await, 1);
+}

@@ -1,0 +1,76 @@
+//! The producer's outbox: a notification committed with the producer's own write.
+
+use handover::accept::Outcome;
+use handover::dynamodb::types::{AttributeValue, CancellationReason, Put, TransactWriteItem};
+use handover::outbox::Message;
+use handover::record::Status;
+use handover::{Draft, Notification};
+use serde_json::json;
+
+use crate::world::{World, routes, unique};
+
+fn refund(id: &str, account: &str, amount: u64) -> Notification {
+    let data = json!({ "account": account, "amount": amount });
+    Draft::command("refund.requested", "orders", &data).with_id(id).unwrap()
+}
+
+/// Commits a business write (an account named after the order) with a message: the reasons
+/// where it was cancelled.
+async fn commit(world: &World, order: &str, message: &Message) -> Result<(), Vec<CancellationReason>> {
+    let put =
+        Put::builder().table_name(world.named("accounts")).item("account", AttributeValue::S(order.into()));
+    let put = put
+        .item("balance", AttributeValue::N("0".into()))
+        .condition_expression("attribute_not_exists(account)");
+    let order = TransactWriteItem::builder().put(put.build().unwrap()).build();
+    let call = world.dynamodb.transact_write_items().transact_items(order).transact_items(message.action());
+    match call.send().await {
+        Ok(_) => Ok(()),
+        Err(error) => match error.into_service_error() {
+            aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError::TransactionCanceledException(
+                cancelled,
+            ) => Err(cancelled.cancellation_reasons.unwrap()),
+            other => panic!("{other:?}"),
+        },
+    }
+}
+
+#[tokio::test]
+async fn a_notification_commits_with_the_producers_write_or_not_at_all() {
+    let world = World::connect().await;
+    let outbox = world.outbox(&routes());
+    let account = world.account().await;
+    let (id, order) = (unique("refund"), unique("order"));
+
+    // Both commit, and the refund flows.
+    let message = outbox.accept(refund(&id, &account, 70)).unwrap();
+    commit(&world, &order, &message).await.unwrap();
+    world.until(std::slice::from_ref(&id), Status::Done).await;
+    assert_eq!((world.balance(&account).await, world.balance(&order).await), (70, 0));
+
+    // A repeat, as after a lost answer, finds its own message.
+    let reasons = commit(&world, &order, &message).await.unwrap_err();
+    let outcome = message.outcome(&reasons[1]).unwrap();
+    assert!(matches!(outcome, Some(Outcome::Duplicate(record)) if record.id == id));
+
+    // Other content under the id cancels the business write, too.
+    let other = outbox.accept(refund(&id, &account, 71)).unwrap();
+    let order = unique("order");
+    let reasons = commit(&world, &order, &other).await.unwrap_err();
+    assert_eq!(other.outcome(&reasons[1]).unwrap(), Some(Outcome::Conflict { source: "orders".into() }));
+    assert_eq!(other.outcome(&reasons[0]).unwrap(), None);
+
+    // A business write that fails leaves no message.
+    let id = unique("refund");
+    let message = outbox.accept(refund(&id, &account, 70)).unwrap();
+    commit(&world, &account, &message).await.unwrap_err();
+    assert_eq!(world.record(&id).await, None);
+    assert_eq!(world.balance(&account).await, 70);
+}
+
+#[tokio::test]
+async fn what_accept_would_refuse_does_not_get_into_a_transaction() {
+    let world = World::connect().await;
+    let unrouted = Draft::command("refund.requestd", "orders", &1).with_id("1").unwrap();
+    assert_eq!(world.outbox(&routes()).accept(unrouted).unwrap_err().code(), "unknown-type");
+}

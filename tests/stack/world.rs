@@ -1,0 +1,238 @@
+//! The deployed stack as a test sees it.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use aws_config::BehaviorVersion;
+use aws_sdk_lambda::primitives::Blob;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD as STANDARD;
+use handover::dynamodb::types::AttributeValue;
+use handover::offer::Offer;
+use handover::record::{Item, Record, Status};
+use handover::{Clock, Draft, Ledger, Notification, Outbox, Routes};
+use serde_json::{Value, json};
+
+/// How long anything may take to come about, in seconds: longer than the visibility time-out
+/// after which a killed function's messages come again, several times over.
+const WAIT_SECONDS_MAX: u64 = 120;
+/// How often a test looks, in milliseconds.
+const LOOK_MS: u64 = 200;
+
+pub struct World {
+    pub dynamodb: handover::dynamodb::Client,
+    pub sqs: aws_sdk_sqs::Client,
+    pub kinesis: aws_sdk_kinesis::Client,
+    lambda: aws_sdk_lambda::Client,
+    stack: String,
+}
+
+impl World {
+    pub async fn connect() -> World {
+        let stack = std::env::var("HANDOVER_STACK")
+            .expect("no stack to test against: run `make test`, or `make up` and `. .local/env` first");
+        let aws = aws_config::load_defaults(BehaviorVersion::latest()).await;
+        World {
+            dynamodb: handover::dynamodb::Client::new(&aws),
+            sqs: aws_sdk_sqs::Client::new(&aws),
+            kinesis: aws_sdk_kinesis::Client::new(&aws),
+            lambda: aws_sdk_lambda::Client::new(&aws),
+            stack,
+        }
+    }
+
+    pub fn named(&self, name: &str) -> String {
+        format!("{}-{name}", self.stack)
+    }
+
+    pub fn ledger(&self) -> Ledger {
+        Ledger::new(self.dynamodb.clone(), self.named("notifications"))
+    }
+
+    pub fn outbox(&self, routes: &Routes) -> Outbox {
+        Outbox::new(self.ledger(), routes.clone(), Clock::system())
+    }
+
+    pub async fn queue_url(&self, name: &str) -> String {
+        self.sqs.get_queue_url().queue_name(self.named(name)).send().await.unwrap().queue_url.unwrap()
+    }
+
+    /// Sends messages to the upstream queue.
+    pub async fn send(&self, messages: &[impl AsRef<str>]) {
+        let url = self.queue_url("upstream").await;
+        let sends = messages
+            .iter()
+            .map(|text| self.sqs.send_message().queue_url(&url).message_body(text.as_ref()).send());
+        for sent in futures_util::future::join_all(sends).await {
+            sent.unwrap();
+        }
+    }
+
+    pub async fn record(&self, id: &str) -> Option<Record> {
+        self.ledger().get(id).await.unwrap()
+    }
+
+    /// Waits until all of these have this status.
+    pub async fn until(&self, ids: &[String], status: Status) {
+        let begun = Instant::now();
+        loop {
+            let records = futures_util::future::join_all(ids.iter().map(|id| self.record(id))).await;
+            let found: Vec<_> =
+                records.iter().map(|record| record.as_ref().map(|record| record.status)).collect();
+            if found.iter().all(|found| *found == Some(status)) {
+                return;
+            }
+            assert!(begun.elapsed().as_secs() < WAIT_SECONDS_MAX, "{ids:?} are {found:?}, not {status:?}");
+            tokio::time::sleep(Duration::from_millis(LOOK_MS)).await;
+        }
+    }
+
+    /// Waits for dead letters of the upstream queue with these bodies; returns their reasons
+    /// in the same order. Those of other tests are left there.
+    pub async fn refusals(&self, bodies: &[String]) -> Vec<String> {
+        let url = self.queue_url("upstream-dead-letters").await;
+        let mut reasons: Vec<Option<String>> = vec![None; bodies.len()];
+        let begun = Instant::now();
+        while reasons.iter().any(Option::is_none) {
+            assert!(begun.elapsed().as_secs() < WAIT_SECONDS_MAX, "not parked: {bodies:?} {reasons:?}");
+            let receive = self.sqs.receive_message().queue_url(&url).max_number_of_messages(10);
+            let receive = receive.visibility_timeout(1).wait_time_seconds(1).message_attribute_names("All");
+            for message in receive.send().await.unwrap().messages.unwrap_or_default() {
+                let body = message.body.unwrap();
+                let is_next = |(at, wanted): &(usize, &String)| **wanted == body && reasons[*at].is_none();
+                let found = bodies.iter().enumerate().find(is_next).map(|(at, _)| at);
+                if let Some(at) = found {
+                    let attributes = message.message_attributes.unwrap_or_default();
+                    reasons[at] = Some(attributes["reason"].string_value.clone().unwrap());
+                    let handle = message.receipt_handle.unwrap();
+                    self.sqs.delete_message().queue_url(&url).receipt_handle(handle).send().await.unwrap();
+                }
+            }
+        }
+        reasons.into_iter().flatten().collect()
+    }
+
+    /// Opens an account of its own for a test.
+    pub async fn account(&self) -> String {
+        let account = unique("account");
+        let put = self.dynamodb.put_item().table_name(self.named("accounts"));
+        let put = put.item("account", AttributeValue::S(account.clone()));
+        put.item("balance", AttributeValue::N("0".into())).send().await.unwrap();
+        account
+    }
+
+    /// The balance of an account, in cents.
+    pub async fn balance(&self, account: &str) -> u64 {
+        let get = self.dynamodb.get_item().table_name(self.named("accounts")).consistent_read(true);
+        let item = get.key("account", AttributeValue::S(account.into())).send().await.unwrap().item.unwrap();
+        item["balance"].as_n().unwrap().parse().unwrap()
+    }
+
+    /// The ids and amounts of an account's entries.
+    pub async fn entries(&self, account: &str) -> Vec<(String, u64)> {
+        let query = self.dynamodb.query().table_name(self.named("entries")).consistent_read(true);
+        let query = query.key_condition_expression("account = :account");
+        let query = query.expression_attribute_values(":account", AttributeValue::S(account.into()));
+        let items: Vec<Item> = query.into_paginator().items().send().collect::<Result<_, _>>().await.unwrap();
+        let entry = |item: &Item| {
+            (item["id"].as_s().unwrap().clone(), item["amount"].as_n().unwrap().parse().unwrap())
+        };
+        items.iter().map(entry).collect()
+    }
+
+    /// Puts a record as it is, past every condition.
+    pub async fn put(&self, record: &Record) {
+        let put = self.dynamodb.put_item().table_name(self.named("notifications"));
+        put.set_item(Some(record.encode())).send().await.unwrap();
+    }
+
+    /// Invokes a function of the stack; returns what it answered.
+    pub async fn invoke(&self, function: &str, event: &Value) -> Value {
+        let call = self.lambda.invoke().function_name(self.named(function));
+        let output = call.payload(Blob::new(serde_json::to_vec(event).unwrap())).send().await.unwrap();
+        let answer = output.payload.map(|payload| payload.into_inner()).unwrap_or_default();
+        assert_eq!(output.function_error, None, "{}", String::from_utf8_lossy(&answer));
+        serde_json::from_slice(&answer).unwrap()
+    }
+
+    /// The data of all records in the Kinesis stream, from its beginning.
+    pub async fn stream(&self) -> Vec<Vec<u8>> {
+        let mut data = Vec::new();
+        let shards =
+            self.kinesis.list_shards().stream_name(self.named("notifications")).send().await.unwrap();
+        for shard in shards.shards() {
+            let iterator = self.kinesis.get_shard_iterator().stream_name(self.named("notifications"));
+            let iterator = iterator.shard_id(shard.shard_id()).shard_iterator_type("TRIM_HORIZON".into());
+            let mut next = iterator.send().await.unwrap().shard_iterator;
+            while let Some(iterator) = next {
+                let got = self.kinesis.get_records().shard_iterator(iterator).send().await.unwrap();
+                data.extend(got.records.iter().map(|record| record.data.as_ref().to_vec()));
+                next = got.next_shard_iterator.filter(|_| !got.records.is_empty());
+            }
+        }
+        data
+    }
+}
+
+/// A name that no other test has, nor an earlier run.
+pub fn unique(name: &str) -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let begun = std::time::UNIX_EPOCH.elapsed().unwrap().as_micros();
+    format!("{name}-{begun}-{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// A refund as a producer sends it, amount in cents.
+pub fn refund(id: &str, account: &str, amount: u64) -> String {
+    let data = json!({ "account": account, "amount": amount });
+    let notification = Draft::command("refund.requested", "orders", &data).with_id(id).unwrap();
+    String::from_utf8(handover::event::encode(&notification)).unwrap()
+}
+
+/// Refunds of one cent each to this account.
+pub fn refunds(account: &str, count: usize) -> (Vec<String>, Vec<String>) {
+    let ids: Vec<String> = (0..count).map(|_| unique("refund")).collect();
+    let refunds = ids.iter().map(|id| refund(id, account, 1)).collect();
+    (ids, refunds)
+}
+
+/// The routes of the deployed stack.
+pub fn routes() -> Routes {
+    r#"{"refund.requested":{"kind":"command","destinations":["refund"]}}"#.parse().unwrap()
+}
+
+/// The first offer of a notification to these destinations.
+pub fn offer(notification: Notification, destinations: &[&str]) -> Offer {
+    let now = jiff::Timestamp::now();
+    Offer {
+        notification,
+        destinations: destinations.iter().map(|name| name.to_string()).collect(),
+        number: 1,
+        accepted_at: now,
+        relayed_at: now,
+    }
+}
+
+/// An event of Kinesis with these data, as Lambda passes it on; the sequence numbers count
+/// from 0.
+pub fn kinesis_event(data: &[Vec<u8>]) -> Value {
+    let record = |(at, data): (usize, &Vec<u8>)| {
+        json!({
+            "eventID": format!("shardId-000000000000:{at}"), "eventName": "aws:kinesis:record",
+            "eventSource": "aws:kinesis", "eventVersion": "1.0", "awsRegion": "us-east-1",
+            "kinesis": {
+                "kinesisSchemaVersion": "1.0", "partitionKey": "1", "sequenceNumber": at.to_string(),
+                "data": STANDARD.encode(data), "approximateArrivalTimestamp": 1_700_000_000.0,
+            },
+        })
+    };
+    json!({ "Records": data.iter().enumerate().map(record).collect::<Vec<_>>() })
+}
+
+/// Kills the running processes of a function; how many there were.
+pub fn kill(function: &str) -> usize {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("localstack/kill-function");
+    let output = Command::new(script).arg(function).output().unwrap();
+    output.stdout.iter().filter(|byte| **byte == b'\n').count()
+}
