@@ -1,0 +1,132 @@
+# `make help` lists the targets. They need Rust (rustup), Python 3.10 or newer with venv, and make.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+
+# One target folder, where the template and localstack/ look for binaries.
+export CARGO_TARGET_DIR := $(CURDIR)/target
+
+FUNCTIONS := accept relay refund
+TOOLS := .local/venv/bin
+ARCHITECTURE ?= arm64
+
+CARGO_DENY_VERSION := 0.20.2
+CARGO_DENY := .local/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
+
+# $(call step,number,what it does,how long it takes)
+step = @printf '\n\033[1m== %s  %s\033[0m  (%s)\n' '$(1)' '$(2)' '$(3)'
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@printf '\n  PORT=4566 STACK=handover PYTHON=python3 may be set for run, test and up.\n'
+
+# ------------------------------------------------------------------------------------- local
+
+.PHONY: run
+run: ## Send the example refunds through the functions on a local AWS, and check every total
+	$(call step,1/3,Tools of the local AWS,3 min once)
+	localstack/setup
+	$(call step,2/3,Build,6 min once)
+	@$(MAKE) --no-print-directory build
+	$(call step,3/3,Refunds through the deployed stack,1 min)
+	localstack/with target/debug/refunds
+
+.PHONY: test
+test: ## Check everything: format, lints, licences, template, unit and integration tests
+	$(call step,1/5,Tools of the local AWS and of the checks,6 min once)
+	localstack/setup
+	@$(MAKE) --no-print-directory $(CARGO_DENY)
+	$(call step,2/5,Format and licences and template,30 s)
+	@$(MAKE) --no-print-directory check-format check-licences check-template
+	$(call step,3/5,Lints,4 min once)
+	@$(MAKE) --no-print-directory check-lints
+	$(call step,4/5,Build,6 min once)
+	@$(MAKE) --no-print-directory build
+	cargo test --workspace --locked --no-run
+	$(call step,5/5,Tests; the integration tests through the deployed stack,3 min)
+	localstack/with cargo test --workspace --locked
+	@printf '\nAll checks passed.\n'
+
+.PHONY: up
+up: build ## Start the local AWS with the stack deployed, and leave it running
+	localstack/up
+
+.PHONY: down
+down: ## End what `make up` started
+	localstack/down
+
+# The whole workspace in one go: another choice of packages would build the SDK again. Debug
+# symbols stay out of the functions' folders; they would be zipped at each deployment.
+.PHONY: build
+build: ## Build everything, and put the functions where the template looks for them
+	cargo build --workspace --locked
+	@for name in $(FUNCTIONS); do \
+	    mkdir -p target/lambda/$$name && \
+	    strip -o target/lambda/$$name/bootstrap target/debug/$$name || exit 1; \
+	done
+
+# ------------------------------------------------------------------------------------ checks
+
+.PHONY: lint
+lint: check-format check-licences check-template check-lints ## Check format, licences, template and Rust
+
+.PHONY: check-format
+check-format:
+	cargo fmt --all --check
+
+.PHONY: check-licences
+check-licences: $(CARGO_DENY)
+	$(CARGO_DENY) --locked check --hide-inclusion-graph bans licenses sources
+
+# `sam validate` asks for a Region and uses none. Its home is ours, so that nothing is left in yours.
+.PHONY: check-template
+check-template:
+	@localstack/setup
+	$(TOOLS)/cfn-lint template.yaml
+	SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR=.local/sam AWS_DEFAULT_REGION=us-east-1 \
+	    $(TOOLS)/sam validate --lint --template template.yaml
+
+.PHONY: check-lints
+check-lints:
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+.PHONY: advisories
+advisories: $(CARGO_DENY) ## Check dependencies against the advisory database (fetches it)
+	$(CARGO_DENY) --locked check advisories
+
+# Built in a hurry: without optimisation it takes half as long to build, and checks in 3 s.
+$(CARGO_DENY):
+	CARGO_TARGET_DIR=.local/cargo-deny-build \
+	CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off \
+	CARGO_PROFILE_RELEASE_DEBUG=0 CARGO_PROFILE_RELEASE_CODEGEN_UNITS=64 \
+	cargo install cargo-deny --version $(CARGO_DENY_VERSION) --locked --no-default-features \
+	    --root .local/cargo-deny-$(CARGO_DENY_VERSION)
+	rm -rf .local/cargo-deny-build
+
+# --------------------------------------------------------------------------------------- AWS
+
+# Amazon Linux 2023 has glibc 2.34; zig, which cargo-lambda links with, targets just that.
+TARGET_arm64 := aarch64-unknown-linux-gnu.2.34
+TARGET_x86_64 := x86_64-unknown-linux-gnu.2.34
+
+.PHONY: release
+release: ## Build the functions for AWS (ARCHITECTURE=arm64 or x86_64) into target/lambda
+	@localstack/setup
+	PATH="$(CURDIR)/$(TOOLS):$$PATH" cargo lambda build --release --locked \
+	    --target $(TARGET_$(ARCHITECTURE)) $(addprefix --package ,$(FUNCTIONS))
+
+.PHONY: deploy
+deploy: ## Build for AWS and deploy with your AWS profile: STAGE=dev or prod
+	@[[ '$(STAGE)' && '$(STAGE)' != local && -f 'infra/$(STAGE).yaml' ]] || \
+	    { echo 'Say which stage: make deploy STAGE=dev (or prod; see infra/README.md)' >&2; exit 1; }
+	@$(MAKE) --no-print-directory release
+	$(TOOLS)/sam deploy --config-file infra/samconfig.toml --config-env $(STAGE) \
+	    --parameter-overrides file://infra/$(STAGE).yaml Architecture=$(ARCHITECTURE)
+
+.PHONY: clean
+clean: ## Remove everything built or installed here: target/ and .local/
+	@[[ ! -d .local ]] || localstack/down
+	rm -rf target .local

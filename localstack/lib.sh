@@ -1,0 +1,270 @@
+# shellcheck shell=bash
+# Shared by the scripts of this folder: sets up, starts, fills and ends the local AWS.
+# Sourced, never run. All state lives under .local/, which git ignores.
+#
+#   PORT    where the local AWS listens, on loopback (4566)
+#   STACK   name of the deployed stack (handover)
+#   PYTHON  the Python to use, 3.10 or newer (found)
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+state=$root/.local
+venv=$state/venv
+logs=$state/log
+running=$state/run
+PORT=${PORT:-4566}
+STACK=${STACK:-handover}
+endpoint=http://127.0.0.1:$PORT
+
+mkdir -p "$logs" "$running"
+
+say() { printf '%s\n' "$@" >&2; }
+
+# die MESSAGE [WHAT TO DO]…
+die() {
+    say "error: $1"
+    shift
+    (($#)) && printf '       %s\n' "$@" >&2
+    exit 1
+}
+
+# A step's log, its end, when the step failed.
+die_with_log() {
+    say "--- the last lines of .local/log/$1.log"
+    tail -n 25 "$logs/$1.log" >&2 || true
+    say "---"
+    die "$2"
+}
+
+# ------------------------------------------------------------------------------- processes
+#
+# What we start gets a process group of its own: `stop` then ends it with all its children, and
+# Ctrl-C reaches this script alone, which ends things in order.
+
+# start NAME COMMAND…
+start() {
+    local name=$1 pid
+    shift
+    set -m # job control, which is what gives groups
+    # 9 is the lock (see `lock`); who outlives us must not hold it.
+    "$@" 9>&- &
+    pid=$!
+    set +m
+    printf '%s %s\n' "$pid" "$(born "$pid")" >"$running/$name"
+}
+
+# When a process began: with its pid, what tells it from a later one of the same pid.
+born() {
+    if [[ -r /proc/$1/stat ]]; then
+        # Field 22; the second one may hold spaces, so count behind its closing bracket.
+        sed 's/.*) //' "/proc/$1/stat" | cut -d ' ' -f 20
+    else
+        ps -o lstart= -p "$1"
+    fi 2>/dev/null || true
+}
+
+# pid_of NAME: its pid, whether it still runs or not; fails if it is not ours, or never was.
+pid_of() {
+    local pid birth
+    [[ -s $running/$1 ]] || return 1
+    read -r pid birth <"$running/$1"
+    # The leader may be gone and its group not: then the pid cannot have been given away.
+    [[ -z $(born "$pid") || $(born "$pid") == "$birth" ]] && echo "$pid"
+}
+
+is_running() {
+    local pid
+    pid=$(pid_of "$1") && kill -0 -- "-$pid" 2>/dev/null
+}
+
+# stop NAME: asks its process group to end, and after ten seconds insists.
+stop() {
+    local pid i
+    if pid=$(pid_of "$1"); then
+        kill -TERM -- "-$pid" 2>/dev/null || true
+        kill -CONT -- "-$pid" 2>/dev/null || true
+        for ((i = 0; i < 100; i++)); do
+            kill -0 -- "-$pid" 2>/dev/null || break
+            sleep 0.1
+        done
+        kill -KILL -- "-$pid" 2>/dev/null || true
+        wait "$pid" 2>/dev/null || true
+    fi
+    rm -f "$running/$1"
+}
+
+# finish NAME MESSAGE: waits for what was started, counting the seconds on a terminal.
+finish() {
+    local pid began=$SECONDS
+    pid=$(pid_of "$1")
+    while [[ -t 2 ]] && kill -0 "$pid" 2>/dev/null; do
+        printf '\r  %d s ' $((SECONDS - began)) >&2
+        sleep 1
+    done
+    [[ -t 2 ]] && printf '\r\033[K' >&2
+    wait "$pid" || die_with_log "$1" "$2"
+    rm -f "$running/$1"
+}
+
+# Readers before what they read from.
+stop_all() {
+    trap '' INT TERM HUP
+    local name
+    for name in command setup deploy event-sources emulator; do stop "$name"; done
+    rm -f "$running/up" "$state/env"
+}
+
+# From here on whatever ends this script ends what it started, too.
+stop_all_on_exit() {
+    trap 'exit 129' HUP
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+    trap stop_all EXIT
+}
+
+# One at a time in a checkout. The kernel drops this lock with the process, however that ends.
+lock() {
+    local python
+    python=$(find_python)
+    exec 9>"$state/lock"
+    "$python" -c 'import fcntl; fcntl.flock(9, fcntl.LOCK_EX | fcntl.LOCK_NB)' 2>/dev/null ||
+        die "Another run is under way in this checkout." "Wait for it, or use a second clone with a port of its own: PORT=4567"
+}
+
+# ------------------------------------------------------------------------------------ setup
+
+find_python() {
+    local candidate reason="No Python 3 was found${PYTHON:+ at $PYTHON}."
+    local candidates=(python3 python3.14 python3.13 python3.12 python3.11 python3.10)
+    [[ -n ${PYTHON:-} ]] && candidates=("$PYTHON")
+    for candidate in "${candidates[@]}"; do
+        "$candidate" --version >/dev/null 2>&1 || continue
+        reason="$candidate is too old: $("$candidate" --version 2>&1)."
+        "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || continue
+        reason="$candidate cannot make virtual environments: its modules venv and ensurepip are missing."
+        "$candidate" -c 'import ensurepip, venv' 2>/dev/null || continue
+        command -v "$candidate"
+        return
+    done
+    die "$reason" \
+        "Install Python 3.10 or newer with its venv module (Debian, Ubuntu: apt install python3-venv)," \
+        "or say where it is: PYTHON=/path/to/python3"
+}
+
+# The tools, in a virtual environment. The stamp is written last and names all that decides what
+# is in there; so an interrupted setup starts again, and a finished one is left alone.
+setup() {
+    local python stamp
+    python=$(find_python)
+    stamp=$("$python" - "$root/localstack/requirements.txt" "$venv" <<'END'
+import hashlib, sys
+parts = [open(sys.argv[1]).read(), sys.argv[2], sys.version]
+print(hashlib.sha256("\n".join(parts).encode()).hexdigest())
+END
+    )
+    [[ -f $venv/stamp && $(<"$venv/stamp") == "$stamp" ]] && return
+    stop setup # of a run that was killed
+    say "Installing the tools into .local/venv: about 3 minutes, once"
+    start setup install_tools "$python" >"$logs/setup.log" 2>&1
+    finish setup "The tools could not be installed."
+    echo "$stamp" >"$venv/stamp"
+}
+
+install_tools() {
+    rm -rf "$venv"
+    "$1" -m venv "$venv"
+    "$venv/bin/pip" install --disable-pip-version-check --progress-bar off \
+        -r "$root/localstack/requirements.txt"
+}
+
+# -------------------------------------------------------------------------------- local AWS
+
+# What reaches the local AWS, and only it: nothing of the user's own AWS settings stays.
+environment() {
+    local name
+    for name in ${!AWS_@}; do unset "$name"; done
+    export AWS_ENDPOINT_URL=$endpoint
+    export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test
+    export AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1
+    export AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null
+    export AWS_EC2_METADATA_DISABLED=true AWS_PAGER=
+    export NO_PROXY=127.0.0.1,localhost${NO_PROXY:+,$NO_PROXY}
+    export no_proxy=$NO_PROXY
+    export HANDOVER_STACK=$STACK
+}
+
+start_emulator() {
+    [[ $PORT =~ ^[1-9][0-9]{0,4}$ ]] || die "PORT=$PORT is not a port." "Try PORT=4567"
+    if (: <>"/dev/tcp/127.0.0.1/$PORT") 2>/dev/null; then
+        die "Port $PORT is in use." "Choose another: PORT=4567"
+    fi
+    # The code of earlier runs' functions is in there.
+    rm -rf "$state/tmp" && mkdir "$state/tmp"
+    # AUTH enforces IAM. The other variables keep it to loopback, to one port and to .local/.
+    GATEWAY_PORT=$PORT BIND_HOST=127.0.0.1 MINISTACK_HOST=localhost AUTH=true \
+        IOT_MTLS_ENABLED=0 TMPDIR=$state/tmp STATE_DIR=$state/tmp/state \
+        start emulator "$venv/bin/ministack" >"$logs/emulator.log" 2>&1
+    local i
+    for ((i = 0; i < 150; i++)); do
+        is_running emulator || die_with_log emulator "The local AWS did not start."
+        is_healthy && return
+        sleep 0.2
+    done
+    die_with_log emulator "The local AWS did not get ready within 30 seconds."
+}
+
+is_healthy() {
+    "$venv/bin/python" - "$endpoint/_ministack/health" 2>/dev/null <<'END'
+import sys, urllib.request
+urllib.request.urlopen(sys.argv[1], timeout=2)
+END
+}
+
+# The template as it is, with the parameters of the stage `local`.
+deploy() {
+    local name architecture=x86_64
+    [[ $(uname -m) == @(arm64|aarch64) ]] && architecture=arm64
+    for name in accept relay refund; do
+        [[ -x $root/target/lambda/$name/bootstrap ]] || die "target/lambda/$name/bootstrap is missing; build it: make build"
+    done
+    say "Deploying template.yaml to the local AWS as $STACK"
+    # Its home is ours, so that it leaves nothing in the user's; no telemetry.
+    SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR=$state/sam start deploy sam_deploy \
+        "file://$root/infra/local.yaml" "Architecture=$architecture" >"$logs/deploy.log" 2>&1
+    finish deploy "The stack could not be deployed."
+}
+
+sam_deploy() {
+    cd "$root" || return
+    "$venv/bin/sam" deploy --config-file infra/samconfig.toml --config-env local \
+        --stack-name "$STACK" --parameter-overrides "$@"
+    "$venv/bin/python" localstack/mend-mappings
+}
+
+# The stream mappings, which the template creates disabled on a local AWS.
+start_event_sources() {
+    local i program=$root/target/debug/event-sources
+    [[ -x $program ]] || die "target/debug/event-sources is missing; build it: make build"
+    start event-sources "$program" --functions "$STACK-" --expect 2 >"$logs/event-sources.log" 2>&1
+    for ((i = 0; i < 150; i++)); do
+        grep -q '^ready: ' "$logs/event-sources.log" && return
+        is_running event-sources || break
+        sleep 0.2
+    done
+    die_with_log event-sources "The driver of the stream mappings did not get ready."
+}
+
+# Everything, in order; what an earlier run may have left behind goes first.
+bring_up() {
+    lock
+    if is_running emulator; then
+        [[ -f $running/up ]] && die "The local AWS of 'make up' is running in this checkout." "End it first: make down"
+        say "Ending what an earlier run left behind"
+    fi
+    stop_all
+    stop_all_on_exit
+    setup
+    environment
+    start_emulator
+    deploy
+    start_event_sources
+}
