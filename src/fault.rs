@@ -98,7 +98,8 @@ impl Cause {
             | "InternalServerErrorException"
             | "ServiceUnavailable"
             | "ServiceUnavailableException") => Cause::Unavailable(code.into()),
-            code @ ("ResourceNotFoundException"
+            code @ ("ResourceNotFound"
+            | "ResourceNotFoundException"
             | "QueueDoesNotExist"
             | "AWS.SimpleQueueService.NonExistentQueue") => Cause::NoResource(code.into()),
             // This says which permission is missing; other messages may quote values.

@@ -70,12 +70,8 @@ async fn run(stack: &str, path: &Path) -> anyhow::Result<bool> {
     );
     world.open_accounts(&accounts).await?;
 
-    println!(
-        "Sending {} lines of {}: {}",
-        text.lines().count(),
-        path.display(),
-        "refunds, repeats, and mistakes"
-    );
+    let lines_sent = text.lines().count();
+    println!("Sending {lines_sent} lines of {}: refunds, repeats, and mistakes", path.display());
     send(stack, path)?;
     rest(&world).await?;
     let summary = Summary::of(&lines(), &world).await?;

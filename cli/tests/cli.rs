@@ -1,0 +1,105 @@
+//! The command against the deployed stack. Run by `make test`, which starts a local AWS first.
+
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use handover::dynamodb::types::AttributeValue;
+use serde_json::Value;
+
+/// How long a refund may take, in seconds.
+const WAIT_SECONDS_MAX: u64 = 120;
+
+fn handover(arguments: &[&str], input: &[u8]) -> Output {
+    assert!(
+        std::env::var("HANDOVER_STACK").is_ok(),
+        "no stack to test against: run `make test`, or `make up` and `. .local/env` first"
+    );
+    let mut command = Command::new(env!("CARGO_BIN_EXE_handover"));
+    let command = command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    str::from_utf8(bytes).unwrap()
+}
+
+fn unique(name: &str) -> String {
+    format!("{name}-{}", std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos())
+}
+
+/// Opens the account that the refunds here go to.
+async fn open_account() {
+    let aws = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
+    let table = format!("{}-accounts", std::env::var("HANDOVER_STACK").unwrap());
+    let put = handover::dynamodb::Client::new(&aws).put_item().table_name(table);
+    put.item("account", AttributeValue::S("cli".into())).send().await.unwrap();
+}
+
+fn refund(id: &str) -> String {
+    format!(
+        r#"{{"specversion":"1.0","id":"{id}","type":"refund.requested","kind":"command","source":"orders","data":{{"account":"cli","amount":7}}}}"#
+    )
+}
+
+#[tokio::test]
+async fn send_names_each_bad_line_and_sends_the_others() {
+    open_account().await;
+    let id = unique("cli");
+    let mut input = format!("{}\nnot json\n\n{}\n", refund(&id), refund("a b")).into_bytes();
+    input.extend(refund("x").replace("refund.requested", "refund.requestd").bytes());
+    input.extend(b"\n\"\xff\"\n");
+    let output = handover(&["send", "-"], &input);
+    let errors: Vec<&str> = text(&output.stderr).lines().collect();
+    assert_eq!(text(&output.stdout), "1 sent, 4 not sent\n");
+    assert_eq!(output.status.code(), Some(1));
+    for (line, start) in errors.iter().zip([
+        "line 2: malformed-json: line 1, column 2",
+        "line 4: invalid: `id`",
+        "line 5: unknown-type: no route takes the type `refund.requestd`",
+        "line 6: not-utf8: byte 1",
+    ]) {
+        assert!(line.starts_with(start), "{line}");
+    }
+    // What was good is accepted.
+    let begun = Instant::now();
+    while !handover(&["status", &id], b"").status.success() {
+        assert!(begun.elapsed().as_secs() < WAIT_SECONDS_MAX, "{id} was not accepted");
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    let shown = handover(&["status", "--json", &id], b"");
+    let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
+    assert_eq!((shown["id"].as_str(), shown["kind"].as_str()), (Some(id.as_str()), Some("command")));
+    assert_eq!(shown["custody"][0]["what"], "accepted");
+    assert_eq!(shown.get("data"), None, "data is shown on request only");
+    let shown = handover(&["status", &id, "--data"], b"");
+    assert!(text(&shown.stdout).contains(r#"{"account":"cli","amount":7}"#), "{shown:?}");
+}
+
+#[test]
+fn what_is_not_there_is_said_plainly() {
+    let said = |arguments: &[&str]| {
+        let output = handover(arguments, b"{}\n");
+        assert_eq!(output.status.code(), Some(1));
+        text(&output.stderr).to_owned()
+    };
+    let unknown = said(&["status", "never-sent"]);
+    assert!(unknown.contains("`never-sent` is not in the ledger"), "{unknown}");
+    for arguments in [&["--stack", "absent", "status", "1"][..], &["--stack", "absent", "send", "-"]] {
+        let absent = said(arguments);
+        assert!(absent.contains("there is no stack `absent`"), "{absent}");
+    }
+    let no_file = said(&["send", "no-such-file.jsonl"]);
+    assert!(no_file.contains("cannot read no-such-file.jsonl"), "{no_file}");
+}
+
+#[test]
+fn an_aws_that_does_not_answer_is_said_plainly() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_handover"));
+    // Port 9 is for discarding; nothing of ours listens there.
+    let output =
+        command.args(["status", "1"]).env("AWS_ENDPOINT_URL", "http://127.0.0.1:9").output().unwrap();
+    assert!(text(&output.stderr).contains("http://127.0.0.1:9 does not answer"), "{output:?}");
+}
