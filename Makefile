@@ -16,7 +16,8 @@ CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := .local/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 
 # $(call step,number,what it does,how long it takes)
-step = @printf '\n\033[1m== %s  %s\033[0m  (%s)\n' '$(1)' '$(2)' '$(3)'
+step = @[[ -t 1 ]] && bold=$$'\033[1m' plain=$$'\033[0m' || bold= plain=; \
+    printf '\n%s== %s  %s%s  (%s)\n' "$$bold" '$(1)' '$(2)' "$$plain" '$(3)'
 
 .PHONY: help
 help: ## List the targets

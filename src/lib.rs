@@ -48,3 +48,8 @@ pub use outbox::Outbox;
 pub use refusal::Refusal;
 pub use route::Routes;
 pub use runtime::{Error, run};
+
+/// The code that the README shows compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

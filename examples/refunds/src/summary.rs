@@ -111,7 +111,7 @@ fn latencies(records: &[Record]) -> Vec<SignedDuration> {
 impl fmt::Display for Summary {
     fn fmt(&self, to: &mut fmt::Formatter) -> fmt::Result {
         let mut table = Table::new();
-        table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header(["outcome", "sent", "found", ""]);
+        table.load_style(presets::UTF8_BORDERS_ONLY).set_header(["outcome", "sent", "found", ""]);
         for (what, sent, found) in &self.rows {
             let verdict = if sent == found { "" } else { "DIFFERS" };
             table.add_row([what.as_str(), &grouped(*sent), &grouped(*found), verdict]);
