@@ -3,6 +3,8 @@
 //! One conditional put is the only side effect. If it fails before or after it took effect,
 //! or the function dies, the message is sent again and meets what is stored (G1, G2).
 
+use jiff::Timestamp;
+
 use crate::clock::Clock;
 use crate::event;
 use crate::fault::Fault;
@@ -56,14 +58,14 @@ impl Accept {
         Accept { ledger, routes, clock }
     }
 
-    /// Accepts an event as it came over the wire.
+    /// Accepts an event as it came over the wire; `sent_at` is when it was sent, if known.
     ///
     /// # Errors
     /// A [`Fault`] of the ledger; send the message again.
-    pub async fn accept(&self, event: &[u8]) -> Result<Outcome, Fault> {
+    pub async fn accept(&self, event: &[u8], sent_at: Option<Timestamp>) -> Result<Outcome, Fault> {
         let record = event::decode(event).and_then(|notification| self.record(notification));
         match record {
-            Ok(record) => self.ledger.accept(&record).await,
+            Ok(record) => self.ledger.accept(&Record { sent_at, ..record }).await,
             Err(refusal) => Ok(Outcome::Malformed(refusal)),
         }
     }

@@ -9,9 +9,9 @@ use std::panic::AssertUnwindSafe;
 
 use aws_lambda_events::kinesis::KinesisEvent;
 use aws_lambda_events::streams::KinesisEventResponse;
-use aws_sdk_dynamodb::types::TransactWriteItem;
 use futures_util::{FutureExt, StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use crate::clock::Clock;
@@ -19,7 +19,7 @@ use crate::destination::Destination;
 use crate::digest::emitted_id;
 use crate::effect::{Effect, End, Failure};
 use crate::ledger::{Ledger, Mark, Marked, NotMarked, STATEMENTS_MAX};
-use crate::moves::{Custody, Form, Move};
+use crate::moves::{Form, Move, Stamp};
 use crate::notification::Notification;
 use crate::offer::Offer;
 use crate::record::Record;
@@ -102,8 +102,10 @@ impl<D: Destination> Consumer<D> {
         let (work, undecodable) = self.work(event);
         let notifications = work.len();
         let steps = stream::iter(work).map(|work| self.step(work, until)).buffer_unordered(CONCURRENCY_MAX);
-        let settled = steps.ready_chunks(STATEMENTS_MAX).map(|steps| self.settle(steps, until));
-        let settled: Vec<Settled> = settled.buffer_unordered(MARK_CALLS_MAX).concat().await;
+        // Without a bound of its own: to wait for marks must not keep handlers from running.
+        let mark_calls = Semaphore::new(MARK_CALLS_MAX);
+        let settled = steps.ready_chunks(STATEMENTS_MAX).map(|steps| self.settle(steps, &mark_calls, until));
+        let settled: Vec<Settled> = settled.buffer_unordered(usize::MAX).concat().await;
 
         let mut response = KinesisEventResponse::default();
         let (mut now, mut before) = (0, 0);
@@ -166,7 +168,7 @@ impl<D: Destination> Consumer<D> {
     }
 
     /// Sends the marks among these steps together.
-    async fn settle(&self, steps: Vec<Step>, until: Instant) -> Vec<Settled> {
+    async fn settle(&self, steps: Vec<Step>, calls: &Semaphore, until: Instant) -> Vec<Settled> {
         let (mut marks, mut numbers, mut settled) = (Vec::new(), Vec::new(), Vec::new());
         for step in steps {
             match step {
@@ -180,7 +182,11 @@ impl<D: Destination> Consumer<D> {
         if marks.is_empty() {
             return settled;
         }
-        let results = match timeout_at(until, self.ledger.mark(marks)).await {
+        let mark = async {
+            let _turn = calls.acquire().await;
+            self.ledger.mark(marks).await
+        };
+        let results = match timeout_at(until, mark).await {
             Ok(results) => results.into_iter().map(|result| result.map_err(NotEnded::from)).collect(),
             Err(_) => numbers.iter().map(|_| Err(NotEnded::NoTime)).collect::<Vec<_>>(),
         };
@@ -201,16 +207,16 @@ impl<D: Destination> Consumer<D> {
         if effect.writes.is_empty() && emits.is_empty() {
             return Ok(Applied::ToMark(Box::new(mark)));
         }
-        let writes: Vec<TransactWriteItem> = effect.writes;
-        Ok(Applied::Ended(self.ledger.commit(mark, &writes, emits).await?))
+        Ok(Applied::Ended(self.ledger.commit(mark, &effect.writes, emits).await?))
     }
 
     /// Calls the handler. Its panic is the failure of this one notification.
     async fn decide(&self, notification: &Notification) -> Result<Effect, Failure> {
-        let typed = notification.typed::<D::Data>().map_err(|error| {
-            Failure::permanent(format!("the data is not what this destination takes: {error}"))
-        })?;
-        let decided = AssertUnwindSafe(self.destination.apply(&typed)).catch_unwind().await;
+        let decide = async {
+            let typed = notification.typed::<D::Data>().map_err(|error| undecodable(&error))?;
+            self.destination.apply(&typed).await
+        };
+        let decided = AssertUnwindSafe(decide).catch_unwind().await;
         let effect = decided.unwrap_or_else(|_| Err(Failure::passing("the handler panicked")))?;
         effect.check()?;
         Ok(effect)
@@ -235,7 +241,7 @@ impl<D: Destination> Consumer<D> {
             End::Done { result } => Move::Done { result: result.and_then(Result::ok), fence: None },
             End::Rejected { reason } => Move::Rejected { reason, fence: None },
         };
-        let custody = Custody {
+        let stamp = Stamp {
             now: self.clock.now(),
             relayed_at: Some(offer.relayed_at),
             received_at: Some(received_at),
@@ -243,12 +249,34 @@ impl<D: Destination> Consumer<D> {
         };
         let form = Form::guess(&it, offer.destinations.len());
         let (id, destination) = (offer.notification.id.clone(), self.name.clone());
-        Mark { id, destination, it, form, custody }
+        Mark { id, destination, it, form, stamp }
     }
+}
+
+/// Says where, and not what: serde's own text quotes the data.
+fn undecodable(error: &serde_json::Error) -> Failure {
+    let column = error.column();
+    Failure::permanent(format!(
+        "the data is not of the type that this destination takes (at byte {column} of its canonical JSON)"
+    ))
 }
 
 /// How far a notification has come with its handler's decision.
 enum Applied {
     Ended(Marked),
     ToMark(Box<Mark>),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn undecodable_data_is_said_without_quoting_it() {
+        let json = crate::Json::of(&serde_json::json!({ "card": "4111 1111 1111 1111" })).unwrap();
+        let error = json.to::<std::collections::BTreeMap<String, u32>>().unwrap_err();
+        let failure = undecodable(&error);
+        assert!(failure.permanent);
+        assert!(!failure.error.contains("4111") && failure.error.contains("at byte 29"), "{}", failure.error);
+    }
 }

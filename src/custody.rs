@@ -10,7 +10,7 @@ use crate::record::{Record, State};
 pub struct Moment<'a> {
     /// When.
     pub at: Timestamp,
-    /// At which destination; all of them for "accepted".
+    /// At which destination; all of them before the first is named.
     pub destination: Option<&'a str>,
     /// What happened.
     pub what: What<'a>,
@@ -19,6 +19,8 @@ pub struct Moment<'a> {
 /// What happened at a moment.
 #[derive(Clone, Debug, PartialEq)]
 pub enum What<'a> {
+    /// It was put on the upstream queue.
+    Sent,
     /// Custody began.
     Accepted,
     /// The offer that was handled last went into the stream.
@@ -33,7 +35,9 @@ pub enum What<'a> {
 
 /// The moments, in the order of time.
 pub fn custody(record: &Record) -> Vec<Moment<'_>> {
-    let mut moments = vec![Moment { at: record.accepted_at, destination: None, what: What::Accepted }];
+    let moment = |at, what| Moment { at, destination: None, what };
+    let mut moments: Vec<_> = record.sent_at.map(|at| moment(at, What::Sent)).into_iter().collect();
+    moments.push(moment(record.accepted_at, What::Accepted));
     for (name, delivery) in &record.destinations {
         let mut add = |at: Option<Timestamp>, what| {
             moments.extend(at.map(|at| Moment { at, destination: Some(name), what }));

@@ -60,6 +60,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
     use crate::event;
+    use proptest::prelude::*;
 
     fn digest_of(text: &str) -> String {
         digest(&event::decode(text.as_bytes()).unwrap())
@@ -89,6 +90,23 @@ mod tests {
         ];
         same.iter().for_each(|text| assert_eq!(digest_of(text), digest_of(EVENT), "{text}"));
         other.iter().for_each(|text| assert_ne!(digest_of(text), digest_of(EVENT), "{text}"));
+    }
+
+    proptest! {
+        #[test]
+        fn respelling_keeps_it_and_another_meaning_changes_it(
+            data in prop::collection::btree_map("[a-z]{1,5}", -1_000_000i64..1_000_000, 1..6), which in 0usize..6,
+        ) {
+            let event = |data: &str| EVENT.replace(r#"{"b":1.0,"a":"x"}"#, data);
+            let plain = serde_json::to_string(&data).unwrap();
+            let fields = data.iter().rev().map(|(key, value)| format!("\n \"{key}\" : {value}.0"));
+            let respelled = format!("{{{} }}", fields.collect::<Vec<_>>().join(","));
+            prop_assert_eq!(digest_of(&event(&plain)), digest_of(&event(&respelled)));
+            let mut other = data.clone();
+            *other.values_mut().nth(which % data.len()).unwrap() += 1;
+            let other = serde_json::to_string(&other).unwrap();
+            prop_assert_ne!(digest_of(&event(&plain)), digest_of(&event(&other)));
+        }
     }
 
     #[test]

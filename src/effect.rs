@@ -1,5 +1,7 @@
 //! What a destination answers: an effect to apply, a rejection, or a failure.
 
+use std::collections::BTreeSet;
+
 use aws_sdk_dynamodb::types::{ConditionCheck, Delete, Put, TransactWriteItem, Update};
 use serde::Serialize;
 
@@ -114,6 +116,12 @@ impl Effect {
                 "the effect has {actions} writes and emits, over the limit of {ACTIONS_MAX}; split the notification"
             )));
         }
+        let mut names = BTreeSet::new();
+        if let Some((name, _)) = self.emits.iter().find(|(name, _)| !names.insert(name)) {
+            return Err(Failure::permanent(format!(
+                "two emits are named `{name}`; give each a name of its own"
+            )));
+        }
         match &self.end {
             End::Done { result: Some(Err(refusal)) } => Err(Failure::permanent(format!("result: {refusal}"))),
             End::Done { result: Some(Ok(result)) } if result.as_str().len() > RESULT_BYTES_MAX => {
@@ -166,6 +174,8 @@ mod tests {
         assert_eq!(emits(ACTIONS_MAX).check(), Ok(()));
         let failure = emits(ACTIONS_MAX + 1).check().unwrap_err();
         assert!(failure.permanent && failure.error.contains("limit of 99"));
+        let twice = Effect::new().emit("a", draft()).emit("b", draft()).emit("a", draft());
+        assert!(twice.check().unwrap_err().error.contains("two emits are named `a`"));
         let result = |bytes: usize| Effect::new().result(&"x".repeat(bytes - 2)).check();
         assert_eq!(result(RESULT_BYTES_MAX), Ok(()));
         assert!(result(RESULT_BYTES_MAX + 1).unwrap_err().error.contains("4097 bytes"));

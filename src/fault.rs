@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
 use crate::record::NotARecord;
@@ -31,8 +32,11 @@ pub(crate) enum Cause {
     #[error("no answer ({0})")]
     Unavailable(String),
     /// AWS will answer the same again until somebody mends permissions or set-up.
-    #[error("refused by AWS ({0}); check the function's role and its environment")]
+    #[error("refused ({0}); check the role and the environment")]
     Refused(String),
+    /// The request itself is wrong: over a limit, or of a form that the table does not take.
+    #[error("AWS does not take such a request ({0})")]
+    Invalid(String),
     #[error("there is no such table, queue, stream or function ({0})")]
     NoResource(String),
     /// A record that was offered is not in the table.
@@ -48,23 +52,39 @@ impl Fault {
     }
 
     /// The fault that an error of the SDK is.
-    pub fn of<E: ProvideErrorMetadata, R>(operation: &'static str, error: &SdkError<E, R>) -> Fault {
+    pub fn of<E: ProvideErrorMetadata>(operation: &'static str, error: &SdkError<E, HttpResponse>) -> Fault {
         let cause = match error {
             SdkError::TimeoutError(_) => Cause::Unavailable("time-out".into()),
             SdkError::DispatchFailure(failure) if failure.is_timeout() => {
                 Cause::Unavailable("time-out".into())
             }
-            SdkError::DispatchFailure(_) => Cause::Unavailable("connection".into()),
+            SdkError::DispatchFailure(failure) if failure.is_io() => Cause::Unavailable("connection".into()),
+            SdkError::DispatchFailure(_) => {
+                Cause::Refused("not sent; are there credentials and a Region?".into())
+            }
             SdkError::ResponseError(_) => Cause::Unavailable("unreadable response".into()),
+            SdkError::ServiceError(service) if service.raw().status().is_server_error() => {
+                Cause::Unavailable(format!("status {}", service.raw().status().as_u16()))
+            }
             SdkError::ServiceError(service) => Cause::of_code(service.err().code(), service.err().message()),
             _ => Cause::Refused("the request could not be built".into()),
         };
         Fault::new(operation, cause)
     }
 
+    /// The invocation ended before the answer came.
+    pub(crate) fn no_time(operation: &'static str) -> Fault {
+        Fault::new(operation, Cause::Unavailable("no time left".into()))
+    }
+
     /// Whether the same call may well succeed soon.
     pub fn is_retryable(&self) -> bool {
         matches!(self.cause, Cause::Contended | Cause::Throttled | Cause::Unavailable(_))
+    }
+
+    /// Whether the request itself is wrong, so that no repeat would mend it.
+    pub(crate) fn is_invalid(&self) -> bool {
+        matches!(self.cause, Cause::Invalid(_))
     }
 
     /// Whether what the call names is not there: another Region, another stack, or none.
@@ -102,6 +122,10 @@ impl Cause {
             | "ResourceNotFoundException"
             | "QueueDoesNotExist"
             | "AWS.SimpleQueueService.NonExistentQueue") => Cause::NoResource(code.into()),
+            code @ ("ItemCollectionSizeLimitExceeded"
+            | "ItemCollectionSizeLimitExceededException"
+            | "ValidationError"
+            | "ValidationException") => Cause::Invalid(code.into()),
             // This says which permission is missing; other messages may quote values.
             code @ ("AccessDenied" | "AccessDeniedException") => {
                 Cause::Refused(format!("{code}: {}", message.unwrap_or_default()))
@@ -134,7 +158,7 @@ mod tests {
         assert!(!fault("ThrottlingException").could_have_taken_effect());
         assert!(fault("TransactionConflictException").is_retryable());
         assert!(fault("InternalServerError").could_have_taken_effect());
-        assert!(!fault("ValidationException").is_retryable());
+        assert!(!fault("ValidationException").is_retryable() && fault("ValidationException").is_invalid());
         assert!(!fault("ValidationException").to_string().contains("secret"));
     }
 

@@ -14,14 +14,21 @@ use serde_json::{Map, Number, Value};
 use crate::refusal::Refusal;
 
 /// How deep objects and arrays may nest, in levels.
-pub const DEPTH_MAX: usize = 64;
+const DEPTH_MAX: usize = 64;
 /// How much of a path an error shows, in characters; keys come from the sender.
 const PATH_CHARS_MAX: usize = 120;
 
 /// A JSON value, kept as its canonical text (RFC 8785).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Json(String);
+pub struct Json(#[serde(deserialize_with = "json_text")] String);
+
+/// Holds what is read from a table to being JSON, so that it can always be sent on.
+fn json_text<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    let text = String::deserialize(from)?;
+    raw(&text).map_err(serde::de::Error::custom)?;
+    Ok(text)
+}
 
 impl Json {
     /// The canonical text of anything that serialises.
@@ -29,12 +36,13 @@ impl Json {
     /// # Errors
     /// [`Refusal::Number`] for a number that a double cannot hold, [`Refusal::Invalid`] for
     /// what JSON has no form for (a map with keys that are not strings).
-    pub fn of(value: &impl Serialize) -> Result<Json, Refusal> {
-        let text = serde_json::to_string(value).map_err(|_| Refusal::Invalid {
+    pub fn of(data: &impl Serialize) -> Result<Json, Refusal> {
+        let text = serde_json::to_string(data).map_err(|_| Refusal::Invalid {
             field: "data",
             problem: "has no form in JSON; use maps with string keys",
         })?;
-        Ok(Json::canonical(&parse_at(&text, "data")?))
+        // As deep as it will be in its event: what is accepted has to be readable there.
+        Ok(Json::canonical(&value(raw(&text)?, &Path::Root("data"), 1)?))
     }
 
     pub(crate) fn canonical(value: &Value) -> Json {
@@ -68,12 +76,35 @@ pub(crate) fn verbatim<S: serde::Serializer>(json: &Json, to: S) -> Result<S::Ok
 /// [`Refusal::MalformedJson`], [`Refusal::DuplicateKey`], [`Refusal::Number`] or
 /// [`Refusal::TooDeep`].
 pub(crate) fn parse(text: &str) -> Result<Value, Refusal> {
-    parse_at(text, "")
+    value(raw(text)?, &Path::Root(""), 0)
 }
 
-fn parse_at(text: &str, root: &str) -> Result<Value, Refusal> {
-    let raw: &RawValue = serde_json::from_str(text).map_err(malformed)?;
-    value(raw, root, 0)
+fn raw(text: &str) -> Result<&RawValue, Refusal> {
+    serde_json::from_str(text).map_err(malformed)
+}
+
+/// Where a value stands. It becomes a text only for an error: input may be long and deep.
+enum Path<'a> {
+    Root(&'a str),
+    Key(&'a Path<'a>, &'a str),
+    Item(&'a Path<'a>, usize),
+}
+
+impl Path<'_> {
+    fn shown(&self) -> String {
+        shown(&self.to_string())
+    }
+}
+
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, to: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Path::Root(name) => to.write_str(name),
+            Path::Key(Path::Root(""), key) => to.write_str(key),
+            Path::Key(parent, key) => write!(to, "{parent}.{key}"),
+            Path::Item(parent, at) => write!(to, "{parent}[{at}]"),
+        }
+    }
 }
 
 fn malformed(error: serde_json::Error) -> Refusal {
@@ -82,33 +113,34 @@ fn malformed(error: serde_json::Error) -> Refusal {
 
 /// Reads a value whose syntax is known to be right, level by level: only the raw text still
 /// tells how a number was written and which keys were there twice.
-fn value(raw: &RawValue, path: &str, depth: usize) -> Result<Value, Refusal> {
+fn value(raw: &RawValue, path: &Path, depth: usize) -> Result<Value, Refusal> {
     let text = raw.get();
     if depth > DEPTH_MAX {
-        return Err(Refusal::TooDeep { path: shown(path), max: DEPTH_MAX });
+        return Err(Refusal::TooDeep { path: path.shown(), max: DEPTH_MAX });
     }
     match text.as_bytes()[0] {
         b'{' => {
             let Entries(entries) = serde_json::from_str(text).map_err(malformed)?;
             let mut object = Map::new();
             for (key, raw) in entries {
-                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                let path = Path::Key(path, &key);
                 let value = value(raw, &path, depth + 1)?;
-                if object.insert(key, value).is_some() {
-                    return Err(Refusal::DuplicateKey { path: shown(&path) });
+                if object.contains_key(&key) {
+                    return Err(Refusal::DuplicateKey { path: path.shown() });
                 }
+                object.insert(key, value);
             }
             Ok(Value::Object(object))
         }
         b'[' => {
             let items: Vec<&RawValue> = serde_json::from_str(text).map_err(malformed)?;
             let items = items.into_iter().enumerate();
-            let items = items.map(|(at, raw)| value(raw, &format!("{path}[{at}]"), depth + 1));
+            let items = items.map(|(at, raw)| value(raw, &Path::Item(path, at), depth + 1));
             Ok(Value::Array(items.collect::<Result<_, _>>()?))
         }
         b'-' | b'0'..=b'9' => match number(text) {
             Some(number) => Ok(Value::Number(number)),
-            None => Err(Refusal::Number { path: shown(path) }),
+            None => Err(Refusal::Number { path: path.shown() }),
         },
         // A string, true, false or null. A lone surrogate in a string is found only here.
         _ => serde_json::from_str(text).map_err(malformed),
@@ -237,6 +269,21 @@ mod tests {
             assert_eq!(canonical(text), Err(Refusal::MalformedJson { line, column }), "{text}");
         }
         assert!(matches!(canonical(r#""\ud800""#), Err(Refusal::MalformedJson { .. })));
+    }
+
+    #[test]
+    fn data_is_as_deep_alone_as_in_its_event() {
+        let nested = |levels: usize| format!("{}0{}", "[".repeat(levels), "]".repeat(levels));
+        let of = |levels: usize| Json::of(&raw(&nested(levels)).unwrap());
+        assert!(of(DEPTH_MAX - 1).is_ok());
+        assert_eq!(of(DEPTH_MAX).unwrap_err().code(), "too-deep");
+    }
+
+    #[test]
+    fn what_is_stored_is_held_to_being_json() {
+        let stored = |text: &str| serde_json::from_value::<Json>(Value::String(text.into()));
+        assert!(stored("{\"a\":1}").is_ok());
+        assert!(stored("{a").is_err());
     }
 
     #[test]

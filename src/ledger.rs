@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::types::{
 
 use crate::accept::Outcome;
 use crate::fault::{Cause, Fault, pause};
-use crate::moves::{Custody, Form, Lost, Move, plan};
+use crate::moves::{Form, Lost, Move, Stamp, plan};
 use crate::record::{Item, Record, State};
 use crate::transaction::{self, MarkLost, Verdict, judge, mark_lost, token};
 use crate::update::{Expression, key, statement};
@@ -33,7 +33,7 @@ pub(crate) struct Mark {
     pub destination: String,
     pub it: Move,
     pub form: Form,
-    pub custody: Custody,
+    pub stamp: Stamp,
 }
 
 /// How a mark came out, unless it failed.
@@ -54,17 +54,25 @@ pub(crate) enum NotMarked {
     /// The record does not allow this move, ever.
     #[error("the record does not allow this move ({0:?})")]
     Lost(Lost),
+    /// AWS does not take the effect: it is over a limit, or a write has a form that its table
+    /// does not take. A repeat would be the same.
+    #[error(
+        "the effect is not valid ({0}); check its writes against their tables and the limits of a transaction"
+    )]
+    Invalid(Fault),
     /// The effect's write with this number, from 0, was refused.
     #[error("write {at} of the effect was refused ({code})")]
     Write { at: usize, code: String },
-    /// Two emits of different content under one name.
-    #[error("the emitted notification {id} holds other content already; give each emit a name of its own")]
+    /// An emit whose id holds other content: the handler gave it another content before.
+    #[error(
+        "the emitted notification {id} holds other content already; a repeat must emit the same under the same name"
+    )]
     EmitConflict { id: String },
 }
 
 impl Mark {
     fn update(&self) -> crate::update::Update {
-        plan(&self.it, &self.destination, self.form, &self.id, &self.custody)
+        plan(&self.it, &self.destination, self.form, &self.id, &self.stamp)
     }
 
     /// What a failed condition leaves to do: a result, or `None` for the other form, which
@@ -81,7 +89,11 @@ impl Mark {
     }
 
     fn returned(&self, call: &'static str, item: Option<Item>) -> Result<MarkLost, Fault> {
-        mark_lost(call, item, &self.destination, &self.it, self.custody.now)
+        match mark_lost(call, item, &self.destination, &self.it, self.stamp.now)? {
+            // It was so when it failed and is not so now: others are at work on the record.
+            MarkLost::Form(form) if form == self.form => Err(Fault::new(call, Cause::Contended)),
+            lost => Ok(lost),
+        }
     }
 }
 
@@ -163,14 +175,15 @@ impl Ledger {
                     None => continue,
                 },
                 Err(Verdict::Emitted(stored)) => {
-                    let kept = emits.into_iter().enumerate().filter(|(name, _)| !stored.contains(name));
+                    let kept = emits.into_iter().enumerate().filter(|(at, _)| !stored.contains(at));
                     emits = kept.map(|(_, record)| record).collect();
                     continue;
                 }
-                Err(Verdict::EmitConflict { name }) => {
-                    return Err(NotMarked::EmitConflict { id: emits.swap_remove(name).id });
+                Err(Verdict::EmitConflict { at }) => {
+                    return Err(NotMarked::EmitConflict { id: emits.swap_remove(at).id });
                 }
                 Err(Verdict::Write { at, code }) => return Err(NotMarked::Write { at, code }),
+                Err(Verdict::Fault(fault)) if fault.is_invalid() => return Err(NotMarked::Invalid(fault)),
                 Err(Verdict::Fault(fault)) => fault,
             };
             if !fault.is_retryable() {

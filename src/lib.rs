@@ -18,7 +18,7 @@ mod digest;
 pub mod effect;
 pub mod event;
 pub mod fault;
-pub mod json;
+mod json;
 pub mod ledger;
 pub mod moves;
 pub mod notification;

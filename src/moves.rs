@@ -46,6 +46,8 @@ pub enum Move {
     },
     /// The destination gives up. The dead letter has been sent.
     Dead {
+        /// The attempts recorded so far: a redrive since then has set them to 0, and wins.
+        attempts: u32,
         /// What it died of; shortened to 512 bytes.
         reason: String,
     },
@@ -70,7 +72,7 @@ pub enum Lost {
     Unknown,
     /// An event cannot be rejected.
     NotACommand,
-    /// This attempt was counted before.
+    /// The attempts are others than it says: another copy counted one, or a redrive began anew.
     Counted,
     /// Another holds the lease, or has taken it since.
     Held,
@@ -87,7 +89,7 @@ pub struct Form {
 
 /// When a move is made, and the custody times that it takes along.
 #[derive(Clone, Copy, Debug)]
-pub struct Custody {
+pub struct Stamp {
     /// The time of the move.
     pub now: Timestamp,
     /// When the offer that led to it was relayed.
@@ -135,6 +137,7 @@ impl Move {
         match self {
             Move::Rejected { .. } if record.kind != crate::Kind::Command => Err(Lost::NotACommand),
             Move::Attempt { number, .. } if delivery.attempts + 1 != *number => Err(Lost::Counted),
+            Move::Dead { attempts, .. } if delivery.attempts != *attempts => Err(Lost::Counted),
             Move::Lease { .. } if delivery.lease_until.is_some_and(|until| until >= now) => Err(Lost::Held),
             Move::Done { fence: Some(fence), .. } | Move::Rejected { fence: Some(fence), .. }
                 if delivery.fence != *fence =>
@@ -188,7 +191,7 @@ impl Form {
 }
 
 /// The conditional update that makes a move.
-pub fn plan(it: &Move, destination: &str, form: Form, id: &str, custody: &Custody) -> Update {
+pub fn plan(it: &Move, destination: &str, form: Form, id: &str, stamp: &Stamp) -> Update {
     let here = |name: &str| vec!["destinations".to_owned(), destination.to_owned(), name.to_owned()];
     let mut update = Update::default();
     update.conditions.push(Condition::Is(here("state"), text(form.from.as_str())));
@@ -203,21 +206,25 @@ pub fn plan(it: &Move, destination: &str, form: Form, id: &str, custody: &Custod
     let mut set = |path: Path, value| update.sets.push((path, Set::To(value)));
     set(of("status"), text(form.after.as_str()));
     set(of("change"), text(it.change().as_str()));
-    set(of("updated_at"), millis(custody.now));
+    set(of("updated_at"), millis(stamp.now));
     set(here("state"), text(it.to().as_str()));
-    for (name, time) in [("relayed_at", custody.relayed_at), ("received_at", custody.received_at)] {
+    for (name, time) in [("relayed_at", stamp.relayed_at), ("received_at", stamp.received_at)] {
         if let Some(time) = time {
             set(here(name), millis(time));
         }
     }
     if it.to() != State::Pending {
-        set(here("ended_at"), millis(custody.now));
+        set(here("ended_at"), millis(stamp.now));
     }
     if matches!(form.after, Status::Done | Status::Rejected | Status::Closed) {
-        set(of("expires_at"), number((custody.now + custody.ledger).as_second()));
+        set(of("expires_at"), number((stamp.now + stamp.ledger).as_second()));
+    }
+    // What it died of is not why it was done.
+    if form.from == State::Dead && matches!(it, Move::Done { .. }) {
+        update.removes.push(here("reason"));
     }
     update.sets.push((of("version"), Set::Plus(1)));
-    own_part(it, &here, id, custody, &mut update);
+    own_part(it, &here, id, stamp, &mut update);
     update
 }
 
@@ -242,7 +249,7 @@ fn tally_conditions(it: &Move, form: Form) -> Vec<Condition> {
 }
 
 /// What only this move asks and changes.
-fn own_part(it: &Move, here: &dyn Fn(&str) -> Path, id: &str, custody: &Custody, update: &mut Update) {
+fn own_part(it: &Move, here: &dyn Fn(&str) -> Path, id: &str, stamp: &Stamp, update: &mut Update) {
     let Update { conditions, sets, removes } = update;
     let mut set = |path: Path, value| sets.push((path, Set::To(value)));
     match it {
@@ -262,23 +269,25 @@ fn own_part(it: &Move, here: &dyn Fn(&str) -> Path, id: &str, custody: &Custody,
             let mut path = here("failures");
             path.push(nth.to_string());
             let error = text(shortened(error, ERROR_BYTES_MAX));
-            let failure = [("at".to_owned(), millis(custody.now)), ("error".to_owned(), error)];
+            let failure = [("at".to_owned(), millis(stamp.now)), ("error".to_owned(), error)];
             set(path, aws_sdk_dynamodb::types::AttributeValue::M(failure.into()));
             set(here("attempts"), number(nth));
             set(here("due_at"), millis(*due_at));
         }
         Move::Lease { until } => {
-            conditions.push(Condition::AbsentOrBelow(here("lease_until"), custody.now.as_millisecond()));
+            conditions.push(Condition::AbsentOrBelow(here("lease_until"), stamp.now.as_millisecond()));
             set(here("lease_until"), millis(*until));
             sets.push((here("fence"), Set::Plus(1)));
         }
-        Move::Dead { reason } | Move::Closed { reason } => {
+        Move::Dead { attempts, reason } => {
+            conditions.push(Condition::Is(here("attempts"), number(attempts)));
             set(here("reason"), text(shortened(reason, ERROR_BYTES_MAX)));
         }
+        Move::Closed { reason } => set(here("reason"), text(shortened(reason, ERROR_BYTES_MAX))),
         Move::Redrive { due_at } => {
             set(here("attempts"), number(0));
             set(here("due_at"), millis(*due_at));
-            set(of("bucket"), text(bucket(id, custody.now)));
+            set(of("bucket"), text(bucket(id, stamp.now)));
             sets.push((of("offers"), Set::Plus(1)));
             removes.extend([of("expires_at"), here("ended_at"), here("reason")]);
         }
@@ -328,8 +337,8 @@ mod tests {
     const STATUSES: [Status; 5] =
         [Status::Init, Status::Done, Status::Rejected, Status::Dead, Status::Closed];
 
-    fn custody() -> Custody {
-        Custody {
+    fn stamp() -> Stamp {
+        Stamp {
             now: at(NOW),
             relayed_at: Some(at(2_000)),
             received_at: None,
@@ -349,7 +358,7 @@ mod tests {
     /// Makes a move as a destination does that knows the record.
     fn make(record: &Record, destination: &str, it: &Move) -> Result<Record, Lost> {
         let form = Form::of(record, destination, it, at(NOW))?;
-        let update = plan(it, destination, form, &record.id, &custody());
+        let update = plan(it, destination, form, &record.id, &stamp());
         let item = applied(&update, &record.encode()).expect("the form was read from this record");
         Ok(Record::decode(item).expect("a move leaves a record"))
     }
@@ -364,7 +373,7 @@ mod tests {
             1 => (reason(), fence()).prop_map(|(reason, fence)| Move::Rejected { reason, fence }),
             3 => (1u32..4).prop_map(|number| Move::Attempt { number, error: "no".into(), due_at: at(NOW + 9) }),
             2 => prop_oneof![Just(1), Just(NOW + 5)].prop_map(|until| Move::Lease { until: at(until) }),
-            3 => reason().prop_map(|reason| Move::Dead { reason }),
+            3 => (0u32..4, reason()).prop_map(|(attempts, reason)| Move::Dead { attempts, reason }),
             1 => Just(Move::Redrive { due_at: at(NOW + 7) }),
             1 => reason().prop_map(|reason| Move::Closed { reason }),
         ]
@@ -408,7 +417,7 @@ mod tests {
                     .filter(|form| it.to() != State::Rejected || !matches!(form.after, Status::Done | Status::Closed))
                     .filter(|form| it.to() != State::Pending || form.after == Status::Init)
                     .filter(|form| it.to() != State::Closed || form.after != Status::Done)
-                    .filter(|form| applied(&plan(&it, name, *form, &record.id, &custody()), &item).is_some())
+                    .filter(|form| applied(&plan(&it, name, *form, &record.id, &stamp()), &item).is_some())
                     .collect();
                 match Form::of(&record, name, &it, at(NOW)) {
                     Err(_) => prop_assert_eq!(made, vec![]),
@@ -442,7 +451,7 @@ mod tests {
             let was = Err(Lost::Was(record.destinations["a"].state));
             for it in [
                 done(),
-                Move::Dead { reason: "no".into() },
+                Move::Dead { attempts: 0, reason: "no".into() },
                 Move::Redrive { due_at: at(0) },
                 Move::Attempt { number: 1, error: "no".into(), due_at: at(0) },
                 Move::Closed { reason: "again".into() },
@@ -459,7 +468,7 @@ mod tests {
         assert_eq!(rejected.status, Status::Rejected);
         assert_eq!(rejected.destinations["a"].reason.as_deref(), Some("account closed"));
         assert_eq!(make(&event_for(&["a"]), "a", &reject), Err(Lost::NotACommand));
-        let guessed = plan(&reject, "a", Form::guess(&reject, 1), "1", &custody());
+        let guessed = plan(&reject, "a", Form::guess(&reject, 1), "1", &stamp());
         assert_eq!(applied(&guessed, &event_for(&["a"]).encode()), None);
     }
 
@@ -488,7 +497,7 @@ mod tests {
 
     #[test]
     fn a_redrive_starts_afresh_and_goes_into_the_stream() {
-        let dead = make(&event_for(&["a"]), "a", &Move::Dead { reason: "no".into() }).unwrap();
+        let dead = make(&event_for(&["a"]), "a", &Move::Dead { attempts: 0, reason: "no".into() }).unwrap();
         assert_eq!((dead.status, dead.expires_at, dead.dead), (Status::Dead, None, 1));
         let again = make(&dead, "a", &Move::Redrive { due_at: at(NOW + 7) }).unwrap();
         assert_eq!((again.status, again.change, again.offers), (Status::Init, Change::Offer, 2));
@@ -497,12 +506,24 @@ mod tests {
     }
 
     #[test]
+    fn giving_up_does_not_reach_past_a_redrive() {
+        let attempt = Move::Attempt { number: 1, error: "no".into(), due_at: at(NOW) };
+        let once = make(&event_for(&["a"]), "a", &attempt).unwrap();
+        let give_up = Move::Dead { attempts: 1, reason: "no".into() };
+        let dead = make(&once, "a", &give_up).unwrap();
+        let again = make(&dead, "a", &Move::Redrive { due_at: at(NOW) }).unwrap();
+        assert_eq!(make(&again, "a", &give_up), Err(Lost::Counted));
+    }
+
+    #[test]
     fn a_late_copy_can_still_end_a_dead_one() {
-        let dead = make(&event_for(&["a", "b"]), "a", &Move::Dead { reason: "no".into() }).unwrap();
+        let dead =
+            make(&event_for(&["a", "b"]), "a", &Move::Dead { attempts: 0, reason: "no".into() }).unwrap();
         let dead = make(&dead, "b", &done()).unwrap();
         assert_eq!(dead.status, Status::Dead);
         let record = make(&dead, "a", &done()).unwrap();
         assert_eq!((record.status, record.dead), (Status::Done, 0));
+        assert_eq!(record.destinations["a"].reason, None);
     }
 
     #[test]

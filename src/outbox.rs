@@ -39,6 +39,7 @@ pub struct Outbox {
 pub struct Message {
     ledger: Ledger,
     record: Record,
+    clock: Clock,
 }
 
 impl Outbox {
@@ -53,20 +54,21 @@ impl Outbox {
     /// When the notification is over a limit, or no route takes it.
     pub fn accept(&self, notification: Notification) -> Result<Message, Refusal> {
         let record = Record::accept(notification, &self.routes, self.clock.now())?;
-        Ok(Message { ledger: self.ledger.clone(), record })
+        Ok(Message { ledger: self.ledger.clone(), record, clock: self.clock.clone() })
     }
 }
 
 impl Message {
     /// The action: a put, under the condition that the id is new. Its failure cancels the
     /// whole transaction, so a business write never commits beside a message that was
-    /// refused.
+    /// refused. A transaction that is tried again takes a new action: it holds the time.
     pub fn action(&self) -> TransactWriteItem {
-        self.ledger.accept_action(&self.record)
+        self.ledger.accept_action(&self.record.accepted_at(self.clock.now()))
     }
 
     /// What a cancelled transaction says of this message, from the reason at its place:
-    /// `None` where it was not the message that cancelled it,
+    /// `None` where it was not the message's condition that cancelled it (another write, or
+    /// contention: try again),
     /// [`Duplicate`](Outcome::Duplicate) where it was accepted before (if the transaction
     /// had committed, and its answer was lost, this is what a repeat finds), and
     /// [`Conflict`](Outcome::Conflict) where its id is held by other content.

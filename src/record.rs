@@ -220,6 +220,9 @@ pub struct Record {
     pub change: Change,
     /// Its slot in reconcile's index; see [`bucket`].
     pub bucket: String,
+    /// When it was put on the upstream queue, by the clock of SQS; for other ways in, nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "millisecond::optional")]
+    pub sent_at: Option<Timestamp>,
     /// When custody began.
     #[serde(with = "millisecond::required")]
     pub accepted_at: Timestamp,
@@ -280,10 +283,20 @@ impl Record {
             version: 1,
             offers: 1,
             change: Change::Offer,
+            sent_at: None,
             accepted_at: now,
             updated_at: now,
             expires_at: None,
         })
+    }
+
+    /// The same record, accepted at another time: for a transaction that is tried again later.
+    pub(crate) fn accepted_at(&self, now: Timestamp) -> Record {
+        let mut record = self.clone();
+        record.bucket = bucket(&record.id, now);
+        (record.accepted_at, record.updated_at) = (now, now);
+        record.destinations.values_mut().for_each(|delivery| delivery.due_at = now + FIRST_DUE_AFTER);
+        record
     }
 
     /// The notification that it is the record of.
@@ -381,11 +394,18 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_later_acceptance_differs_in_its_times_only() {
+        let later = event_for(&["a", "b"]).accepted_at(at(900_000));
+        let routes = r#"{"t":{"kind":"event","destinations":["a","b"]}}"#.parse().unwrap();
+        assert_eq!(later, Record::accept(later.notification(), &routes, at(900_000)).unwrap());
+    }
+
+    #[test]
     fn survives_the_table() {
         let mut record = event_for(&["a"]);
         assert_eq!(Record::decode(record.encode()).unwrap(), record);
         record.subject = Some("s".into());
-        record.time = Some(at(5));
+        (record.time, record.sent_at) = (Some(at(5)), Some(at(6)));
         record.expires_at = Some(at(7_000));
         let delivery = record.destinations.get_mut("a").unwrap();
         delivery.failures.insert("1".into(), FailedAttempt { at: at(9), error: "e".into() });
@@ -449,7 +469,8 @@ pub(crate) mod tests {
         record.partitionkey = Some("x".repeat(PARTITIONKEY_BYTES_MAX));
         record.traceparent = Some("x".repeat(55));
         record.data = Json::of(&"x".repeat(EVENT_BYTES_MAX)).unwrap();
-        (record.time, record.expires_at, record.sequence) = (Some(at(1)), Some(at(1)), Some(1));
+        (record.time, record.sent_at) = (Some(at(1)), Some(at(1)));
+        (record.expires_at, record.sequence) = (Some(at(1)), Some(1));
         let mut delivery = record.destinations["a"].clone();
         let failure = FailedAttempt { at: at(1), error: "x".repeat(ERROR_BYTES_MAX) };
         delivery.failures = (1..=6).map(|number| (number.to_string(), failure.clone())).collect();

@@ -119,7 +119,12 @@ fn outgoing(record: EventRecord, now: Timestamp) -> Option<Outgoing> {
     if record.change.new_image.is_empty() {
         return None; // a removal: its time to live had passed
     }
-    let stored = match serde_dynamo::from_item::<_, Record>(record.change.new_image) {
+    let stored = serde_dynamo::from_item::<_, Record>(record.change.new_image)
+        .map_err(|error| error.to_string())
+        .and_then(|stored| {
+            stored.notification().check().map(|()| stored).map_err(|refusal| refusal.to_string())
+        });
+    let stored = match stored {
         Ok(stored) => stored,
         Err(error) => {
             tracing::error!(sequence_number, %error, "an item of the table is not a record; it is not relayed");

@@ -50,11 +50,11 @@ pub(crate) fn mark_lost(
 #[derive(Debug)]
 pub(crate) enum Verdict {
     Mark(MarkLost),
-    /// These of the emits are stored already; leave them out and send the rest.
+    /// The emits at these places are stored already; leave them out and send the rest.
     Emitted(Vec<usize>),
-    /// An emitted id is held by another content.
+    /// The id of the emit at this place is held by other content.
     EmitConflict {
-        name: usize,
+        at: usize,
     },
     /// The condition of the effect's write with this number (from 0) failed, or AWS did not
     /// take it.
@@ -84,19 +84,19 @@ pub(crate) fn judge(
     if let Some(fault) = faults.into_iter().find(Fault::is_retryable) {
         return Verdict::Fault(fault);
     }
-    let (own, emitted) =
-        reasons.get(MARK_AT + 1..).unwrap_or_default().split_at(writes.min(reasons.len() - 1));
+    let others = reasons.get(MARK_AT + 1..).unwrap_or_default();
+    let (own, emitted) = others.split_at(writes.min(others.len()));
     if let Some((at, reason)) = own.iter().enumerate().find(|(_, reason)| is_set(reason)) {
         return Verdict::Write { at, code: reason.code().unwrap_or_default().to_owned() };
     }
     let mut stored = Vec::new();
-    for (name, (reason, record)) in
+    for (at, (reason, record)) in
         emitted.iter().zip(emits).enumerate().filter(|(_, (reason, _))| failed(reason))
     {
         let same = reason.item().and_then(|item| item.get("digest")?.as_s().ok()) == Some(&record.digest);
         match same {
-            true => stored.push(name),
-            false => return Verdict::EmitConflict { name },
+            true => stored.push(at),
+            false => return Verdict::EmitConflict { at },
         }
     }
     match (stored.is_empty(), reasons.iter().find(is_set)) {
@@ -253,14 +253,20 @@ mod tests {
     }
 
     #[test]
+    fn a_cancellation_without_reasons_is_tried_again() {
+        let verdict = judge(&[], 1, &[], |_| unreachable!("the mark has no reason"));
+        assert!(matches!(&verdict, Verdict::Fault(fault) if fault.is_retryable()), "{verdict:?}");
+    }
+
+    #[test]
     fn an_emit_that_is_stored_already_is_left_out_and_another_content_is_a_conflict() {
         let failed = "ConditionalCheckFailed";
         let stored = verdict(none(), none(), reason(failed, Some(&event_for(&["b"]))));
-        assert!(matches!(stored, Verdict::Emitted(names) if names == [0]));
+        assert!(matches!(stored, Verdict::Emitted(places) if places == [0]));
         let mut other = event_for(&["b"]);
         other.digest = "v1:other".into();
         let conflict = verdict(none(), none(), reason(failed, Some(&other)));
-        assert!(matches!(conflict, Verdict::EmitConflict { name: 0 }));
+        assert!(matches!(conflict, Verdict::EmitConflict { at: 0 }));
     }
 
     #[test]

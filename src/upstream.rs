@@ -10,6 +10,8 @@ use aws_sdk_sqs::types::{
 };
 use futures_util::StreamExt;
 use futures_util::future::join_all;
+use jiff::Timestamp;
+use tokio::time::{Instant, timeout_at};
 
 use crate::accept::{Accept, Outcome};
 use crate::fault::Fault;
@@ -29,6 +31,9 @@ const REASON_BYTES_MAX: usize = 1024;
 pub const REASON: &str = "reason";
 /// Longest visibility time-out, in seconds.
 const VISIBILITY_SECONDS_MAX: u64 = 12 * 60 * 60;
+/// Receives after which SQS moves a message to the dead-letter queue: the queue's
+/// `maxReceiveCount`. It does so when it would be received once more.
+const RECEIVES_MAX: u32 = 6;
 
 /// The upstream queue.
 #[derive(Clone, Debug)]
@@ -55,10 +60,13 @@ impl Upstream {
     }
 
     /// Handles a batch. A message is acknowledged when it is stored or parked; every other
-    /// is a batch item failure, and comes again.
-    pub async fn receive(&self, event: SqsEvent) -> SqsBatchResponse {
+    /// is a batch item failure, and comes again. Half of the time until `until` is for storing,
+    /// so that there is time to park and to back off, too.
+    pub async fn receive(&self, event: SqsEvent, until: Instant) -> SqsBatchResponse {
         let messages = &event.records;
-        let accepts = messages.iter().map(|message| self.accept.accept(body(message).as_bytes()));
+        let now = Instant::now();
+        let stored_by = now + until.saturating_duration_since(now) / 2;
+        let accepts = messages.iter().map(|message| self.accept(message, stored_by));
         let outcomes: Vec<_> = futures_util::stream::iter(accepts).buffered(CONCURRENCY_MAX).collect().await;
         let (mut refused, mut faulted) = (Vec::new(), Vec::new());
         let mut stored = 0;
@@ -81,10 +89,21 @@ impl Upstream {
             fault = faulted.len(),
             "accepted"
         );
-        let (unparked, ()) = tokio::join!(self.park(&refused), self.back_off(&faulted));
+        let unparked = match timeout_at(until, self.park(&refused)).await {
+            Ok(unparked) => unparked,
+            Err(_) => refused.iter().map(|(message, _)| *message).collect(),
+        };
+        faulted.extend(unparked);
+        // Without it they come again all the same, only sooner.
+        let _ = timeout_at(until, self.back_off(&faulted)).await;
         let mut response = SqsBatchResponse::default();
-        response.set_failures(faulted.into_iter().chain(unparked).map(id));
+        response.set_failures(faulted.into_iter().map(id));
         response
+    }
+
+    async fn accept(&self, message: &SqsMessage, stored_by: Instant) -> Result<Outcome, Fault> {
+        let accept = self.accept.accept(body(message).as_bytes(), sent_at(message));
+        timeout_at(stored_by, accept).await.unwrap_or_else(|_| Err(Fault::no_time("PutItem")))
     }
 
     /// Sends refused messages to the dead-letter queue; returns those that it did not take.
@@ -157,9 +176,17 @@ fn receives(message: &SqsMessage) -> u32 {
     message.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok()).unwrap_or(1)
 }
 
+fn sent_at(message: &SqsMessage) -> Option<Timestamp> {
+    Timestamp::from_millisecond(message.attributes.get("SentTimestamp")?.parse().ok()?).ok()
+}
+
 /// How long a message waits after its nth receive met a fault: with the default of 40 s the
 /// five waits between six receives add up to nearly four hours, which outlives most outages.
+/// After the last there is nothing to wait for: SQS moves it, and somebody should know.
 fn visibility_seconds(base: u64, receives: u32) -> i32 {
+    if receives >= RECEIVES_MAX {
+        return 0;
+    }
     let seconds = base.saturating_mul(4u64.saturating_pow(receives.saturating_sub(1)));
     seconds.min(VISIBILITY_SECONDS_MAX) as i32
 }
@@ -173,7 +200,8 @@ mod tests {
         let waits: Vec<_> = (1..=5).map(|receives| visibility_seconds(40, receives)).collect();
         assert_eq!(waits, [40, 160, 640, 2_560, 10_240]);
         assert_eq!(waits.iter().sum::<i32>(), 13_640);
-        assert_eq!(visibility_seconds(40, 60), 43_200);
+        assert_eq!(visibility_seconds(40, 6), 0);
+        assert_eq!(visibility_seconds(1_000, 5), 43_200);
         assert_eq!(visibility_seconds(0, 3), 0);
     }
 }

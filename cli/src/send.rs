@@ -18,8 +18,11 @@ use crate::aws::{connect, explained};
 
 /// Most messages of one `SendMessageBatch`.
 const BATCH_MAX: usize = 10;
-/// Most bytes of one `SendMessageBatch`, and of one message.
-const BATCH_BYTES_MAX: usize = 1024 * 1024;
+/// Most bytes of one `SendMessageBatch`, and of one message: the upstream queue's
+/// `MaximumMessageSize`, 4 KiB below SQS's own.
+const BATCH_BYTES_MAX: usize = 1_044_480;
+/// As much as is read of a line: enough to see that it is too long.
+const LINE_BYTES_MAX: u64 = BATCH_BYTES_MAX as u64 + 2;
 /// Batches sent at once.
 const BATCHES_MAX: usize = 8;
 /// Most tries of a line that SQS refused for reasons of its own.
@@ -163,6 +166,15 @@ impl Lines {
     fn new(input: Box<dyn Read>) -> Lines {
         Lines { input: BufReader::new(input), number: 0 }
     }
+
+    /// Passes over what is left of a line that is too long to keep, and to send.
+    fn skip_rest_of(&mut self, line: &[u8]) -> std::io::Result<()> {
+        let is_cut = line.len() as u64 == LINE_BYTES_MAX && line.last() != Some(&b'\n');
+        match is_cut {
+            true => self.input.skip_until(b'\n').map(drop),
+            false => Ok(()),
+        }
+    }
 }
 
 impl Iterator for Lines {
@@ -172,9 +184,12 @@ impl Iterator for Lines {
         loop {
             let mut line = Vec::new();
             self.number += 1;
-            match self.input.read_until(b'\n', &mut line) {
+            match self.input.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line) {
                 Ok(0) => return None,
                 Ok(_) => {
+                    if let Err(error) = self.skip_rest_of(&line) {
+                        return Some(Err(error));
+                    }
                     while line.last().is_some_and(u8::is_ascii_whitespace) {
                         line.pop();
                     }
@@ -264,31 +279,20 @@ impl<'a> Queue<'a> {
     /// Sends a batch, and what SQS refused of it again, until all is sent or named.
     async fn send(&self, batch: std::io::Result<Batch>) -> anyhow::Result<BatchSent> {
         let Batch { mut lines, mut not_sent } = batch.context("cannot read on")?;
-        let count = lines.len();
-        let mut refused = 0;
+        let (count, unfit) = (lines.len(), not_sent.len());
         for tries in 1.. {
             if lines.is_empty() {
                 break;
             }
             let failures = self.send_once(&lines).await?;
-            let mut again = Vec::new();
-            for (at, line) in lines.into_iter().enumerate() {
-                match failures.get(&at) {
-                    None => (),
-                    Some(failure) if failure.is_ours || tries == TRIES_MAX => {
-                        refused += 1;
-                        not_sent
-                            .push(NotSent { number: line.number, reason: format!("sqs: {}", failure.code) });
-                    }
-                    Some(_) => again.push(line),
-                }
-            }
+            let (again, refused) = sort_out(lines, &failures, tries == TRIES_MAX);
+            not_sent.extend(refused);
             lines = again;
             if !lines.is_empty() {
                 tokio::time::sleep(Duration::from_millis(PAUSE_MS << tries.min(6))).await;
             }
         }
-        Ok(BatchSent { sent: count - refused, not_sent })
+        Ok(BatchSent { sent: count - (not_sent.len() - unfit), not_sent })
     }
 
     async fn send_once(&self, lines: &[Line]) -> anyhow::Result<HashMap<usize, EntryFailure>> {
@@ -317,6 +321,25 @@ struct EntryFailure {
     /// The message is to blame, and would be refused again.
     is_ours: bool,
     code: String,
+}
+
+/// Of the lines of a request, those to send again and those to give up; the others are sent.
+fn sort_out(
+    lines: Vec<Line>,
+    failures: &HashMap<usize, EntryFailure>,
+    is_last_try: bool,
+) -> (Vec<Line>, Vec<NotSent>) {
+    let (mut again, mut not_sent) = (Vec::new(), Vec::new());
+    for (at, line) in lines.into_iter().enumerate() {
+        match failures.get(&at) {
+            None => (),
+            Some(failure) if failure.is_ours || is_last_try => {
+                not_sent.push(NotSent { number: line.number, reason: format!("sqs: {}", failure.code) });
+            }
+            Some(_) => again.push(line),
+        }
+    }
+    (again, not_sent)
 }
 
 #[cfg(test)]
@@ -372,6 +395,28 @@ mod tests {
                     && second.starts_with("unknown-type:")
                     && third.starts_with("not-utf8: byte 7")
         ));
+    }
+
+    #[test]
+    fn what_sqs_refused_is_sent_again_unless_the_line_is_to_blame() {
+        let lines = || (1..=3).map(|number| Line { number, text: String::new() }).collect();
+        let failure = |is_ours| EntryFailure { is_ours, code: "code".into() };
+        let failures = HashMap::from([(0, failure(false)), (2, failure(true))]);
+        let numbers = |is_last_try| {
+            let (again, not_sent) = sort_out(lines(), &failures, is_last_try);
+            let again: Vec<_> = again.iter().map(|line| line.number).collect();
+            (again, not_sent.iter().map(|it| it.number).collect::<Vec<_>>())
+        };
+        assert_eq!(numbers(false), (vec![1], vec![3]));
+        assert_eq!(numbers(true), (vec![], vec![1, 3]));
+    }
+
+    #[test]
+    fn a_line_without_end_is_cut_and_the_next_is_read() {
+        let mut input = vec![b'x'; 3 * BATCH_BYTES_MAX];
+        input.extend(b"\nshort\n");
+        let lines: Vec<_> = Lines::new(Box::new(std::io::Cursor::new(input))).map(Result::unwrap).collect();
+        assert_eq!((lines[0].1.len() as u64, &lines[1]), (LINE_BYTES_MAX, &(2, b"short".to_vec())));
     }
 
     #[test]

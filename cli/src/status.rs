@@ -115,6 +115,7 @@ impl<'a> View<'a> {
 
 fn described(what: What<'_>) -> (String, Option<&str>) {
     match what {
+        What::Sent => ("sent".into(), None),
         What::Accepted => ("accepted".into(), None),
         What::Relayed => ("relayed".into(), None),
         What::Received => ("received".into(), None),
@@ -131,9 +132,9 @@ fn print(view: &View) {
     }
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
-    let accepted = view.custody.first().map(|moment| moment.at);
+    let begun = view.custody.first().map(|moment| moment.at);
     for moment in &view.custody {
-        let after = accepted.map_or(0, |accepted| moment.at.duration_since(accepted).as_millis());
+        let after = begun.map_or(0, |begun| moment.at.duration_since(begun).as_millis());
         table.add_row([
             moment.at.to_string(),
             format!("+{after} ms"),

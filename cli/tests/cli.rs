@@ -72,7 +72,10 @@ async fn send_names_each_bad_line_and_sends_the_others() {
     let shown = handover(&["status", "--json", &id], b"");
     let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
     assert_eq!((shown["id"].as_str(), shown["kind"].as_str()), (Some(id.as_str()), Some("command")));
-    assert_eq!(shown["custody"][0]["what"], "accepted");
+    assert_eq!(
+        (&shown["custody"][0]["what"], &shown["custody"][1]["what"]),
+        (&"sent".into(), &"accepted".into())
+    );
     assert_eq!(shown.get("data"), None, "data is shown on request only");
     let shown = handover(&["status", &id, "--data"], b"");
     assert!(text(&shown.stdout).contains(r#"{"account":"cli","amount":7}"#), "{shown:?}");

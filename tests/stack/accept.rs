@@ -1,8 +1,16 @@
 //! accept, behind its queue.
 
-use handover::record::Status;
+use std::time::Duration;
 
-use crate::world::{World, refund, unique};
+use aws_lambda_events::sqs::SqsEvent;
+use handover::accept::Accept;
+use handover::record::Status;
+use handover::upstream::Upstream;
+use handover::{Clock, Ledger};
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::world::{World, refund, routes, unique};
 
 /// G1: each message of a mixed lot is stored, or in the dead-letter queue with its payload
 /// and the reason.
@@ -45,6 +53,38 @@ async fn g1_an_acknowledged_message_is_stored_or_parked_with_its_reason() {
     }
     world.until(&good, Status::Done).await;
     assert_eq!(world.balance(&account).await, 35);
+}
+
+/// G1: what can be neither stored nor parked is not acknowledged; the rest of its batch is.
+#[tokio::test]
+async fn g1_what_is_neither_stored_nor_parked_comes_again() {
+    let world = World::connect().await;
+    let good = refund(&unique("refund"), &world.account().await, 5);
+    let bad = unique("this is not JSON");
+    let event = |bodies: &[&String]| -> SqsEvent {
+        let message = |(at, body): (usize, &&String)| {
+            json!({ "messageId": at.to_string(), "receiptHandle": "none", "body": body,
+                    "attributes": { "ApproximateReceiveCount": "1" } })
+        };
+        serde_json::from_value(
+            json!({ "Records": bodies.iter().enumerate().map(message).collect::<Vec<_>>() }),
+        )
+        .unwrap()
+    };
+    let dead_letters = world.queue_url("upstream-dead-letters").await;
+    let failures = async |table: &str, dead_letters: &str, bodies: &[&String]| {
+        let ledger = Ledger::new(world.dynamodb.clone(), world.named(table));
+        let accept = Accept::new(ledger, routes(), Clock::system());
+        let upstream = Upstream::new(accept, world.sqs.clone(), "no-such-queue", dead_letters, 1);
+        let answer = upstream.receive(event(bodies), Instant::now() + Duration::from_secs(10)).await;
+        answer.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect::<Vec<_>>()
+    };
+    assert_eq!(failures("no-such-table", &dead_letters, &[&good, &bad]).await, ["0"]);
+    assert_eq!(world.refusals(std::slice::from_ref(&bad)).await.len(), 1);
+    let no_queue = format!("{dead_letters}-not");
+    assert_eq!(failures("notifications", &no_queue, &[&good, &bad]).await, ["1"]);
+    assert_eq!(failures("notifications", &dead_letters, &[&good, &bad]).await, Vec::<String>::new());
+    world.refusals(&[bad]).await;
 }
 
 /// G2: of many copies sent at once one is accepted; other content under the id is refused and

@@ -5,7 +5,7 @@ use handover::offer::Offer;
 use handover::record::{Change, Record, State, Status};
 use serde_json::{Value, json};
 
-use crate::world::{World, kinesis_event, offer, refunds, routes, unique};
+use crate::world::{FUNCTIONS, World, kinesis_event, offer, refunds, routes, unique};
 
 fn failures(answer: &Value) -> &Vec<Value> {
     answer["batchItemFailures"].as_array().unwrap()
@@ -16,6 +16,7 @@ fn failures(answer: &Value) -> &Vec<Value> {
 #[tokio::test]
 async fn g4_an_effect_is_applied_once_though_the_whole_batch_comes_again() {
     let world = World::connect().await;
+    let _not_killed = FUNCTIONS.read().await;
     let account = world.account().await;
     let (ids, messages) = refunds(&account, 30);
     world.send(&messages).await;
@@ -25,7 +26,7 @@ async fn g4_an_effect_is_applied_once_though_the_whole_batch_comes_again() {
     let ours = |data: &Vec<u8>| ids.contains(&Offer::decode(data).unwrap().notification.id);
     let mut batch = world.stream().await;
     batch.retain(ours);
-    assert_eq!(batch.len(), 30);
+    assert!(batch.len() >= 30, "each went through the stream at least once");
     batch.extend(batch.clone());
     let event = kinesis_event(&batch);
     let again = futures_util::future::join_all((0..3).map(|_| world.invoke("refund", &event))).await;
@@ -41,6 +42,7 @@ async fn g4_an_effect_is_applied_once_though_the_whole_batch_comes_again() {
 #[tokio::test]
 async fn g6_a_late_copy_of_what_has_ended_changes_nothing() {
     let world = World::connect().await;
+    let _not_killed = FUNCTIONS.read().await;
     let account = world.account().await;
     let ends =
         [(State::Done, Status::Done), (State::Rejected, Status::Rejected), (State::Closed, Status::Closed)];
@@ -69,6 +71,7 @@ async fn g6_a_late_copy_of_what_has_ended_changes_nothing() {
 #[tokio::test]
 async fn a_copy_without_its_record_is_a_fault() {
     let world = World::connect().await;
+    let _not_killed = FUNCTIONS.read().await;
     let account = world.account().await;
     let (ids, messages) = refunds(&account, 1);
     world.send(&messages).await;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use handover::record::Status;
 
-use crate::world::{World, kill, refunds};
+use crate::world::{FUNCTIONS, World, kill, refunds};
 
 /// How long functions are killed, in seconds.
 const KILL_SECONDS: u64 = 8;
@@ -14,6 +14,7 @@ const KILL_SECONDS: u64 = 8;
 #[tokio::test]
 async fn killed_functions_lose_nothing_and_double_nothing() {
     let world = World::connect().await;
+    let _alone = FUNCTIONS.write().await;
     let account = world.account().await;
     let (ids, messages) = refunds(&account, 120);
     let killing = tokio::task::spawn_blocking({

@@ -21,6 +21,9 @@ const WAIT_SECONDS_MAX: u64 = 120;
 /// How often a test looks, in milliseconds.
 const LOOK_MS: u64 = 200;
 
+/// Functions are killed by one test alone, while no other calls them directly.
+pub static FUNCTIONS: tokio::sync::RwLock<()> = tokio::sync::RwLock::const_new(());
+
 pub struct World {
     pub dynamodb: handover::dynamodb::Client,
     pub sqs: aws_sdk_sqs::Client,
@@ -169,7 +172,7 @@ impl World {
             while let Some(iterator) = next {
                 let got = self.kinesis.get_records().shard_iterator(iterator).send().await.unwrap();
                 data.extend(got.records.iter().map(|record| record.data.as_ref().to_vec()));
-                next = got.next_shard_iterator.filter(|_| !got.records.is_empty());
+                next = got.next_shard_iterator.filter(|_| got.millis_behind_latest != Some(0));
             }
         }
         data

@@ -5,7 +5,7 @@ use std::fmt;
 
 use comfy_table::{CellAlignment, Table, presets};
 use handover::record::{Record, Status};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::generate::{Fate, Line, Refund};
 use crate::world::World;
@@ -14,7 +14,8 @@ use crate::world::World;
 pub struct Summary {
     /// What, how many were to be, how many are.
     rows: Vec<(String, u64, u64)>,
-    latencies: Vec<SignedDuration>,
+    from_send: Vec<SignedDuration>,
+    from_accept: Vec<SignedDuration>,
 }
 
 impl Summary {
@@ -45,7 +46,9 @@ impl Summary {
             by_account.get(account.as_str()).copied().unwrap_or_default() == **balance
         });
         rows.push(("accounts in balance".into(), balances.len() as u64, balanced.count() as u64));
-        Ok(Summary { rows, latencies: latencies(&records) })
+        let from_send = latencies(&records, |record| record.sent_at);
+        let from_accept = latencies(&records, |record| Some(record.accepted_at));
+        Ok(Summary { rows, from_send, from_accept })
     }
 
     /// Whether everything is as it was to be.
@@ -100,9 +103,10 @@ fn refund(record: &Record) -> Option<Refund> {
     Some(Refund { id: record.id.clone(), account, amount: data.get("amount")?.as_u64()? })
 }
 
-fn latencies(records: &[Record]) -> Vec<SignedDuration> {
+/// How long each took from there to its end, sorted.
+fn latencies(records: &[Record], from: impl Fn(&Record) -> Option<Timestamp>) -> Vec<SignedDuration> {
     let ended = |record: &Record| record.destinations.values().filter_map(|delivery| delivery.ended_at).max();
-    let latency = |record: &Record| Some(ended(record)?.duration_since(record.accepted_at));
+    let latency = |record: &Record| Some(ended(record)?.duration_since(from(record)?));
     let mut latencies: Vec<_> = records.iter().filter_map(latency).collect();
     latencies.sort_unstable();
     latencies
@@ -121,11 +125,12 @@ impl fmt::Display for Summary {
             column.set_cell_alignment(CellAlignment::Right);
         }
         writeln!(to, "{table}")?;
-        if let [.., last] = &self.latencies[..] {
-            let at =
-                |share: f64| self.latencies[((self.latencies.len() - 1) as f64 * share).round() as usize];
-            let (p50, p99) = (at(0.5).as_millis(), at(0.99).as_millis());
-            writeln!(to, "accepted to done: p50 {p50} ms, p99 {p99} ms, longest {} ms", last.as_millis())?;
+        for (from, latencies) in [("sent", &self.from_send), ("accepted", &self.from_accept)] {
+            if let [.., last] = &latencies[..] {
+                let at = |share: f64| latencies[((latencies.len() - 1) as f64 * share).round() as usize];
+                let (p50, p99) = (at(0.5).as_millis(), at(0.99).as_millis());
+                writeln!(to, "{from} to done: p50 {p50} ms, p99 {p99} ms, longest {} ms", last.as_millis())?;
+            }
         }
         match self.agrees() {
             true => write!(to, "Every refund was applied once, and nothing else was."),
@@ -158,7 +163,7 @@ mod tests {
     #[test]
     fn a_summary_agrees_only_when_every_row_does() {
         let rows = vec![("stored".into(), 2, 2), ("refused".into(), 1, 0)];
-        let summary = Summary { rows, latencies: vec![] };
+        let summary = Summary { rows, from_send: vec![], from_accept: vec![] };
         assert!(!summary.agrees());
         assert!(summary.to_string().contains("DIFFERS"));
     }

@@ -109,7 +109,9 @@ impl World {
         let url = self.queue("upstream-dead-letters").await?;
         let mut refused = Vec::new();
         loop {
-            let call = self.sqs.receive_message().queue_url(&url).max_number_of_messages(10);
+            // A long poll asks all of the queue's servers; a short one may miss messages.
+            let call =
+                self.sqs.receive_message().queue_url(&url).max_number_of_messages(10).wait_time_seconds(1);
             let messages = call.message_attribute_names("All").send().await?.messages.unwrap_or_default();
             if messages.is_empty() {
                 return Ok(refused);

@@ -15,5 +15,5 @@ async fn main() -> Result<(), Error> {
         variable("UPSTREAM_DEAD_LETTER_QUEUE_URL")?,
         number("UPSTREAM_BACKOFF_SECONDS")?.into(),
     );
-    serve(async |event, _until| upstream.receive(event).await).await
+    serve(async |event, until| upstream.receive(event, until).await).await
 }
