@@ -2,26 +2,26 @@
 //!
 //! Decode, decide, commit: the handler decides; its effect and the mark commit together.
 //! If a commit fails before or after it took effect, or the function dies, the offer comes
-//! again and meets the mark (G4). Distinct notifications run concurrently (G8).
+//! again and meets the mark (G4). Distinct notifications run concurrently (G8). What follows
+//! when one does not end is in `lane.rs`.
 
-use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 
-use aws_lambda_events::kinesis::KinesisEvent;
-use aws_lambda_events::streams::KinesisEventResponse;
 use futures_util::{FutureExt, StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
+use crate::attempt::NotEnded;
 use crate::clock::Clock;
 use crate::destination::Destination;
 use crate::digest::emitted_id;
 use crate::effect::{Effect, End, Failure};
-use crate::ledger::{Ledger, Mark, Marked, NotMarked, STATEMENTS_MAX};
+use crate::ledger::{Ledger, Mark, Marked, STATEMENTS_MAX};
 use crate::moves::{Form, Move, Stamp};
 use crate::notification::Notification;
 use crate::offer::Offer;
+use crate::parking::Parking;
 use crate::record::Record;
 use crate::refusal::Refusal;
 use crate::route::Routes;
@@ -35,147 +35,106 @@ const MARK_CALLS_MAX: usize = 4;
 #[derive(Debug)]
 pub struct Consumer<D> {
     destination: D,
-    name: String,
-    ledger: Ledger,
-    routes: Routes,
-    keep: SignedDuration,
-    clock: Clock,
+    pub(crate) settings: Settings,
+}
+
+/// What a consumer works with.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The destination's name, as routes have it.
+    pub name: String,
+    /// The records.
+    pub ledger: Ledger,
+    /// The destination's queues.
+    pub parking: Parking,
+    /// Where emits go.
+    pub routes: Routes,
+    /// How long an ended record is kept.
+    pub keep: SignedDuration,
+    /// How long a copy waits after the first failed attempt; twice as long after each other.
+    pub backoff: std::time::Duration,
+    /// The time.
+    pub clock: Clock,
 }
 
 /// A notification of a batch, with all its copies there.
-struct Work {
-    offer: Offer,
-    received_at: Timestamp,
-    sequence_numbers: Vec<String>,
+#[derive(Debug)]
+pub(crate) struct Work {
+    pub offer: Offer,
+    pub received_at: Timestamp,
+    /// What the event source calls the copies: sequence numbers, or message ids.
+    pub copies: Vec<String>,
+}
+
+/// When work of a batch has to stop, before its invocation does.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Times {
+    /// No handler begins after this.
+    begin_by: Instant,
+    /// What still runs is cancelled, and parked.
+    end_by: Instant,
+}
+
+impl Times {
+    /// A handler has at least a quarter of the time, and what did not end has the last.
+    pub(crate) fn until(until: Instant) -> Times {
+        let now = Instant::now();
+        let left = until.saturating_duration_since(now);
+        Times { begin_by: now + left / 2, end_by: now + left * 3 / 4 }
+    }
 }
 
 /// What is left to do for a notification after its handler.
 enum Step {
     /// Its mark changes the record alone; it goes with others.
-    Mark(Box<Mark>, Vec<String>),
-    /// It is decided: ended, or not.
+    Mark(Box<Mark>, Work),
+    /// It is decided.
     Settled(Settled),
 }
 
-/// How a notification came out, by the sequence numbers of its copies.
-struct Settled {
-    id: String,
-    sequence_numbers: Vec<String>,
-    result: Result<Marked, NotEnded>,
-}
-
-/// Why a notification has not ended.
-#[derive(Debug, thiserror::Error)]
-enum NotEnded {
-    #[error("{}{}", .0.error, if .0.permanent { " (permanent)" } else { "" })]
-    Failed(Failure),
-    #[error(transparent)]
-    NotMarked(#[from] NotMarked),
-    #[error("no time is left in this invocation")]
-    NoTime,
-}
-
-impl From<Failure> for NotEnded {
-    fn from(failure: Failure) -> Self {
-        NotEnded::Failed(failure)
-    }
+/// How a notification came out.
+#[derive(Debug)]
+pub(crate) struct Settled {
+    pub work: Work,
+    pub result: Result<Marked, NotEnded>,
 }
 
 impl<D: Destination> Consumer<D> {
-    /// Consumes as the destination of this name. `routes` are for what it emits; an ended
-    /// record is kept for `keep`.
-    pub fn new(
-        destination: D,
-        name: impl Into<String>,
-        ledger: Ledger,
-        routes: Routes,
-        keep: SignedDuration,
-        clock: Clock,
-    ) -> Consumer<D> {
-        Consumer { destination, name: name.into(), ledger, routes, keep, clock }
+    /// Consumes as this destination.
+    pub fn new(destination: D, settings: Settings) -> Consumer<D> {
+        Consumer { destination, settings }
     }
 
-    /// Handles a batch of the Kinesis stream. What has not ended by `until` is a batch item
-    /// failure, and comes again.
-    pub async fn receive(&self, event: KinesisEvent, until: Instant) -> KinesisEventResponse {
-        let copies = event.records.len();
-        let (work, undecodable) = self.work(event);
-        let notifications = work.len();
-        let steps = stream::iter(work).map(|work| self.step(work, until)).buffer_unordered(CONCURRENCY_MAX);
+    /// Applies each, once.
+    pub(crate) async fn consume(&self, work: Vec<Work>, times: Times) -> Vec<Settled> {
+        let steps = stream::iter(work).map(|work| self.step(work, times)).buffer_unordered(CONCURRENCY_MAX);
         // Without a bound of its own: to wait for marks must not keep handlers from running.
         let mark_calls = Semaphore::new(MARK_CALLS_MAX);
-        let settled = steps.ready_chunks(STATEMENTS_MAX).map(|steps| self.settle(steps, &mark_calls, until));
-        let settled: Vec<Settled> = settled.buffer_unordered(usize::MAX).concat().await;
-
-        let mut response = KinesisEventResponse::default();
-        let (mut now, mut before) = (0, 0);
-        for Settled { id, sequence_numbers, result } in settled {
-            match result {
-                Ok(Marked::Now) => now += 1,
-                Ok(Marked::Before(_)) => before += 1,
-                Err(error) => {
-                    tracing::warn!(id, destination = self.name, %error, "it comes again");
-                    sequence_numbers.into_iter().for_each(|number| response.add_failure(number));
-                }
-            }
-        }
-        undecodable.into_iter().for_each(|number| response.add_failure(number));
-        let failed = response.batch_item_failures.len();
-        tracing::info!(destination = self.name, copies, notifications, now, before, failed, "consumed");
-        response
+        let settled = steps.ready_chunks(STATEMENTS_MAX).map(|steps| self.settle(steps, &mark_calls, times));
+        settled.buffer_unordered(usize::MAX).concat().await
     }
 
-    /// The notifications of a batch that are for this destination, the copies of each
-    /// together, and the sequence numbers of what cannot be read.
-    fn work(&self, event: KinesisEvent) -> (Vec<Work>, Vec<String>) {
-        let received_at = self.clock.now();
-        let mut work: Vec<Work> = Vec::new();
-        let mut by_id: HashMap<String, usize> = HashMap::new();
-        let mut undecodable = Vec::new();
-        for record in event.records {
-            let sequence_number = record.kinesis.sequence_number;
-            match Offer::decode(&record.kinesis.data) {
-                Ok(offer) if !offer.is_for(&self.name) => (),
-                Ok(offer) => match by_id.get(&offer.notification.id) {
-                    Some(at) => work[*at].sequence_numbers.push(sequence_number),
-                    None => {
-                        by_id.insert(offer.notification.id.clone(), work.len());
-                        work.push(Work { offer, received_at, sequence_numbers: vec![sequence_number] });
-                    }
-                },
-                Err(error) => {
-                    tracing::error!(sequence_number, %error, "a record of the stream is not an offer");
-                    undecodable.push(sequence_number);
-                }
-            }
+    async fn step(&self, work: Work, times: Times) -> Step {
+        let settled = |work, result| Step::Settled(Settled { work, result });
+        if Instant::now() >= times.begin_by {
+            return settled(work, Err(NotEnded::NoTime));
         }
-        (work, undecodable)
-    }
-
-    async fn step(&self, work: Work, until: Instant) -> Step {
-        let id = work.offer.notification.id.clone();
-        let Work { offer, received_at, sequence_numbers } = work;
-        let settled = |sequence_numbers, result| Step::Settled(Settled { id, sequence_numbers, result });
-        if Instant::now() >= until {
-            return settled(sequence_numbers, Err(NotEnded::NoTime));
-        }
-        match timeout_at(until, self.apply(&offer, received_at)).await {
-            Ok(Ok(Applied::Ended(marked))) => settled(sequence_numbers, Ok(marked)),
-            Ok(Ok(Applied::ToMark(mark))) => Step::Mark(mark, sequence_numbers),
-            Ok(Err(error)) => settled(sequence_numbers, Err(error)),
-            Err(_) => settled(sequence_numbers, Err(NotEnded::NoTime)),
+        match self.apply(&work.offer, work.received_at, times.end_by).await {
+            Ok(Applied::Ended(marked)) => settled(work, Ok(marked)),
+            Ok(Applied::ToMark(mark)) => Step::Mark(mark, work),
+            Err(error) => settled(work, Err(error)),
         }
     }
 
     /// Sends the marks among these steps together.
-    async fn settle(&self, steps: Vec<Step>, calls: &Semaphore, until: Instant) -> Vec<Settled> {
-        let (mut marks, mut numbers, mut settled) = (Vec::new(), Vec::new(), Vec::new());
+    async fn settle(&self, steps: Vec<Step>, calls: &Semaphore, times: Times) -> Vec<Settled> {
+        let (mut marks, mut marked, mut settled) = (Vec::new(), Vec::new(), Vec::new());
         for step in steps {
             match step {
                 Step::Settled(it) => settled.push(it),
-                Step::Mark(mark, sequence_numbers) => {
-                    numbers.push((mark.id.clone(), sequence_numbers));
+                Step::Mark(mark, work) => {
                     marks.push(*mark);
+                    marked.push(work);
                 }
             }
         }
@@ -184,30 +143,34 @@ impl<D: Destination> Consumer<D> {
         }
         let mark = async {
             let _turn = calls.acquire().await;
-            self.ledger.mark(marks).await
+            self.settings.ledger.mark(marks).await
         };
-        let results = match timeout_at(until, mark).await {
+        let results = match timeout_at(times.end_by, mark).await {
             Ok(results) => results.into_iter().map(|result| result.map_err(NotEnded::from)).collect(),
-            Err(_) => numbers.iter().map(|_| Err(NotEnded::NoTime)).collect::<Vec<_>>(),
+            Err(_) => marked.iter().map(|_| Err(NotEnded::NoTime)).collect::<Vec<_>>(),
         };
-        let marked = numbers.into_iter().zip(results);
-        settled.extend(marked.map(|((id, sequence_numbers), result)| Settled {
-            id,
-            sequence_numbers,
-            result,
-        }));
+        settled.extend(marked.into_iter().zip(results).map(|(work, result)| Settled { work, result }));
         settled
     }
 
-    /// Lets the handler decide, and commits what it decided, unless that is a mark alone.
-    async fn apply(&self, offer: &Offer, received_at: Timestamp) -> Result<Applied, NotEnded> {
-        let effect = self.decide(&offer.notification).await?;
+    /// Lets the handler decide, and commits what it decided, unless that is a mark alone. A
+    /// handler that takes too long has failed; a commit that does, has not.
+    async fn apply(
+        &self,
+        offer: &Offer,
+        received_at: Timestamp,
+        end_by: Instant,
+    ) -> Result<Applied, NotEnded> {
+        let decided = timeout_at(end_by, self.decide(&offer.notification)).await;
+        let effect = decided.unwrap_or_else(|_| Err(Failure::passing("the handler took too long")))?;
         let emits = self.emits(&offer.notification, &effect)?;
         let mark = self.mark(offer, received_at, effect.end);
         if effect.writes.is_empty() && emits.is_empty() {
             return Ok(Applied::ToMark(Box::new(mark)));
         }
-        Ok(Applied::Ended(self.ledger.commit(mark, &effect.writes, emits).await?))
+        let commit = self.settings.ledger.commit(mark, &effect.writes, emits);
+        let marked = timeout_at(end_by, commit).await.map_err(|_| NotEnded::NoTime)?;
+        Ok(Applied::Ended(marked?))
     }
 
     /// Calls the handler. Its panic is the failure of this one notification.
@@ -225,9 +188,10 @@ impl<D: Destination> Consumer<D> {
     /// The INIT records of what the effect emits. A refusal would be the same each time.
     fn emits(&self, parent: &Notification, effect: &Effect) -> Result<Vec<Record>, Failure> {
         let record = |(name, draft): &(String, crate::Draft)| -> Result<Record, Refusal> {
-            let mut notification = draft.clone().with_id(emitted_id(&parent.id, &self.name, name))?;
+            let mut notification =
+                draft.clone().with_id(emitted_id(&parent.id, &self.settings.name, name))?;
             notification.traceparent = notification.traceparent.or_else(|| parent.traceparent.clone());
-            Record::accept(notification, &self.routes, self.clock.now())
+            Record::accept(notification, &self.settings.routes, self.settings.clock.now())
         };
         let records = effect.emits.iter().map(|emit| {
             record(emit).map_err(|refusal| Failure::permanent(format!("emit `{}`: {refusal}", emit.0)))
@@ -241,14 +205,19 @@ impl<D: Destination> Consumer<D> {
             End::Done { result } => Move::Done { result: result.and_then(Result::ok), fence: None },
             End::Rejected { reason } => Move::Rejected { reason, fence: None },
         };
+        let form = Form::guess(&it, offer.destinations.len());
+        self.move_of(offer, received_at, it, form)
+    }
+
+    /// A move of this destination that an offer led to.
+    pub(crate) fn move_of(&self, offer: &Offer, received_at: Timestamp, it: Move, form: Form) -> Mark {
         let stamp = Stamp {
-            now: self.clock.now(),
+            now: self.settings.clock.now(),
             relayed_at: Some(offer.relayed_at),
             received_at: Some(received_at),
-            ledger: self.keep,
+            ledger: self.settings.keep,
         };
-        let form = Form::guess(&it, offer.destinations.len());
-        let (id, destination) = (offer.notification.id.clone(), self.name.clone());
+        let (id, destination) = (offer.notification.id.clone(), self.settings.name.clone());
         Mark { id, destination, it, form, stamp }
     }
 }

@@ -87,6 +87,11 @@ impl Fault {
         matches!(self.cause, Cause::Invalid(_))
     }
 
+    /// Whether the record is not in the table.
+    pub(crate) fn is_missing_record(&self) -> bool {
+        matches!(self.cause, Cause::Missing)
+    }
+
     /// Whether what the call names is not there: another Region, another stack, or none.
     pub fn is_missing_resource(&self) -> bool {
         matches!(self.cause, Cause::NoResource(_))

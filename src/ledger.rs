@@ -1,7 +1,9 @@
 //! The `notifications` table: every call that Handover makes to it.
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{
     BatchStatementError, BatchStatementRequest, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
     Update,
@@ -26,7 +28,7 @@ pub struct Ledger {
     table: String,
 }
 
-/// A mark to be made.
+/// A move to be made: a mark, most of all.
 #[derive(Clone, Debug)]
 pub(crate) struct Mark {
     pub id: String,
@@ -84,6 +86,7 @@ impl Mark {
                 None
             }
             MarkLost::Lost(Lost::Was(state)) if state.is_final() => Some(Ok(Marked::Before(state))),
+            MarkLost::Lost(Lost::Own) => Some(Ok(Marked::Now)),
             MarkLost::Lost(lost) => Some(Err(NotMarked::Lost(lost))),
         }
     }
@@ -118,11 +121,7 @@ impl Ledger {
                 Ok(_) => return Ok(Outcome::Stored),
                 Err(error) => error,
             };
-            let service = error.as_service_error();
-            if let Some(
-                aws_sdk_dynamodb::operation::put_item::PutItemError::ConditionalCheckFailedException(failed),
-            ) = service
-            {
+            if let Some(PutItemError::ConditionalCheckFailedException(failed)) = error.as_service_error() {
                 return held(CALL, record, failed.item.clone());
             }
             let fault = Fault::of(CALL, &error);
@@ -234,6 +233,42 @@ impl Ledger {
             .build()
             .expect("table, key and expression are set");
         TransactWriteItem::builder().update(update).build()
+    }
+
+    /// Makes one move of a record: an attempt, the end of attempts, or what a person does.
+    pub(crate) async fn make(&self, mut mark: Mark) -> Result<Marked, NotMarked> {
+        const CALL: &str = "UpdateItem";
+        for tries in 1.. {
+            let it = Expression::of(&mark.update());
+            let update = self.client.update_item().table_name(&self.table).set_key(Some(key(&mark.id)));
+            let update = update
+                .condition_expression(it.condition)
+                .update_expression(it.update)
+                .set_expression_attribute_names(Some(it.names))
+                .set_expression_attribute_values(Some(it.values))
+                .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+            let error = match update.send().await {
+                Ok(_) => return Ok(Marked::Now),
+                Err(error) => error,
+            };
+            let fault = match error.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {
+                    match mark.returned(CALL, failed.item.clone()) {
+                        Ok(lost) => match mark.lost(lost) {
+                            Some(result) => return result,
+                            None => continue,
+                        },
+                        Err(fault) => fault,
+                    }
+                }
+                _ => Fault::of(CALL, &error),
+            };
+            if !fault.is_retryable() || tries >= TRIES_MAX {
+                return Err(fault.into());
+            }
+            pause(tries).await;
+        }
+        unreachable!("the last try returns")
     }
 
     /// Makes marks that change the record alone, many in one call, each under its own

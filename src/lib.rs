@@ -10,6 +10,8 @@
 //! stream. [`moves`] says what may become of a record.
 
 pub mod accept;
+mod attempt;
+pub mod by_hand;
 pub mod clock;
 pub mod consume;
 pub mod custody;
@@ -19,12 +21,14 @@ pub mod effect;
 pub mod event;
 pub mod fault;
 mod json;
+mod lane;
 pub mod ledger;
 pub mod moves;
 pub mod notification;
 pub mod offer;
 pub mod outbox;
 mod packing;
+pub mod parking;
 pub mod record;
 mod refusal;
 pub mod relay;

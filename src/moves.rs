@@ -10,7 +10,9 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::json::Json;
-use crate::record::{Change, Delivery, ERROR_BYTES_MAX, Record, State, Status, bucket, shortened};
+use crate::record::{
+    Change, Delivery, ERROR_BYTES_MAX, FailedAttempt, Record, State, Status, bucket, shortened,
+};
 use crate::update::{Condition, Path, Set, Update, number, text};
 
 /// A move of one destination.
@@ -48,6 +50,8 @@ pub enum Move {
     Dead {
         /// The attempts recorded so far: a redrive since then has set them to 0, and wins.
         attempts: u32,
+        /// Whether what it dies of is a failed attempt more.
+        fails: bool,
         /// What it died of; shortened to 512 bytes.
         reason: String,
     },
@@ -72,8 +76,11 @@ pub enum Lost {
     Unknown,
     /// An event cannot be rejected.
     NotACommand,
-    /// The attempts are others than it says: another copy counted one, or a redrive began anew.
-    Counted,
+    /// So many attempts are recorded, and not what it says: another copy counted one, or a
+    /// redrive began anew.
+    Counted(u32),
+    /// It was made by this very call, whose answer was lost.
+    Own,
     /// Another holds the lease, or has taken it since.
     Held,
 }
@@ -136,8 +143,15 @@ impl Move {
     fn is_allowed(&self, record: &Record, delivery: &Delivery, now: Timestamp) -> Result<(), Lost> {
         match self {
             Move::Rejected { .. } if record.kind != crate::Kind::Command => Err(Lost::NotACommand),
-            Move::Attempt { number, .. } if delivery.attempts + 1 != *number => Err(Lost::Counted),
-            Move::Dead { attempts, .. } if delivery.attempts != *attempts => Err(Lost::Counted),
+            Move::Attempt { number, error, .. } if is_recorded(delivery, *number, error, now) => {
+                Err(Lost::Own)
+            }
+            Move::Attempt { number, .. } if delivery.attempts + 1 != *number => {
+                Err(Lost::Counted(delivery.attempts))
+            }
+            Move::Dead { attempts, .. } if delivery.attempts != *attempts => {
+                Err(Lost::Counted(delivery.attempts))
+            }
             Move::Lease { .. } if delivery.lease_until.is_some_and(|until| until >= now) => Err(Lost::Held),
             Move::Done { fence: Some(fence), .. } | Move::Rejected { fence: Some(fence), .. }
                 if delivery.fence != *fence =>
@@ -266,22 +280,20 @@ fn own_part(it: &Move, here: &dyn Fn(&str) -> Path, id: &str, stamp: &Stamp, upd
         }
         Move::Attempt { number: nth, error, due_at } => {
             conditions.push(Condition::Is(here("attempts"), number(nth - 1)));
-            let mut path = here("failures");
-            path.push(nth.to_string());
-            let error = text(shortened(error, ERROR_BYTES_MAX));
-            let failure = [("at".to_owned(), millis(stamp.now)), ("error".to_owned(), error)];
-            set(path, aws_sdk_dynamodb::types::AttributeValue::M(failure.into()));
-            set(here("attempts"), number(nth));
             set(here("due_at"), millis(*due_at));
+            sets.extend(failed(here, *nth, error, stamp.now));
         }
         Move::Lease { until } => {
             conditions.push(Condition::AbsentOrBelow(here("lease_until"), stamp.now.as_millisecond()));
             set(here("lease_until"), millis(*until));
             sets.push((here("fence"), Set::Plus(1)));
         }
-        Move::Dead { attempts, reason } => {
+        Move::Dead { attempts, fails, reason } => {
             conditions.push(Condition::Is(here("attempts"), number(attempts)));
             set(here("reason"), text(shortened(reason, ERROR_BYTES_MAX)));
+            if *fails {
+                sets.extend(failed(here, attempts + 1, reason, stamp.now));
+            }
         }
         Move::Closed { reason } => set(here("reason"), text(shortened(reason, ERROR_BYTES_MAX))),
         Move::Redrive { due_at } => {
@@ -292,6 +304,25 @@ fn own_part(it: &Move, here: &dyn Fn(&str) -> Path, id: &str, stamp: &Stamp, upd
             removes.extend([of("expires_at"), here("ended_at"), here("reason")]);
         }
     }
+}
+
+/// Whether this attempt, of this time and error, is the last one that is recorded.
+fn is_recorded(delivery: &Delivery, nth: u32, error: &str, now: Timestamp) -> bool {
+    let recorded = delivery.failures.get(&nth.to_string());
+    let is_it = |it: &FailedAttempt| {
+        it.at.as_millisecond() == now.as_millisecond() && it.error == shortened(error, ERROR_BYTES_MAX)
+    };
+    delivery.attempts == nth && recorded.is_some_and(is_it)
+}
+
+/// The record of a failed attempt.
+fn failed(here: &dyn Fn(&str) -> Path, nth: u32, error: &str, now: Timestamp) -> [(Path, Set); 2] {
+    let mut path = here("failures");
+    path.push(nth.to_string());
+    let error = text(shortened(error, ERROR_BYTES_MAX));
+    let failure = [("at".to_owned(), millis(now)), ("error".to_owned(), error)];
+    let failure = aws_sdk_dynamodb::types::AttributeValue::M(failure.into());
+    [(path, Set::To(failure)), (here("attempts"), Set::To(number(nth)))]
 }
 
 /// Offers a record again: to all that are pending, `due_at` being when to look next.
@@ -373,7 +404,7 @@ mod tests {
             1 => (reason(), fence()).prop_map(|(reason, fence)| Move::Rejected { reason, fence }),
             3 => (1u32..4).prop_map(|number| Move::Attempt { number, error: "no".into(), due_at: at(NOW + 9) }),
             2 => prop_oneof![Just(1), Just(NOW + 5)].prop_map(|until| Move::Lease { until: at(until) }),
-            3 => (0u32..4, reason()).prop_map(|(attempts, reason)| Move::Dead { attempts, reason }),
+            3 => (0u32..4, any::<bool>(), reason()).prop_map(|(attempts, fails, reason)| Move::Dead { attempts, fails, reason }),
             1 => Just(Move::Redrive { due_at: at(NOW + 7) }),
             1 => reason().prop_map(|reason| Move::Closed { reason }),
         ]
@@ -451,7 +482,7 @@ mod tests {
             let was = Err(Lost::Was(record.destinations["a"].state));
             for it in [
                 done(),
-                Move::Dead { attempts: 0, reason: "no".into() },
+                Move::Dead { attempts: 0, fails: false, reason: "no".into() },
                 Move::Redrive { due_at: at(0) },
                 Move::Attempt { number: 1, error: "no".into(), due_at: at(0) },
                 Move::Closed { reason: "again".into() },
@@ -476,7 +507,9 @@ mod tests {
     fn an_attempt_counts_once_and_only_in_its_turn() {
         let attempt = |number| Move::Attempt { number, error: "no".into(), due_at: at(NOW + 1) };
         let once = make(&event_for(&["a"]), "a", &attempt(1)).unwrap();
-        assert_eq!(make(&once, "a", &attempt(1)), Err(Lost::Counted));
+        assert_eq!(make(&once, "a", &attempt(1)), Err(Lost::Own), "its own write, met again");
+        let other = Move::Attempt { number: 1, error: "another copy".into(), due_at: at(NOW) };
+        assert_eq!(make(&once, "a", &other), Err(Lost::Counted(1)));
         let twice = make(&once, "a", &attempt(2)).unwrap();
         let delivery = &twice.destinations["a"];
         assert_eq!((delivery.attempts, delivery.failures.len(), delivery.due_at), (2, 2, at(NOW + 1)));
@@ -497,7 +530,9 @@ mod tests {
 
     #[test]
     fn a_redrive_starts_afresh_and_goes_into_the_stream() {
-        let dead = make(&event_for(&["a"]), "a", &Move::Dead { attempts: 0, reason: "no".into() }).unwrap();
+        let dead =
+            make(&event_for(&["a"]), "a", &Move::Dead { attempts: 0, fails: false, reason: "no".into() })
+                .unwrap();
         assert_eq!((dead.status, dead.expires_at, dead.dead), (Status::Dead, None, 1));
         let again = make(&dead, "a", &Move::Redrive { due_at: at(NOW + 7) }).unwrap();
         assert_eq!((again.status, again.change, again.offers), (Status::Init, Change::Offer, 2));
@@ -509,16 +544,21 @@ mod tests {
     fn giving_up_does_not_reach_past_a_redrive() {
         let attempt = Move::Attempt { number: 1, error: "no".into(), due_at: at(NOW) };
         let once = make(&event_for(&["a"]), "a", &attempt).unwrap();
-        let give_up = Move::Dead { attempts: 1, reason: "no".into() };
+        let give_up = Move::Dead { attempts: 1, fails: true, reason: "no".into() };
         let dead = make(&once, "a", &give_up).unwrap();
+        assert_eq!((dead.destinations["a"].attempts, dead.destinations["a"].failures.len()), (2, 2));
         let again = make(&dead, "a", &Move::Redrive { due_at: at(NOW) }).unwrap();
-        assert_eq!(make(&again, "a", &give_up), Err(Lost::Counted));
+        assert_eq!(make(&again, "a", &give_up), Err(Lost::Counted(0)));
     }
 
     #[test]
     fn a_late_copy_can_still_end_a_dead_one() {
-        let dead =
-            make(&event_for(&["a", "b"]), "a", &Move::Dead { attempts: 0, reason: "no".into() }).unwrap();
+        let dead = make(
+            &event_for(&["a", "b"]),
+            "a",
+            &Move::Dead { attempts: 0, fails: false, reason: "no".into() },
+        )
+        .unwrap();
         let dead = make(&dead, "b", &done()).unwrap();
         assert_eq!(dead.status, Status::Dead);
         let record = make(&dead, "a", &done()).unwrap();

@@ -4,16 +4,21 @@ use std::time::{Duration, SystemTime};
 
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
+use aws_lambda_events::kinesis::KinesisEvent;
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use aws_lambda_events::streams::KinesisEventResponse;
 use jiff::SignedDuration;
 use lambda_runtime::{LambdaEvent, service_fn};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use crate::clock::Clock;
-use crate::consume::Consumer;
+use crate::consume::{Consumer, Settings};
 use crate::destination::Destination;
 use crate::ledger::Ledger;
+use crate::parking::Parking;
 use crate::route::{BadRoutes, Routes};
 
 /// Time before the end of an invocation at which work stops, so that its answer still gets
@@ -83,17 +88,67 @@ pub fn ledger(aws: &SdkConfig) -> Result<Ledger, Error> {
     Ok(Ledger::new(aws_sdk_dynamodb::Client::new(aws), variable("NOTIFICATIONS_TABLE")?))
 }
 
-/// Runs a destination as a Lambda function on the Kinesis stream. Its name is `DESTINATION`;
-/// an ended record is kept for `LEDGER_DAYS`.
+/// Runs a destination as a Lambda function, on the Kinesis stream and on its retry queue. Its
+/// name is `DESTINATION`, its queues are `RETRY_QUEUE_URL` and `DEAD_LETTER_QUEUE_URL`; after
+/// the first failed attempt it waits `RETRY_BACKOFF_SECONDS`, and an ended record is kept for
+/// `LEDGER_DAYS`.
 ///
 /// # Errors
 /// When the environment is not complete, or the Lambda runtime ends.
 pub async fn run<D: Destination>(destination: D) -> Result<(), Error> {
     let aws = start().await;
-    let keep = SignedDuration::from_hours(24 * i64::from(number("LEDGER_DAYS")?));
-    let name = variable("DESTINATION")?;
-    let consumer = Consumer::new(destination, name, ledger(&aws)?, routes()?, keep, Clock::system());
-    serve(async |event, until| consumer.receive(event, until).await).await
+    let queues = (variable("RETRY_QUEUE_URL")?, variable("DEAD_LETTER_QUEUE_URL")?);
+    let settings = Settings {
+        name: variable("DESTINATION")?,
+        ledger: ledger(&aws)?,
+        parking: Parking::new(aws_sdk_sqs::Client::new(&aws), queues.0, queues.1),
+        routes: routes()?,
+        keep: SignedDuration::from_hours(24 * i64::from(number("LEDGER_DAYS")?)),
+        backoff: Duration::from_secs(number("RETRY_BACKOFF_SECONDS")?.into()),
+        clock: Clock::system(),
+    };
+    let consumer = Consumer::new(destination, settings);
+    serve(async |event, until| match event {
+        Batch::Stream(event) => Answer::Stream(consumer.receive(event, until).await),
+        Batch::Retry(event) => Answer::Retry(consumer.retry(event, until).await),
+    })
+    .await
+}
+
+/// What a destination is invoked with: records of the stream, or messages of its retry queue.
+enum Batch {
+    Stream(KinesisEvent),
+    Retry(SqsEvent),
+}
+
+/// The answer in the form of the event source; both forms are the same JSON.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Answer {
+    Stream(KinesisEventResponse),
+    Retry(SqsBatchResponse),
+}
+
+impl<'de> Deserialize<'de> for Batch {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Sources {
+            #[serde(rename = "Records")]
+            records: Vec<Source>,
+        }
+        #[derive(Deserialize)]
+        struct Source {
+            #[serde(rename = "eventSource")]
+            name: String,
+        }
+        let event = Box::<RawValue>::deserialize(from)?;
+        let sources: Sources = serde_json::from_str(event.get()).map_err(D::Error::custom)?;
+        match sources.records.first() {
+            Some(source) if source.name == "aws:sqs" => serde_json::from_str(event.get()).map(Batch::Retry),
+            _ => serde_json::from_str(event.get()).map(Batch::Stream),
+        }
+        .map_err(D::Error::custom)
+    }
 }
 
 /// Serves invocations, one at a time: `handle` gets the event and the time at which it has
@@ -123,6 +178,16 @@ fn work_time(deadline: SystemTime, now: SystemTime) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_destination_tells_its_two_event_sources_apart() {
+        let batch = |json: &str| serde_json::from_str::<Batch>(json).unwrap();
+        let retry = r#"{"Records":[{"eventSource":"aws:sqs","messageId":"1","body":"{}"}]}"#;
+        assert!(matches!(batch(retry), Batch::Retry(event) if event.records.len() == 1));
+        let stream = r#"{"Records":[{"eventSource":"aws:kinesis","kinesis":{"data":"e30=","sequenceNumber":"1",
+            "approximateArrivalTimestamp":1.5}}]}"#;
+        assert!(matches!(batch(stream), Batch::Stream(event) if event.records.len() == 1));
+    }
 
     #[test]
     fn work_stops_before_the_deadline() {

@@ -3,19 +3,20 @@
 
 use std::time::Duration;
 
-use aws_lambda_events::kinesis::KinesisEvent;
-use handover::consume::Consumer;
+use aws_sdk_sqs::types::Message;
+use handover::consume::{Consumer, Settings};
 use handover::dynamodb::types::{AttributeValue, Update};
+use handover::parking::Parking;
 use handover::record::{Record, State, Status};
 use handover::{Clock, Destination, Draft, Effect, Failure, Notification, Routes};
 use jiff::SignedDuration;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::world::{World, kinesis_event, offer, unique};
 
 /// A destination made of a function.
-struct By<F>(F);
+pub struct By<F>(pub F);
 
 impl<F> Destination for By<F>
 where
@@ -39,7 +40,7 @@ fn routes() -> Routes {
 }
 
 /// Accepts notifications of a type by the outbox; returns them.
-async fn accepted(world: &World, r#type: &str, count: usize) -> Vec<Notification> {
+pub async fn accepted(world: &World, r#type: &str, count: usize) -> Vec<Notification> {
     let mut notifications = Vec::new();
     for _ in 0..count {
         let draft = match r#type {
@@ -54,22 +55,78 @@ async fn accepted(world: &World, r#type: &str, count: usize) -> Vec<Notification
     notifications
 }
 
-/// Offers notifications to a destination; returns the ids that it gave back.
+/// A destination of the tests, with queues of its own.
+pub struct Tested<'a> {
+    world: &'a World,
+    settings: Settings,
+    retry_queue: String,
+    dead_letters: String,
+}
+
+impl Tested<'_> {
+    pub async fn new<'a>(world: &'a World, name: &str) -> Tested<'a> {
+        let (retry_queue, dead_letters) =
+            tokio::join!(world.create_queue(unique("retry")), world.create_queue(unique("dead")));
+        let settings = Settings {
+            name: name.into(),
+            ledger: world.ledger(),
+            parking: Parking::new(world.sqs.clone(), &retry_queue, &dead_letters),
+            routes: routes(),
+            keep: SignedDuration::from_hours(24),
+            backoff: Duration::from_secs(1),
+            clock: Clock::system(),
+        };
+        Tested { world, settings, retry_queue, dead_letters }
+    }
+
+    /// Offers notifications to it, for some seconds at most. All are settled: ended, parked,
+    /// or dead.
+    pub async fn deliver(&self, destination: impl Destination, notifications: &[Notification], seconds: u64) {
+        let copies: Vec<_> =
+            notifications.iter().map(|it| offer(it.clone(), &["audit", "search"]).encode()).collect();
+        let event = serde_json::from_value(kinesis_event(&copies)).unwrap();
+        let consumer = Consumer::new(destination, self.settings.clone());
+        let answer = consumer.receive(event, Instant::now() + Duration::from_secs(seconds)).await;
+        assert!(answer.batch_item_failures.is_empty(), "{answer:?}");
+    }
+
+    /// Lets it have what waits in its retry queue, as Lambda's mapping of the queue does.
+    pub async fn retry(&self, destination: impl Destination) {
+        let receive =
+            self.world.sqs.receive_message().queue_url(&self.retry_queue).max_number_of_messages(10);
+        let receive = receive.wait_time_seconds(2).message_attribute_names("All");
+        let messages = receive.send().await.unwrap().messages.unwrap_or_default();
+        let record = |message: &Message| {
+            json!({ "messageId": message.message_id, "receiptHandle": message.receipt_handle,
+                    "body": message.body, "eventSource": "aws:sqs", "attributes": {}, "messageAttributes": {} })
+        };
+        let event = json!({ "Records": messages.iter().map(record).collect::<Vec<_>>() });
+        let consumer = Consumer::new(destination, self.settings.clone());
+        let until = Instant::now() + Duration::from_secs(20);
+        let answer = consumer.retry(serde_json::from_value(event).unwrap(), until).await;
+        let failed: Vec<_> =
+            answer.batch_item_failures.iter().map(|it| it.item_identifier.as_str()).collect();
+        for message in messages.iter().filter(|it| !failed.contains(&it.message_id.as_deref().unwrap())) {
+            let delete = self.world.sqs.delete_message().queue_url(&self.retry_queue);
+            delete.receipt_handle(message.receipt_handle.as_deref().unwrap()).send().await.unwrap();
+        }
+    }
+
+    /// What waits in its retry queue, and its dead letters.
+    pub async fn left(&self) -> (usize, usize) {
+        let (parked, dead) =
+            tokio::join!(self.world.take(&self.retry_queue, 2), self.world.take(&self.dead_letters, 1));
+        (parked.len(), dead.len())
+    }
+}
+
 async fn deliver(
     world: &World,
     name: &str,
     apply: impl Fn(&Notification<Value>) -> Result<Effect, Failure> + Send + Sync + 'static,
     notifications: &[Notification],
-) -> Vec<String> {
-    let keep = SignedDuration::from_hours(24);
-    let consumer = Consumer::new(By(apply), name, world.ledger(), routes(), keep, Clock::system());
-    let copies: Vec<_> =
-        notifications.iter().map(|it| offer(it.clone(), &["audit", "search"]).encode()).collect();
-    let event: KinesisEvent = serde_json::from_value(kinesis_event(&copies)).unwrap();
-    let answer = consumer.receive(event, Instant::now() + Duration::from_secs(20)).await;
-    let id = |number: &String| notifications[number.parse::<usize>().unwrap()].id.clone();
-    let numbers = answer.batch_item_failures.iter().filter_map(|failure| failure.item_identifier.as_ref());
-    numbers.map(id).collect()
+) {
+    Tested::new(world, name).await.deliver(By(apply), notifications, 20).await;
 }
 
 async fn records(world: &World, notifications: &[Notification]) -> Vec<Record> {
@@ -82,13 +139,13 @@ async fn marks_alone_go_together_and_once() {
     let world = World::connect().await;
     let facts = accepted(&world, "fact", 60).await;
     let done = |_: &Notification<Value>| Ok(Effect::new());
-    assert!(deliver(&world, "audit", done, &facts).await.is_empty());
+    deliver(&world, "audit", done, &facts).await;
     let ended = records(&world, &facts).await;
     assert!(ended.iter().all(|record| (record.status, record.version, record.open) == (Status::Done, 2, 0)));
     assert!(ended.iter().all(|record| record.expires_at.is_some()));
     assert!(ended.iter().all(|record| record.destinations["audit"].received_at.is_some()));
 
-    assert!(deliver(&world, "audit", done, &[&facts[..], &facts].concat()).await.is_empty());
+    deliver(&world, "audit", done, &[&facts[..], &facts].concat()).await;
     assert_eq!(records(&world, &facts).await, ended);
 }
 
@@ -96,8 +153,8 @@ async fn marks_alone_go_together_and_once() {
 async fn a_stored_effect_is_kept_on_the_record_and_the_first_result_stands() {
     let world = World::connect().await;
     let facts = accepted(&world, "fact", 2).await;
-    assert!(deliver(&world, "audit", |_| Ok(Effect::new().result(&"first")), &facts).await.is_empty());
-    assert!(deliver(&world, "audit", |_| Ok(Effect::new().result(&"second")), &facts).await.is_empty());
+    deliver(&world, "audit", |_| Ok(Effect::new().result(&"first")), &facts).await;
+    deliver(&world, "audit", |_| Ok(Effect::new().result(&"second")), &facts).await;
     for record in records(&world, &facts).await {
         assert_eq!(record.destinations["audit"].result.as_ref().unwrap().as_str(), "\"first\"");
     }
@@ -108,15 +165,13 @@ async fn of_two_destinations_the_last_leaves_the_status() {
     let world = World::connect().await;
     let news = accepted(&world, "news", 30).await;
     let done = |_: &Notification<Value>| Ok(Effect::new());
-    assert!(deliver(&world, "search", done, &news[..10]).await.is_empty());
+    deliver(&world, "search", done, &news[..10]).await;
     let half = records(&world, &news[..10]).await;
     assert!(half.iter().all(|record| (record.status, record.open) == (Status::Init, 1)));
     assert!(half.iter().all(|record| record.expires_at.is_none()));
 
     // The rest at once by both.
-    let (audit, search) =
-        tokio::join!(deliver(&world, "audit", done, &news), deliver(&world, "search", done, &news));
-    assert_eq!((audit, search), (vec![], vec![]));
+    tokio::join!(deliver(&world, "audit", done, &news), deliver(&world, "search", done, &news));
     for record in records(&world, &news).await {
         assert_eq!((record.status, record.open, record.version), (Status::Done, 0, 3));
         assert!(record.destinations.values().all(|delivery| delivery.state == State::Done));
@@ -130,11 +185,11 @@ async fn an_emit_commits_with_the_mark_and_a_repeat_emits_nothing_more() {
     let emit = |it: &Notification<Value>| {
         Ok(Effect::new().emit("told", Draft::event("fact", "audit", &it.data).subject(&it.id)))
     };
-    assert!(deliver(&world, "audit", emit, &news).await.is_empty());
+    deliver(&world, "audit", emit, &news).await;
     let emitted = emitted(&world, &news[0].id).await;
     assert_eq!(emitted.len(), 1);
     assert_eq!((emitted[0].r#type.as_str(), emitted[0].data.as_str()), ("fact", "7"));
-    assert!(deliver(&world, "audit", emit, &news).await.is_empty());
+    deliver(&world, "audit", emit, &news).await;
     assert_eq!(self::emitted(&world, &news[0].id).await, emitted);
 
     // Its id is stored already, with the same content: it is left out, and the rest commits.
@@ -142,17 +197,20 @@ async fn an_emit_commits_with_the_mark_and_a_repeat_emits_nothing_more() {
     record.destinations.get_mut("audit").unwrap().state = State::Pending;
     (record.open, record.change) = (2, handover::record::Change::Mark);
     world.put(&record).await;
-    assert!(deliver(&world, "audit", emit, &news).await.is_empty());
+    deliver(&world, "audit", emit, &news).await;
     assert_eq!(self::emitted(&world, &news[0].id).await, emitted);
     assert_eq!(world.record(&news[0].id).await.unwrap().destinations["audit"].state, State::Done);
 
-    // With other content it is a failure, and nothing commits.
+    // With other content it is a failure for good, and nothing commits but that.
     world.put(&record).await;
     let other = |it: &Notification<Value>| {
         Ok(Effect::new().emit("told", Draft::event("fact", "audit", &"other").subject(&it.id)))
     };
-    assert_eq!(deliver(&world, "audit", other, &news).await.len(), 1);
-    assert_eq!(world.record(&news[0].id).await.unwrap(), record);
+    let tested = Tested::new(&world, "audit").await;
+    tested.deliver(By(other), &news, 20).await;
+    assert_eq!(self::emitted(&world, &news[0].id).await, emitted);
+    assert_eq!(world.record(&news[0].id).await.unwrap().destinations["audit"].state, State::Dead);
+    assert_eq!(tested.left().await, (0, 1));
 }
 
 /// The notifications about this subject.
@@ -169,14 +227,16 @@ async fn a_command_can_be_rejected_and_an_event_cannot() {
     let world = World::connect().await;
     let reject = |_: &Notification<Value>| Ok(Effect::reject("out of stock"));
     let orders = accepted(&world, "order", 1).await;
-    assert!(deliver(&world, "audit", reject, &orders).await.is_empty());
+    deliver(&world, "audit", reject, &orders).await;
     let rejected = &records(&world, &orders).await[0];
     assert_eq!(rejected.status, Status::Rejected);
     assert_eq!(rejected.destinations["audit"].reason.as_deref(), Some("out of stock"));
 
     let facts = accepted(&world, "fact", 1).await;
-    assert_eq!(deliver(&world, "audit", reject, &facts).await, [facts[0].id.clone()]);
-    assert_eq!(records(&world, &facts).await[0].version, 1);
+    let tested = Tested::new(&world, "audit").await;
+    tested.deliver(By(reject), &facts, 20).await;
+    assert_eq!(records(&world, &facts).await[0].status, Status::Dead);
+    assert_eq!(tested.left().await, (0, 1));
 }
 
 #[tokio::test]
@@ -201,16 +261,21 @@ async fn one_failure_is_one_notifications_own() {
         }
         _ => Ok(Effect::new()),
     };
-    let mut failed = deliver(&world, "audit", apply, &facts).await;
-    failed.sort();
-    let mut expected: Vec<String> = facts[..5].iter().map(|fact| fact.id.clone()).collect();
-    expected.sort();
-    assert_eq!(failed, expected);
-    let versions: Vec<_> = records(&world, &facts).await.iter().map(|record| record.version).collect();
-    assert_eq!(versions, [1, 1, 1, 1, 1, 2]);
+    let tested = Tested::new(&world, "audit").await;
+    tested.deliver(By(apply), &facts, 20).await;
+    let records = records(&world, &facts).await;
+    let statuses: Vec<_> = records.iter().map(|record| record.status).collect();
+    // A result over its limit is the same each time: dead at once. The others try again.
+    use Status::{Dead, Done, Init};
+    assert_eq!(statuses, [Init, Init, Init, Dead, Init, Done]);
+    let attempts: Vec<_> = records.iter().map(|record| record.destinations["audit"].attempts).collect();
+    assert_eq!(attempts, [1, 1, 1, 1, 1, 0]);
+    assert_eq!(records[0].destinations["audit"].failures["1"].error, "the handler panicked");
+    assert_eq!(records[1].destinations["audit"].failures["1"].error, "not now");
+    assert_eq!(tested.left().await, (4, 1));
 }
 
-/// What is not decided by the end of the invocation is given back, and what is is kept.
+/// A handler that never ends has failed when the time is up; its neighbours have ended.
 #[tokio::test]
 async fn a_hanging_handler_is_cancelled_in_time() {
     struct Hangs(String);
@@ -225,15 +290,11 @@ async fn a_hanging_handler_is_cancelled_in_time() {
     }
     let world = World::connect().await;
     let facts = accepted(&world, "fact", 3).await;
-    let keep = SignedDuration::from_hours(24);
-    let hangs = Hangs(facts[1].id.clone());
-    let consumer = Consumer::new(hangs, "audit", world.ledger(), routes(), keep, Clock::system());
-    let copies: Vec<_> = facts.iter().map(|it| offer(it.clone(), &["audit"]).encode()).collect();
-    let event: KinesisEvent = serde_json::from_value(kinesis_event(&copies)).unwrap();
-    let answer = consumer.receive(event, Instant::now() + Duration::from_secs(2)).await;
-    let failed: Vec<_> =
-        answer.batch_item_failures.iter().filter_map(|it| it.item_identifier.as_deref()).collect();
-    assert_eq!(failed, ["1"]);
-    let versions: Vec<_> = records(&world, &facts).await.iter().map(|record| record.version).collect();
-    assert_eq!(versions, [2, 1, 2]);
+    let tested = Tested::new(&world, "audit").await;
+    tested.deliver(Hangs(facts[1].id.clone()), &facts, 4).await;
+    let records = records(&world, &facts).await;
+    let statuses: Vec<_> = records.iter().map(|record| record.status).collect();
+    assert_eq!(statuses, [Status::Done, Status::Init, Status::Done]);
+    assert_eq!(records[1].destinations["audit"].failures["1"].error, "the handler took too long");
+    assert_eq!(tested.left().await, (1, 0));
 }

@@ -5,5 +5,6 @@ mod accept;
 mod consume;
 mod crash;
 mod effects;
+mod failure;
 mod outbox;
 mod world;

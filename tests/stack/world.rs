@@ -1,5 +1,6 @@
 //! The deployed stack as a test sees it.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -7,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use aws_config::BehaviorVersion;
 use aws_sdk_lambda::primitives::Blob;
+use aws_sdk_sqs::types::Message;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD as STANDARD;
 use handover::dynamodb::types::AttributeValue;
@@ -62,6 +64,29 @@ impl World {
         self.sqs.get_queue_url().queue_name(self.named(name)).send().await.unwrap().queue_url.unwrap()
     }
 
+    /// Creates a queue for a test; its URL.
+    pub async fn create_queue(&self, name: String) -> String {
+        self.sqs.create_queue().queue_name(name).send().await.unwrap().queue_url.unwrap()
+    }
+
+    /// Takes all messages out of a queue, those too that come within some seconds.
+    pub async fn take(&self, url: &str, seconds: i32) -> Vec<Message> {
+        let mut taken = Vec::new();
+        loop {
+            let receive = self.sqs.receive_message().queue_url(url).max_number_of_messages(10);
+            let receive = receive.wait_time_seconds(seconds).message_attribute_names("All");
+            let messages = receive.send().await.unwrap().messages.unwrap_or_default();
+            if messages.is_empty() {
+                return taken;
+            }
+            for message in messages {
+                let handle = message.receipt_handle.clone().unwrap();
+                self.sqs.delete_message().queue_url(url).receipt_handle(handle).send().await.unwrap();
+                taken.push(message);
+            }
+        }
+    }
+
     /// Sends messages to the upstream queue.
     pub async fn send(&self, messages: &[impl AsRef<str>]) {
         let url = self.queue_url("upstream").await;
@@ -75,6 +100,19 @@ impl World {
 
     pub async fn record(&self, id: &str) -> Option<Record> {
         self.ledger().get(id).await.unwrap()
+    }
+
+    /// Waits until a record is as wanted.
+    pub async fn record_when(&self, id: &str, wanted: impl Fn(&Record) -> bool) -> Record {
+        let begun = Instant::now();
+        loop {
+            let record = self.record(id).await;
+            match record {
+                Some(record) if wanted(&record) => return record,
+                _ => assert!(begun.elapsed().as_secs() < WAIT_SECONDS_MAX, "{id} is {record:?}"),
+            }
+            tokio::time::sleep(Duration::from_millis(LOOK_MS)).await;
+        }
     }
 
     /// Waits until all of these have this status.
@@ -117,13 +155,42 @@ impl World {
         reasons.into_iter().flatten().collect()
     }
 
+    /// Waits for the dead letter with this body or this id; its attributes and its body.
+    /// Those of other tests are left there.
+    pub async fn dead_letter(&self, destination: &str, wanted: &str) -> HashMap<String, String> {
+        let url = self.queue_url(&format!("{destination}-dead-letters")).await;
+        let begun = Instant::now();
+        loop {
+            assert!(begun.elapsed().as_secs() < WAIT_SECONDS_MAX, "no dead letter of {wanted}");
+            let receive = self.sqs.receive_message().queue_url(&url).max_number_of_messages(10);
+            let receive = receive.visibility_timeout(1).wait_time_seconds(1).message_attribute_names("All");
+            for message in receive.send().await.unwrap().messages.unwrap_or_default() {
+                let body = message.body.unwrap();
+                if body == wanted
+                    || Offer::decode(body.as_bytes()).is_ok_and(|it| it.notification.id == wanted)
+                {
+                    let handle = message.receipt_handle.unwrap();
+                    self.sqs.delete_message().queue_url(&url).receipt_handle(handle).send().await.unwrap();
+                    let attributes = message.message_attributes.unwrap_or_default().into_iter();
+                    let attributes = attributes.map(|(name, value)| (name, value.string_value.unwrap()));
+                    return attributes.chain([("body".to_owned(), body)]).collect();
+                }
+            }
+        }
+    }
+
     /// Opens an account of its own for a test.
     pub async fn account(&self) -> String {
         let account = unique("account");
-        let put = self.dynamodb.put_item().table_name(self.named("accounts"));
-        let put = put.item("account", AttributeValue::S(account.clone()));
-        put.item("balance", AttributeValue::N("0".into())).send().await.unwrap();
+        self.open(&account).await;
         account
+    }
+
+    /// Opens an account.
+    pub async fn open(&self, account: &str) {
+        let put = self.dynamodb.put_item().table_name(self.named("accounts"));
+        let put = put.item("account", AttributeValue::S(account.into()));
+        put.item("balance", AttributeValue::N("0".into())).send().await.unwrap();
     }
 
     /// The balance of an account, in cents.

@@ -1,0 +1,70 @@
+//! What a person does with a notification that a destination gave up.
+//!
+//! Each is one conditional update. A repeat, or one that comes too late, changes nothing and
+//! says how it stands.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::fault::Fault;
+use crate::ledger::{Ledger, Mark, Marked, NotMarked};
+use crate::moves::{Form, Lost, Move, Stamp};
+use crate::record::{FIRST_DUE_AFTER, State};
+
+/// What became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It is so now.
+    Now,
+    /// It was in this state, which this does not change.
+    Was(State),
+    /// There is no such notification, or it does not go to this destination.
+    Unknown,
+}
+
+impl Ledger {
+    /// Lets a destination that gave up try again, with six attempts: it goes into the stream
+    /// once more. Mend the cause first.
+    ///
+    /// # Errors
+    /// A [`Fault`]; try again.
+    pub async fn redrive(&self, id: &str, destination: &str, now: Timestamp) -> Result<Answer, Fault> {
+        let it = Move::Redrive { due_at: now + FIRST_DUE_AFTER };
+        self.by_hand(id, destination, it, now, SignedDuration::ZERO).await
+    }
+
+    /// Ends a notification at a destination for good, so that no late copy can apply it: what
+    /// it was to do was done by hand, or is not to be done. The reason is kept (512 bytes of
+    /// it); an ended record is kept for `keep`.
+    ///
+    /// # Errors
+    /// A [`Fault`]; try again.
+    pub async fn close(
+        &self,
+        id: &str,
+        destination: &str,
+        reason: &str,
+        now: Timestamp,
+        keep: SignedDuration,
+    ) -> Result<Answer, Fault> {
+        self.by_hand(id, destination, Move::Closed { reason: reason.into() }, now, keep).await
+    }
+
+    async fn by_hand(
+        &self,
+        id: &str,
+        destination: &str,
+        it: Move,
+        now: Timestamp,
+        keep: SignedDuration,
+    ) -> Result<Answer, Fault> {
+        let stamp = Stamp { now, relayed_at: None, received_at: None, ledger: keep };
+        let form = Form { from: State::Dead, ..Form::guess(&it, 1) };
+        let mark = Mark { id: id.into(), destination: destination.into(), it, form, stamp };
+        match self.make(mark).await {
+            Ok(Marked::Now) => Ok(Answer::Now),
+            Ok(Marked::Before(state)) | Err(NotMarked::Lost(Lost::Was(state))) => Ok(Answer::Was(state)),
+            Err(NotMarked::Fault(fault)) if !fault.is_missing_record() => Err(fault),
+            Err(_) => Ok(Answer::Unknown),
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! The two lanes that bring a destination its copies, the stream and its retry queue, and
+//! what becomes of a copy whose notification did not end.
+//!
+//! A failing notification never holds up its shard: its copy moves to the retry queue (G8).
+//! After a failed attempt, in this order: the copy that tries again, or the dead letter; then
+//! the record; then the answer. If the function dies in between, a copy comes again, and the
+//! record still counts right: a crash can add a copy or a try, never an effect (G3, G7).
+
+use std::collections::HashMap;
+
+use aws_lambda_events::kinesis::KinesisEvent;
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
+use aws_lambda_events::streams::KinesisEventResponse;
+use futures_util::future::join_all;
+use tokio::time::{Instant, timeout_at};
+
+use crate::attempt::{NotEnded, Weight, gives_up, wait};
+use crate::consume::{Consumer, Settled, Times, Work};
+use crate::destination::Destination;
+use crate::fault::{Cause, Fault};
+use crate::ledger::{Marked, NotMarked};
+use crate::moves::{Form, Lost, Move};
+use crate::offer::Offer;
+use crate::parking::ERROR;
+use crate::record::{FIRST_DUE_AFTER, State};
+
+/// What becomes of the copies of a notification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// They have done their service: it ended, is dead, or another copy is parked.
+    Drop,
+    /// They come again after so many attempts.
+    Again { attempts: u32 },
+}
+
+/// Where the copies came from, and what is known of the record.
+#[derive(Clone, Copy, Debug)]
+enum Lane {
+    /// The stream: a copy that is to come again has to be parked.
+    Stream,
+    /// The retry queue: the copy stays there. So many attempts are recorded.
+    Retry { attempts: u32 },
+}
+
+impl<D: Destination> Consumer<D> {
+    /// Handles a batch of the Kinesis stream by `until`. A batch item failure, which comes
+    /// again with all that follows it, is only what could not even be parked.
+    pub async fn receive(&self, event: KinesisEvent, until: Instant) -> KinesisEventResponse {
+        let records = event.records.into_iter();
+        let copies = records.map(|it| (it.kinesis.sequence_number, it.kinesis.data.0)).collect();
+        let (work, undecodable) = self.read(copies);
+        let buried = join_all(undecodable.into_iter().map(|(copy, data)| self.bury_raw(copy, data, until)));
+        let (settled, unburied) = tokio::join!(self.consume(work, Times::until(until)), buried);
+        let fates = self.fates(settled, until, |_| Lane::Stream).await;
+        let mut response = KinesisEventResponse::default();
+        let again = fates.into_iter().filter(|(_, fate)| *fate != Fate::Drop).flat_map(|(copies, _)| copies);
+        again.chain(unburied.into_iter().flatten()).for_each(|copy| response.add_failure(copy));
+        response
+    }
+
+    /// Handles a batch of the destination's retry queue by `until`. A batch item failure
+    /// waits there for its next attempt.
+    pub async fn retry(&self, event: SqsEvent, until: Instant) -> SqsBatchResponse {
+        let messages: HashMap<&str, &SqsMessage> = event.records.iter().map(|it| (id(it), it)).collect();
+        let copies = event.records.iter().map(|it| (id(it).to_owned(), body(it).to_vec())).collect();
+        let (work, undecodable) = self.read(copies);
+        let buried = join_all(undecodable.into_iter().map(|(copy, data)| self.bury_raw(copy, data, until)));
+        let looked = join_all(work.into_iter().map(|work| self.look(work, &messages, until)));
+        let (unburied, looked) = tokio::join!(buried, looked);
+
+        let mut attempts = HashMap::new();
+        let (mut open, mut again) = (Vec::new(), Vec::new());
+        for (work, fate) in looked {
+            match fate {
+                Ok(Fate::Drop) => (),
+                Ok(Fate::Again { attempts: recorded }) => {
+                    attempts.insert(work.offer.notification.id.clone(), recorded);
+                    open.push(work);
+                }
+                Err(fault) => {
+                    tracing::warn!(id = work.offer.notification.id, %fault, "a parked copy comes again");
+                    again.push((work.copies, 1));
+                }
+            }
+        }
+        let settled = self.consume(open, Times::until(until)).await;
+        let recorded = |id: &str| attempts.get(id).copied().unwrap_or_default();
+        let fates = self.fates(settled, until, |id| Lane::Retry { attempts: recorded(id) }).await;
+        again.extend(fates.into_iter().filter_map(|(copies, fate)| match fate {
+            Fate::Drop => None,
+            Fate::Again { attempts } => Some((copies, attempts.max(1))),
+        }));
+        let hidden =
+            again.iter().flat_map(|(copies, attempts)| copies.iter().map(move |copy| (copy, *attempts)));
+        let hide = hidden.filter_map(|(copy, attempts)| {
+            let message = messages.get(copy.as_str())?;
+            Some(self.settings.parking.hide(message, wait(self.settings.backoff, attempts, fastrand::f64())))
+        });
+        // Without it they come again all the same, only sooner.
+        let _ = timeout_at(until, join_all(hide)).await;
+        let mut response = SqsBatchResponse::default();
+        response.set_failures(
+            again.into_iter().flat_map(|(copies, _)| copies).chain(unburied.into_iter().flatten()),
+        );
+        response
+    }
+
+    /// The notifications that are for this destination, the copies of each together, and what
+    /// is not an offer.
+    fn read(&self, copies: Vec<(String, Vec<u8>)>) -> (Vec<Work>, Vec<(String, Vec<u8>)>) {
+        let received_at = self.settings.clock.now();
+        let mut work: Vec<Work> = Vec::new();
+        let mut by_id: HashMap<String, usize> = HashMap::new();
+        let mut undecodable = Vec::new();
+        for (copy, data) in copies {
+            match Offer::decode(&data) {
+                Ok(offer) if !offer.is_for(&self.settings.name) => (),
+                Ok(offer) => match by_id.get(&offer.notification.id) {
+                    Some(at) => work[*at].copies.push(copy),
+                    None => {
+                        by_id.insert(offer.notification.id.clone(), work.len());
+                        work.push(Work { offer, received_at, copies: vec![copy] });
+                    }
+                },
+                Err(_) => undecodable.push((copy, data)),
+            }
+        }
+        (work, undecodable)
+    }
+
+    /// Sends what is not an offer to the dead-letter queue; returns the copy if that failed.
+    async fn bury_raw(&self, copy: String, data: Vec<u8>, until: Instant) -> Option<String> {
+        let why = "this is not an offer of a notification";
+        tracing::error!(copy, destination = self.settings.name, why, "dead-lettered");
+        let buried = timeout_at(until, self.settings.parking.bury_raw(&data, &self.settings.name, why)).await;
+        (!matches!(buried, Ok(Ok(())))).then_some(copy)
+    }
+
+    /// Looks at the record before a parked copy is tried: copies of what has ended are
+    /// dropped, and those of a dead one, too, unless somebody moved its dead letter here.
+    async fn look(
+        &self,
+        work: Work,
+        messages: &HashMap<&str, &SqsMessage>,
+        until: Instant,
+    ) -> (Work, Result<Fate, Fault>) {
+        const CALL: &str = "GetItem";
+        let look = timeout_at(until, self.settings.ledger.get(&work.offer.notification.id)).await;
+        let is_dead_letter = work.copies.iter().any(|copy| {
+            messages.get(copy.as_str()).is_some_and(|message| message.message_attributes.contains_key(ERROR))
+        });
+        let fate = match look {
+            Err(_) => Err(Fault::no_time(CALL)),
+            Ok(Err(fault)) => Err(fault),
+            Ok(Ok(None)) => Err(Fault::new(CALL, Cause::Missing)),
+            Ok(Ok(Some(record))) => Ok(match record.destinations.get(&self.settings.name) {
+                Some(it) if it.state == State::Pending || (it.state == State::Dead && is_dead_letter) => {
+                    Fate::Again { attempts: it.attempts }
+                }
+                _ => Fate::Drop,
+            }),
+        };
+        (work, fate)
+    }
+
+    /// Settles what did not end; says what becomes of the copies of each.
+    async fn fates(
+        &self,
+        settled: Vec<Settled>,
+        until: Instant,
+        lane: impl Fn(&str) -> Lane,
+    ) -> Vec<(Vec<String>, Fate)> {
+        let (mut now, mut before) = (0, 0);
+        let mut not_ended = Vec::new();
+        for Settled { work, result } in settled {
+            match result {
+                Ok(Marked::Now) => now += 1,
+                Ok(Marked::Before(_)) => before += 1,
+                Err(error) => not_ended.push((work, error)),
+            }
+        }
+        let destination = &self.settings.name;
+        tracing::info!(destination, now, before, not_ended = not_ended.len(), "consumed");
+        join_all(not_ended.into_iter().map(async |(work, error)| {
+            let id = work.offer.notification.id.as_str();
+            let lane = lane(id);
+            tracing::warn!(id, destination, %error, weight = ?error.weight(), ?lane, "not ended");
+            let fate = match timeout_at(until, self.count(&work, &error, lane)).await {
+                Ok(Ok(fate)) => fate,
+                Ok(Err(fault)) => {
+                    tracing::warn!(id, destination, %fault, "the copy comes again as it is");
+                    Fate::Again { attempts: 1 }
+                }
+                Err(_) => Fate::Again { attempts: 1 },
+            };
+            (work.copies, fate)
+        }))
+        .await
+    }
+
+    /// Parks or buries, then writes the attempt to the record. Where the record counts
+    /// otherwise than was known, it is asked again with what it returned.
+    async fn count(&self, work: &Work, error: &NotEnded, lane: Lane) -> Result<Fate, NotMarked> {
+        let (mut recorded, mut needs_parking) = match lane {
+            Lane::Stream => (0, true),
+            Lane::Retry { attempts } => (attempts, false),
+        };
+        let weight = error.weight();
+        let mut needs_burying = true;
+        loop {
+            let number = recorded + 1;
+            let waits = wait(self.settings.backoff, number, fastrand::f64());
+            let again = match lane {
+                Lane::Stream => Fate::Drop,
+                Lane::Retry { .. } => Fate::Again { attempts: number },
+            };
+            let (it, fate) = if gives_up(weight, number) {
+                if needs_burying {
+                    self.bury(work, number, error).await?;
+                    needs_burying = false;
+                }
+                (Move::Dead { attempts: recorded, fails: true, reason: error.to_string() }, Fate::Drop)
+            } else {
+                if needs_parking {
+                    self.settings.parking.park(&work.offer, number, waits).await?;
+                    needs_parking = false;
+                }
+                if weight == Weight::None {
+                    return Ok(again);
+                }
+                let due_at = self.settings.clock.now() + FIRST_DUE_AFTER + waits;
+                (Move::Attempt { number, error: error.to_string(), due_at }, again)
+            };
+            let form = Form::guess(&it, work.offer.destinations.len());
+            let it = self.move_of(&work.offer, work.received_at, it, form);
+            match self.settings.ledger.make(it).await {
+                Ok(Marked::Now) => return Ok(fate),
+                Ok(Marked::Before(_)) => return Ok(Fate::Drop),
+                Err(NotMarked::Lost(Lost::Counted(attempts))) => recorded = attempts,
+                // Another copy was last, or a person moved its dead letter here for this
+                // attempt: there has to be one.
+                Err(NotMarked::Lost(Lost::Was(State::Dead))) => {
+                    if needs_burying {
+                        self.bury(work, number, error).await?;
+                    }
+                    return Ok(Fate::Drop);
+                }
+                Err(other) => return Err(other),
+            }
+        }
+    }
+
+    async fn bury(&self, work: &Work, attempts: u32, error: &NotEnded) -> Result<(), Fault> {
+        let destination = &self.settings.name;
+        tracing::error!(id = work.offer.notification.id, destination, attempts, %error, "dead-lettered");
+        self.settings.parking.bury(&work.offer, destination, attempts, &error.to_string()).await
+    }
+}
+
+fn id(message: &SqsMessage) -> &str {
+    message.message_id.as_deref().unwrap_or_default()
+}
+
+fn body(message: &SqsMessage) -> &[u8] {
+    message.body.as_deref().unwrap_or_default().as_bytes()
+}

@@ -1,0 +1,131 @@
+//! The queues of a destination: copies that wait for their next attempt, and dead letters.
+//!
+//! A parked copy and a dead letter have the same body, the offer. So whoever moves a dead
+//! letter to the retry queue, be it by the SQS console, grants it one more attempt.
+
+use std::time::Duration;
+
+use aws_lambda_events::sqs::SqsMessage;
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::types::MessageAttributeValue;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+
+use crate::fault::Fault;
+use crate::offer::Offer;
+use crate::record::{ERROR_BYTES_MAX, shortened};
+
+/// The message attribute of a dead letter that says what it died of.
+pub const ERROR: &str = "error";
+/// The message attribute that says how many attempts have failed.
+pub const ATTEMPTS: &str = "attempts";
+/// The message attribute of a dead letter that names the destination.
+pub const DESTINATION: &str = "destination";
+/// The message attribute of a dead letter whose body is not text, and says `base64` then.
+pub const ENCODING: &str = "encoding";
+/// Longest delay of a message, in seconds; what is to wait longer is hidden for the rest
+/// when it comes.
+const DELAY_SECONDS_MAX: u64 = 900;
+
+/// The retry queue and the dead-letter queue of a destination.
+#[derive(Clone, Debug)]
+pub struct Parking {
+    client: Client,
+    retry_queue_url: String,
+    dead_letter_queue_url: String,
+}
+
+impl Parking {
+    /// These queues.
+    pub fn new(
+        client: Client,
+        retry_queue_url: impl Into<String>,
+        dead_letter_queue_url: impl Into<String>,
+    ) -> Parking {
+        let (retry_queue_url, dead_letter_queue_url) = (retry_queue_url.into(), dead_letter_queue_url.into());
+        Parking { client, retry_queue_url, dead_letter_queue_url }
+    }
+
+    /// Sends a copy to the retry queue, to come after a while.
+    pub(crate) async fn park(&self, offer: &Offer, attempts: u32, wait: Duration) -> Result<(), Fault> {
+        let delay = wait.as_secs().min(DELAY_SECONDS_MAX) as i32;
+        let send = self.client.send_message().queue_url(&self.retry_queue_url).delay_seconds(delay);
+        let send = send.message_body(body(offer)).message_attributes(ATTEMPTS, number(attempts));
+        send.send().await.map(drop).map_err(|error| Fault::of("SendMessage", &error))
+    }
+
+    /// Sends a dead letter: the offer, the error and the attempts.
+    pub(crate) async fn bury(
+        &self,
+        offer: &Offer,
+        destination: &str,
+        attempts: u32,
+        error: &str,
+    ) -> Result<(), Fault> {
+        let send =
+            self.client.send_message().queue_url(&self.dead_letter_queue_url).message_body(body(offer));
+        let send = send.message_attributes(ATTEMPTS, number(attempts));
+        let send =
+            send.message_attributes(DESTINATION, text(destination)).message_attributes(ERROR, text(error));
+        send.send().await.map(drop).map_err(|error| Fault::of("SendMessage", &error))
+    }
+
+    /// Sends a dead letter of what is not an offer, as it came.
+    pub(crate) async fn bury_raw(&self, bytes: &[u8], destination: &str, error: &str) -> Result<(), Fault> {
+        let send = self.client.send_message().queue_url(&self.dead_letter_queue_url);
+        let send =
+            send.message_attributes(DESTINATION, text(destination)).message_attributes(ERROR, text(error));
+        let send = match str::from_utf8(bytes) {
+            Ok(body) if !body.is_empty() && plain(body) == body => send.message_body(body),
+            _ => {
+                send.message_body(BASE64_STANDARD.encode(bytes)).message_attributes(ENCODING, text("base64"))
+            }
+        };
+        send.send().await.map(drop).map_err(|error| Fault::of("SendMessage", &error))
+    }
+
+    /// Lets a message of the retry queue wait. When this fails it comes again after the
+    /// queue's own visibility time-out.
+    pub(crate) async fn hide(&self, message: &SqsMessage, wait: Duration) {
+        let change = self.client.change_message_visibility().queue_url(&self.retry_queue_url);
+        let change = change.receipt_handle(message.receipt_handle.as_deref().unwrap_or_default());
+        if let Err(error) = change.visibility_timeout(wait.as_secs() as i32).send().await {
+            let fault = Fault::of("ChangeMessageVisibility", &error);
+            tracing::warn!(%fault, "a parked copy comes again after the queue's own time-out");
+        }
+    }
+}
+
+fn body(offer: &Offer) -> String {
+    String::from_utf8(offer.encode()).expect("JSON is UTF-8")
+}
+
+fn text(value: &str) -> MessageAttributeValue {
+    let value = shortened(&plain(value), ERROR_BYTES_MAX);
+    let value = if value.is_empty() { "none given".to_owned() } else { value };
+    MessageAttributeValue::builder().data_type("String").string_value(value).build().expect("the type is set")
+}
+
+fn number(value: u32) -> MessageAttributeValue {
+    let attribute = MessageAttributeValue::builder().data_type("Number").string_value(value.to_string());
+    attribute.build().expect("the type is set")
+}
+
+/// The text with what SQS does not take replaced.
+fn plain(text: &str) -> String {
+    let is_taken = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
+    text.chars().map(|c| if is_taken(c) { c } else { '\u{fffd}' }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attributes_hold_what_sqs_takes() {
+        let value = |given: &str| text(given).string_value.unwrap();
+        assert_eq!(value("a\u{0}b\u{1b}[1m\n"), "a\u{fffd}b\u{fffd}[1m\n");
+        assert_eq!(value(""), "none given");
+        assert!(value(&"é".repeat(ERROR_BYTES_MAX)).len() <= ERROR_BYTES_MAX);
+    }
+}
