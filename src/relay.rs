@@ -8,7 +8,7 @@ use aws_lambda_events::dynamodb::{Event, EventRecord};
 use aws_lambda_events::streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse};
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::primitives::Blob;
-use aws_sdk_kinesis::types::PutRecordsRequestEntry;
+use aws_sdk_kinesis::types::{PutRecordsRequestEntry, PutRecordsResultEntry};
 use futures_util::future::join_all;
 use jiff::Timestamp;
 use tokio::time::{Instant, timeout_at};
@@ -90,12 +90,7 @@ impl Relay {
         });
         let call = self.client.put_records().stream_name(&self.stream).set_records(Some(entries.collect()));
         match timeout_at(until, call.send()).await {
-            Ok(Ok(output)) => {
-                // Only what has a sequence number is in the stream.
-                let taken = output.records.into_iter().map(|result| result.sequence_number.is_some());
-                let results = batch.into_iter().zip(taken.chain(std::iter::repeat(false)));
-                results.filter(|(_, taken)| !taken).map(|(it, _)| it).collect()
-            }
+            Ok(Ok(output)) => not_taken(batch, &output.records),
             Ok(Err(error)) => {
                 tracing::warn!(fault = %Fault::of("PutRecords", &error), "the records are sent again");
                 batch
@@ -103,6 +98,13 @@ impl Relay {
             Err(_) => batch,
         }
     }
+}
+
+/// What Kinesis did not take of a request: only what has a sequence number is in the stream.
+fn not_taken<T>(sent: Vec<T>, results: &[PutRecordsResultEntry]) -> Vec<T> {
+    let taken = results.iter().map(|result| result.sequence_number().is_some());
+    let sent = sent.into_iter().zip(taken.chain(std::iter::repeat(false)));
+    sent.filter(|(_, taken)| !taken).map(|(it, _)| it).collect()
 }
 
 fn failure(outgoing: Outgoing) -> DynamoDbBatchItemFailure {
@@ -161,6 +163,14 @@ mod tests {
         assert_eq!(offer.destinations, ["a", "c"]);
         assert_eq!((offer.number, offer.accepted_at, offer.relayed_at), (1, at(1_000), at(2_000)));
         assert_eq!(offer.notification, record.notification());
+    }
+
+    #[test]
+    fn what_kinesis_did_not_take_is_sent_again() {
+        let taken = PutRecordsResultEntry::builder().sequence_number("1").shard_id("s").build();
+        let failed = PutRecordsResultEntry::builder().error_code("ProvisionedThroughputExceededException").build();
+        assert_eq!(not_taken(vec!["a", "b", "c"], &[taken.clone(), failed, taken.clone()]), ["b"]);
+        assert_eq!(not_taken(vec!["a", "b"], &[taken]), ["b"], "no result is no success");
     }
 
     #[test]

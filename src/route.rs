@@ -1,6 +1,6 @@
 //! Which destinations a notification goes to, by its type.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
@@ -53,7 +53,7 @@ impl std::str::FromStr for Routes {
 
 fn check(name: &str, route: &Route) -> Result<(), BadRoutes> {
     let bad = |problem: &str| Err(BadRoutes(format!("`{name}` {problem}")));
-    let distinct: std::collections::BTreeSet<_> = route.destinations.iter().collect();
+    let distinct: BTreeSet<_> = route.destinations.iter().collect();
     match (route.kind, route.destinations.len()) {
         (_, 0) => return bad("has no destination; name at least one"),
         (_, many) if many > DESTINATIONS_MAX => {
@@ -81,6 +81,11 @@ pub(crate) fn is_destination(name: &str) -> bool {
 }
 
 impl Routes {
+    /// The names of all destinations.
+    pub fn destinations(&self) -> BTreeSet<&str> {
+        self.0.values().flat_map(|route| &route.destinations).map(String::as_str).collect()
+    }
+
     /// The route of a notification.
     ///
     /// # Errors

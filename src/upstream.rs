@@ -7,6 +7,7 @@ use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, MessageAttributeValue, SendMessageBatchRequestEntry,
+    SendMessageBatchResultEntry,
 };
 use futures_util::StreamExt;
 use futures_util::future::join_all;
@@ -128,10 +129,8 @@ impl Upstream {
         let send = self.client.send_message_batch().queue_url(&self.dead_letter_queue_url);
         match send.set_entries(Some(entries.collect())).send().await {
             Ok(sent) => {
-                let failed: HashSet<_> = sent.failed().iter().map(|entry| entry.id()).collect();
-                let refused = refused.iter().enumerate();
-                let unparked = refused.filter(|(at, _)| failed.contains(at.to_string().as_str()));
-                unparked.map(|(_, (message, _))| *message).collect()
+                let unparked = unparked(refused.len(), sent.successful());
+                unparked.into_iter().map(|at| refused[at].0).collect()
             }
             Err(error) => {
                 tracing::warn!(fault = %Fault::of("SendMessageBatch", &error), "refused messages come again");
@@ -164,6 +163,12 @@ impl Upstream {
     }
 }
 
+/// The places of those that the queue did not take: only what it says it took is there.
+fn unparked(count: usize, successful: &[SendMessageBatchResultEntry]) -> Vec<usize> {
+    let taken: HashSet<&str> = successful.iter().map(|entry| entry.id()).collect();
+    (0..count).filter(|at| !taken.contains(at.to_string().as_str())).collect()
+}
+
 fn body(message: &SqsMessage) -> &str {
     message.body.as_deref().unwrap_or_default()
 }
@@ -194,6 +199,12 @@ fn visibility_seconds(base: u64, receives: u32) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_queue_does_not_say_it_took_comes_again() {
+        let taken = SendMessageBatchResultEntry::builder().id("1").message_id("m").md5_of_message_body("d");
+        assert_eq!(unparked(3, &[taken.build().unwrap()]), [0, 2]);
+    }
 
     #[test]
     fn six_receives_are_spread_over_about_four_hours() {

@@ -2,9 +2,9 @@
 
 use std::fmt::Display;
 
-use anyhow::anyhow;
+use anyhow::{Context, anyhow};
 use aws_config::{BehaviorVersion, SdkConfig};
-use handover::Fault;
+use handover::{Fault, Routes};
 
 /// AWS, by the standard environment and profile.
 pub async fn connect() -> SdkConfig {
@@ -33,4 +33,31 @@ fn place(aws: &SdkConfig) -> impl Display {
         (None, Some(region)) => format!("AWS in {region}"),
         (None, None) => "AWS (no Region is set: set AWS_REGION or a profile)".to_owned(),
     }
+}
+
+/// Why the routes of the deployed stack are not known.
+#[derive(Debug, thiserror::Error)]
+pub enum NoRoutes {
+    /// The caller may not read them.
+    #[error(transparent)]
+    Forbidden(Fault),
+    #[error(transparent)]
+    Error(#[from] anyhow::Error),
+}
+
+/// The routes of the deployed stack, as its function `accept` has them.
+pub async fn routes(aws: &SdkConfig, stack: &str) -> Result<Routes, NoRoutes> {
+    let lambda = aws_sdk_lambda::Client::new(aws);
+    let call = lambda.get_function_configuration().function_name(format!("{stack}-accept"));
+    let configuration = call.send().await.map_err(|error| {
+        let fault = Fault::of("GetFunctionConfiguration", &error);
+        match fault.is_missing_resource() || fault.could_have_taken_effect() {
+            true => NoRoutes::Error(explained(fault, stack, aws)),
+            false => NoRoutes::Forbidden(fault),
+        }
+    })?;
+    let variables = configuration.environment.and_then(|environment| environment.variables);
+    let routes = variables.and_then(|variables| variables.get("ROUTES").cloned());
+    let routes = routes.with_context(|| format!("the function {stack}-accept has no ROUTES"))?;
+    Ok(routes.parse().map_err(anyhow::Error::from)?)
 }

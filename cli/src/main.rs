@@ -1,6 +1,10 @@
 //! The `handover` command: sends notifications and shows what became of them.
 
 mod aws;
+mod close;
+mod dead_letters;
+mod letters;
+mod redrive;
 mod send;
 mod status;
 
@@ -27,6 +31,12 @@ enum Command {
     Send(send::Arguments),
     /// Shows the record of a notification and its custody timeline.
     Status(status::Arguments),
+    /// Lists dead letters, grouped by destination and error.
+    DeadLetters(dead_letters::Arguments),
+    /// Lets destinations that gave up try again, once the cause is mended.
+    Redrive(redrive::Arguments),
+    /// Ends a notification by hand, for good.
+    Close(close::Arguments),
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -35,6 +45,9 @@ async fn main() -> ExitCode {
     let result = match command {
         Command::Send(arguments) => send::send(&stack, arguments).await,
         Command::Status(arguments) => status::status(&stack, arguments).await,
+        Command::DeadLetters(arguments) => dead_letters::dead_letters(&stack, arguments).await,
+        Command::Redrive(arguments) => redrive::redrive(&stack, arguments).await,
+        Command::Close(arguments) => close::close(&stack, arguments).await,
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

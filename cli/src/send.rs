@@ -14,7 +14,7 @@ use futures_util::{StreamExt, stream};
 use handover::{Fault, Refusal, Routes, event};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::aws::{connect, explained};
+use crate::aws::{NoRoutes, connect, explained, routes};
 
 /// Most messages of one `SendMessageBatch`.
 const BATCH_MAX: usize = 10;
@@ -57,7 +57,14 @@ pub async fn send(stack: &str, arguments: Arguments) -> anyhow::Result<ExitCode>
     let queue = Queue::find(&aws, stack).await?;
     let routes = match arguments.unchecked {
         true => None,
-        false => routes(&aws, stack).await?,
+        false => match routes(&aws, stack).await {
+            Ok(routes) => Some(routes),
+            Err(NoRoutes::Forbidden(fault)) => {
+                eprintln!("note: types are not checked here ({fault})");
+                None
+            }
+            Err(NoRoutes::Error(error)) => return Err(error),
+        },
     };
     let check = Check { unchecked: arguments.unchecked, routes };
 
@@ -104,28 +111,6 @@ fn progress(length: Option<u64>) -> ProgressBar {
         None => (ProgressBar::new_spinner(), "{spinner} {binary_bytes}, {msg}"),
     };
     bar.with_style(ProgressStyle::with_template(template).expect("the template is valid"))
-}
-
-/// The routes of the deployed `accept`, so that unknown types are refused here already.
-/// `None` where the caller may not read them: then only `accept` can tell.
-async fn routes(aws: &SdkConfig, stack: &str) -> anyhow::Result<Option<Routes>> {
-    let lambda = aws_sdk_lambda::Client::new(aws);
-    let call = lambda.get_function_configuration().function_name(format!("{stack}-accept"));
-    let configuration = match call.send().await {
-        Ok(configuration) => configuration,
-        Err(error) => {
-            let fault = Fault::of("GetFunctionConfiguration", &error);
-            if !fault.is_missing_resource() && !fault.could_have_taken_effect() {
-                eprintln!("note: types are not checked here ({fault})");
-                return Ok(None);
-            }
-            return Err(explained(fault, stack, aws));
-        }
-    };
-    let variables = configuration.environment.and_then(|environment| environment.variables);
-    let routes = variables.and_then(|variables| variables.get("ROUTES").cloned());
-    let routes = routes.with_context(|| format!("the function {stack}-accept has no ROUTES"))?;
-    Ok(Some(routes.parse()?))
 }
 
 /// What is asked of a line before it is sent.

@@ -106,3 +106,54 @@ fn an_aws_that_does_not_answer_is_said_plainly() {
         command.args(["status", "1"]).env("AWS_ENDPOINT_URL", "http://127.0.0.1:9").output().unwrap();
     assert!(text(&output.stderr).contains("http://127.0.0.1:9 does not answer"), "{output:?}");
 }
+
+/// The custody of a refund whose account is not there: dead letters, redrive, close.
+#[test]
+fn dead_letters_are_listed_redriven_and_closed() {
+    let (first, second) = (unique("dead"), unique("dead"));
+    let absent = |id: &str| format!("{}\n", refund(id).replace("\"cli\"", &format!("\"absent-{id}\"")));
+    assert!(handover(&["send", "-"], (absent(&first) + &absent(&second)).as_bytes()).status.success());
+    let until = |id: &str, status: &str| {
+        let begun = Instant::now();
+        loop {
+            let shown = handover(&["status", "--json", id], b"");
+            let shown: Value = serde_json::from_slice(&shown.stdout).unwrap_or_default();
+            if shown["status"] == status {
+                return shown;
+            }
+            assert!(begun.elapsed().as_secs() < WAIT_SECONDS_MAX, "{id} is {shown}, not {status}");
+            std::thread::sleep(Duration::from_millis(500));
+        }
+    };
+    until(&first, "DEAD");
+    let shown = until(&second, "DEAD");
+    let failed = shown["custody"].as_array().unwrap().iter();
+    assert_eq!(failed.filter(|it| it["what"].as_str().unwrap().ends_with("failed")).count(), 6);
+
+    let ids = || {
+        let listed = handover(&["dead-letters", "--destination", "refund", "--json"], b"");
+        let groups: Vec<Value> = serde_json::from_slice(&listed.stdout).unwrap();
+        let ids = groups.iter().flat_map(|group| group["ids"].as_array().unwrap().clone());
+        ids.map(|id| id.as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert!([&first, &second].iter().all(|id| ids().contains(id)));
+
+    // Redriven in vain, it dies again, with one letter.
+    let redriven = handover(&["redrive", &first], b"");
+    assert_eq!(text(&redriven.stdout), "1 redriven, 0 left\n");
+    assert!(!ids().contains(&first));
+    until(&first, "DEAD");
+    assert_eq!(ids().iter().filter(|id| **id == first).count(), 1);
+
+    for id in [&first, &second] {
+        let closed = handover(&["close", id, "--reason", "paid by hand"], b"");
+        assert_eq!(text(&closed.stdout), format!("{id} closed at 1 of 1 destinations\n"));
+        until(id, "CLOSED");
+        assert!(!ids().contains(id));
+        let again = handover(&["redrive", id], b"");
+        assert_eq!(
+            (again.status.code(), text(&again.stdout)),
+            (Some(1), format!("{id} is CLOSED: nothing to redrive\n").as_str())
+        );
+    }
+}

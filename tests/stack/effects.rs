@@ -33,6 +33,7 @@ fn routes() -> Routes {
     r#"{
         "fact":  { "kind": "event", "destinations": ["audit"] },
         "news":  { "kind": "event", "destinations": ["audit", "search"] },
+        "wide":  { "kind": "event", "destinations": ["audit", "search", "mail"] },
         "order": { "kind": "command", "destinations": ["audit"] }
     }"#
     .parse()
@@ -176,6 +177,67 @@ async fn of_two_destinations_the_last_leaves_the_status() {
         assert_eq!((record.status, record.open, record.version), (Status::Done, 0, 3));
         assert!(record.destinations.values().all(|delivery| delivery.state == State::Done));
     }
+}
+
+/// What holds a repeat off is the state of its own delivery, also while others are open.
+#[tokio::test]
+async fn a_repeat_meets_its_mark_while_other_destinations_are_open() {
+    let world = World::connect().await;
+    let wide = accepted(&world, "wide", 1).await;
+    let account = world.account().await;
+    let credit = credit(&world, &account);
+    deliver(&world, "audit", credit.clone(), &wide).await;
+    let once = world.record(&wide[0].id).await.unwrap();
+    assert_eq!((once.open, once.version), (2, 2));
+    deliver(&world, "audit", credit, &wide).await;
+    assert_eq!(world.record(&wide[0].id).await.unwrap(), once);
+    assert_eq!(world.balance(&account).await, 1);
+}
+
+/// G4 at every moment: the library is cut off after 1 ms, 2 ms, and so on, as by a crash
+/// between any two calls; then everything comes again.
+#[tokio::test]
+async fn g4_an_effect_and_its_mark_commit_together_wherever_it_is_cut_off() {
+    let world = World::connect().await;
+    let account = world.account().await;
+    let facts = accepted(&world, "fact", 100).await;
+    let credit = credit(&world, &account);
+    let tested = Tested::new(&world, "audit").await;
+    let mut cut = 0;
+    for (nth, fact) in facts.iter().enumerate() {
+        let consumer = Consumer::new(By(credit.clone()), tested.settings.clone());
+        let event = kinesis_event(&[offer(fact.clone(), &["audit"]).encode()]);
+        let until = Instant::now() + Duration::from_secs(20);
+        let receive = consumer.receive(serde_json::from_value(event).unwrap(), until);
+        cut += u32::from(tokio::time::timeout(Duration::from_micros(300) * nth as u32, receive).await.is_err());
+    }
+    assert!(cut > 5, "only {cut} were cut off: this proves nothing");
+    tested.deliver(By(credit), &facts, 20).await;
+    assert!(records(&world, &facts).await.iter().all(|record| record.status == Status::Done));
+    assert_eq!(world.balance(&account).await, 100);
+}
+
+/// A handler that adds a cent to an account.
+fn credit(
+    world: &World,
+    account: &str,
+) -> impl Fn(&Notification<Value>) -> Result<Effect, Failure> + Clone + Send + Sync + 'static {
+    let (table, account) = (world.named("accounts"), account.to_owned());
+    move |_| {
+        let update = Update::builder().table_name(&table).key("account", AttributeValue::S(account.clone()));
+        let update = update.update_expression("ADD balance :n");
+        Ok(Effect::new().write(update.expression_attribute_values(":n", AttributeValue::N("1".into())).build()?))
+    }
+}
+
+/// A mark of a record that is not there is a fault, never a duplicate: the copy is kept.
+#[tokio::test]
+async fn a_mark_without_its_record_is_parked() {
+    let world = World::connect().await;
+    let lost = Draft::event("fact", "tests", &7).with_id(unique("lost")).unwrap();
+    let tested = Tested::new(&world, "audit").await;
+    tested.deliver(By(|_: &Notification<Value>| Ok(Effect::new())), &[lost], 20).await;
+    assert_eq!(tested.left().await, (1, 0));
 }
 
 #[tokio::test]

@@ -7,4 +7,5 @@ mod crash;
 mod effects;
 mod failure;
 mod outbox;
+mod relay;
 mod world;
