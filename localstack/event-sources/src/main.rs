@@ -2,7 +2,6 @@
 
 mod args;
 mod invoke;
-mod lineage;
 mod mapping;
 mod poller;
 mod reader;

@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
+use event_sources::Lineage;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -13,7 +14,6 @@ use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use crate::args::Args;
-use crate::lineage::Lineage;
 use crate::mapping::{self, Mapping};
 use crate::reader::Reader;
 use crate::shard_poller::ShardPoller;

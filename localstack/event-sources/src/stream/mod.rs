@@ -4,9 +4,8 @@ mod dynamodb;
 mod kinesis;
 
 use anyhow::Result;
-use event_sources::{Record, Source};
+use event_sources::{Record, ShardInfo, Source};
 
-use crate::lineage::ShardInfo;
 use crate::mapping::Mapping;
 use crate::poller::Clients;
 use dynamodb::DynamoDbStream;
