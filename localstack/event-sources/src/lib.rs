@@ -29,10 +29,13 @@
 
 mod answer;
 mod batch;
+mod discard;
 pub mod event;
 mod filter;
 mod lane;
 mod lineage;
+mod metadata;
+mod part;
 mod progress;
 mod retry;
 mod settings;
@@ -40,9 +43,11 @@ mod shard;
 
 pub use answer::Answer;
 pub use batch::{Batch, BatchId, PAYLOAD_MAX_BYTES, Record};
+pub use discard::{Discard, Reason};
 pub use event::Source;
 pub use filter::{FilterError, Filters};
 pub use lineage::{Lineage, ShardInfo};
+pub use metadata::{Origin, metadata};
 pub use retry::{BACKOFF_FIRST, BACKOFF_MAX, backoff};
 pub use settings::Settings;
 pub use shard::{Action, Event, HELD_BYTES_MAX, HELD_RECORDS_MAX, Shard};

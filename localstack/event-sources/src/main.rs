@@ -1,6 +1,8 @@
 //! Serves the stream event source mappings of a local AWS. See the README beside this crate.
 
 mod args;
+mod clock;
+mod destination;
 mod invoke;
 mod mapping;
 mod poller;

@@ -3,6 +3,8 @@
 mod dynamodb;
 mod kinesis;
 
+use std::time::Duration;
+
 use anyhow::Result;
 use event_sources::{Record, ShardInfo, Source};
 
@@ -32,6 +34,14 @@ impl Stream {
             Source::DynamoDb => Self::DynamoDb(DynamoDbStream::new(clients, mapping)),
             Source::Kinesis => Self::Kinesis(KinesisStream::open(clients, mapping).await?),
         })
+    }
+
+    /// How long it keeps a record, if that is not what every stream of its kind does.
+    pub fn retention(&self) -> Option<Duration> {
+        match self {
+            Self::DynamoDb(_) => None,
+            Self::Kinesis(stream) => stream.retention(),
+        }
     }
 
     /// Every shard that the stream lists, on all pages.
