@@ -14,17 +14,51 @@ pub enum Answer {
     NotInvoked,
 }
 
-/// How many records at the beginning of the batch have succeeded. All from there on have
-/// failed, whatever the function says of them, because a shard has one checkpoint only.
-pub(crate) fn succeeded(
-    answer: &Answer,
-    sequence_numbers: &[&str],
-    report_batch_item_failures: bool,
-) -> usize {
-    match answer {
-        Answer::FunctionError | Answer::NotInvoked => 0,
-        Answer::Returned(_) if !report_batch_item_failures => sequence_numbers.len(),
-        Answer::Returned(payload) => before_lowest_failure(payload, sequence_numbers).unwrap_or(0),
+/// What an answer says about a batch.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    /// How many records at the beginning have succeeded. All from there on have failed, whatever
+    /// the function says of them, because a shard has one checkpoint only.
+    pub succeeded: usize,
+    /// How the others have failed; `None` if there are no others.
+    pub failure: Option<Failure>,
+}
+
+/// How records have failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// The function did not get them.
+    NotInvoked,
+    /// It failed as a whole.
+    FunctionError,
+    /// It returned, and reported them.
+    Reported {
+        /// There were others before them, which have succeeded.
+        progress: bool,
+    },
+}
+
+impl Answer {
+    /// How many records at the beginning of a batch have succeeded by this answer, where
+    /// `report_batch_item_failures` says whether the mapping has ReportBatchItemFailures.
+    pub fn succeeded(&self, batch: &[String], report_batch_item_failures: bool) -> usize {
+        let numbers: Vec<&str> = batch.iter().map(String::as_str).collect();
+        self.judge(&numbers, report_batch_item_failures).succeeded
+    }
+
+    pub(crate) fn judge(&self, sequence_numbers: &[&str], report_batch_item_failures: bool) -> Verdict {
+        let all = sequence_numbers.len();
+        let payload = match self {
+            Self::NotInvoked => return Verdict { succeeded: 0, failure: Some(Failure::NotInvoked) },
+            Self::FunctionError => return Verdict { succeeded: 0, failure: Some(Failure::FunctionError) },
+            Self::Returned(_) if !report_batch_item_failures => {
+                return Verdict { succeeded: all, failure: None };
+            }
+            Self::Returned(payload) => payload,
+        };
+        let succeeded = before_lowest_failure(payload, sequence_numbers).unwrap_or(0);
+        let failure = (succeeded < all).then_some(Failure::Reported { progress: succeeded > 0 });
+        Verdict { succeeded, failure }
     }
 }
 
@@ -62,7 +96,10 @@ mod tests {
     const BATCH: [&str; 3] = ["101", "102", "103"];
 
     fn reported(payload: &str) -> usize {
-        succeeded(&Answer::Returned(payload.into()), &BATCH, true)
+        let Verdict { succeeded, failure } = Answer::Returned(payload.into()).judge(&BATCH, true);
+        let expected = (succeeded < 3).then_some(Failure::Reported { progress: succeeded > 0 });
+        assert_eq!(failure, expected);
+        succeeded
     }
 
     // Section "Success and failure conditions": an empty or null list, an empty or null
@@ -106,7 +143,7 @@ mod tests {
     fn without_report_batch_item_failures_the_payload_is_not_read() {
         let payload = r#"{"batchItemFailures":[{"itemIdentifier":"101"}]}"#;
         let answer = Answer::Returned(payload.into());
-        assert_eq!(succeeded(&answer, &BATCH, false), 3);
+        assert_eq!(answer.judge(&BATCH, false), Verdict { succeeded: 3, failure: None });
     }
 
     // "How Lambda processes records from stream and queue-based event sources": after an error
@@ -114,9 +151,12 @@ mod tests {
     // https://docs.aws.amazon.com/lambda/latest/dg/invocation-eventsourcemapping.html
     #[test]
     fn an_error_fails_the_whole_batch() {
-        for answer in [Answer::FunctionError, Answer::NotInvoked] {
+        let failures =
+            [(Answer::FunctionError, Failure::FunctionError), (Answer::NotInvoked, Failure::NotInvoked)];
+        for (answer, failure) in failures {
             for report in [false, true] {
-                assert_eq!(succeeded(&answer, &BATCH, report), 0);
+                let expected = Verdict { succeeded: 0, failure: Some(failure) };
+                assert_eq!(answer.judge(&BATCH, report), expected);
             }
         }
     }

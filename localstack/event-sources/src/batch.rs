@@ -1,5 +1,7 @@
 //! Records, and the batches that an invocation gets.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 /// The most that one invocation's payload holds, in bytes. A record that is larger on its own
@@ -19,13 +21,23 @@ pub struct Record {
     pub(crate) ordering_key: String,
     /// The record as the function gets it in `Records`.
     pub(crate) event: Value,
+    /// When it arrived in the stream, if that is known.
+    pub(crate) arrived_at: Option<Duration>,
 }
 
 impl Record {
     /// A record with its sequence number, its ordering key (Kinesis: the partition key;
-    /// DynamoDB: the item's key) and the JSON that the function gets to see.
+    /// DynamoDB: the item's key) and the JSON that the function gets to see. It is taken to have
+    /// arrived when it is fetched.
     pub fn new(sequence_number: impl Into<String>, ordering_key: impl Into<String>, event: Value) -> Self {
-        Self { sequence_number: sequence_number.into(), ordering_key: ordering_key.into(), event }
+        let (sequence_number, ordering_key) = (sequence_number.into(), ordering_key.into());
+        Self { sequence_number, ordering_key, event, arrived_at: None }
+    }
+
+    /// The record with the time at which it arrived in the stream, on the clock that
+    /// [`Shard::handle`](crate::Shard::handle) is given.
+    pub fn arrived_at(self, arrived_at: Option<Duration>) -> Self {
+        Self { arrived_at, ..self }
     }
 
     /// Its sequence number in the shard.
@@ -34,7 +46,7 @@ impl Record {
     }
 }
 
-/// Names a batch while it is in flight.
+/// Names a batch while it is in flight or being discarded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BatchId {
     /// One batch of a lane is in flight at a time.
@@ -46,7 +58,8 @@ pub struct BatchId {
 pub struct Batch {
     /// To be given back with the answer.
     pub id: BatchId,
-    /// 1 for the first invocation with these records, 2 for the first retry, and so on.
+    /// 1 for the first time that the function gets the first of these records, 2 for the second,
+    /// and so on, whatever it got along with it. A throttle does not count.
     pub attempt: u32,
     /// Of the records in the payload, in their order.
     pub sequence_numbers: Vec<String>,
@@ -60,6 +73,7 @@ pub(crate) struct Item {
     /// Where it stands in the shard, counted from the first record read.
     pub position: u64,
     pub sequence_number: String,
+    pub arrived_at: Duration,
     pub json: String,
 }
 
@@ -102,7 +116,7 @@ mod tests {
     use super::*;
 
     fn item(json: String) -> Item {
-        Item { position: 0, sequence_number: "1".into(), json }
+        Item { position: 0, sequence_number: "1".into(), arrived_at: Duration::ZERO, json }
     }
 
     // The second of the three criteria: the batch size.

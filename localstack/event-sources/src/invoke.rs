@@ -6,9 +6,12 @@ use aws_sdk_lambda::types::InvocationType;
 use event_sources::{Answer, Batch};
 use tracing::{debug, warn};
 
+use crate::mapping::Mapping;
+
 /// Invokes the function with the batch, once: whether to try again is for the engine to say.
-/// Payloads are not logged, the function's answers neither.
-pub async fn invoke(lambda: &Client, function_arn: &str, shard_id: &str, batch: Batch) -> Answer {
+/// Payloads are not logged, and of the function's answers only the first failure that it reports.
+pub async fn invoke(lambda: &Client, mapping: &Mapping, shard_id: &str, batch: Batch) -> Answer {
+    let function_arn = &mapping.function_arn;
     let records = batch.sequence_numbers.len();
     let attempt = batch.attempt;
     debug!(function_arn, shard_id, records, attempt, "invoking");
@@ -30,7 +33,13 @@ pub async fn invoke(lambda: &Client, function_arn: &str, shard_id: &str, batch: 
         }
         Ok(answer) => {
             let payload = answer.payload().map_or(&[][..], |blob| blob.as_ref());
-            Answer::Returned(String::from_utf8_lossy(payload).into_owned())
+            let answer = Answer::Returned(String::from_utf8_lossy(payload).into_owned());
+            let reports = mapping.settings.report_batch_item_failures;
+            let succeeded = answer.succeeded(&batch.sequence_numbers, reports);
+            if let Some(failed) = batch.sequence_numbers.get(succeeded) {
+                debug!(function_arn, shard_id, records, attempt, succeeded, failed, "partial failure");
+            }
+            answer
         }
     }
 }

@@ -23,14 +23,19 @@
 //! assert_eq!(actions, [Action::Checkpoint("111".into())]);
 //! ```
 //!
-//! [`event`] builds the records of an invocation's payload from what the streams return, and
-//! [`Filters`] decides which of them the function gets to see.
+//! [`event`] builds the records of an invocation's payload from what the streams return,
+//! [`Filters`] decides which of them the function gets to see, and [`Lineage`] which shard of a
+//! stream that is resharded may begin.
 
 mod answer;
 mod batch;
+mod discard;
 pub mod event;
 mod filter;
 mod lane;
+mod lineage;
+mod metadata;
+mod part;
 mod progress;
 mod retry;
 mod settings;
@@ -38,8 +43,11 @@ mod shard;
 
 pub use answer::Answer;
 pub use batch::{Batch, BatchId, PAYLOAD_MAX_BYTES, Record};
+pub use discard::{Discard, Reason};
 pub use event::Source;
 pub use filter::{FilterError, Filters};
+pub use lineage::{Lineage, ShardInfo};
+pub use metadata::{Origin, metadata};
 pub use retry::{BACKOFF_FIRST, BACKOFF_MAX, backoff};
 pub use settings::Settings;
 pub use shard::{Action, Event, HELD_BYTES_MAX, HELD_RECORDS_MAX, Shard};

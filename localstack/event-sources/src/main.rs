@@ -1,8 +1,9 @@
 //! Serves the stream event source mappings of a local AWS. See the README beside this crate.
 
 mod args;
+mod clock;
+mod destination;
 mod invoke;
-mod lineage;
 mod mapping;
 mod poller;
 mod reader;

@@ -8,6 +8,7 @@ use event_sources::{Filters, Settings, Source};
 use tokio::time::{Instant, sleep};
 
 use crate::args::Args;
+use crate::destination::Queue;
 
 /// How long `--expect` waits for its mappings.
 const EXPECT_WAIT: Duration = Duration::from_secs(30);
@@ -21,6 +22,7 @@ pub struct Mapping {
     pub function_arn: String,
     pub stream: StreamArn,
     pub settings: Settings,
+    pub on_failure: Option<Queue>,
 }
 
 /// The ARN of a stream, and what it says.
@@ -92,9 +94,10 @@ fn select(mappings: &[EventSourceMappingConfiguration], prefix: &str) -> Result<
         let Some(stream) = stream.filter(|_| function_name(function_arn).starts_with(prefix)) else {
             continue;
         };
-        let settings = settings(mapping, stream.source)
-            .with_context(|| format!("the mapping from {} to {function_arn}", stream.arn))?;
-        selected.push(Mapping { function_arn: function_arn.to_owned(), stream, settings });
+        let which = || format!("the mapping from {} to {function_arn}", stream.arn);
+        let settings = settings(mapping, stream.source).with_context(which)?;
+        let on_failure = on_failure(mapping).with_context(which)?;
+        selected.push(Mapping { function_arn: function_arn.to_owned(), stream, settings, on_failure });
     }
     Ok(selected)
 }
@@ -106,27 +109,41 @@ fn function_name(function_arn: &str) -> &str {
 
 fn settings(mapping: &EventSourceMappingConfiguration, source: Source) -> Result<Settings> {
     let default = Settings::default();
-    let positive = |number: Option<i32>| number.and_then(|n| usize::try_from(n).ok());
-    let window_s = positive(mapping.maximum_batching_window_in_seconds()).unwrap_or(0);
+    // AWS's -1 stands for no limit.
+    let limit = |number: Option<i32>| number.and_then(|n| u32::try_from(n).ok());
+    let positive = |number: Option<i32>| limit(number).map(|n| n as usize);
+    let seconds = |number: Option<i32>| limit(number).map(|n| Duration::from_secs(n.into()));
     let filters = mapping.filter_criteria().map(|c| c.filters());
     let patterns = filters.unwrap_or_default().iter().filter_map(|f| f.pattern());
     Ok(Settings {
         batch_size: positive(mapping.batch_size()).unwrap_or(default.batch_size),
-        maximum_batching_window: Duration::from_secs(window_s as u64),
+        maximum_batching_window: seconds(mapping.maximum_batching_window_in_seconds())
+            .unwrap_or(default.maximum_batching_window),
         parallelization_factor: positive(mapping.parallelization_factor())
             .unwrap_or(default.parallelization_factor),
+        maximum_retry_attempts: limit(mapping.maximum_retry_attempts()),
+        maximum_record_age: seconds(mapping.maximum_record_age_in_seconds()),
+        bisect_batch_on_function_error: mapping.bisect_batch_on_function_error().unwrap_or(false),
         report_batch_item_failures: mapping
             .function_response_types()
             .contains(&FunctionResponseType::ReportBatchItemFailures),
         filters: Filters::parse(source, patterns)?,
+        retention: default.retention,
     })
+}
+
+/// Some local AWS give an empty ARN where there is no destination.
+fn on_failure(mapping: &EventSourceMappingConfiguration) -> Result<Option<Queue>> {
+    let on_failure = mapping.destination_config().and_then(|config| config.on_failure());
+    let arn = on_failure.and_then(|on_failure| on_failure.destination());
+    arn.filter(|arn| !arn.is_empty()).map(Queue::parse).transpose()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use aws_sdk_lambda::types::builders::EventSourceMappingConfigurationBuilder;
-    use aws_sdk_lambda::types::{Filter, FilterCriteria};
+    use aws_sdk_lambda::types::{DestinationConfig, Filter, FilterCriteria, OnFailure};
 
     const TABLE: &str = "arn:aws:dynamodb:eu-west-1:1:table/t/stream/2024-06-10T19:26:16.525";
     const STREAM: &str = "arn:aws:kinesis:eu-west-1:1:stream/s";
@@ -169,18 +186,46 @@ mod tests {
             .batch_size(25)
             .maximum_batching_window_in_seconds(3)
             .parallelization_factor(10)
+            .maximum_retry_attempts(2)
+            .maximum_record_age_in_seconds(60)
+            .bisect_batch_on_function_error(true)
             .function_response_types(FunctionResponseType::ReportBatchItemFailures)
             .build();
         let settings = &select(&[given], "").unwrap()[0].settings;
         assert_eq!(settings.batch_size, 25);
         assert_eq!(settings.maximum_batching_window, Duration::from_secs(3));
         assert_eq!(settings.parallelization_factor, 10);
+        assert_eq!(settings.maximum_retry_attempts, Some(2));
+        assert_eq!(settings.maximum_record_age, Some(Duration::from_secs(60)));
+        assert!(settings.bisect_batch_on_function_error);
         assert!(settings.report_batch_item_failures);
 
         let bare = mapping(TABLE, "f", "Disabled").build();
         let settings = &select(&[bare], "").unwrap()[0].settings;
         assert_eq!(settings.batch_size, 100);
         assert_eq!(settings.parallelization_factor, 1);
+        assert!(!settings.bisect_batch_on_function_error);
+
+        let unlimited = mapping(TABLE, "f", "Disabled")
+            .maximum_retry_attempts(-1)
+            .maximum_record_age_in_seconds(-1)
+            .build();
+        let settings = &select(&[unlimited], "").unwrap()[0].settings;
+        assert_eq!(settings.maximum_retry_attempts, None);
+        assert_eq!(settings.maximum_record_age, None);
+    }
+
+    #[test]
+    fn an_on_failure_destination_is_a_queue() {
+        let sends_to = |arn: &str| {
+            let on_failure = OnFailure::builder().destination(arn).build();
+            let config = DestinationConfig::builder().on_failure(on_failure).build();
+            select(&[mapping(STREAM, "f", "Disabled").destination_config(config).build()], "")
+        };
+        assert_eq!(sends_to(QUEUE).unwrap()[0].on_failure, Some(Queue::parse(QUEUE).unwrap()));
+        assert_eq!(sends_to("").unwrap()[0].on_failure, None);
+        let error = format!("{:#}", sends_to("arn:aws:s3:::bucket").unwrap_err());
+        assert!(error.contains(STREAM) && error.contains("bucket"), "{error}");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
+use event_sources::Lineage;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -13,7 +14,6 @@ use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use crate::args::Args;
-use crate::lineage::Lineage;
 use crate::mapping::{self, Mapping};
 use crate::reader::Reader;
 use crate::shard_poller::ShardPoller;
@@ -25,7 +25,7 @@ const DISCOVERY_INTERVAL: Duration = Duration::from_secs(2);
 /// How long invocations under way may take after the signal to stop.
 const STOP_GRACE: Duration = Duration::from_millis(1500);
 
-/// The longest call of a stream's API.
+/// The longest call of a stream's or a queue's API.
 const CALL_MAX: Duration = Duration::from_secs(30);
 
 /// The longest invocation: Lambda's own limit of 15 minutes, and a minute on the way.
@@ -37,12 +37,13 @@ pub struct Clients {
     pub dynamodb_streams: aws_sdk_dynamodbstreams::Client,
     pub kinesis: aws_sdk_kinesis::Client,
     pub lambda: aws_sdk_lambda::Client,
+    pub sqs: aws_sdk_sqs::Client,
 }
 
 impl Clients {
     fn new(config: &SdkConfig) -> Self {
         let longest = |duration| TimeoutConfig::builder().operation_timeout(duration).build();
-        let streams = config.to_builder().timeout_config(longest(CALL_MAX)).build();
+        let calls = config.to_builder().timeout_config(longest(CALL_MAX)).build();
         // Each invocation counts: the engine decides whether there is another.
         let lambda = config
             .to_builder()
@@ -50,9 +51,10 @@ impl Clients {
             .retry_config(RetryConfig::disabled())
             .build();
         Self {
-            dynamodb_streams: aws_sdk_dynamodbstreams::Client::new(&streams),
-            kinesis: aws_sdk_kinesis::Client::new(&streams),
+            dynamodb_streams: aws_sdk_dynamodbstreams::Client::new(&calls),
+            kinesis: aws_sdk_kinesis::Client::new(&calls),
             lambda: aws_sdk_lambda::Client::new(&lambda),
+            sqs: aws_sdk_sqs::Client::new(&calls),
         }
     }
 }
@@ -95,8 +97,11 @@ async fn start(args: &Args, pollers: &mut JoinSet<()>, stopped: &watch::Receiver
     }
     let clients = Clients::new(&config);
     let mappings = mapping::find(&clients.lambda, args).await?;
-    for mapping in mappings {
+    for mut mapping in mappings {
         let stream = Stream::open(&clients, &mapping).await?;
+        if let Some(retention) = stream.retention() {
+            mapping.settings.retention = retention;
+        }
         let poll_interval = Duration::from_millis(args.poll_interval_ms);
         let clients = clients.clone();
         pollers.spawn(poll(mapping, stream, clients, poll_interval, stopped.clone()));
@@ -119,8 +124,7 @@ async fn poll(
             Ok(listed) => {
                 for shard_id in lineage.begin(&listed) {
                     let reader = Reader::new(stream.clone(), shard_id.clone(), poll_interval);
-                    let lambda = clients.lambda.clone();
-                    let poller = ShardPoller::new(&mapping, shard_id, lambda, reader);
+                    let poller = ShardPoller::new(mapping.clone(), shard_id, clients.clone(), reader);
                     shards.spawn(poller.run(stop.clone()));
                 }
             }

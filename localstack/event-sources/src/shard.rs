@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use crate::answer::Answer;
 use crate::batch::{Batch, BatchId, Item, Record, payload};
+use crate::discard::{Discard, Reason};
 use crate::lane::Lane;
+use crate::part::{Part, Step};
 use crate::progress::Progress;
 use crate::settings::Settings;
 
@@ -35,21 +37,32 @@ pub enum Event {
         /// How its invocation ended.
         answer: Answer,
     },
+    /// The answer to [`Action::Discard`].
+    Discarded {
+        /// The [`Discard::id`].
+        batch: BatchId,
+        /// Whether the on-failure destination has been told, or there is none. If it could not
+        /// be told, the records are kept, and discarded again later.
+        written: bool,
+    },
 }
 
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Every record up to this sequence number has been processed or filtered out: whoever
-    /// starts again may start behind it.
+    /// Every record up to this sequence number has been processed, filtered out or discarded:
+    /// whoever starts again may start behind it.
     Checkpoint(String),
     /// Invoke the function with this batch, and say how that ended.
     Invoke(Batch),
+    /// Tell the mapping's on-failure destination, if it has one, that these records are given up,
+    /// and say how that ended.
+    Discard(Discard),
     /// Fetch the records that follow, and say what came. Asked once, until it is answered.
     Fetch,
     /// Come back at this time, unless something happens before. Replaces what was said before.
     WaitUntil(Duration),
-    /// The shard is closed and every record of it processed: its children may begin.
+    /// The shard is closed and every record of it is done with: its children may begin.
     Drained,
 }
 
@@ -78,8 +91,8 @@ impl Shard {
         }
     }
 
-    /// Takes what has happened, and says what is to be done. `now` is the time since any fixed
-    /// moment, and never runs back.
+    /// Takes what has happened, and says what is to be done. `now` is the time since a fixed
+    /// moment, the same as for the arrival of the records, and never runs back.
     pub fn handle(&mut self, event: Event, now: Duration) -> Vec<Action> {
         match event {
             Event::TimePassed => {}
@@ -90,7 +103,14 @@ impl Shard {
                     self.take_in(record, now);
                 }
             }
-            Event::Answered { batch, answer } => self.settle(batch, &answer, now),
+            Event::Answered { batch, answer } => {
+                let done = self.lanes[batch.lane].answered(&answer, &self.settings, now);
+                self.settle(done);
+            }
+            Event::Discarded { batch, written } => {
+                let done = self.lanes[batch.lane].discarded(written, now);
+                self.settle(done);
+            }
         }
         self.actions(now)
     }
@@ -101,13 +121,18 @@ impl Shard {
         if !self.settings.filters.pass(&record.event) {
             return self.progress.settle(position);
         }
-        let item = Item { position, sequence_number: record.sequence_number, json: record.event.to_string() };
+        let item = Item {
+            position,
+            sequence_number: record.sequence_number,
+            arrived_at: record.arrived_at.unwrap_or(now),
+            json: record.event.to_string(),
+        };
         self.held_bytes += item.json.len();
         self.lanes[lane].add(item, &self.settings, now);
     }
 
-    fn settle(&mut self, batch: BatchId, answer: &Answer, now: Duration) {
-        for item in self.lanes[batch.lane].answered(answer, &self.settings, now) {
+    fn settle(&mut self, done: Vec<Item>) {
+        for item in done {
             self.held_bytes -= item.json.len();
             self.progress.settle(item.position);
         }
@@ -117,14 +142,11 @@ impl Shard {
         let mut actions = Vec::new();
         actions.extend(self.progress.advance().map(Action::Checkpoint));
         for (lane, state) in self.lanes.iter_mut().enumerate() {
-            if let Some(due) = state.begin(&self.settings, now) {
-                actions.push(Action::Invoke(Batch {
-                    id: BatchId { lane },
-                    attempt: due.attempt,
-                    sequence_numbers: due.items.iter().map(|item| item.sequence_number.clone()).collect(),
-                    payload: payload(due.items),
-                }));
-            }
+            let id = BatchId { lane };
+            actions.extend(state.begin(&self.settings, now).map(|step| match step {
+                Step::Invoke(part) => Action::Invoke(batch(id, part)),
+                Step::Discard(part, reason) => Action::Discard(discard(id, part, reason)),
+            }));
         }
         if !self.fetching && !self.closed && self.has_room() {
             self.fetching = true;
@@ -147,6 +169,31 @@ impl Shard {
         ordering_key.hash(&mut hasher);
         (hasher.finish() % self.lanes.len() as u64) as usize
     }
+}
+
+fn batch(id: BatchId, part: &Part) -> Batch {
+    Batch {
+        id,
+        attempt: part.invocations() + 1,
+        sequence_numbers: sequence_numbers(part),
+        payload: payload(part.items()),
+    }
+}
+
+fn discard(id: BatchId, part: &Part, reason: Reason) -> Discard {
+    let arrivals = || part.items().iter().map(|item| item.arrived_at);
+    Discard {
+        id,
+        reason,
+        invocations: part.invocations(),
+        sequence_numbers: sequence_numbers(part),
+        first_arrived_at: arrivals().next().unwrap_or_default(),
+        last_arrived_at: arrivals().next_back().unwrap_or_default(),
+    }
+}
+
+fn sequence_numbers(part: &Part) -> Vec<String> {
+    part.items().iter().map(|item| item.sequence_number.clone()).collect()
 }
 
 #[cfg(test)]

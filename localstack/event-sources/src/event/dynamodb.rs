@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Map, Value, json};
 
+use super::since_epoch;
 use crate::Record;
 
 /// What the records of a stream have in common.
@@ -25,7 +26,9 @@ pub fn record(record: &types::Record, origin: &Origin) -> Option<Record> {
     let change = record.dynamodb()?;
     let sequence_number = change.sequence_number()?;
     let keys = change.keys().map_or(Value::Null, image);
-    Some(Record::new(sequence_number, keys.to_string(), event(record, change, origin)))
+    let arrived_at = change.approximate_creation_date_time().and_then(since_epoch);
+    let event = event(record, change, origin);
+    Some(Record::new(sequence_number, keys.to_string(), event).arrived_at(arrived_at))
 }
 
 fn event(record: &types::Record, change: &StreamRecord, origin: &Origin) -> Value {
@@ -101,6 +104,7 @@ mod tests {
     use super::*;
     use aws_sdk_dynamodbstreams::primitives::DateTime;
     use aws_sdk_dynamodbstreams::types::{Identity, OperationType, StreamViewType};
+    use std::time::Duration;
 
     const ARN: &str = "arn:aws:dynamodb:us-east-2:123456789012:table/my-table/stream/2024-06-10";
 
@@ -130,26 +134,29 @@ mod tests {
 
         assert_eq!(
             record(&read, &origin()),
-            Some(Record::new(
-                "111",
-                r#"{"Id":{"N":"101"}}"#,
-                json!({
-                    "eventID": "1",
-                    "eventName": "INSERT",
-                    "eventVersion": "1.1",
-                    "eventSource": "aws:dynamodb",
-                    "awsRegion": "us-east-2",
-                    "dynamodb": {
-                        "ApproximateCreationDateTime": 1_678_831_218.0,
-                        "Keys": {"Id": {"N": "101"}},
-                        "NewImage": {"Message": {"S": "New item!"}},
-                        "SequenceNumber": "111",
-                        "SizeBytes": 26,
-                        "StreamViewType": "NEW_AND_OLD_IMAGES",
-                    },
-                    "eventSourceARN": ARN,
-                })
-            ))
+            Some(
+                Record::new(
+                    "111",
+                    r#"{"Id":{"N":"101"}}"#,
+                    json!({
+                        "eventID": "1",
+                        "eventName": "INSERT",
+                        "eventVersion": "1.1",
+                        "eventSource": "aws:dynamodb",
+                        "awsRegion": "us-east-2",
+                        "dynamodb": {
+                            "ApproximateCreationDateTime": 1_678_831_218.0,
+                            "Keys": {"Id": {"N": "101"}},
+                            "NewImage": {"Message": {"S": "New item!"}},
+                            "SequenceNumber": "111",
+                            "SizeBytes": 26,
+                            "StreamViewType": "NEW_AND_OLD_IMAGES",
+                        },
+                        "eventSourceARN": ARN,
+                    })
+                )
+                .arrived_at(Some(Duration::from_secs(1_678_831_218)))
+            )
         );
     }
 

@@ -5,6 +5,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
+use super::since_epoch;
 use crate::Record;
 
 /// What the records of a shard have in common.
@@ -24,7 +25,8 @@ pub struct Origin {
 pub fn record(record: &types::Record, origin: &Origin) -> Record {
     // Kinesis accepts no record without a partition key.
     let ordering_key = record.partition_key().unwrap_or_default();
-    Record::new(record.sequence_number(), ordering_key, event(record, origin))
+    let arrived_at = record.approximate_arrival_timestamp().and_then(since_epoch);
+    Record::new(record.sequence_number(), ordering_key, event(record, origin)).arrived_at(arrived_at)
 }
 
 fn event(record: &types::Record, origin: &Origin) -> Value {
@@ -51,6 +53,7 @@ fn event(record: &types::Record, origin: &Origin) -> Value {
 mod tests {
     use super::*;
     use aws_sdk_kinesis::primitives::{Blob, DateTime};
+    use std::time::Duration;
 
     // "Using Lambda to process records from Amazon Kinesis Data Streams", the example event,
     // https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html
@@ -93,6 +96,7 @@ mod tests {
                     "eventSourceARN": arn,
                 })
             )
+            .arrived_at(Some(Duration::from_millis(1_545_084_650_987)))
         );
     }
 }

@@ -3,6 +3,10 @@
 pub mod dynamodb;
 pub mod kinesis;
 
+use std::time::Duration;
+
+use aws_sdk_kinesis::primitives::DateTime;
+
 /// The kinds of streams that an event source mapping reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
@@ -20,4 +24,9 @@ impl Source {
             Self::Kinesis => "data",
         }
     }
+}
+
+/// The time since the Unix epoch.
+fn since_epoch(time: &DateTime) -> Option<Duration> {
+    Some(Duration::new(u64::try_from(time.secs()).ok()?, time.subsec_nanos()))
 }

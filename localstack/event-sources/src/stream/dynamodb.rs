@@ -3,10 +3,10 @@
 use anyhow::{Context, Result};
 use aws_sdk_dynamodbstreams::Client;
 use aws_sdk_dynamodbstreams::types::ShardIteratorType;
+use event_sources::ShardInfo;
 use event_sources::event::dynamodb::{self, Origin};
 
 use super::Page;
-use crate::lineage::ShardInfo;
 use crate::mapping::Mapping;
 use crate::poller::Clients;
 

@@ -1,12 +1,14 @@
 //! A Kinesis data stream.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::types::ShardIteratorType;
+use event_sources::ShardInfo;
 use event_sources::event::kinesis::{self, Origin};
 
 use super::Page;
-use crate::lineage::ShardInfo;
 use crate::mapping::Mapping;
 use crate::poller::Clients;
 
@@ -14,6 +16,8 @@ use crate::poller::Clients;
 pub struct KinesisStream {
     client: Client,
     stream_name: String,
+    /// `None` where it is not told.
+    retention: Option<Duration>,
     aws_region: String,
     event_source_arn: String,
     /// Every record names the role that the function runs under.
@@ -29,13 +33,23 @@ impl KinesisStream {
             .send()
             .await
             .with_context(|| format!("cannot read the function {}", mapping.function_arn))?;
+        let stream = &mapping.stream;
+        let summary = clients.kinesis.describe_stream_summary().stream_name(&stream.name).send().await;
+        let summary = summary.with_context(|| format!("cannot describe the stream {}", stream.arn))?;
+        let summary = summary.stream_description_summary.context("no stream description")?;
+        let hours = u64::try_from(summary.retention_period_hours).ok().filter(|hours| *hours > 0);
         Ok(Self {
             client: clients.kinesis.clone(),
-            stream_name: mapping.stream.name.clone(),
-            aws_region: mapping.stream.region.clone(),
-            event_source_arn: mapping.stream.arn.clone(),
+            stream_name: stream.name.clone(),
+            retention: hours.map(|hours| Duration::from_secs(hours * 60 * 60)),
+            aws_region: stream.region.clone(),
+            event_source_arn: stream.arn.clone(),
             invoke_identity_arn: function.role.unwrap_or_default(),
         })
+    }
+
+    pub fn retention(&self) -> Option<Duration> {
+        self.retention
     }
 
     pub async fn shards(&self) -> Result<Vec<ShardInfo>> {

@@ -3,10 +3,11 @@
 mod dynamodb;
 mod kinesis;
 
-use anyhow::Result;
-use event_sources::{Record, Source};
+use std::time::Duration;
 
-use crate::lineage::ShardInfo;
+use anyhow::Result;
+use event_sources::{Record, ShardInfo, Source};
+
 use crate::mapping::Mapping;
 use crate::poller::Clients;
 use dynamodb::DynamoDbStream;
@@ -33,6 +34,14 @@ impl Stream {
             Source::DynamoDb => Self::DynamoDb(DynamoDbStream::new(clients, mapping)),
             Source::Kinesis => Self::Kinesis(KinesisStream::open(clients, mapping).await?),
         })
+    }
+
+    /// How long it keeps a record, if that is not what every stream of its kind does.
+    pub fn retention(&self) -> Option<Duration> {
+        match self {
+            Self::DynamoDb(_) => None,
+            Self::Kinesis(stream) => stream.retention(),
+        }
     }
 
     /// Every shard that the stream lists, on all pages.
