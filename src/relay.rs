@@ -168,7 +168,8 @@ mod tests {
     #[test]
     fn what_kinesis_did_not_take_is_sent_again() {
         let taken = PutRecordsResultEntry::builder().sequence_number("1").shard_id("s").build();
-        let failed = PutRecordsResultEntry::builder().error_code("ProvisionedThroughputExceededException").build();
+        let failed =
+            PutRecordsResultEntry::builder().error_code("ProvisionedThroughputExceededException").build();
         assert_eq!(not_taken(vec!["a", "b", "c"], &[taken.clone(), failed, taken.clone()]), ["b"]);
         assert_eq!(not_taken(vec!["a", "b"], &[taken]), ["b"], "no result is no success");
     }

@@ -209,7 +209,8 @@ async fn g4_an_effect_and_its_mark_commit_together_wherever_it_is_cut_off() {
         let event = kinesis_event(&[offer(fact.clone(), &["audit"]).encode()]);
         let until = Instant::now() + Duration::from_secs(20);
         let receive = consumer.receive(serde_json::from_value(event).unwrap(), until);
-        cut += u32::from(tokio::time::timeout(Duration::from_micros(300) * nth as u32, receive).await.is_err());
+        cut +=
+            u32::from(tokio::time::timeout(Duration::from_micros(300) * nth as u32, receive).await.is_err());
     }
     assert!(cut > 5, "only {cut} were cut off: this proves nothing");
     tested.deliver(By(credit), &facts, 20).await;
@@ -226,7 +227,8 @@ fn credit(
     move |_| {
         let update = Update::builder().table_name(&table).key("account", AttributeValue::S(account.clone()));
         let update = update.update_expression("ADD balance :n");
-        Ok(Effect::new().write(update.expression_attribute_values(":n", AttributeValue::N("1".into())).build()?))
+        Ok(Effect::new()
+            .write(update.expression_attribute_values(":n", AttributeValue::N("1".into())).build()?))
     }
 }
 

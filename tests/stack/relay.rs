@@ -40,6 +40,7 @@ async fn what_cannot_be_relayed_is_given_back() {
     let relay = Relay::new(world.kinesis.clone(), world.named("no-such-stream"), Clock::system());
     let until = Instant::now() + Duration::from_secs(1);
     let answer = relay.receive(serde_json::from_value(event).unwrap(), until).await;
-    let failures: Vec<_> = answer.batch_item_failures.into_iter().filter_map(|it| it.item_identifier).collect();
+    let failures: Vec<_> =
+        answer.batch_item_failures.into_iter().filter_map(|it| it.item_identifier).collect();
     assert_eq!(failures, ["7"]);
 }
