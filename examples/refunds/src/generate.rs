@@ -5,6 +5,12 @@ use std::fmt::Write;
 
 /// Accounts that are refunded.
 pub const ACCOUNTS: u32 = 20;
+/// An account that is not there at first, and opened when its refund has failed twice.
+pub const LATE: &str = "account-late";
+/// An account that is not there until its refunds are dead, and redriven.
+pub const ABSENT: &str = "account-absent";
+/// Refunds to that account.
+pub const ABSENT_REFUNDS: u32 = 3;
 /// Refunds that are right and new.
 const ORIGINALS: u32 = 200;
 /// A sequence of lines that looks shuffled and is the same for everybody: every 7th or so
@@ -61,6 +67,13 @@ fn event(refund: &Refund) -> String {
     )
 }
 
+/// Refunds to accounts that are not there: one to the late, the others to the absent account.
+pub fn failing() -> Vec<Refund> {
+    let refund = |id: String, account: &str| Refund { id, account: account.into(), amount: 1_000 };
+    let late = std::iter::once(refund("refund-late".into(), LATE));
+    late.chain((1..=ABSENT_REFUNDS).map(|number| refund(format!("refund-absent-{number}"), ABSENT))).collect()
+}
+
 /// The same content in another spelling: other order, spaces, a number with a fraction.
 fn respelled(refund: &Refund) -> String {
     let Refund { id, account, amount } = refund;
@@ -107,6 +120,7 @@ pub fn lines() -> Vec<Line> {
     let taken = |text: String, refund: Refund| Line { text, refund: Some(refund), fate: Fate::Taken };
     let mut lines = Vec::new();
     let mut refused = refused().into_iter();
+    let mut failing = failing().into_iter();
     for number in 1..=ORIGINALS {
         let it = refund(number);
         lines.push(taken(event(&it), it.clone()));
@@ -118,6 +132,9 @@ pub fn lines() -> Vec<Line> {
             let other = Refund { amount: it.amount + 1, ..it };
             lines.push(taken(event(&other), other));
         }
+        if number % 50 == 0 {
+            lines.extend(failing.next().map(|it| taken(event(&it), it)));
+        }
         if number % 10 == 0 {
             lines.extend(refused.next().map(|(text, code)| Line {
                 text,
@@ -126,7 +143,7 @@ pub fn lines() -> Vec<Line> {
             }));
         }
     }
-    assert_eq!(refused.next(), None, "every refused line has its place");
+    assert_eq!((refused.next(), failing.next()), (None, None), "every line has its place");
     lines
 }
 
@@ -158,7 +175,7 @@ mod tests {
             lines.iter().filter_map(|line| line.refund.as_ref()).map(|it| &it.id).collect();
         let accounts: BTreeSet<_> =
             lines.iter().filter_map(|line| line.refund.as_ref()).map(|it| &it.account).collect();
-        assert_eq!((ids.len(), accounts.len()), (200, 20));
+        assert_eq!((ids.len(), accounts.len()), (204, 22));
         assert!(lines.iter().filter(|line| matches!(line.fate, Fate::Refused(_))).count() >= 19);
     }
 }

@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use clap::{Parser, Subcommand};
-use handover::record::Status;
+use handover::record::{Record, Status};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::generate::{ACCOUNTS, account, file, lines};
+use crate::generate::{ABSENT, ACCOUNTS, LATE, account, file, lines};
 use crate::summary::Summary;
 use crate::world::World;
 
@@ -72,31 +72,49 @@ async fn run(stack: &str, path: &Path) -> anyhow::Result<bool> {
 
     let lines_sent = text.lines().count();
     println!("Sending {lines_sent} lines of {}: refunds, repeats, and mistakes", path.display());
-    send(stack, path)?;
+    ensure!(handover(stack, &["send", "--unchecked", &path.to_string_lossy()])?, "not every line was sent");
     rest(&world).await?;
-    let summary = Summary::of(&lines(), &world).await?;
+
+    println!("Refunds to an account that is not there are dead after six attempts:");
+    handover(stack, &["dead-letters"])?;
+    let died = world.records().await?.into_iter().filter(|record| record.status == Status::Dead).collect();
+    println!("It is opened now, and they are redriven:");
+    world.open_accounts(&[ABSENT.to_owned()]).await?;
+    ensure!(handover(stack, &["redrive", "--all"])?, "not every dead letter was redriven");
+    rest(&world).await?;
+    let summary = Summary::of(&lines(), died, &world).await?;
     println!("{summary}");
     Ok(summary.agrees())
 }
 
-/// Sends with the command that users have, which stands beside this program.
-fn send(stack: &str, path: &Path) -> anyhow::Result<()> {
+/// Runs the command that users have, which stands beside this program; whether it succeeded.
+fn handover(stack: &str, arguments: &[&str]) -> anyhow::Result<bool> {
     let command = std::env::current_exe()?.with_file_name("handover");
-    let mut send = Command::new(&command);
-    let status = send.args(["--stack", stack, "send", "--unchecked"]).arg(path).status();
+    let status = Command::new(&command).args(["--stack", stack]).args(arguments).status();
     let status = status.with_context(|| format!("cannot run {}; build the workspace", command.display()))?;
-    ensure!(status.success(), "not every line was sent");
-    Ok(())
+    Ok(status.success())
 }
 
-/// Waits until nothing is left in the upstream queue and no notification is open.
+/// Whether it is the refund to the late account, after two failed attempts.
+fn failed_twice(record: &Record) -> bool {
+    let attempts = record.destinations.values().map(|delivery| delivery.attempts).max();
+    record.subject.as_deref() == Some(LATE) && attempts >= Some(2)
+}
+
+/// Waits until nothing is left in the upstream queue and no notification is open. Opens the
+/// late account on the way.
 async fn rest(world: &World) -> anyhow::Result<()> {
     let bar = ProgressBar::new(0);
     bar.set_style(ProgressStyle::with_template("{bar:40} {pos} of {len} ended, {msg}").expect("valid"));
     let begun = Instant::now();
+    let mut is_late_open = world.balances().await?.contains_key(LATE);
     loop {
         let (left, records) = (world.upstream_left().await?, world.records().await?);
         let ended = records.iter().filter(|record| record.status != Status::Init).count();
+        if !is_late_open && records.iter().any(failed_twice) {
+            world.open_accounts(&[LATE.to_owned()]).await?;
+            is_late_open = true;
+        }
         bar.set_length(records.len() as u64);
         bar.set_position(ended as u64);
         bar.set_message(format!("{left} still to accept"));

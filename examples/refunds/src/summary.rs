@@ -7,7 +7,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use handover::record::{Record, Status};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::generate::{Fate, Line, Refund};
+use crate::generate::{ABSENT, ABSENT_REFUNDS, Fate, LATE, Line, Refund};
 use crate::world::World;
 
 /// Per outcome, and in money.
@@ -19,7 +19,8 @@ pub struct Summary {
 }
 
 impl Summary {
-    pub async fn of(lines: &[Line], world: &World) -> anyhow::Result<Summary> {
+    /// `died` are the records as they were when they were dead, before they were redriven.
+    pub async fn of(lines: &[Line], died: Vec<Record>, world: &World) -> anyhow::Result<Summary> {
         let (records, entries, balances) =
             tokio::try_join!(world.records(), world.entries(), world.balances())?;
         let refused = world.take_refused().await?;
@@ -34,6 +35,7 @@ impl Summary {
         let taken = held.values().filter(|held| sent.contains(held));
         let expected: u64 = taken.clone().map(|refund| refund.amount).sum();
         let done = records.iter().filter(|record| record.status == Status::Done).count() as u64;
+        rows.extend(attempts(&records, &died));
         rows.push(("applied (DONE)".into(), taken.count() as u64, done));
         rows.push(("entries written".into(), held.len() as u64, entries.len() as u64));
         rows.push(("refunded by balances, cents".into(), expected, balances.values().sum()));
@@ -55,6 +57,21 @@ impl Summary {
     pub fn agrees(&self) -> bool {
         self.rows.iter().all(|(_, sent, found)| sent == found)
     }
+}
+
+/// What failed, and how often.
+fn attempts(records: &[Record], died: &[Record]) -> [(String, u64, u64); 3] {
+    let of = |record: &Record| u64::from(record.destinations.values().map(|it| it.attempts).sum::<u32>());
+    let late = records.iter().filter(|record| record.subject.as_deref() == Some(LATE));
+    let late = late.filter(|record| of(record) >= 2 && record.status == Status::Done);
+    let absent = u64::from(ABSENT_REFUNDS);
+    let redriven =
+        records.iter().filter(|record| record.subject.as_deref() == Some(ABSENT) && record.offers == 2);
+    [
+        ("failed twice or more, then done".into(), 1, late.count() as u64),
+        ("attempts of those that died".into(), absent * 6, died.iter().map(of).sum()),
+        ("dead, then redriven".into(), absent, redriven.count() as u64),
+    ]
 }
 
 /// Per outcome the lines that were to have it, and those found.
@@ -103,11 +120,12 @@ fn refund(record: &Record) -> Option<Refund> {
     Some(Refund { id: record.id.clone(), account, amount: data.get("amount")?.as_u64()? })
 }
 
-/// How long each took from there to its end, sorted.
+/// How long each that did not fail took from there to its end, sorted.
 fn latencies(records: &[Record], from: impl Fn(&Record) -> Option<Timestamp>) -> Vec<SignedDuration> {
     let ended = |record: &Record| record.destinations.values().filter_map(|delivery| delivery.ended_at).max();
     let latency = |record: &Record| Some(ended(record)?.duration_since(from(record)?));
-    let mut latencies: Vec<_> = records.iter().filter_map(latency).collect();
+    let failed = |record: &Record| record.destinations.values().any(|delivery| !delivery.failures.is_empty());
+    let mut latencies: Vec<_> = records.iter().filter(|record| !failed(record)).filter_map(latency).collect();
     latencies.sort_unstable();
     latencies
 }
