@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::fault::Fault;
 use crate::ledger::{Ledger, Mark, Marked, NotMarked};
-use crate::moves::{Form, Lost, Move, Stamp};
+use crate::moves::{Form, Lost, Move, Stamp, offer_again};
 use crate::record::{FIRST_DUE_AFTER, State};
 
 /// What became of it.
@@ -30,6 +30,24 @@ impl Ledger {
     pub async fn redrive(&self, id: &str, destination: &str, now: Timestamp) -> Result<Answer, Fault> {
         let it = Move::Redrive { due_at: now + FIRST_DUE_AFTER };
         self.by_hand(id, destination, it, now, SignedDuration::ZERO).await
+    }
+
+    /// Offers a pending notification again, to replace copies that were lost: SQS itself moved
+    /// the last one to a dead-letter queue, say. Attempts are not renewed. What is not pending
+    /// anywhere, or was offered by somebody else just now, is left alone.
+    ///
+    /// # Errors
+    /// A [`Fault`]; try again.
+    pub async fn offer_again(&self, id: &str, now: Timestamp) -> Result<Answer, Fault> {
+        let Some(record) = self.get(id).await? else {
+            return Ok(Answer::Unknown);
+        };
+        if let Some(update) = offer_again(&record, now, now + FIRST_DUE_AFTER) {
+            self.update(id, &update).await?;
+            return Ok(Answer::Now);
+        }
+        let state = record.destinations.values().map(|delivery| delivery.state).next();
+        Ok(state.map_or(Answer::Unknown, Answer::Was))
     }
 
     /// Ends a notification at a destination for good, so that no late copy can apply it: what

@@ -7,6 +7,7 @@
 //! record still counts right: a crash can add a copy or a try, never an effect (G3, G7).
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use aws_lambda_events::kinesis::KinesisEvent;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
@@ -23,14 +24,15 @@ use crate::moves::{Form, Lost, Move};
 use crate::offer::Offer;
 use crate::parking::ERROR;
 use crate::record::{FIRST_DUE_AFTER, State};
+use crate::sqs::{body, id, receives};
 
 /// What becomes of the copies of a notification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     /// They have done their service: it ended, is dead, or another copy is parked.
     Drop,
-    /// They come again after so many attempts.
-    Again { attempts: u32 },
+    /// They come again, for the nth time: each wait is twice as long as the one before.
+    Again { nth: u32 },
 }
 
 /// Where the copies came from, and what is known of the record.
@@ -38,8 +40,23 @@ enum Fate {
 enum Lane {
     /// The stream: a copy that is to come again has to be parked.
     Stream,
-    /// The retry queue: the copy stays there. So many attempts are recorded.
-    Retry { attempts: u32 },
+    /// The retry queue: the copy stays there. So many attempts are recorded, and so often it
+    /// was received.
+    Retry { attempts: u32, receives: u32 },
+}
+
+/// How long a copy of the stream waits that counted no attempt, at most: long enough for a
+/// throttle to pass. In the retry queue it waits longer each time.
+const UNCOUNTED_WAIT: Duration = Duration::from_secs(10);
+
+impl Lane {
+    /// The copy comes again as it came: with its batch, or later and later.
+    fn as_it_is(self) -> Fate {
+        match self {
+            Lane::Stream => Fate::Again { nth: 1 },
+            Lane::Retry { receives, .. } => Fate::Again { nth: receives },
+        }
+    }
 }
 
 impl<D: Destination> Consumer<D> {
@@ -62,46 +79,50 @@ impl<D: Destination> Consumer<D> {
     /// waits there for its next attempt.
     pub async fn retry(&self, event: SqsEvent, until: Instant) -> SqsBatchResponse {
         let messages: HashMap<&str, &SqsMessage> = event.records.iter().map(|it| (id(it), it)).collect();
-        let copies = event.records.iter().map(|it| (id(it).to_owned(), body(it).to_vec())).collect();
+        let copies = event.records.iter().map(|it| (id(it).to_owned(), body(it).into())).collect();
         let (work, undecodable) = self.read(copies);
         let buried = join_all(undecodable.into_iter().map(|(copy, data)| self.bury_raw(copy, data, until)));
         let looked = join_all(work.into_iter().map(|work| self.look(work, &messages, until)));
         let (unburied, looked) = tokio::join!(buried, looked);
 
-        let mut attempts = HashMap::new();
+        let receives = |work: &Work| {
+            let messages = work.copies.iter().filter_map(|copy| messages.get(copy.as_str()));
+            messages.map(|message| receives(message)).max().unwrap_or(1)
+        };
+        let mut lanes = HashMap::new();
         let (mut open, mut again) = (Vec::new(), Vec::new());
-        for (work, fate) in looked {
-            match fate {
-                Ok(Fate::Drop) => (),
-                Ok(Fate::Again { attempts: recorded }) => {
-                    attempts.insert(work.offer.notification.id.clone(), recorded);
+        for (work, looked) in looked {
+            match looked {
+                Ok(None) => (),
+                Ok(Some(attempts)) => {
+                    let id = work.offer.notification.id.clone();
+                    lanes.insert(id, Lane::Retry { attempts, receives: receives(&work) });
                     open.push(work);
                 }
                 Err(fault) => {
                     tracing::warn!(id = work.offer.notification.id, %fault, "a parked copy comes again");
-                    again.push((work.copies, 1));
+                    again.push((receives(&work), work.copies));
                 }
             }
         }
         let settled = self.consume(open, Times::until(until)).await;
-        let recorded = |id: &str| attempts.get(id).copied().unwrap_or_default();
-        let fates = self.fates(settled, until, |id| Lane::Retry { attempts: recorded(id) }).await;
-        again.extend(fates.into_iter().filter_map(|(copies, fate)| match fate {
-            Fate::Drop => None,
-            Fate::Again { attempts } => Some((copies, attempts.max(1))),
-        }));
-        let hidden =
-            again.iter().flat_map(|(copies, attempts)| copies.iter().map(move |copy| (copy, *attempts)));
-        let hide = hidden.filter_map(|(copy, attempts)| {
+        for (copies, fate) in self.fates(settled, until, |id| lanes[id]).await {
+            if let Fate::Again { nth } = fate {
+                again.push((nth, copies));
+            }
+        }
+        let again: Vec<(u32, String)> = again
+            .into_iter()
+            .flat_map(|(nth, copies)| copies.into_iter().map(move |copy| (nth, copy)))
+            .collect();
+        let hide = again.iter().filter_map(|(nth, copy)| {
             let message = messages.get(copy.as_str())?;
-            Some(self.settings.parking.hide(message, wait(self.settings.backoff, attempts, fastrand::f64())))
+            Some(self.settings.parking.hide(message, wait(self.settings.backoff, *nth, fastrand::f64())))
         });
         // Without it they come again all the same, only sooner.
         let _ = timeout_at(until, join_all(hide)).await;
         let mut response = SqsBatchResponse::default();
-        response.set_failures(
-            again.into_iter().flat_map(|(copies, _)| copies).chain(unburied.into_iter().flatten()),
-        );
+        response.set_failures(again.into_iter().map(|(_, copy)| copy).chain(unburied.into_iter().flatten()));
         response
     }
 
@@ -136,31 +157,32 @@ impl<D: Destination> Consumer<D> {
         (!matches!(buried, Ok(Ok(())))).then_some(copy)
     }
 
-    /// Looks at the record before a parked copy is tried: copies of what has ended are
-    /// dropped, and those of a dead one, too, unless somebody moved its dead letter here.
+    /// Looks at the record before a parked copy is tried, for the attempts so far. Copies of
+    /// what has ended are dropped, and those of a dead one, too, unless somebody moved its
+    /// dead letter here: then there is nothing to try.
     async fn look(
         &self,
         work: Work,
         messages: &HashMap<&str, &SqsMessage>,
         until: Instant,
-    ) -> (Work, Result<Fate, Fault>) {
+    ) -> (Work, Result<Option<u32>, Fault>) {
         const CALL: &str = "GetItem";
         let look = timeout_at(until, self.settings.ledger.get(&work.offer.notification.id)).await;
         let is_dead_letter = work.copies.iter().any(|copy| {
             messages.get(copy.as_str()).is_some_and(|message| message.message_attributes.contains_key(ERROR))
         });
-        let fate = match look {
+        let attempts = match look {
             Err(_) => Err(Fault::no_time(CALL)),
             Ok(Err(fault)) => Err(fault),
             Ok(Ok(None)) => Err(Fault::new(CALL, Cause::Missing)),
             Ok(Ok(Some(record))) => Ok(match record.destinations.get(&self.settings.name) {
                 Some(it) if it.state == State::Pending || (it.state == State::Dead && is_dead_letter) => {
-                    Fate::Again { attempts: it.attempts }
+                    Some(it.attempts)
                 }
-                _ => Fate::Drop,
+                _ => None,
             }),
         };
-        (work, fate)
+        (work, attempts)
     }
 
     /// Settles what did not end; says what becomes of the copies of each.
@@ -189,31 +211,40 @@ impl<D: Destination> Consumer<D> {
                 Ok(Ok(fate)) => fate,
                 Ok(Err(fault)) => {
                     tracing::warn!(id, destination, %fault, "the copy comes again as it is");
-                    Fate::Again { attempts: 1 }
+                    lane.as_it_is()
                 }
-                Err(_) => Fate::Again { attempts: 1 },
+                Err(_) => lane.as_it_is(),
             };
             (work.copies, fate)
         }))
         .await
     }
 
+    /// Gives back what was not decided: it counts no attempt.
+    async fn give_back(&self, work: &Work, lane: Lane) -> Result<Fate, Fault> {
+        match lane {
+            Lane::Stream => {
+                let waits = wait(UNCOUNTED_WAIT.min(self.settings.backoff), 1, fastrand::f64());
+                self.settings.parking.park(&work.offer, 0, waits).await.map(|()| Fate::Drop)
+            }
+            Lane::Retry { .. } => Ok(lane.as_it_is()),
+        }
+    }
+
     /// Parks or buries, then writes the attempt to the record. Where the record counts
     /// otherwise than was known, it is asked again with what it returned.
     async fn count(&self, work: &Work, error: &NotEnded, lane: Lane) -> Result<Fate, NotMarked> {
+        let weight = error.weight();
+        if weight == Weight::None {
+            return Ok(self.give_back(work, lane).await?);
+        }
         let (mut recorded, mut needs_parking) = match lane {
             Lane::Stream => (0, true),
-            Lane::Retry { attempts } => (attempts, false),
+            Lane::Retry { attempts, .. } => (attempts, false),
         };
-        let weight = error.weight();
         let mut needs_burying = true;
         loop {
             let number = recorded + 1;
-            let waits = wait(self.settings.backoff, number, fastrand::f64());
-            let again = match lane {
-                Lane::Stream => Fate::Drop,
-                Lane::Retry { .. } => Fate::Again { attempts: number },
-            };
             let (it, fate) = if gives_up(weight, number) {
                 if needs_burying {
                     self.bury(work, number, error).await?;
@@ -221,15 +252,17 @@ impl<D: Destination> Consumer<D> {
                 }
                 (Move::Dead { attempts: recorded, fails: true, reason: error.to_string() }, Fate::Drop)
             } else {
+                let waits = wait(self.settings.backoff, number, fastrand::f64());
                 if needs_parking {
                     self.settings.parking.park(&work.offer, number, waits).await?;
                     needs_parking = false;
                 }
-                if weight == Weight::None {
-                    return Ok(again);
-                }
                 let due_at = self.settings.clock.now() + FIRST_DUE_AFTER + waits;
-                (Move::Attempt { number, error: error.to_string(), due_at }, again)
+                let fate = match lane {
+                    Lane::Stream => Fate::Drop,
+                    Lane::Retry { .. } => Fate::Again { nth: number },
+                };
+                (Move::Attempt { number, error: error.to_string(), due_at }, fate)
             };
             let form = Form::guess(&it, work.offer.destinations.len());
             let it = self.move_of(&work.offer, work.received_at, it, form);
@@ -255,12 +288,4 @@ impl<D: Destination> Consumer<D> {
         tracing::error!(id = work.offer.notification.id, destination, attempts, %error, "dead-lettered");
         self.settings.parking.bury(&work.offer, destination, attempts, &error.to_string()).await
     }
-}
-
-fn id(message: &SqsMessage) -> &str {
-    message.message_id.as_deref().unwrap_or_default()
-}
-
-fn body(message: &SqsMessage) -> &[u8] {
-    message.body.as_deref().unwrap_or_default().as_bytes()
 }

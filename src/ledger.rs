@@ -14,7 +14,7 @@ use crate::fault::{Cause, Fault, pause};
 use crate::moves::{Form, Lost, Move, Stamp, plan};
 use crate::record::{Item, Record, State};
 use crate::transaction::{self, MarkLost, Verdict, judge, mark_lost, token};
-use crate::update::{Expression, key, statement};
+use crate::update::{self, Expression, key, statement};
 
 /// Most statements of a `BatchExecuteStatement`.
 pub(crate) const STATEMENTS_MAX: usize = 25;
@@ -73,7 +73,7 @@ pub(crate) enum NotMarked {
 }
 
 impl Mark {
-    fn update(&self) -> crate::update::Update {
+    fn update(&self) -> update::Update {
         plan(&self.it, &self.destination, self.form, &self.id, &self.stamp)
     }
 
@@ -239,29 +239,16 @@ impl Ledger {
     pub(crate) async fn make(&self, mut mark: Mark) -> Result<Marked, NotMarked> {
         const CALL: &str = "UpdateItem";
         for tries in 1.. {
-            let it = Expression::of(&mark.update());
-            let update = self.client.update_item().table_name(&self.table).set_key(Some(key(&mark.id)));
-            let update = update
-                .condition_expression(it.condition)
-                .update_expression(it.update)
-                .set_expression_attribute_names(Some(it.names))
-                .set_expression_attribute_values(Some(it.values))
-                .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-            let error = match update.send().await {
-                Ok(_) => return Ok(Marked::Now),
-                Err(error) => error,
-            };
-            let fault = match error.as_service_error() {
-                Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {
-                    match mark.returned(CALL, failed.item.clone()) {
-                        Ok(lost) => match mark.lost(lost) {
-                            Some(result) => return result,
-                            None => continue,
-                        },
-                        Err(fault) => fault,
-                    }
-                }
-                _ => Fault::of(CALL, &error),
+            let fault = match self.update(&mark.id, &mark.update()).await {
+                Ok(None) => return Ok(Marked::Now),
+                Ok(Some(item)) => match mark.returned(CALL, Some(item)) {
+                    Ok(lost) => match mark.lost(lost) {
+                        Some(result) => return result,
+                        None => continue,
+                    },
+                    Err(fault) => fault,
+                },
+                Err(fault) => fault,
             };
             if !fault.is_retryable() || tries >= TRIES_MAX {
                 return Err(fault.into());
@@ -269,6 +256,29 @@ impl Ledger {
             pause(tries).await;
         }
         unreachable!("the last try returns")
+    }
+
+    /// One `UpdateItem`: nothing, or the item on which its condition failed, which is empty
+    /// where there is none.
+    pub(crate) async fn update(&self, id: &str, update: &update::Update) -> Result<Option<Item>, Fault> {
+        let it = Expression::of(update);
+        let call = self.client.update_item().table_name(&self.table).set_key(Some(key(id)));
+        let call = call
+            .condition_expression(it.condition)
+            .update_expression(it.update)
+            .set_expression_attribute_names(Some(it.names))
+            .set_expression_attribute_values(Some(it.values))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let error = match call.send().await {
+            Ok(_) => return Ok(None),
+            Err(error) => error,
+        };
+        match error.as_service_error() {
+            Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {
+                Ok(Some(failed.item.clone().unwrap_or_default()))
+            }
+            _ => Err(Fault::of("UpdateItem", &error)),
+        }
     }
 
     /// Makes marks that change the record alone, many in one call, each under its own

@@ -34,6 +34,7 @@ mod refusal;
 pub mod relay;
 pub mod route;
 pub mod runtime;
+mod sqs;
 mod transaction;
 pub mod update;
 pub mod upstream;

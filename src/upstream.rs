@@ -11,13 +11,13 @@ use aws_sdk_sqs::types::{
 };
 use futures_util::StreamExt;
 use futures_util::future::join_all;
-use jiff::Timestamp;
 use tokio::time::{Instant, timeout_at};
 
 use crate::accept::{Accept, Outcome};
 use crate::fault::Fault;
 use crate::packing::pack;
 use crate::record::shortened;
+use crate::sqs::{body, id, receives, sent_at};
 
 /// Messages accepted at once.
 const CONCURRENCY_MAX: usize = 64;
@@ -167,22 +167,6 @@ impl Upstream {
 fn unparked(count: usize, successful: &[SendMessageBatchResultEntry]) -> Vec<usize> {
     let taken: HashSet<&str> = successful.iter().map(|entry| entry.id()).collect();
     (0..count).filter(|at| !taken.contains(at.to_string().as_str())).collect()
-}
-
-fn body(message: &SqsMessage) -> &str {
-    message.body.as_deref().unwrap_or_default()
-}
-
-fn id(message: &SqsMessage) -> &str {
-    message.message_id.as_deref().unwrap_or_default()
-}
-
-fn receives(message: &SqsMessage) -> u32 {
-    message.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok()).unwrap_or(1)
-}
-
-fn sent_at(message: &SqsMessage) -> Option<Timestamp> {
-    Timestamp::from_millisecond(message.attributes.get("SentTimestamp")?.parse().ok()?).ok()
 }
 
 /// How long a message waits after its nth receive met a fault: with the default of 40 s the

@@ -60,7 +60,11 @@ pub async fn redrive(stack: &str, arguments: Arguments) -> anyhow::Result<ExitCo
                     left += 1;
                     continue;
                 };
-                let answer = ledger.redrive(id, &letter.destination, Timestamp::now()).await;
+                let mut answer = ledger.redrive(id, &letter.destination, Timestamp::now()).await;
+                if let Ok(Answer::Was(State::Pending)) = answer {
+                    // SQS moved it, since it killed the function: its letter may be the last copy.
+                    answer = ledger.offer_again(id, Timestamp::now()).await;
+                }
                 match answer.map_err(|fault| explained(fault, stack, &aws))? {
                     Answer::Unknown => {
                         progress.suspend(|| eprintln!("{id}: no such notification; its letter stays"));

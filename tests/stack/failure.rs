@@ -192,3 +192,22 @@ async fn g7_two_copies_share_one_count() {
     assert_eq!((delivery.attempts, delivery.failures.len()), (6, 6));
     assert_eq!(tested.left().await.1, 1);
 }
+
+/// A pending notification whose copies were lost is offered again, and ends.
+#[tokio::test]
+async fn g3_a_lost_copy_is_replaced_by_another_offer() {
+    let world = World::connect().await;
+    let _not_killed = FUNCTIONS.read().await;
+    let account = world.account().await;
+    let data = json!({ "account": account, "amount": 7 });
+    let notification = Draft::command("refund.requested", "orders", &data).with_id(unique("lost")).unwrap();
+    let mut record = Record::accept(notification, &routes(), Timestamp::now()).unwrap();
+    // As if a failed attempt had been its last change: the relay does not pass it on.
+    record.change = handover::record::Change::Attempt;
+    world.put(&record).await;
+    assert_eq!(world.ledger().offer_again(&record.id, Timestamp::now()).await.unwrap(), Answer::Now);
+    let done = world.record_when(&record.id, |record| record.status == Status::Done).await;
+    assert_eq!((done.offers, world.balance(&account).await), (2, 7));
+    let again = world.ledger().offer_again(&record.id, Timestamp::now()).await.unwrap();
+    assert_eq!(again, Answer::Was(State::Done));
+}

@@ -6,6 +6,7 @@ mod consume;
 mod crash;
 mod effects;
 mod failure;
+mod fatal;
 mod outbox;
 mod relay;
 mod world;

@@ -1,0 +1,90 @@
+//! A destination that fails in every way a function can: panics, hangs, exits, runs out of
+//! memory. Deployed for this test, beside the stack.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use handover::record::Status;
+use handover::{Draft, Routes};
+
+use crate::world::{World, unique};
+
+/// How long the function may take with the worst of them, in seconds.
+const WAIT_SECONDS_MAX: u64 = 150;
+
+/// A process that ends with the test, however that ends.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A binary of the workspace, beside that of this test.
+fn built(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    test.parent().and_then(Path::parent).unwrap().join(name)
+}
+
+/// Deploys the faulty destination, and begins to drive its stream mapping.
+fn deploy() -> (String, Running) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    // The tools' own Python has what the script needs.
+    let mut add = Command::new(root.join(".local/venv/bin/python"));
+    let add = add.arg(root.join("localstack/add-function")).arg("faulty").arg(built("faulty"));
+    let output = add.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let function = String::from_utf8(output.stdout).unwrap().trim().to_owned();
+    let mut poller = Command::new(built("event-sources"));
+    let poller =
+        poller.args(["--functions", &function, "--expect", "1"]).stdout(Stdio::null()).stderr(Stdio::null());
+    (function, Running(poller.spawn().unwrap()))
+}
+
+/// G3, G8: a handler's panic and its hanging are failed attempts of one notification; what
+/// kills the function is split off, tried again, and handed over by the mapping. None of them
+/// keeps the others from being done.
+#[tokio::test]
+async fn g8_what_kills_a_function_does_not_hold_up_its_neighbours() {
+    let world = World::connect().await;
+    let routes: Routes = r#"{"work":{"kind":"event","destinations":["faulty"]}}"#.parse().unwrap();
+    let outbox = world.outbox(&routes);
+    let accept = async |does: &str| {
+        let id = unique(does);
+        let message = outbox.accept(Draft::event("work", "tests", &does).with_id(&id).unwrap()).unwrap();
+        world.dynamodb.transact_write_items().transact_items(message.action()).send().await.unwrap();
+        id
+    };
+    let mut good = Vec::new();
+    let mut bad = Vec::new();
+    for does in ["panic", "exit", "hang", "exhaust"] {
+        for _ in 0..8 {
+            good.push(accept("work").await);
+        }
+        bad.push(accept(does).await);
+    }
+    let (function, _poller) = deploy();
+    world.until(&good, Status::Done).await;
+    for (at, error) in [(0, "the handler panicked"), (2, "the handler took too long")] {
+        let failed = world.record_when(&bad[at], |record| record.destinations["faulty"].attempts > 0).await;
+        assert_eq!(failed.destinations["faulty"].failures["1"].error, error);
+    }
+
+    // What kills the function cannot be counted by it. The mapping gives it up, and says so.
+    let begun = Instant::now();
+    let failures = world.sqs.get_queue_url().queue_name(format!("{function}-failures")).send().await.unwrap();
+    let mut given_up = 0;
+    while given_up < 2 {
+        assert!(begun.elapsed().as_secs() < WAIT_SECONDS_MAX, "the mapping gave up {given_up} of 2");
+        given_up += world.take(failures.queue_url.as_deref().unwrap(), 1).await.len();
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    for at in [1, 3] {
+        let record = world.record(&bad[at]).await.unwrap();
+        assert_eq!((record.status, record.destinations["faulty"].attempts), (Status::Init, 0));
+    }
+    assert_eq!(world.record_when(&bad[0], |record| record.status == Status::Dead).await.dead, 1);
+}
