@@ -111,10 +111,9 @@ impl<D: Destination> Consumer<D> {
                 again.push((nth, copies));
             }
         }
-        let again: Vec<(u32, String)> = again
-            .into_iter()
-            .flat_map(|(nth, copies)| copies.into_iter().map(move |copy| (nth, copy)))
-            .collect();
+        // Of several copies one is enough; the others go.
+        let again: Vec<(u32, String)> =
+            again.into_iter().filter_map(|(nth, copies)| Some((nth, copies.into_iter().next()?))).collect();
         let hide = again.iter().filter_map(|(nth, copy)| {
             let message = messages.get(copy.as_str())?;
             Some(self.settings.parking.hide(message, wait(self.settings.backoff, *nth, fastrand::f64())))

@@ -45,7 +45,9 @@ pub async fn close(stack: &str, arguments: Arguments) -> anyhow::Result<ExitCode
             Answer::Unknown => (),
         }
         if delivery.state == State::Dead {
-            letters.delete_of(&id, name).await?;
+            for letter in letters.receive_of(&id, name).await? {
+                letters.delete(&letter).await?;
+            }
         }
     }
     println!("{id} closed at {closed} of {} destinations", record.destinations.len());

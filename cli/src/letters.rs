@@ -81,16 +81,13 @@ impl<'a> Letters<'a> {
         deleted.map(drop).map_err(|error| self.explained(Fault::of("DeleteMessage", &error)))
     }
 
-    /// Removes what is left in the queues of a notification that is dead no more.
-    pub async fn delete_of(&self, id: &str, destination: &str) -> anyhow::Result<()> {
+    /// The letters of this notification at this destination; others are released.
+    pub async fn receive_of(&self, id: &str, destination: &str) -> anyhow::Result<Vec<Letter>> {
         let letters = self.receive(Some(destination)).await?;
         let (its, others): (Vec<_>, Vec<_>) =
             letters.into_iter().partition(|it| it.id.as_deref() == Some(id));
         self.release(&others).await;
-        for letter in &its {
-            self.delete(letter).await?;
-        }
-        Ok(())
+        Ok(its)
     }
 
     fn explained(&self, fault: Fault) -> anyhow::Error {
