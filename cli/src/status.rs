@@ -128,7 +128,11 @@ fn print(view: &View) {
     println!("{}  {} {}, from {}", view.id, view.kind, view.r#type, view.source);
     println!("{}  version {}, offered {}", view.status.as_str(), view.version, times(view.offers));
     for it in &view.destinations {
-        println!("  {}: {}, {} failed", it.name, it.state.as_str(), times(it.attempts));
+        let attempts = match it.attempts {
+            0 => String::new(),
+            count => format!(", failed {}", times(count)),
+        };
+        println!("  {}: {}{attempts}", it.name, it.state.as_str());
     }
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
