@@ -30,14 +30,14 @@ help: ## List the targets
 run: ## Send the example refunds through the functions on a local AWS, and check every total
 	$(call step,1/3,Tools of the local AWS,3 min once)
 	localstack/setup
-	$(call step,2/3,Build,6 min once)
+	$(call step,2/3,Build,5 min once)
 	@$(MAKE) --no-print-directory build
 	$(call step,3/3,Refunds through the deployed stack,1 min)
 	localstack/with target/debug/refunds
 
 .PHONY: test
 test: ## Check everything: format, lints, licences, template, unit and integration tests
-	$(call step,1/5,Tools of the local AWS and of the checks,6 min once)
+	$(call step,1/5,Tools of the local AWS and of the checks,5 min once)
 	localstack/setup
 	@$(MAKE) --no-print-directory $(CARGO_DENY)
 	$(call step,2/5,Format and licences and template,30 s)
@@ -47,7 +47,7 @@ test: ## Check everything: format, lints, licences, template, unit and integrati
 	$(call step,4/5,Build,6 min once)
 	@$(MAKE) --no-print-directory build
 	cargo test --workspace --locked --no-run
-	$(call step,5/5,Tests; the integration tests through the deployed stack,3 min)
+	$(call step,5/5,Tests; the integration tests through the deployed stack,4 min)
 	localstack/with cargo test --workspace --locked
 	@printf '\nAll checks passed.\n'
 
