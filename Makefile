@@ -5,6 +5,9 @@ SHELL := bash
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
+# Which local AWS: ministack or localstack.
+export LOCAL ?= ministack
+
 # One target folder, where the template and localstack/ look for binaries.
 export CARGO_TARGET_DIR := $(CURDIR)/target
 
@@ -22,7 +25,8 @@ step = @[[ -t 1 ]] && bold=$$'\033[1m' plain=$$'\033[0m' || bold= plain=; \
 .PHONY: help
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@printf '\n  PORT=4566 STACK=handover PYTHON=python3 may be set for run, test and up.\n'
+	@printf '\n  LOCAL=ministack (or localstack), PORT=4566, STACK=handover and PYTHON=python3 may be set\n'
+	@printf '  for run, test and up.\n'
 
 # ------------------------------------------------------------------------------------- local
 

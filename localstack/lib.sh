@@ -2,15 +2,17 @@
 # Shared by the scripts of this folder: sets up, starts, fills and ends the local AWS.
 # Sourced, never run. All state lives under .local/, which git ignores.
 #
+#   LOCAL   which local AWS: ministack (the default) or localstack
 #   PORT    where the local AWS listens, on loopback (4566)
 #   STACK   name of the deployed stack (handover)
-#   PYTHON  the Python to use, 3.10 or newer (found)
+#   PYTHON  the Python to use: 3.10 or newer, for LocalStack 3.13 (found)
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 state=$root/.local
 venv=$state/venv
 logs=$state/log
 running=$state/run
+LOCAL=${LOCAL:-ministack}
 PORT=${PORT:-4566}
 STACK=${STACK:-handover}
 endpoint=http://127.0.0.1:$PORT
@@ -124,7 +126,7 @@ stop_all_on_exit() {
 # One at a time in a checkout. The kernel drops this lock with the process, however that ends.
 lock() {
     local python
-    python=$(find_python)
+    python=$(find_python 10)
     exec 9>"$state/lock"
     "$python" -c 'import fcntl; fcntl.flock(9, fcntl.LOCK_EX | fcntl.LOCK_NB)' 2>/dev/null ||
         die "Another run is under way in this checkout." "Wait for it, or use a second clone with a port of its own: PORT=4567"
@@ -132,48 +134,56 @@ lock() {
 
 # ------------------------------------------------------------------------------------ setup
 
+# find_python MINOR: a Python 3.MINOR or newer.
 find_python() {
-    local candidate reason="No Python 3 was found${PYTHON:+ at $PYTHON}."
-    local candidates=(python3 python3.14 python3.13 python3.12 python3.11 python3.10)
+    local candidate minor reason="No Python 3.$1 or newer was found${PYTHON:+ at $PYTHON}."
+    local candidates=(python3)
+    for minor in {14..10}; do candidates+=("python3.$minor"); done
+    # Those of pyenv, which are not on the path while another one is chosen.
+    candidates+=("${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.*/bin/python3)
     [[ -n ${PYTHON:-} ]] && candidates=("$PYTHON")
     for candidate in "${candidates[@]}"; do
-        "$candidate" --version >/dev/null 2>&1 || continue
-        reason="$candidate is too old: $("$candidate" --version 2>&1)."
-        "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || continue
+        "$candidate" -c "import sys; sys.exit(sys.version_info < (3, $1))" 2>/dev/null || continue
         reason="$candidate cannot make virtual environments: its modules venv and ensurepip are missing."
         "$candidate" -c 'import ensurepip, venv' 2>/dev/null || continue
         command -v "$candidate"
         return
     done
     die "$reason" \
-        "Install Python 3.10 or newer with its venv module (Debian, Ubuntu: apt install python3-venv)," \
+        "Install Python 3.$1 or newer with its venv module (Debian, Ubuntu: apt install python3-venv)," \
         "or say where it is: PYTHON=/path/to/python3"
 }
 
-# The tools, in a virtual environment. The stamp is written last and names all that decides what
-# is in there; so an interrupted setup starts again, and a finished one is left alone.
-setup() {
-    local python stamp
-    python=$(find_python)
-    stamp=$("$python" - "$root/localstack/requirements.txt" "$venv" <<'END'
-import hashlib, sys
-parts = [open(sys.argv[1]).read(), sys.argv[2], sys.version]
-print(hashlib.sha256("\n".join(parts).encode()).hexdigest())
-END
-    )
-    [[ -f $venv/stamp && $(<"$venv/stamp") == "$stamp" ]] && return
+# install FOLDER WHAT COMMAND… -- INPUT…: runs COMMAND to fill FOLDER, unless it did with these
+# inputs, which are texts and files. The stamp is written last; so an interrupted setup starts
+# again, and a finished one is left alone.
+install() {
+    local folder=$1 what=$2 command=() stamp
+    shift 2
+    while [[ $1 != -- ]]; do command+=("$1") && shift; done
+    shift
+    stamp=$(for input in "$folder" "$@"; do [[ -f $input ]] && cat "$input" || echo "$input"; done | cksum)
+    [[ -f $folder/stamp && $(<"$folder/stamp") == "$stamp" ]] && return
     stop setup # of a run that was killed
-    say "Installing the tools into .local/venv: about 3 minutes, once"
-    start setup install_tools "$python" >"$logs/setup.log" 2>&1
-    finish setup "The tools could not be installed."
-    echo "$stamp" >"$venv/stamp"
+    say "Installing $what"
+    rm -rf "$folder" && mkdir -p "$folder"
+    start setup "${command[@]}" >"$logs/setup.log" 2>&1
+    finish setup "Could not be installed: $what"
+    echo "$stamp" >"$folder/stamp"
 }
 
-install_tools() {
-    rm -rf "$venv"
-    "$1" -m venv "$venv"
-    "$venv/bin/pip" install --disable-pip-version-check --progress-bar off \
-        -r "$root/localstack/requirements.txt"
+setup() {
+    local python requirements=$root/localstack/requirements.txt
+    python=$(find_python 10)
+    install "$venv" "the tools into .local/venv: about 3 minutes, once" \
+        install_packages "$venv" "$python" "$requirements" -- "$("$python" -VV)" "$requirements"
+    setup_emulator
+}
+
+# install_packages VENV PYTHON REQUIREMENTS
+install_packages() {
+    "$2" -m venv "$1"
+    "$1/bin/pip" install --disable-pip-version-check --progress-bar off -r "$3"
 }
 
 # -------------------------------------------------------------------------------- local AWS
@@ -189,7 +199,7 @@ environment() {
     export AWS_EC2_METADATA_DISABLED=true AWS_PAGER=
     export NO_PROXY=127.0.0.1,localhost${NO_PROXY:+,$NO_PROXY}
     export no_proxy=$NO_PROXY
-    export HANDOVER_STACK=$STACK
+    export HANDOVER_STACK=$STACK HANDOVER_LOCAL=$LOCAL
 }
 
 start_emulator() {
@@ -199,21 +209,21 @@ start_emulator() {
     fi
     # The code of earlier runs' functions is in there.
     rm -rf "$state/tmp" && mkdir "$state/tmp"
-    # AUTH enforces IAM. The other variables keep it to loopback, to one port and to .local/.
-    GATEWAY_PORT=$PORT BIND_HOST=127.0.0.1 MINISTACK_HOST=localhost AUTH=true \
-        IOT_MTLS_ENABLED=0 TMPDIR=$state/tmp STATE_DIR=$state/tmp/state \
-        start emulator "$venv/bin/ministack" >"$logs/emulator.log" 2>&1
-    local i
-    for ((i = 0; i < 150; i++)); do
+    local i began=$SECONDS
+    launch_emulator >"$logs/emulator.log" 2>&1
+    for ((i = 0; i < 300; i++)); do
         is_running emulator || die_with_log emulator "The local AWS did not start."
-        is_healthy && return
+        if is_healthy; then
+            sed -n 's/^note: //p' "$logs/emulator.log" >&2
+            return
+        fi
         sleep 0.2
     done
-    die_with_log emulator "The local AWS did not get ready within 30 seconds."
+    die_with_log emulator "The local AWS did not get ready within $((SECONDS - began)) seconds."
 }
 
 is_healthy() {
-    "$venv/bin/python" - "$endpoint/_ministack/health" 2>/dev/null <<'END'
+    "$venv/bin/python" - "$endpoint$health" 2>/dev/null <<'END'
 import sys, urllib.request
 urllib.request.urlopen(sys.argv[1], timeout=2)
 END
@@ -226,10 +236,11 @@ deploy() {
     for name in accept relay refund; do
         [[ -x $root/target/lambda/$name/bootstrap ]] || die "target/lambda/$name/bootstrap is missing; build it: make build"
     done
-    say "Deploying template.yaml to the local AWS as $STACK"
+    say "Deploying template.yaml as $STACK to $LOCAL"
     # Its home is ours, so that it leaves nothing in the user's; no telemetry.
     SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR=$state/sam start deploy sam_deploy \
-        "file://$root/infra/local.yaml" "Architecture=$architecture" >"$logs/deploy.log" 2>&1
+        "file://$root/infra/local.yaml" "Architecture=$architecture" "StreamMappings=$stream_mappings" \
+        >"$logs/deploy.log" 2>&1
     finish deploy "The stack could not be deployed."
 }
 
@@ -237,11 +248,12 @@ sam_deploy() {
     cd "$root" || return
     "$venv/bin/sam" deploy --config-file infra/samconfig.toml --config-env local \
         --stack-name "$STACK" --parameter-overrides "$@"
-    "$venv/bin/python" localstack/mend-mappings
+    mend_deployment
 }
 
-# The stream mappings, which the template creates disabled on a local AWS.
+# Serves the stream mappings, where the emulator does not do so by AWS's rules.
 start_event_sources() {
+    [[ $stream_mappings == disabled ]] || return 0
     local i program=$root/target/debug/event-sources
     [[ -x $program ]] || die "target/debug/event-sources is missing; build it: make build"
     start event-sources "$program" --functions "$STACK-" --expect 2 >"$logs/event-sources.log" 2>&1
@@ -268,3 +280,10 @@ bring_up() {
     deploy
     start_event_sources
 }
+
+# What differs between them: setup_emulator, launch_emulator, mend_deployment; health, where it says
+# that it is up; stream_mappings, whether its own are enabled.
+case $LOCAL in
+ministack | localstack) source "$root/localstack/$LOCAL.sh" ;;
+*) die "LOCAL=$LOCAL is no local AWS we know." "Choose LOCAL=ministack or LOCAL=localstack" ;;
+esac

@@ -117,16 +117,8 @@ impl World {
 
     /// Waits until all of these have this status.
     pub async fn until(&self, ids: &[String], status: Status) {
-        let begun = Instant::now();
-        loop {
-            let records = futures_util::future::join_all(ids.iter().map(|id| self.record(id))).await;
-            let found: Vec<_> =
-                records.iter().map(|record| record.as_ref().map(|record| record.status)).collect();
-            if found.iter().all(|found| *found == Some(status)) {
-                return;
-            }
-            assert!(begun.elapsed().as_secs() < WAIT_SECONDS_MAX, "{ids:?} are {found:?}, not {status:?}");
-            tokio::time::sleep(Duration::from_millis(LOOK_MS)).await;
+        for id in ids {
+            self.record_when(id, |record| record.status == status).await;
         }
     }
 
@@ -225,6 +217,12 @@ impl World {
         let answer = output.payload.map(|payload| payload.into_inner()).unwrap_or_default();
         assert_eq!(output.function_error, None, "{}", String::from_utf8_lossy(&answer));
         serde_json::from_slice(&answer).unwrap()
+    }
+
+    /// Whether a function has a mapping that is disabled.
+    pub async fn has_disabled_mapping(&self, function: &str) -> bool {
+        let mappings = self.lambda.list_event_source_mappings().function_name(function).send().await.unwrap();
+        mappings.event_source_mappings().iter().any(|mapping| mapping.state() == Some("Disabled"))
     }
 
     /// The data of all records in the Kinesis stream, from its beginning.
