@@ -265,8 +265,16 @@ start_event_sources() {
     die_with_log event-sources "The driver of the stream mappings did not get ready."
 }
 
-# Everything, in order; what an earlier run may have left behind goes first.
+# Everything, in order.
 bring_up() {
+    prepare
+    start_emulator
+    deploy
+    start_event_sources
+}
+
+# What an earlier run may have left behind goes first.
+prepare() {
     lock
     if is_running emulator; then
         [[ -f $running/up ]] && die "The local AWS of 'make up' is running in this checkout." "End it first: make down"
@@ -276,9 +284,6 @@ bring_up() {
     stop_all_on_exit
     setup
     environment
-    start_emulator
-    deploy
-    start_event_sources
 }
 
 # What differs between them: setup_emulator, launch_emulator, mend_deployment; health, where it says

@@ -355,7 +355,7 @@ async fn a_hanging_handler_is_cancelled_in_time() {
     let world = World::connect().await;
     let facts = accepted(&world, "fact", 3).await;
     let tested = Tested::new(&world, "audit").await;
-    tested.deliver(Hangs(facts[1].id.clone()), &facts, 4).await;
+    tested.deliver(Hangs(facts[1].id.clone()), &facts, 10).await;
     let records = records(&world, &facts).await;
     let statuses: Vec<_> = records.iter().map(|record| record.status).collect();
     assert_eq!(statuses, [Status::Done, Status::Init, Status::Done]);
