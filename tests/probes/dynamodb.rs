@@ -5,8 +5,8 @@ use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
-    BatchStatementErrorCodeEnum, BatchStatementRequest, BatchStatementResponse, CancellationReason, Put,
-    ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
+    AttributeValue, BatchStatementErrorCodeEnum, BatchStatementRequest, BatchStatementResponse,
+    CancellationReason, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
 };
 use futures_util::future::join_all;
 
@@ -126,10 +126,7 @@ pub async fn transactions_at_once_conflict_and_none_is_lost(world: &World) {
     assert!(conflicts > 0, "no transaction was cancelled");
 }
 
-fn statement(
-    text: String,
-    parameters: impl IntoIterator<Item = aws_sdk_dynamodb::types::AttributeValue>,
-) -> BatchStatementRequest {
+fn statement(text: String, parameters: impl IntoIterator<Item = AttributeValue>) -> BatchStatementRequest {
     let statement = BatchStatementRequest::builder().statement(text);
     let statement = statement.set_parameters(Some(parameters.into_iter().collect()));
     let returned = ReturnValuesOnConditionCheckFailure::AllOld;
@@ -143,47 +140,45 @@ async fn execute(world: &World, statements: Vec<BatchStatementRequest>) -> Vec<B
 
 pub async fn each_statement_has_its_own_outcome(world: &World) {
     let table = world.table().await;
-    let (first, second) = (item("1", [("state", s("done"))]), item("2", [("state", s("pending"))]));
-    world.put(&table, first.clone()).await;
-    world.put(&table, second).await;
+    let done_before = item("1", [("state", s("done"))]);
+    world.put(&table, done_before.clone()).await;
+    world.put(&table, item("2", [("state", s("pending"))])).await;
+    world.put(&table, item("3", [])).await;
     let insert = |id: &str| statement(format!("INSERT INTO \"{table}\" VALUE {{'id': ?}}"), [s(id)]);
     let done = |id: &str| {
         let text = format!("UPDATE \"{table}\" SET \"state\"=? WHERE \"id\"=? AND \"state\"=?");
         statement(text, [s("done"), s(id), s("pending")])
     };
-    let outcomes = execute(world, vec![insert("3"), insert("1"), done("1"), done("2")]).await;
+    let outcomes = execute(world, vec![insert("4"), insert("3"), done("1"), done("2")]).await;
     let errors: Vec<_> = outcomes.iter().map(|outcome| outcome.error.as_ref()).collect();
     let codes: Vec<_> = errors.iter().map(|error| error.and_then(|it| it.code.clone())).collect();
     use BatchStatementErrorCodeEnum::{ConditionalCheckFailed, DuplicateItem};
     assert_eq!(codes, [None, Some(DuplicateItem), Some(ConditionalCheckFailed), None]);
-    assert_eq!(errors[2].unwrap().item.as_ref(), Some(&first));
+    assert_eq!(errors[2].unwrap().item.as_ref(), Some(&done_before));
     assert_eq!(world.get(&table, "2").await, Some(item("2", [("state", s("done"))])));
-    assert_eq!(world.get(&table, "3").await, Some(item("3", [])));
+    assert_eq!(world.get(&table, "4").await, Some(item("4", [])));
+}
+
+/// A record with one destination.
+fn record(state: &str, open: i64) -> Item {
+    let refund = AttributeValue::M([("state".to_owned(), s(state))].into());
+    let destinations = AttributeValue::M([("refund".to_owned(), refund)].into());
+    item("1", [("destinations", destinations), ("open", n(open))])
 }
 
 /// A statement as `src/update.rs` writes it.
 pub async fn a_statement_can_mark(world: &World) {
     let table = world.table().await;
-    let map = |state: &str| {
-        let refund = aws_sdk_dynamodb::types::AttributeValue::M([("state".to_owned(), s(state))].into());
-        aws_sdk_dynamodb::types::AttributeValue::M([("refund".to_owned(), refund)].into())
-    };
-    let counts = |open, version| [("open", n(open)), ("version", n(version))];
-    let with_map = |state: &str, counts: [_; 2]| {
-        let mut item = item("1", counts);
-        item.insert("destinations".to_owned(), map(state));
-        item
-    };
-    let mut record = with_map("pending", counts(2, 1));
-    record.insert("expires_at".to_owned(), n(9));
-    world.put(&table, record).await;
+    let mut pending = record("pending", 2);
+    pending.insert("expires_at".to_owned(), n(9));
+    world.put(&table, pending).await;
     let mark = || {
         let text = format!(
-            r#"UPDATE "{table}" SET "destinations"."refund"."state"=? SET "open"="open"-1 SET "version"="version"+1 REMOVE "expires_at" WHERE "id"=? AND "destinations"."refund"."state"=? AND "open">1 AND ("lease" IS MISSING OR "lease"<9)"#
+            r#"UPDATE "{table}" SET "destinations"."refund"."state"=? SET "open"="open"-1 REMOVE "expires_at" WHERE "id"=? AND "destinations"."refund"."state"=? AND "open">1"#
         );
         statement(text, [s("done"), s("1"), s("pending")])
     };
-    let marked = with_map("done", counts(1, 2));
+    let marked = record("done", 1);
     assert_eq!(execute(world, vec![mark()]).await[0].error, None);
     assert_eq!(world.get(&table, "1").await.as_ref(), Some(&marked));
 
@@ -192,6 +187,22 @@ pub async fn a_statement_can_mark(world: &World) {
     assert_eq!(error.code, Some(BatchStatementErrorCodeEnum::ConditionalCheckFailed));
     assert_eq!(error.item.as_ref(), Some(&marked));
     assert_eq!(world.get(&table, "1").await, Some(marked));
+}
+
+/// Another one, as for a lease.
+pub async fn a_statement_can_ask_for_one_of_two(world: &World) {
+    let table = world.table().await;
+    world.put(&table, item("1", [("version", n(1))])).await;
+    let lease = || {
+        let text = format!(
+            r#"UPDATE "{table}" SET "lease"=? SET "version"="version"+1 WHERE "id"=? AND ("lease" IS MISSING OR "lease"<5)"#
+        );
+        statement(text, [n(9), s("1")])
+    };
+    assert_eq!(execute(world, vec![lease()]).await[0].error, None);
+    let code = execute(world, vec![lease()]).await[0].error.as_ref().unwrap().code.clone();
+    assert_eq!(code, Some(BatchStatementErrorCodeEnum::ConditionalCheckFailed));
+    assert_eq!(world.get(&table, "1").await, Some(item("1", [("lease", n(9)), ("version", n(2))])));
 }
 
 pub async fn an_item_above_400_kb_is_refused(world: &World) {

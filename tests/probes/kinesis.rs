@@ -48,6 +48,10 @@ pub async fn put_records_answers_by_position(world: &World) {
         });
         assert_eq!(record.await.data.as_ref(), data.as_bytes());
     }
+}
+
+pub async fn more_than_500_records_are_refused(world: &World) {
+    let stream = world.stream(1).await;
     let entries = (0..501).map(|at| entry(&at.to_string(), "x")).collect();
     let put = world.kinesis.put_records().stream_name(&stream).set_records(Some(entries));
     let error = put.send().await.unwrap_err();

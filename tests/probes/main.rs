@@ -66,6 +66,9 @@ promises! {
         a_statement_can_mark,
             "A PartiQL UPDATE sets nested paths, counts, removes, and takes what stands beside the key in WHERE as its condition.",
             "amazondynamodb/latest/developerguide/ql-reference.update.html", dynamodb;
+        a_statement_can_ask_for_one_of_two,
+            "The condition of a PartiQL UPDATE may have an OR.",
+            "amazondynamodb/latest/developerguide/ql-operators.html", dynamodb;
         an_item_above_400_kb_is_refused,
             "An item may have 400 KB, and a larger one is refused.",
             "amazondynamodb/latest/developerguide/Constraints.html", dynamodb;
@@ -95,7 +98,10 @@ promises! {
             "Records of one partition key are in one shard, in the order in which they were put.",
             "kinesis/latest/APIReference/API_PutRecord.html", kinesis;
         put_records_answers_by_position,
-            "PutRecords answers for each record at its position, and refuses more than 500.",
+            "PutRecords answers for each record at its position.",
+            "kinesis/latest/APIReference/API_PutRecords.html", kinesis;
+        more_than_500_records_are_refused,
+            "PutRecords refuses more than 500 records.",
             "kinesis/latest/APIReference/API_PutRecords.html", kinesis;
         a_record_above_1_mib_is_refused,
             "A record may have 1 MiB, and a larger one is refused.",
