@@ -1,5 +1,7 @@
 //! DynamoDB: conditions, transactions, statements.
 
+use std::time::Duration;
+
 use aws_config::retry::RetryConfig;
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
@@ -11,6 +13,9 @@ use aws_sdk_dynamodb::types::{
 use futures_util::future::join_all;
 
 use crate::world::{Item, World, item, n, s, unique};
+
+/// How many write at once.
+const WRITERS: i64 = 32;
 
 pub async fn a_conditional_put_wins_once(world: &World) {
     let table = world.table().await;
@@ -100,30 +105,33 @@ pub async fn a_token_is_of_one_content(world: &World) {
     assert_eq!(world.get(&table, "1").await, Some(item("1", [("sum", n(5))])));
 }
 
-pub async fn transactions_at_once_conflict_and_none_is_lost(world: &World) {
-    const WRITERS: i64 = 32;
-    let table = world.table().await;
+/// Has many transactions add 1 to an item at once, each until it has; what they were cancelled
+/// for meanwhile.
+async fn add_at_once(world: &World, table: &str) -> Vec<Option<String>> {
     let config = world.dynamodb.config().to_builder().retry_config(RetryConfig::disabled()).build();
     let dynamodb = aws_sdk_dynamodb::Client::from_conf(config);
     let writers = (0..WRITERS).map(async |_| {
-        let mut conflicts = 0;
+        let mut cancelled = Vec::new();
         loop {
-            let transact = dynamodb.transact_write_items().transact_items(add(&table, "1", 1));
-            match transact.send().await {
-                Ok(_) => return conflicts,
-                Err(error) => {
-                    let error = error.into_service_error();
-                    assert_eq!(reasons(&error)[0].code.as_deref(), Some("TransactionConflict"));
-                    conflicts += 1;
-                    let pause = std::time::Duration::from_millis(fastrand::u64(10..100));
-                    tokio::time::sleep(pause).await;
-                }
-            }
+            let transact = dynamodb.transact_write_items().transact_items(add(table, "1", 1));
+            let Err(error) = transact.send().await else { return cancelled };
+            cancelled.push(reasons(&error.into_service_error())[0].code.clone());
+            tokio::time::sleep(Duration::from_millis(fastrand::u64(10..100))).await;
         }
     });
-    let conflicts: u32 = join_all(writers).await.into_iter().sum();
+    join_all(writers).await.concat()
+}
+
+pub async fn of_transactions_at_once_none_is_lost(world: &World) {
+    let table = world.table().await;
+    add_at_once(world, &table).await;
     assert_eq!(world.get(&table, "1").await, Some(item("1", [("sum", n(WRITERS))])));
-    assert!(conflicts > 0, "no transaction was cancelled");
+}
+
+pub async fn transactions_at_once_conflict(world: &World) {
+    let cancelled = add_at_once(world, &world.table().await).await;
+    assert!(!cancelled.is_empty(), "no transaction was cancelled");
+    assert!(cancelled.iter().all(|code| code.as_deref() == Some("TransactionConflict")), "{cancelled:?}");
 }
 
 fn statement(text: String, parameters: impl IntoIterator<Item = AttributeValue>) -> BatchStatementRequest {

@@ -4,7 +4,7 @@ use aws_sdk_kinesis::error::ProvideErrorMetadata;
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::PutRecordsRequestEntry;
 
-use crate::world::{World, until};
+use crate::world::World;
 
 /// What Kinesis answers to a request beyond its limits.
 const REFUSALS: [Option<&str>; 2] = [Some("ValidationException"), Some("InvalidArgumentException")];
@@ -14,7 +14,7 @@ fn entry(key: &str, data: &str) -> PutRecordsRequestEntry {
     entry.build().unwrap()
 }
 
-pub async fn records_of_a_key_stay_in_order(world: &World) {
+pub async fn records_of_a_key_are_in_one_shard_in_order(world: &World) {
     let stream = world.stream(2).await;
     let records: Vec<_> = (0..20).map(|at| ("key", at.to_string())).collect();
     let put = world.put_records(&stream, &records).await;
@@ -41,7 +41,7 @@ pub async fn put_records_answers_by_position(world: &World) {
         let iterator = iterator.shard_iterator_type("AT_SEQUENCE_NUMBER".into());
         let iterator = iterator.starting_sequence_number(answer.sequence_number.as_ref().unwrap());
         let mut next = iterator.send().await.unwrap().shard_iterator;
-        let record = until("the record", async || {
+        let record = world.until("the record", async || {
             let read = world.kinesis.get_records().shard_iterator(next.take()?).send().await.unwrap();
             next = read.next_shard_iterator;
             read.records.into_iter().next()

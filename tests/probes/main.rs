@@ -1,6 +1,6 @@
 //! What Handover relies on AWS for, one probe each. A probe asserts what AWS documents, and runs
-//! against whatever AWS the environment names, real or local. `HANDOVER_LOCAL` says which local
-//! one that is; where it is known to differ, `skips.toml` says so, and the probe has to fail.
+//! against whatever AWS the environment names, local or real. `HANDOVER_LOCAL` says which one that
+//! is; where it is known to differ, `tests/skips.toml` says so, and the probe has to fail.
 
 mod dynamodb;
 mod iam;
@@ -57,8 +57,11 @@ promises! {
         a_token_is_of_one_content,
             "Another transaction with a token that was used is an IdempotentParameterMismatch.",
             "amazondynamodb/latest/developerguide/transaction-apis.html", dynamodb;
-        transactions_at_once_conflict_and_none_is_lost,
-            "Of transactions on one item at once some are cancelled with TransactionConflict; none that succeeds is lost.",
+        of_transactions_at_once_none_is_lost,
+            "Of transactions on one item at once none that succeeds is lost.",
+            "amazondynamodb/latest/developerguide/transaction-apis.html", dynamodb;
+        transactions_at_once_conflict,
+            "Of transactions on one item at once some are cancelled, with TransactionConflict.",
             "amazondynamodb/latest/developerguide/transaction-apis.html", dynamodb;
         each_statement_has_its_own_outcome,
             "In a batch of statements each has its own outcome: success, DuplicateItem, or ConditionalCheckFailed with the item.",
@@ -94,7 +97,7 @@ promises! {
             "amazondynamodb/latest/APIReference/API_streams_GetShardIterator.html", streams;
     }
     "Kinesis" {
-        records_of_a_key_stay_in_order,
+        records_of_a_key_are_in_one_shard_in_order,
             "Records of one partition key are in one shard, in the order in which they were put.",
             "kinesis/latest/APIReference/API_PutRecord.html", kinesis;
         put_records_answers_by_position,
@@ -149,8 +152,11 @@ promises! {
         bisect_gives_up_the_poison_record_alone,
             "From Kinesis, BisectBatchOnFunctionError splits a failing batch until the poison record is given up alone.",
             "lambda/latest/dg/kinesis-on-failure-destination.html", mappings;
-        batches_of_a_shard_run_at_once_and_a_key_in_order,
-            "From Kinesis, with a ParallelizationFactor batches of one shard run at once, and those of one key in order.",
+        batches_of_a_shard_run_at_once,
+            "From Kinesis, with a ParallelizationFactor several batches of one shard run at once.",
+            "lambda/latest/dg/with-kinesis.html", mappings;
+        batches_of_a_key_run_in_order,
+            "From Kinesis, also then the records of one key are processed in order.",
             "lambda/latest/dg/with-kinesis.html", mappings;
         a_filter_passes_only_what_matches,
             "From a DynamoDB stream, a filter on the new image passes what matches, and nothing else.",
@@ -166,21 +172,38 @@ promises! {
     }
 }
 
+/// The AWS to probe: the name of a local one, or none for AWS itself, which costs money and has to
+/// be asked for.
+fn local() -> Option<String> {
+    let name = std::env::var("HANDOVER_LOCAL").unwrap_or_default();
+    let known = name == "aws" || skips::LOCALS.iter().any(|(local, _)| *local == name);
+    assert!(known, "HANDOVER_LOCAL has to say which AWS this is: ministack, localstack, or aws itself");
+    Some(name).filter(|name| name != "aws")
+}
+
 /// Runs a probe. Where the local AWS is known to differ, it has to fail.
 async fn probe(name: &str, probe: impl AsyncFnOnce(&World)) {
-    let local = world::local();
+    let local = local();
     let skip = local.as_ref().and_then(|local| skips::all().into_iter().find(|it| it.is(name, local)));
-    let limit = Duration::from_secs(if local.is_some() { 60 } else { 600 });
-    let world = World::connect().await;
+    // AWS takes a minute to enable a mapping.
+    let (limit_s, patience_s) = match (&local, &skip) {
+        (None, _) => (600, 240),
+        (Some(_), None) => (60, 30),
+        (Some(_), Some(_)) => (60, 12),
+    };
+    let world = World::connect(Duration::from_secs(patience_s)).await;
     let run = async {
-        tokio::time::timeout(limit, probe(&world)).await.unwrap_or_else(|_| panic!("not within {limit:?}"));
+        let run = tokio::time::timeout(Duration::from_secs(limit_s), probe(&world));
+        run.await.unwrap_or_else(|_| panic!("not within {limit_s} s"));
     };
     let result = AssertUnwindSafe(run).catch_unwind().await;
     world.clean_up().await;
     match (result, skip) {
         (Ok(()), None) => (),
         (Err(panic), None) => std::panic::resume_unwind(panic),
-        (Err(_), Some(skip)) => println!("fails, as skips.toml says of {}: {}", skip.on, skip.behaviour),
+        (Err(_), Some(skip)) => {
+            println!("fails, as tests/skips.toml says of {}: {}", skip.on, skip.behaviour)
+        }
         (Ok(()), Some(skip)) => {
             panic!("{name} is listed in tests/skips.toml for {}, but passes: remove the entry", skip.on)
         }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use aws_sdk_sqs::error::ProvideErrorMetadata;
 use aws_sdk_sqs::types::{Message, MessageAttributeValue, MessageSystemAttributeName as Name};
 
-use crate::world::{World, until};
+use crate::world::World;
 
 /// How much earlier than promised a message may seem to come: clocks differ, and queues count
 /// in seconds.
@@ -36,11 +36,12 @@ pub async fn a_message_received_too_often_is_a_dead_letter(world: &World) {
     let send = world.sqs.send_message().queue_url(&queue.url).message_body("the body");
     send.message_attributes("reason", value.clone()).send().await.unwrap();
     let mut received = 0;
-    let letter = until("the dead letter", async || {
-        received += usize::from(world.receive(&queue, 1).await.is_some());
-        world.receive(&dead, 0).await
-    })
-    .await;
+    let letter = world
+        .until("the dead letter", async || {
+            received += usize::from(world.receive(&queue, 1).await.is_some());
+            world.receive(&dead, 0).await
+        })
+        .await;
     assert_eq!((received, letter.body.as_deref()), (2, Some("the body")));
     assert_eq!(letter.message_attributes, Some([("reason".to_owned(), value)].into()));
 }

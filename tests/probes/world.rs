@@ -27,33 +27,11 @@ pub type Item = HashMap<String, AttributeValue>;
 /// How often a probe looks, in milliseconds.
 const LOOK_MS: u64 = 200;
 
-/// The name of the local AWS that the probes run against; none is AWS itself.
-pub fn local() -> Option<String> {
-    std::env::var("HANDOVER_LOCAL").ok().filter(|name| !name.is_empty())
-}
-
-/// How long anything may take to come about. AWS takes a minute to enable a mapping.
-fn patience() -> Duration {
-    Duration::from_secs(if local().is_some() { 25 } else { 240 })
-}
-
 /// A name that nothing else has.
 pub fn unique() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let begun = std::time::UNIX_EPOCH.elapsed().unwrap().as_micros();
     format!("probe-{begun}-{}", NEXT.fetch_add(1, Ordering::Relaxed))
-}
-
-/// Looks until there is something to see.
-pub async fn until<T>(wanted: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    let begun = Instant::now();
-    loop {
-        if let Some(seen) = look().await {
-            return seen;
-        }
-        assert!(begun.elapsed() < patience(), "{wanted}: not within {:?}", patience());
-        tokio::time::sleep(Duration::from_millis(LOOK_MS)).await;
-    }
 }
 
 pub async fn seconds(seconds: u64) {
@@ -66,6 +44,8 @@ pub struct World {
     pub kinesis: aws_sdk_kinesis::Client,
     pub sqs: aws_sdk_sqs::Client,
     pub lambda: aws_sdk_lambda::Client,
+    /// How long anything may take to come about.
+    patience: Duration,
     made: Mutex<Vec<Made>>,
 }
 
@@ -82,7 +62,7 @@ pub struct Queue {
 }
 
 impl World {
-    pub async fn connect() -> World {
+    pub async fn connect(patience: Duration) -> World {
         let aws = aws_config::load_defaults(BehaviorVersion::latest()).await;
         World {
             dynamodb: aws_sdk_dynamodb::Client::new(&aws),
@@ -90,7 +70,20 @@ impl World {
             kinesis: aws_sdk_kinesis::Client::new(&aws),
             sqs: aws_sdk_sqs::Client::new(&aws),
             lambda: aws_sdk_lambda::Client::new(&aws),
+            patience,
             made: Mutex::default(),
+        }
+    }
+
+    /// Looks until there is something to see.
+    pub async fn until<T>(&self, wanted: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+        let begun = Instant::now();
+        loop {
+            if let Some(seen) = look().await {
+                return seen;
+            }
+            assert!(begun.elapsed() < self.patience, "{wanted}: not within {:?}", self.patience);
+            tokio::time::sleep(Duration::from_millis(LOOK_MS)).await;
         }
     }
 
@@ -125,7 +118,7 @@ impl World {
             create.attribute_definitions(id.build().unwrap()).billing_mode(BillingMode::PayPerRequest);
         create.stream_specification(stream.unwrap()).send().await.unwrap();
         self.made(Made::Table(table.clone()));
-        until("the table is active", async || {
+        self.until("the table is active", async || {
             let described = self.dynamodb.describe_table().table_name(&table).send().await.unwrap();
             (described.table?.table_status? == TableStatus::Active).then_some(())
         })
@@ -151,7 +144,7 @@ impl World {
     /// longer, so that one too many is seen.
     pub async fn changes(&self, table: &str, count: usize) -> Vec<Change> {
         let arn = &self.stream_arn(table).await;
-        until(&format!("{count} changes in the stream"), async || {
+        self.until(&format!("{count} changes in the stream"), async || {
             (self.changes_now(arn).await.len() >= count).then_some(())
         })
         .await;
@@ -189,7 +182,7 @@ impl World {
     }
 
     pub async fn until_active(&self, stream: &str) {
-        until("the stream is active", async || {
+        self.until("the stream is active", async || {
             let described = self.kinesis.describe_stream_summary().stream_name(stream).send().await.unwrap();
             let status = described.stream_description_summary.unwrap().stream_status;
             (status == StreamStatus::Active).then_some(())
@@ -219,7 +212,7 @@ impl World {
         let iterator = self.kinesis.get_shard_iterator().stream_name(stream).shard_id(shard);
         let iterator = iterator.shard_iterator_type("TRIM_HORIZON".into()).send().await.unwrap();
         let (mut next, mut records) = (iterator.shard_iterator, Vec::new());
-        until(&format!("{count} records in the shard"), async || {
+        self.until(&format!("{count} records in the shard"), async || {
             if let Some(iterator) = next.clone() {
                 let read = self.kinesis.get_records().shard_iterator(iterator).send().await.unwrap();
                 records.extend(read.records);
@@ -270,7 +263,7 @@ impl World {
 
     /// Waits for a message.
     pub async fn message(&self, queue: &Queue) -> Message {
-        until("a message", async || self.receive(queue, 1).await).await
+        self.until("a message", async || self.receive(queue, 1).await).await
     }
 
     // ---------------------------------------------------------------------------- Lambda
@@ -300,7 +293,7 @@ impl World {
     pub async fn create(&self, mapping: CreateEventSourceMappingFluentBuilder) {
         let id = mapping.send().await.unwrap().uuid.unwrap();
         self.made(Made::Mapping(id.clone()));
-        until("the mapping is enabled", async || {
+        self.until("the mapping is enabled", async || {
             let mapping = self.lambda.get_event_source_mapping().uuid(&id).send().await.unwrap();
             (mapping.state? == "Enabled").then_some(())
         })
@@ -312,7 +305,7 @@ impl World {
         let mut entries: Vec<Entry> = Vec::new();
         let begun = Instant::now();
         while !enough(&entries) {
-            assert!(begun.elapsed() < patience(), "not enough within {:?}: {entries:?}", patience());
+            assert!(begun.elapsed() < self.patience, "not enough within {:?}: {entries:?}", self.patience);
             let receive = self.sqs.receive_message().queue_url(&journal.url).wait_time_seconds(1);
             let receive = receive.max_number_of_messages(10).send().await.unwrap();
             for message in receive.messages.unwrap_or_default() {
