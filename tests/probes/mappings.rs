@@ -143,7 +143,7 @@ async fn in_parallel(world: &World, count: u32, sleep_ms: u32) -> Vec<Entry> {
 }
 
 pub async fn batches_of_a_shard_run_at_once(world: &World) {
-    let entries = in_parallel(world, 8, 1000).await;
+    let entries = in_parallel(world, 8, 500).await;
     let overlap = entries.windows(2).any(|pair| pair[1].began < pair[0].ended);
     assert!(overlap, "one after another: {entries:?}");
 }
