@@ -16,7 +16,19 @@ is not listed fails the build, and so does one that is listed and gone. This pag
 two, by `UPDATE_DOCS=1 cargo test --test probes`; do not edit it.
 ";
 
-const NOT_PROBED: &str = "\
+const END: &str = "\
+## Mended
+
+The local AWSs are probed as `localstack/` sets them up. That mends some of what differs:
+
+- LocalStack reads and writes the bodies of messages anew on their way to a function;
+  `localstack/plugins` keeps them as they were sent. Its DynamoDB is dynoxide, and functions run as
+  processes.
+- MiniStack's own mappings from streams are the ones that are probed. For the deployed stack
+  `localstack/event-sources` takes their place, by AWS's rules.
+- MiniStack's CloudFormation keeps numbers of a mapping as text; `localstack/mend-mappings` puts them
+  right.
+
 ## Not probed
 
 - What takes hours or an outage: retention, the delay of TTL deletes, throttling, the end of a
@@ -50,7 +62,7 @@ fn render(skips: &[Skip]) -> String {
             }
         }
     }
-    format!("{page}\n{NOT_PROBED}")
+    format!("{page}\n{END}")
 }
 
 #[test]
