@@ -1,0 +1,211 @@
+//! What Handover relies on AWS for, one probe each. A probe asserts what AWS documents, and runs
+//! against whatever AWS the environment names, local or real. `HANDOVER_LOCAL` says which one that
+//! is; where it is known to differ, `tests/skips.toml` says so, and the probe has to fail.
+
+mod dynamodb;
+mod iam;
+mod kinesis;
+mod mappings;
+mod page;
+mod skips;
+mod sqs;
+mod streams;
+mod world;
+
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use world::World;
+
+/// One thing that Handover relies on.
+struct Promise {
+    /// The probe.
+    name: &'static str,
+    what: &'static str,
+    /// Where AWS promises it, below <https://docs.aws.amazon.com>.
+    page: &'static str,
+}
+
+/// Makes a test of each row, and the table of them all, by service.
+macro_rules! promises {
+    ($($service:literal { $($name:ident, $what:literal, $page:literal, $module:ident;)* })*) => {
+        const PROMISES: &[(&str, &[Promise])] = &[$(($service, &[$(
+            Promise { name: stringify!($name), what: $what, page: $page },
+        )*]),)*];
+
+        $($(
+            #[tokio::test]
+            async fn $name() {
+                probe(stringify!($name), async |world| $module::$name(world).await).await;
+            }
+        )*)*
+    };
+}
+
+promises! {
+    "DynamoDB" {
+        a_conditional_put_wins_once,
+            "Of several conditional puts of one key at once exactly one wins, and the others get the item that won.",
+            "amazondynamodb/latest/APIReference/API_PutItem.html", dynamodb;
+        a_transaction_is_all_or_nothing,
+            "A transaction is all or nothing; the reasons of a cancelled one stand in the order of its actions, a failed condition's with the item.",
+            "amazondynamodb/latest/APIReference/API_TransactWriteItems.html", dynamodb;
+        a_repeated_transaction_has_no_second_effect,
+            "A transaction repeated with its token succeeds, without a second effect.",
+            "amazondynamodb/latest/developerguide/transaction-apis.html", dynamodb;
+        a_token_is_of_one_content,
+            "Another transaction with a token that was used is an IdempotentParameterMismatch.",
+            "amazondynamodb/latest/developerguide/transaction-apis.html", dynamodb;
+        of_transactions_at_once_none_is_lost,
+            "Of transactions on one item at once none that succeeds is lost.",
+            "amazondynamodb/latest/developerguide/transaction-apis.html", dynamodb;
+        transactions_at_once_conflict,
+            "Of transactions on one item at once some are cancelled, with TransactionConflict.",
+            "amazondynamodb/latest/developerguide/transaction-apis.html", dynamodb;
+        each_statement_has_its_own_outcome,
+            "In a batch of statements each has its own outcome: success, DuplicateItem, or ConditionalCheckFailed with the item.",
+            "amazondynamodb/latest/APIReference/API_BatchExecuteStatement.html", dynamodb;
+        a_statement_can_mark,
+            "A PartiQL UPDATE sets nested paths, counts, removes, and takes what stands beside the key in WHERE as its condition.",
+            "amazondynamodb/latest/developerguide/ql-reference.update.html", dynamodb;
+        a_statement_can_ask_for_one_of_two,
+            "The condition of a PartiQL UPDATE may have an OR.",
+            "amazondynamodb/latest/developerguide/ql-operators.html", dynamodb;
+        an_item_above_400_kb_is_refused,
+            "An item may have 400 KB, and a larger one is refused.",
+            "amazondynamodb/latest/developerguide/Constraints.html", dynamodb;
+        a_consistent_read_sees_what_was_written,
+            "A consistent read sees every write that was acknowledged before.",
+            "amazondynamodb/latest/developerguide/HowItWorks.ReadConsistency.html", dynamodb;
+    }
+    "DynamoDB Streams" {
+        every_write_appears_once_in_order,
+            "Every write of an item appears once, in order, with the old and the new image.",
+            "amazondynamodb/latest/developerguide/Streams.html", streams;
+        a_statements_write_appears,
+            "A write by PartiQL appears as any other.",
+            "amazondynamodb/latest/developerguide/Streams.html", streams;
+        a_transactions_writes_appear,
+            "The writes of a transaction appear, one record for each item.",
+            "amazondynamodb/latest/developerguide/transaction-apis.html", streams;
+        a_put_that_changes_nothing_does_not_appear,
+            "A put that changes nothing does not appear.",
+            "amazondynamodb/latest/developerguide/Streams.html", streams;
+        a_change_can_be_read_again,
+            "What was read can be read again, from TRIM_HORIZON.",
+            "amazondynamodb/latest/APIReference/API_streams_GetShardIterator.html", streams;
+    }
+    "Kinesis" {
+        records_of_a_key_are_in_one_shard_in_order,
+            "Records of one partition key are in one shard, in the order in which they were put.",
+            "kinesis/latest/APIReference/API_PutRecord.html", kinesis;
+        put_records_answers_by_position,
+            "PutRecords answers for each record at its position.",
+            "kinesis/latest/APIReference/API_PutRecords.html", kinesis;
+        more_than_500_records_are_refused,
+            "PutRecords refuses more than 500 records.",
+            "kinesis/latest/APIReference/API_PutRecords.html", kinesis;
+        a_record_above_1_mib_is_refused,
+            "A record may have 1 MiB, and a larger one is refused.",
+            "streams/latest/dev/service-sizes-and-limits.html", kinesis;
+        a_split_shard_can_still_be_read,
+            "After a split the parent's records can still be read, and the parent has an end.",
+            "streams/latest/dev/kinesis-using-sdk-java-after-resharding.html", kinesis;
+    }
+    "SQS" {
+        a_message_not_deleted_comes_again,
+            "A message that is not deleted is there again after its visibility time-out, its receive count one higher.",
+            "AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html", sqs;
+        a_message_received_too_often_is_a_dead_letter,
+            "After maxReceiveCount receives a message goes to the dead-letter queue, with its body and its attributes.",
+            "AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-dead-letter-queues.html", sqs;
+        the_visibility_of_a_message_can_be_changed,
+            "ChangeMessageVisibility sets when a received message comes again.",
+            "AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibility.html", sqs;
+        a_delayed_message_does_not_come_early,
+            "A message sent with DelaySeconds does not come earlier.",
+            "AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-timers.html", sqs;
+        a_message_may_have_1_mib,
+            "A message may have 1 MiB, and a larger one is refused.",
+            "AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html", sqs;
+        a_message_keeps_its_time_of_sending,
+            "A message keeps its SentTimestamp, however often it is received.",
+            "AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html", sqs;
+        dead_letters_can_be_moved_to_a_named_queue,
+            "StartMessageMoveTask moves dead letters to the queue that it names.",
+            "AWSSimpleQueueService/latest/APIReference/API_StartMessageMoveTask.html", sqs;
+    }
+    "Lambda's mappings" {
+        only_reported_messages_come_again,
+            "From SQS, only the messages that the function reported as failed come again.",
+            "lambda/latest/dg/services-sqs-errorhandling.html", mappings;
+        a_body_arrives_byte_for_byte,
+            "From SQS, a body arrives as it was sent, byte for byte.",
+            "lambda/latest/dg/with-sqs.html", mappings;
+        a_batch_is_retried_from_its_lowest_failure,
+            "From Kinesis, a batch is retried from the lowest sequence number that the function reported; nothing is skipped.",
+            "lambda/latest/dg/services-kinesis-batchfailurereporting.html", mappings;
+        a_batch_is_given_up_as_metadata,
+            "From Kinesis, after MaximumRetryAttempts a batch goes to the on-failure queue as metadata, and the shard moves on.",
+            "lambda/latest/dg/kinesis-on-failure-destination.html", mappings;
+        bisect_gives_up_the_poison_record_alone,
+            "From Kinesis, BisectBatchOnFunctionError splits a failing batch until the poison record is given up alone.",
+            "lambda/latest/dg/kinesis-on-failure-destination.html", mappings;
+        batches_of_a_shard_run_at_once,
+            "From Kinesis, with a ParallelizationFactor several batches of one shard run at once.",
+            "lambda/latest/dg/with-kinesis.html", mappings;
+        batches_of_a_key_run_in_order,
+            "From Kinesis, also then the records of one key are processed in order.",
+            "lambda/latest/dg/with-kinesis.html", mappings;
+        a_filter_passes_only_what_matches,
+            "From a DynamoDB stream, a filter on the new image passes what matches, and nothing else.",
+            "lambda/latest/dg/with-ddb-filtering.html", mappings;
+        a_failed_batch_of_changes_is_retried_in_order,
+            "From a DynamoDB stream, a batch is retried from the lowest failure, in order.",
+            "lambda/latest/dg/services-ddb-batchfailurereporting.html", mappings;
+    }
+    "IAM" {
+        what_a_role_does_not_allow_is_refused,
+            "A function may do what its role allows, and nothing else.",
+            "lambda/latest/dg/lambda-intro-execution-role.html", iam;
+    }
+}
+
+/// The AWS to probe: the name of a local one, or none for AWS itself, which costs money and has to
+/// be asked for.
+fn local() -> Option<String> {
+    let name = std::env::var("HANDOVER_LOCAL").unwrap_or_default();
+    let known = name == "aws" || skips::LOCALS.iter().any(|(local, _)| *local == name);
+    assert!(known, "HANDOVER_LOCAL has to say which AWS this is: ministack, localstack, or aws itself");
+    Some(name).filter(|name| name != "aws")
+}
+
+/// Runs a probe. Where the local AWS is known to differ, it has to fail.
+async fn probe(name: &str, probe: impl AsyncFnOnce(&World)) {
+    let local = local();
+    let skip = local.as_ref().and_then(|local| skips::all().into_iter().find(|it| it.is(name, local)));
+    // AWS takes a minute to enable a mapping.
+    let (limit_s, patience_s) = match (&local, &skip) {
+        (None, _) => (600, 240),
+        (Some(_), None) => (60, 30),
+        (Some(_), Some(_)) => (60, 12),
+    };
+    let world = World::connect(Duration::from_secs(patience_s)).await;
+    let run = async {
+        let run = tokio::time::timeout(Duration::from_secs(limit_s), probe(&world));
+        run.await.unwrap_or_else(|_| panic!("not within {limit_s} s"));
+    };
+    let result = AssertUnwindSafe(run).catch_unwind().await;
+    world.clean_up().await;
+    match (result, skip) {
+        (Ok(()), None) => (),
+        (Err(panic), None) => std::panic::resume_unwind(panic),
+        (Err(_), Some(skip)) => {
+            println!("fails, as tests/skips.toml says of {}: {}", skip.on, skip.behaviour)
+        }
+        (Ok(()), Some(skip)) => {
+            panic!("{name} is listed in tests/skips.toml for {}, but passes: remove the entry", skip.on)
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! `docs/aws-differences.md`, made of the promises and the skips.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use crate::skips::{self, LOCALS, Skip};
+use crate::{PROMISES, Promise};
+
+const BEGIN: &str = "\
+# Where the local AWSs differ from AWS
+
+What Handover relies on AWS for, and whether the two local AWSs that it is tested against do the
+same. Each row is a probe, a test in `tests/probes` that asserts what AWS documents and that CI runs
+against both. A difference is listed in `tests/skips.toml`, and then the probe has to fail: one that
+is not listed fails the build, and so does one that is listed and gone. This page is made of those
+two, by `UPDATE_DOCS=1 cargo test --test probes`; do not edit it.
+";
+
+const END: &str = "\
+## Mended
+
+The local AWSs are probed as `localstack/` sets them up. That mends some of what differs:
+
+- LocalStack reads and writes the bodies of messages anew on their way to a function;
+  `localstack/plugins` keeps them as they were sent. Its DynamoDB is dynoxide, and functions run as
+  processes.
+- MiniStack's own mappings from streams are the ones that are probed. For the deployed stack
+  `localstack/event-sources` takes their place, by AWS's rules.
+- MiniStack's CloudFormation keeps numbers of a mapping as text; `localstack/mend-mappings` puts them
+  right.
+
+## Not probed
+
+- What takes hours or an outage: retention, the delay of TTL deletes, throttling, the end of a
+  token's ten minutes.
+- Throughput and latency. Figures of a local AWS say nothing about AWS.
+- What only AWS has: KMS, TLS, and the permissions that a mapping itself needs.
+";
+
+fn render(skips: &[Skip]) -> String {
+    let mut page = BEGIN.to_owned();
+    for (service, promises) in PROMISES {
+        let locals = LOCALS.map(|(_, called)| called).join(" | ");
+        write!(page, "\n## {service}\n\n| what we rely on | {locals} |\n|---|---|---|\n").unwrap();
+        for Promise { name, what, page: at } in *promises {
+            let cells = LOCALS.map(|(local, _)| {
+                let skip = skips.iter().find(|skip| skip.is(name, local));
+                skip.map_or("as AWS", |skip| skip.behaviour.as_str())
+            });
+            let cells = cells.join(" | ");
+            writeln!(page, "| {what} ([AWS](https://docs.aws.amazon.com/{at})) | {cells} |").unwrap();
+        }
+    }
+    page += "\n## What covers the differences\n\n";
+    page += "| probe | fails on | covered there by |\n|---|---|---|\n";
+    let promises = PROMISES.iter().flat_map(|(_, promises)| *promises);
+    for Promise { name, .. } in promises {
+        for (local, called) in LOCALS {
+            for skip in skips.iter().filter(|skip| skip.is(name, local)) {
+                let (path, test) = skip.covered_by.split_once(": ").expect("`path: test`");
+                writeln!(page, "| `{name}` | {called} | [`{path}`](../{path}): `{test}` |").unwrap();
+            }
+        }
+    }
+    format!("{page}\n{END}")
+}
+
+#[test]
+fn docs_aws_differences_is_up_to_date() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/aws-differences.md");
+    let page = render(&skips::all());
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&path, &page).unwrap();
+    }
+    let found = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(found == page, "docs/aws-differences.md is out of date: UPDATE_DOCS=1 cargo test --test probes");
+}

@@ -1,0 +1,75 @@
+//! The one list of skips, `tests/skips.toml`.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use crate::PROMISES;
+
+/// The local AWSs, as `HANDOVER_LOCAL` and as people call them.
+pub const LOCALS: [(&str, &str); 2] =
+    [("ministack", "MiniStack 1.5.33"), ("localstack", "LocalStack 4.14.0")];
+
+/// A probe that fails on a local AWS.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Skip {
+    pub test: String,
+    pub on: String,
+    /// What this local AWS does instead.
+    pub behaviour: String,
+    /// A test of what the probe leaves open there: `path: test`.
+    pub covered_by: String,
+}
+
+impl Skip {
+    pub fn is(&self, test: &str, on: &str) -> bool {
+        self.test == test && self.on == on
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    skip: Vec<Skip>,
+}
+
+pub fn all() -> Vec<Skip> {
+    let file: File = toml::from_str(include_str!("../skips.toml")).expect("tests/skips.toml");
+    file.skip
+}
+
+#[test]
+fn the_list_of_skips_is_sound() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut seen = HashSet::new();
+    for skip in all() {
+        let known = PROMISES.iter().flat_map(|(_, promises)| *promises).any(|it| it.name == skip.test);
+        assert!(known, "no such probe: {skip:?}");
+        assert!(LOCALS.iter().any(|(local, _)| *local == skip.on), "no such local AWS: {skip:?}");
+        assert!(skip.behaviour.trim().ends_with('.'), "no sentence: {skip:?}");
+        let (path, test) = skip.covered_by.split_once(": ").expect("`path: test`");
+        let text = fs::read_to_string(root.join(path)).unwrap_or_else(|error| panic!("{error}: {skip:?}"));
+        assert!(text.contains(&format!("fn {test}(")), "no such test: {skip:?}");
+        assert!(seen.insert((skip.test.clone(), skip.on.clone())), "twice: {skip:?}");
+    }
+}
+
+/// What is not run is in the list, and nowhere else.
+#[test]
+fn no_test_is_ignored() {
+    fn look(path: &Path) {
+        if path.is_dir() {
+            fs::read_dir(path).unwrap().for_each(|entry| look(&entry.unwrap().path()));
+        } else if path.extension().is_some_and(|it| it == "rs") {
+            let text = fs::read_to_string(path).unwrap();
+            assert!(!text.contains(concat!("#[", "ignore")), "{} ignores a test", path.display());
+        }
+    }
+    for folder in ["tests", "src", "cli", "functions", "examples", "localstack"] {
+        look(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder));
+    }
+}
