@@ -10,10 +10,11 @@ const BEGIN: &str = "\
 # Where the local AWSs differ from AWS
 
 What Handover relies on AWS for, and whether the two local AWSs that it is tested against do the
-same. Each row is a probe, a test in `tests/probes` that asserts what AWS documents and that CI runs
-against both. A difference is listed in `tests/skips.toml`, and then the probe has to fail: one that
-is not listed fails the build, and so does one that is listed and gone. This page is made of those
-two, by `UPDATE_DOCS=1 cargo test --test probes`; do not edit it.
+same. Each row is a probe, a test in `tests/probes` that asserts what AWS documents, and that `make test`
+runs against the local AWS chosen. A difference is listed in `tests/skips.toml`, and then the probe
+has to fail: one that is not listed fails the run, and so does one that is listed and gone. This page
+is made of those two, by `UPDATE_DOCS=1 cargo test --test probes`; do not edit it. AWS itself has not
+been probed yet.
 ";
 
 const END: &str = "\
@@ -52,17 +53,23 @@ fn render(skips: &[Skip]) -> String {
         }
     }
     page += "\n## What covers the differences\n\n";
-    page += "| probe | fails on | covered there by |\n|---|---|---|\n";
+    page += "| probe | fails on | covered by | not run there |\n|---|---|---|---|\n";
     let promises = PROMISES.iter().flat_map(|(_, promises)| *promises);
     for Promise { name, .. } in promises {
         for (local, called) in LOCALS {
             for skip in skips.iter().filter(|skip| skip.is(name, local)) {
-                let (path, test) = skip.covered_by.split_once(": ").expect("`path: test`");
-                writeln!(page, "| `{name}` | {called} | [`{path}`](../{path}): `{test}` |").unwrap();
+                let not_run: Vec<_> = skip.not_run.iter().map(|test| link(test)).collect();
+                let (covered_by, not_run) = (link(&skip.covered_by), not_run.join("; "));
+                writeln!(page, "| `{name}` | {called} | {covered_by} | {not_run} |").unwrap();
             }
         }
     }
     format!("{page}\n{END}")
+}
+
+fn link(test: &str) -> String {
+    let (path, test) = test.split_once(": ").expect("`path: test`");
+    format!("[`{path}`](../{path}): `{test}`")
 }
 
 #[test]

@@ -15,6 +15,7 @@ use handover::dynamodb::types::AttributeValue;
 use handover::offer::Offer;
 use handover::record::{Item, Record, Status};
 use handover::{Clock, Draft, Ledger, Notification, Outbox, Routes};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 /// How long anything may take to come about, in seconds: longer than the visibility time-out
@@ -296,6 +297,25 @@ pub fn kinesis_event(data: &[Vec<u8>]) -> Value {
         })
     };
     json!({ "Records": data.iter().enumerate().map(record).collect::<Vec<_>>() })
+}
+
+/// Whether `tests/skips.toml` says that this local AWS lacks what a test needs.
+pub fn is_not_run(test: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Skips {
+        skip: Vec<Skip>,
+    }
+    #[derive(Deserialize)]
+    struct Skip {
+        on: String,
+        behaviour: String,
+        #[serde(default)]
+        not_run: Vec<String>,
+    }
+    let skips: Skips = toml::from_str(include_str!("../skips.toml")).unwrap();
+    let local = std::env::var("HANDOVER_LOCAL").unwrap_or_default();
+    let skip = skips.skip.iter().find(|skip| skip.on == local && skip.not_run.iter().any(|it| it == test));
+    skip.inspect(|skip| println!("{test} is not run on {local}: {}", skip.behaviour)).is_some()
 }
 
 /// Kills the running processes of a function; how many there were.
