@@ -138,9 +138,9 @@ lock() {
 find_python() {
     local candidate minor reason="No Python 3.$1 or newer was found${PYTHON:+ at $PYTHON}."
     local candidates=(python3)
-    for minor in {14..10}; do candidates+=("python3.$minor"); done
+    for minor in {10..14}; do candidates+=("python3.$minor"); done
     # Those of pyenv, which are not on the path while another one is chosen.
-    candidates+=("${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.*/bin/python3)
+    candidates+=("${PYENV_ROOT:-${HOME:-}/.pyenv}"/versions/3.*/bin/python3)
     [[ -n ${PYTHON:-} ]] && candidates=("$PYTHON")
     for candidate in "${candidates[@]}"; do
         "$candidate" -c "import sys; sys.exit(sys.version_info < (3, $1))" 2>/dev/null || continue
@@ -150,7 +150,7 @@ find_python() {
         return
     done
     die "$reason" \
-        "Install Python 3.$1 or newer with its venv module (Debian, Ubuntu: apt install python3-venv)," \
+        "Install Python 3.$1 or newer, with its venv module (on Debian and Ubuntu a package of its own)," \
         "or say where it is: PYTHON=/path/to/python3"
 }
 
@@ -174,9 +174,12 @@ install() {
 
 setup() {
     local python requirements=$root/localstack/requirements.txt
+    find_python "$python_minor" >/dev/null # says at once when there is none
     python=$(find_python 10)
+    # Any Python will do; but it may be gone since.
+    "$venv/bin/python" -c '' 2>/dev/null || rm -f "$venv/stamp"
     install "$venv" "the tools into .local/venv: about 3 minutes, once" \
-        install_packages "$venv" "$python" "$requirements" -- "$("$python" -VV)" "$requirements"
+        install_packages "$venv" "$python" "$requirements" -- "$requirements"
     setup_emulator
 }
 
@@ -231,8 +234,8 @@ END
 
 # The template as it is, with the parameters of the stage `local`.
 deploy() {
-    local name architecture=x86_64
-    [[ $(uname -m) == @(arm64|aarch64) ]] && architecture=arm64
+    local name architecture
+    case $(uname -m) in arm64 | aarch64) architecture=arm64 ;; *) architecture=x86_64 ;; esac
     for name in accept relay refund; do
         [[ -x $root/target/lambda/$name/bootstrap ]] || die "target/lambda/$name/bootstrap is missing; build it: make build"
     done
@@ -286,8 +289,9 @@ prepare() {
     environment
 }
 
-# What differs between them: setup_emulator, launch_emulator, mend_deployment; health, where it says
-# that it is up; stream_mappings, whether its own are enabled.
+# What differs between them: setup_emulator, launch_emulator, mend_deployment; python_minor, the oldest
+# Python 3 that it takes; health, where it says that it is up; stream_mappings, whether its own are
+# enabled.
 case $LOCAL in
 ministack | localstack) source "$root/localstack/$LOCAL.sh" ;;
 *) die "LOCAL=$LOCAL is no local AWS we know." "Choose LOCAL=ministack or LOCAL=localstack" ;;

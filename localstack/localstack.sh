@@ -3,6 +3,7 @@
 # https://github.com/localstack/localstack (Apache-2.0). It runs without a container engine:
 # plugins/ runs functions as processes, and dynoxide is its DynamoDB.
 
+python_minor=13
 health=/_localstack/health
 stream_mappings=enabled
 
@@ -12,7 +13,7 @@ dynoxide=$state/dynoxide-$dynoxide_version
 
 setup_emulator() {
     local python requirements=$root/localstack/requirements-localstack.txt
-    python=$(find_python 13)
+    python=$(find_python "$python_minor")
     install "$localstack" "LocalStack into .local/localstack: about 2 minutes, once" \
         install_localstack "$python" "$requirements" \
         -- "$("$python" -VV)" "$requirements" "$root"/localstack/plugins/*.* "$root"/localstack/plugins/*/*.py
@@ -40,9 +41,11 @@ install_dynoxide() {
 }
 
 launch_emulator() {
-    rm -rf "$localstack"/files/{var,tmp}
+    # State of an earlier run.
+    rm -rf "$localstack/files/var" "$localstack/files$state"
+    # In CONFIG_DIR there could be settings of the user's.
     PATH=$localstack/venv/bin:$PATH TMPDIR=$state/tmp FILESYSTEM_ROOT=$localstack/files \
-        OVERRIDE_IN_DOCKER=0 GATEWAY_LISTEN=127.0.0.1:$PORT LOCALSTACK_HOST=127.0.0.1:$PORT \
+        OVERRIDE_IN_DOCKER=0 CONFIG_DIR=$localstack/config GATEWAY_LISTEN=127.0.0.1:$PORT LOCALSTACK_HOST=127.0.0.1:$PORT \
         SQS_ENDPOINT_STRATEGY=path DNS_ADDRESS=0 \
         SKIP_SSL_CERT_DOWNLOAD=1 DISABLE_EVENTS=1 \
         LAMBDA_RUNTIME_EXECUTOR=process DYNOXIDE=$dynoxide/bin/dynoxide KINESIS_LATENCY=0 \

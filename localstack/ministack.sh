@@ -1,6 +1,7 @@
 # shellcheck shell=bash disable=SC2034,SC2154
 # MiniStack, as lib.sh wants it: https://github.com/ministackorg/ministack (MIT).
 
+python_minor=10
 health=/_ministack/health
 # It never delivers again what a function reports as failed; event-sources takes their place.
 stream_mappings=disabled

@@ -129,33 +129,23 @@ pub async fn bisect_gives_up_the_poison_record_alone(world: &World) {
     world.journal(&journal, |entries| others.iter().all(|n| succeeded(entries, *n))).await;
 }
 
-/// Maps one shard with eight keys in parallel, in batches of one record that takes this long;
-/// what became of so many records.
-async fn in_parallel(world: &World, count: u32, sleep_ms: u32) -> Vec<Entry> {
+pub async fn batches_of_a_shard_run_at_once(world: &World) {
     const KEYS: [&str; 8] = ["0", "1", "2", "3", "4", "5", "6", "7"];
     let (stream, journal) = (world.stream(1).await, world.queue(30).await);
-    let record = |n| (KEYS[n as usize % 8], script(&journal, n, json!({ "sleep": sleep_ms })));
-    world.put_records(&stream, &(0..count).map(record).collect::<Vec<_>>()).await;
+    let record = |n| (KEYS[n as usize % 8], script(&journal, n, json!({ "sleep": 200 })));
+    world.put_records(&stream, &(0..24).map(record).collect::<Vec<_>>()).await;
     let mapping = world.mapping(&world.kinesis_arn(&stream).await).await.batch_size(1);
     let mapping = mapping.starting_position(EventSourcePosition::TrimHorizon);
     world.create(mapping.parallelization_factor(10)).await;
-    world.journal(&journal, |entries| entries.len() >= count as usize).await
-}
-
-pub async fn batches_of_a_shard_run_at_once(world: &World) {
-    let entries = in_parallel(world, 8, 500).await;
-    let overlap = entries.windows(2).any(|pair| pair[1].began < pair[0].ended);
-    assert!(overlap, "one after another: {entries:?}");
-}
-
-pub async fn batches_of_a_key_run_in_order(world: &World) {
-    let entries = in_parallel(world, 24, 100).await;
+    let entries = world.journal(&journal, |entries| entries.len() >= 24).await;
     for key in 0..8 {
         let of_key: Vec<&Entry> = entries.iter().filter(|entry| entry.seen[0].n % 8 == key).collect();
         let seen: Vec<_> = of_key.iter().map(|entry| entry.seen[0].n).collect();
         assert_eq!(seen, [key, key + 8, key + 16]);
         assert!(of_key.windows(2).all(|pair| pair[0].ended <= pair[1].began), "{of_key:?}");
     }
+    let overlap = entries.windows(2).any(|pair| pair[1].began < pair[0].ended);
+    assert!(overlap, "one after another: {entries:?}");
 }
 
 pub async fn a_filter_passes_only_what_matches(world: &World) {

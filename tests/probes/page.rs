@@ -10,11 +10,14 @@ const BEGIN: &str = "\
 # Where the local AWSs differ from AWS
 
 What Handover relies on AWS for, and whether the two local AWSs that it is tested against do the
-same. Each row is a probe, a test in `tests/probes` that asserts what AWS documents, and that `make test`
-runs against the local AWS chosen. A difference is listed in `tests/skips.toml`, and then the probe
-has to fail: one that is not listed fails the run, and so does one that is listed and gone. This page
-is made of those two, by `UPDATE_DOCS=1 cargo test --test probes`; do not edit it. AWS itself has not
-been probed yet.
+same. Each row is a probe, a test in `tests/probes` that asserts what AWS documents. A difference is
+listed in `tests/skips.toml`, and then the probe has to fail, and in the way it says: a difference
+that is not listed fails the run, and so does one that is listed and gone. `make test` holds the
+column of MiniStack so, in CI as well, and `make test LOCAL=localstack` that of LocalStack. AWS itself
+has not been probed yet.
+
+This page is made of the probes and the list, by
+`UPDATE_DOCS=1 cargo test --test probes docs_aws_differences`; do not edit it.
 ";
 
 const END: &str = "\
@@ -23,8 +26,10 @@ const END: &str = "\
 The local AWSs are probed as `localstack/` sets them up. That mends some of what differs:
 
 - LocalStack reads and writes the bodies of messages anew on their way to a function;
-  `localstack/plugins` keeps them as they were sent. Its DynamoDB is dynoxide, and functions run as
-  processes.
+  `localstack/plugins` keeps them as they were sent, at the price of filters on them.
+- LocalStack's DynamoDB is dynoxide here, which takes a name on the right of `SET` only without
+  quotes, as in SET open=open-1, and has ARNs and shard iterators of its own; `localstack/plugins`
+  translates. Functions run as processes.
 - MiniStack's own mappings from streams are the ones that are probed. For the deployed stack
   `localstack/event-sources` takes their place, by AWS's rules.
 - MiniStack's CloudFormation keeps numbers of a mapping as text; `localstack/mend-mappings` puts them
@@ -80,5 +85,8 @@ fn docs_aws_differences_is_up_to_date() {
         std::fs::write(&path, &page).unwrap();
     }
     let found = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(found == page, "docs/aws-differences.md is out of date: UPDATE_DOCS=1 cargo test --test probes");
+    assert!(
+        found == page,
+        "docs/aws-differences.md is out of date: UPDATE_DOCS=1 cargo test --test probes docs_aws_differences"
+    );
 }

@@ -91,7 +91,8 @@ impl World {
         self.made.lock().unwrap().push(made);
     }
 
-    /// Deletes what the probe made, readers before what they read from.
+    /// Deletes what the probe made, readers before what they read from. The function that all share
+    /// stays, with its role and its table.
     pub async fn clean_up(self) {
         for made in self.made.into_inner().unwrap().into_iter().rev() {
             // What cannot be deleted stays.
@@ -280,6 +281,7 @@ impl World {
     pub async fn invoke(&self, function: &str, event: &Value) -> Value {
         let payload = aws_sdk_lambda::primitives::Blob::new(event.to_string());
         let output = self.lambda.invoke().function_name(function).payload(payload).send().await.unwrap();
+        assert_eq!(output.function_error, None, "{:?}", output.payload);
         serde_json::from_slice(output.payload.unwrap_or_default().as_ref()).unwrap_or_default()
     }
 

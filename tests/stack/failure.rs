@@ -67,12 +67,13 @@ async fn g8_one_poison_message_does_not_hold_up_its_neighbours() {
     world.send(&messages).await;
     world.until(&ids, Status::Done).await;
     let dead = world.record_when(&poison, |record| record.status == Status::Dead).await;
-    let [first, last] = ["1", "6"].map(|attempt| dead.destinations["refund"].failures[attempt].at);
+    let [first, fourth] = ["1", "4"].map(|attempt| dead.destinations["refund"].failures[attempt].at);
     for id in &ids {
         let record = world.record(id).await.unwrap();
         let ended = record.destinations["refund"].ended_at.unwrap();
-        // Those accepted later were never behind it.
-        assert!(record.accepted_at > first || ended < last, "{id} ended {ended}, after {last}");
+        // Those accepted later were never behind it. Between its first attempt and its fourth are
+        // seven seconds, more than a slow machine needs for the others.
+        assert!(record.accepted_at > first || ended < fourth, "{id} ended {ended}, after {fourth}");
         assert_eq!(record.destinations["refund"].attempts, 0);
     }
     assert_eq!(world.balance(&account).await, 99);

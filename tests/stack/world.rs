@@ -118,9 +118,13 @@ impl World {
 
     /// Waits until all of these have this status.
     pub async fn until(&self, ids: &[String], status: Status) {
-        for id in ids {
-            self.record_when(id, |record| record.status == status).await;
-        }
+        let all = async {
+            for id in ids {
+                self.record_when(id, |record| record.status == status).await;
+            }
+        };
+        let in_time = tokio::time::timeout(Duration::from_secs(WAIT_SECONDS_MAX), all).await;
+        assert!(in_time.is_ok(), "not all are {status:?}: {ids:?}");
     }
 
     /// Waits for dead letters of the upstream queue with these bodies; returns their reasons

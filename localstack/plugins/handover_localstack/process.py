@@ -22,6 +22,8 @@ from localstack.services.lambda_.invocation.plugins import RuntimeExecutorPlugin
 from localstack.services.lambda_.invocation.runtime_executor import RuntimeExecutor
 
 API = "/2018-06-01/runtime"
+# A function has so long to get ready.
+INIT_SECONDS = 10
 
 
 class ProcessPlugin(RuntimeExecutorPlugin):
@@ -107,17 +109,21 @@ class Process(ThreadingHTTPServer):
         self.request_id: str | None = None
         self.outcome: Future[bytes] = Future()
         self.lines: list[str] = []
+        try:
+            self.process = subprocess.Popen(
+                [code / "bootstrap"],
+                cwd=code,
+                env={**variables, "AWS_LAMBDA_RUNTIME_API": "%s:%d" % self.server_address},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+            )
+        except OSError as error:
+            self.server_close()
+            raise FunctionError.of("Runtime.InvalidEntrypoint", str(error)) from error
         threading.Thread(target=self.serve_forever, daemon=True).start()
-        self.process = subprocess.Popen(
-            [code / "bootstrap"],
-            cwd=code,
-            env={**variables, "AWS_LAMBDA_RUNTIME_API": "%s:%d" % self.server_address},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-        )
         threading.Thread(target=self.follow, daemon=True).start()
 
     def follow(self):
@@ -186,6 +192,7 @@ class ProcessExecutor(RuntimeExecutor):
         super().__init__(id, function_version)
         self.variables: dict[str, str] = {}
         self.process: Process | None = None
+        self.stopped = False
 
     def start(self, env_vars: dict[str, str]) -> None:
         self.variables = {name: str(value) for name, value in env_vars.items()}
@@ -196,30 +203,34 @@ class ProcessExecutor(RuntimeExecutor):
             raise StatusErrorException("The function did not start.", error.answer) from error
 
     def _start(self) -> Process:
+        if self.stopped:
+            raise FunctionError.of("Sandbox.Failure", "The execution environment has ended")
         code = self.function_version.config.code.get_unzipped_code_location()
         self.process = Process(code, self.variables)
         try:
-            self.process.ready.result()
+            self.process.ready.result(INIT_SECONDS)
         except FunctionError:
             self.process.kill()
             raise
+        except TimeoutError:
+            self.process.kill()
+            raise FunctionError.of("Sandbox.Timedout", f"Not ready after {INIT_SECONDS} seconds") from None
         return self.process
 
     def stop(self) -> None:
+        self.stopped = True
         if self.process:
             self.process.kill()
 
     def invoke(self, payload: dict[str, str]) -> InvocationResult:
-        lines: list[str] = []
         try:
             process = self.process if self.process and self.process.runs() else self._start()
-            lines = process.lines
-            answer = process.invoke(payload, self.function_version.config.timeout)
-            is_error = False
+            answer, is_error = process.invoke(payload, self.function_version.config.timeout), False
         except FunctionError as error:
             answer, is_error = error.answer, True
-        logs = "".join(lines)
-        lines.clear()
+        logs = self.get_logs()
+        if self.process:
+            self.process.lines.clear()
         return InvocationResult(payload["invoke-id"], answer, is_error, logs)
 
     def get_logs(self) -> str:
