@@ -48,12 +48,18 @@ test: ## Check everything: format, lints, licences, template, unit and integrati
 	@$(MAKE) --no-print-directory check-format check-licences check-template
 	$(call step,3/5,Lints,4 min once)
 	@$(MAKE) --no-print-directory check-lints
-	$(call step,4/5,Build,6 min once)
+	$(call step,4/5,Build,7 min once)
 	@$(MAKE) --no-print-directory build
 	cargo test --workspace --locked --no-run
-	$(call step,5/5,Tests; the integration tests through the deployed stack,4 min)
+	$(call step,5/5,Tests; the integration tests through the deployed stack,6 min)
 	localstack/with cargo test --workspace --locked
 	@printf '\nAll checks passed.\n'
+
+# `make soak SEEDS=n`, or `make soak SEED=n` for one and its history.
+.PHONY: soak
+soak: ## Run many seeds of the simulation on every core: SEEDS=1000
+	cargo build --workspace --locked
+	target/debug/soak $(if $(SEED),--seed $(SEED),$(or $(SEEDS),1000))
 
 .PHONY: up
 up: build ## Start the local AWS with the stack deployed, and leave it running

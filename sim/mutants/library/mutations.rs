@@ -1,0 +1,120 @@
+//! Deliberate mistakes in the protocol. Each is a place in a file of the library that is found by its
+//! text, and what stands there instead; `is` asks whether the mistake is made in this run. A text that
+//! is not found exactly once fails the build, so that the list keeps up with the library.
+
+/// File, text, and what takes its place.
+pub type Edit = (&'static str, &'static str, &'static str);
+
+/// Every mutant: its name, and what makes it.
+#[rustfmt::skip]
+pub const MUTANTS: &[(&str, &[Edit])] = &[
+    ("accept without its condition", &[(
+        "ledger.rs",
+        "            let put = put\n                .condition_expression(ABSENT)",
+        "            let put = put\n                .set_condition_expression((!is(\"accept without its condition\")).then(|| ABSENT.into()))",
+    )]),
+    ("other content is taken for a repeat", &[(
+        "ledger.rs",
+        "match holder.digest == record.digest {",
+        "match holder.digest == record.digest || is(\"other content is taken for a repeat\") {",
+    )]),
+    ("acknowledged though the put failed", &[(
+        "upstream.rs",
+        "response.set_failures(faulted.into_iter().map(id));",
+        "response.set_failures(faulted.into_iter().filter(|_| !is(\"acknowledged though the put failed\")).map(id));",
+    )]),
+    ("acknowledged though it was not parked", &[(
+        "upstream.rs",
+        "        faulted.extend(unparked);",
+        "        if !is(\"acknowledged though it was not parked\") { faulted.extend(unparked); }",
+    )]),
+    ("a part that Kinesis did not take is forgotten", &[(
+        "relay.rs",
+        "sent.filter(|(_, taken)| !taken)",
+        "sent.filter(|(_, taken)| !taken && !is(\"a part that Kinesis did not take is forgotten\"))",
+    )]),
+    ("relay tries once and reports nothing", &[(
+        "relay.rs",
+        "if left.is_empty() || Instant::now() >= until {",
+        "if left.is_empty() || Instant::now() >= until || is(\"relay tries once and reports nothing\") {",
+    ), (
+        "relay.rs",
+        "left.into_iter().map(failure).collect();",
+        "left.into_iter().filter(|_| !is(\"relay tries once and reports nothing\")).map(failure).collect();",
+    )]),
+    ("the mark does not ask for the state", &[(
+        "moves.rs",
+        "    update.conditions.push(Condition::Is(here(\"state\"), text(form.from.as_str())));",
+        "    if !is(\"the mark does not ask for the state\") { update.conditions.push(Condition::Is(here(\"state\"), text(form.from.as_str()))); }",
+    )]),
+    ("a mark does not ask for the others", &[(
+        "moves.rs",
+        "    update.conditions.extend(tally_conditions(it, form));",
+        "    if !is(\"a mark does not ask for the others\") { update.conditions.extend(tally_conditions(it, form)); }",
+    )]),
+    ("the mark before the effect", &[(
+        "ledger.rs",
+        "        let token = token(&actions);",
+        "        if is(\"the mark before the effect\") {\n            let effect = actions.split_off(1);\n            let mark = std::mem::replace(&mut actions, effect);\n            let _ = self.client.transact_write_items().set_transact_items(Some(mark)).send().await;\n        }\n        let token = token(&actions);",
+    )]),
+    ("the effect before the mark", &[(
+        "ledger.rs",
+        "        let mut actions = vec![self.mark_action(mark)];\n        actions.extend_from_slice(writes);",
+        "        let mut actions = vec![self.mark_action(mark)];\n        if is(\"the effect before the mark\") {\n            let _ = self.client.transact_write_items().set_transact_items(Some(writes.to_vec())).send().await;\n        } else {\n            actions.extend_from_slice(writes);\n        }",
+    )]),
+    ("any failed condition is a duplicate", &[(
+        "transaction.rs",
+        "        return Verdict::Write { at, code: reason.code().unwrap_or_default().to_owned() };",
+        "        if is(\"any failed condition is a duplicate\") { return Verdict::Mark(MarkLost::Lost(Lost::Was(crate::record::State::Done))); }\n        return Verdict::Write { at, code: reason.code().unwrap_or_default().to_owned() };",
+    )]),
+    ("a statement that failed counts as made", &[(
+        "ledger.rs",
+        "                    Err(fault) if fault.is_retryable() && tries < TRIES_MAX => {",
+        "                    Err(_) if is(\"a statement that failed counts as made\") => Some(Ok(Marked::Now)),\n                    Err(fault) if fault.is_retryable() && tries < TRIES_MAX => {",
+    )]),
+    ("dropped though parking failed", &[(
+        "lane.rs",
+        "                    self.settings.parking.park(&work.offer, number, waits).await?;",
+        "                    let parked = self.settings.parking.park(&work.offer, number, waits).await;\n                    if !is(\"dropped though parking failed\") { parked?; }",
+    )]),
+    ("dropped though it was not given back", &[(
+        "lane.rs",
+        "self.settings.parking.park(&work.offer, 0, waits).await.map(|()| Fate::Drop)",
+        "self.settings.parking.park(&work.offer, 0, waits).await.or_else(|fault| if is(\"dropped though it was not given back\") { Ok(()) } else { Err(fault) }).map(|()| Fate::Drop)",
+    )]),
+    ("dead though the dead letter failed", &[(
+        "lane.rs",
+        "                if needs_burying {\n                    self.bury(work, number, error).await?;\n                    needs_burying = false;",
+        "                if needs_burying {\n                    let buried = self.bury(work, number, error).await;\n                    if !is(\"dead though the dead letter failed\") { buried?; }\n                    needs_burying = false;",
+    )]),
+    ("the stream's failures are not reported", &[(
+        "lane.rs",
+        "        again.chain(unburied.into_iter().flatten()).for_each(|copy| response.add_failure(copy));",
+        "        again.chain(unburied.into_iter().flatten()).filter(|_| !is(\"the stream's failures are not reported\")).for_each(|copy| response.add_failure(copy));",
+    )]),
+    ("a parked copy that has to come again is deleted", &[(
+        "lane.rs",
+        "        response.set_failures(again.into_iter().map(|(_, copy)| copy)",
+        "        response.set_failures(again.into_iter().filter(|_| !is(\"a parked copy that has to come again is deleted\")).map(|(_, copy)| copy)",
+    )]),
+    ("attempts are counted per copy", &[(
+        "moves.rs",
+        "            conditions.push(Condition::Is(here(\"attempts\"), number(nth - 1)));",
+        "            if !is(\"attempts are counted per copy\") { conditions.push(Condition::Is(here(\"attempts\"), number(nth - 1))); }",
+    )]),
+    ("contention counts as an attempt", &[(
+        "attempt.rs",
+        "            NotEnded::NotMarked(NotMarked::Fault(_)) | NotEnded::NoTime => Weight::None,",
+        "            NotEnded::NotMarked(NotMarked::Fault(_)) | NotEnded::NoTime if is(\"contention counts as an attempt\") => Weight::Attempt,\n            NotEnded::NotMarked(NotMarked::Fault(_)) | NotEnded::NoTime => Weight::None,",
+    )]),
+    ("a seventh attempt", &[(
+        "attempt.rs",
+        "number >= ATTEMPTS_MAX)",
+        "number >= ATTEMPTS_MAX + u32::from(is(\"a seventh attempt\")))",
+    )]),
+    ("a dead record expires", &[(
+        "moves.rs",
+        "    if matches!(form.after, Status::Done | Status::Rejected | Status::Closed) {",
+        "    if matches!(form.after, Status::Done | Status::Rejected | Status::Closed) || is(\"a dead record expires\") {",
+    )]),
+];

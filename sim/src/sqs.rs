@@ -1,0 +1,162 @@
+//! Queues of SQS: visibility, receive counts, delays, redrive.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+/// A message.
+#[derive(Clone, Debug)]
+pub struct Message {
+    pub id: String,
+    pub body: String,
+    /// As they were sent.
+    pub attributes: Value,
+    sent_ms: u64,
+    visible_ms: u64,
+    receives: u32,
+    /// The receipt of the last receive; only it counts.
+    receipt: String,
+}
+
+/// A queue.
+#[derive(Debug)]
+pub struct Queue {
+    pub messages: Vec<Message>,
+    visibility_ms: u64,
+    /// After so many receives a message goes to this queue.
+    redrive: Option<(u32, String)>,
+}
+
+/// All queues, by URL.
+#[derive(Debug, Default)]
+pub struct Queues {
+    pub queues: BTreeMap<String, Queue>,
+    next: u64,
+}
+
+impl Queues {
+    pub fn create(&mut self, url: &str, visibility_ms: u64, redrive: Option<(u32, &str)>) {
+        let redrive = redrive.map(|(receives, url)| (receives, url.to_owned()));
+        self.queues.insert(url.to_owned(), Queue { messages: Vec::new(), visibility_ms, redrive });
+    }
+
+    fn id(&mut self) -> String {
+        self.next += 1;
+        format!("message-{}", self.next)
+    }
+
+    pub fn send(&mut self, url: &str, body: &str, attributes: Value, delay_ms: u64, now_ms: u64) -> String {
+        let id = self.id();
+        let message = Message {
+            id: id.clone(),
+            body: body.to_owned(),
+            attributes,
+            sent_ms: now_ms,
+            visible_ms: now_ms + delay_ms,
+            receives: 0,
+            receipt: String::new(),
+        };
+        self.queue(url).messages.push(message);
+        id
+    }
+
+    fn queue(&mut self, url: &str) -> &mut Queue {
+        self.queues.get_mut(url).unwrap_or_else(|| panic!("no queue {url}"))
+    }
+
+    /// Answers a request of the protocol; of a batch it refuses the entries at these places.
+    pub fn call(
+        &mut self,
+        operation: &str,
+        request: &Value,
+        now_ms: u64,
+        refused: impl Fn(usize) -> bool,
+    ) -> Value {
+        let url = request["QueueUrl"].as_str().expect("QueueUrl");
+        let mut one = |entry: &Value| match operation.trim_end_matches("Batch") {
+            "SendMessage" => {
+                let delay_ms = entry["DelaySeconds"].as_u64().unwrap_or(0) * 1_000;
+                let body = entry["MessageBody"].as_str().expect("MessageBody");
+                let id = self.send(url, body, entry["MessageAttributes"].clone(), delay_ms, now_ms);
+                json!({ "MessageId": id, "MD5OfMessageBody": "" })
+            }
+            "ChangeMessageVisibility" => {
+                let receipt = entry["ReceiptHandle"].as_str().expect("ReceiptHandle");
+                let wait_ms = entry["VisibilityTimeout"].as_u64().expect("VisibilityTimeout") * 1_000;
+                let messages = self.queue(url).messages.iter_mut();
+                // A message that is visible again, or was deleted, is not in flight.
+                for message in messages.filter(|it| it.receipt == receipt && it.visible_ms > now_ms) {
+                    message.visible_ms = now_ms + wait_ms;
+                }
+                json!({})
+            }
+            _ => panic!("the simulated SQS has no {operation}"),
+        };
+        let Some(entries) = request["Entries"].as_array() else { return one(request) };
+        let (mut successful, mut failed) = (Vec::new(), Vec::new());
+        for (at, entry) in entries.iter().enumerate() {
+            if refused(at) {
+                failed.push(json!({ "Id": entry["Id"], "Code": "InternalError", "SenderFault": false }));
+            } else {
+                let mut answer = one(entry);
+                answer["Id"] = entry["Id"].clone();
+                successful.push(answer);
+            }
+        }
+        json!({ "Successful": successful, "Failed": failed })
+    }
+
+    /// Up to ten messages, as Lambda receives them for a mapping.
+    pub fn receive(&mut self, url: &str, now_ms: u64) -> Vec<Message> {
+        let queue = self.queue(url);
+        let (visibility_ms, redrive) = (queue.visibility_ms, queue.redrive.clone());
+        let mut received = Vec::new();
+        if let Some((most, to)) = redrive {
+            let (dead, left): (Vec<_>, Vec<_>) = std::mem::take(&mut self.queue(url).messages)
+                .into_iter()
+                .partition(|it| it.receives >= most && it.visible_ms <= now_ms);
+            self.queue(url).messages = left;
+            self.queue(&to).messages.extend(dead);
+        }
+        let queue = self.queue(url);
+        for message in queue.messages.iter_mut().filter(|it| it.visible_ms <= now_ms).take(10) {
+            message.receives += 1;
+            message.visible_ms = now_ms + visibility_ms;
+            message.receipt = format!("{}#{}", message.id, message.receives);
+            received.push(message.clone());
+        }
+        received
+    }
+
+    /// Deletes what was received so.
+    pub fn delete(&mut self, url: &str, receipt: &str) {
+        self.queue(url).messages.retain(|message| message.receipt != receipt);
+    }
+}
+
+impl Message {
+    /// The receipt of its last receive.
+    pub fn receipt(&self) -> &str {
+        &self.receipt
+    }
+
+    /// As Lambda passes it on.
+    pub fn event(&self) -> Value {
+        let attributes: Map<String, Value> = self.attributes.as_object().cloned().unwrap_or_default();
+        let attributes = attributes.into_iter().map(|(name, it)| {
+            let value = json!({
+                "stringValue": it["StringValue"], "dataType": it["DataType"],
+                "stringListValues": [], "binaryListValues": [],
+            });
+            (name, value)
+        });
+        json!({
+            "messageId": self.id, "receiptHandle": self.receipt, "body": self.body, "md5OfBody": "",
+            "eventSource": "aws:sqs", "eventSourceARN": "arn:aws:sqs:us-east-1:000000000000:queue",
+            "awsRegion": "us-east-1", "messageAttributes": attributes.collect::<Map<_, _>>(),
+            "attributes": {
+                "ApproximateReceiveCount": self.receives.to_string(), "SentTimestamp": self.sent_ms.to_string(),
+            },
+        })
+    }
+}
