@@ -120,19 +120,12 @@ impl Aws {
     }
 
     /// A call on its way: there, its effect, and back. Nobody can call it off.
-    async fn carry(self, service: String, operation: String, body: Vec<u8>) -> Result<Answer, Lost> {
-        let (invocation, call) = INVOCATION
-            .try_with(|it| (it.clone(), it.calls.fetch_add(1, Ordering::Relaxed)))
-            .unwrap_or_else(|_| (Invocation::new(0, "test"), 0));
-        self.transfer(service, operation, body, &invocation, call).await
-    }
-
-    async fn transfer(
+    async fn carry(
         self,
         service: String,
         operation: String,
         body: Vec<u8>,
-        invocation: &Invocation,
+        invocation: Arc<Invocation>,
         call: u64,
     ) -> Result<Answer, Lost> {
         let (seed, number) = (self.seed(), invocation.number);
@@ -238,13 +231,14 @@ impl HttpConnector for Aws {
         let target = request.headers().get("x-amz-target").expect("a call of a JSON protocol").to_owned();
         let (service, operation) = target.split_once('.').expect("service and operation");
         let body = request.take_body().bytes().expect("a body in memory").to_vec();
-        let (done, answer) = oneshot::channel();
-        let carry = self.clone().carry(service.to_owned(), operation.to_owned(), body);
-        // It goes on when the caller dies, so it is a task of its own.
         let invocation = INVOCATION.try_with(Arc::clone).unwrap_or_else(|_| Invocation::new(0, "test"));
-        tokio::spawn(INVOCATION.scope(invocation, async move {
+        let call = invocation.calls.fetch_add(1, Ordering::Relaxed);
+        let carry = self.clone().carry(service.to_owned(), operation.to_owned(), body, invocation, call);
+        // It goes on when the caller dies, so it is a task of its own.
+        let (done, answer) = oneshot::channel();
+        tokio::spawn(async move {
             let _ = done.send(carry.await);
-        }));
+        });
         HttpConnectorFuture::new(async move {
             match answer.await {
                 Ok(Ok((status, body))) => {
