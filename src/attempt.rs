@@ -48,7 +48,9 @@ impl NotEnded {
             NotEnded::NotMarked(NotMarked::Fault(_)) | NotEnded::NoTime => Weight::None,
             NotEnded::NotMarked(NotMarked::Write { .. }) => Weight::Attempt,
             NotEnded::NotMarked(NotMarked::Invalid(_) | NotMarked::EmitConflict { .. }) => Weight::Last,
-            NotEnded::NotMarked(NotMarked::Lost(Lost::Held | Lost::Counted(_))) => Weight::None,
+            NotEnded::NotMarked(NotMarked::Lost(Lost::Held | Lost::Counted(_) | Lost::Offered(_))) => {
+                Weight::None
+            }
             NotEnded::NotMarked(NotMarked::Lost(_)) => Weight::Last,
         }
     }

@@ -5,10 +5,10 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::fault::Fault;
+use crate::fault::{Cause, Fault};
 use crate::ledger::{Ledger, Mark, Marked, NotMarked};
 use crate::moves::{Form, Lost, Move, Stamp, offer_again};
-use crate::record::{FIRST_DUE_AFTER, State};
+use crate::record::{FIRST_DUE_AFTER, Record, State};
 
 /// What became of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,18 @@ pub enum Answer {
     Was(State),
     /// There is no such notification, or it does not go to this destination.
     Unknown,
+}
+
+impl Answer {
+    /// Whether a dead letter that was received before may be deleted: a copy is on its way that
+    /// brings another one if it fails, or there is nothing left to do.
+    pub fn replaces_letter(self) -> bool {
+        match self {
+            Answer::Now => true,
+            Answer::Was(state) => state.is_final(),
+            Answer::Unknown => false,
+        }
+    }
 }
 
 impl Ledger {
@@ -32,6 +44,21 @@ impl Ledger {
         self.by_hand(id, destination, it, now, SignedDuration::ZERO).await
     }
 
+    /// Tries again what a dead letter stands for. Where the destination is pending still, the
+    /// notification is offered again: SQS itself moved its last copy, say. But the letter may also
+    /// be ahead of its record, which is about to be marked dead; so it has to stay. Ask
+    /// [`Answer::replaces_letter`] before you delete it.
+    ///
+    /// # Errors
+    /// A [`Fault`]; keep the letter, and try again.
+    pub async fn redrive_letter(&self, id: &str, destination: &str, now: Timestamp) -> Result<Answer, Fault> {
+        let answer = self.redrive(id, destination, now).await?;
+        if answer == Answer::Was(State::Pending) {
+            self.offer_again(id, now).await?;
+        }
+        Ok(answer)
+    }
+
     /// Offers a pending notification again, to replace copies that were lost: SQS itself moved
     /// the last one to a dead-letter queue, say. Attempts are not renewed. What is not pending
     /// anywhere, or was offered by somebody else just now, is left alone.
@@ -39,12 +66,21 @@ impl Ledger {
     /// # Errors
     /// A [`Fault`]; try again.
     pub async fn offer_again(&self, id: &str, now: Timestamp) -> Result<Answer, Fault> {
-        let Some(record) = self.get(id).await? else {
+        const CALL: &str = "UpdateItem";
+        let Some(mut record) = self.get(id).await? else {
             return Ok(Answer::Unknown);
         };
-        if let Some(update) = offer_again(&record, now, now + FIRST_DUE_AFTER) {
-            self.update(id, &update).await?;
-            return Ok(Answer::Now);
+        while let Some(update) = offer_again(&record, now, now + FIRST_DUE_AFTER) {
+            let Some(item) = self.update(id, &update).await? else {
+                return Ok(Answer::Now);
+            };
+            let item = Some(item).filter(|item| !item.is_empty()).ok_or(Fault::new(CALL, Cause::Missing))?;
+            let changed = Record::decode(item).map_err(|error| Fault::new(CALL, error))?;
+            if changed.offers > record.offers {
+                // By this very call, whose answer was lost, or by somebody else: a copy is on its way.
+                return Ok(Answer::Now);
+            }
+            record = changed;
         }
         let state = record.destinations.values().map(|delivery| delivery.state).next();
         Ok(state.map_or(Answer::Unknown, Answer::Was))

@@ -241,7 +241,7 @@ impl<D: Destination> Consumer<D> {
             Lane::Stream => (0, true),
             Lane::Retry { attempts, .. } => (attempts, false),
         };
-        let mut needs_burying = true;
+        let (mut offers, mut needs_burying) = (work.offer.number, true);
         loop {
             let number = recorded + 1;
             let (it, fate) = if gives_up(weight, number) {
@@ -249,7 +249,10 @@ impl<D: Destination> Consumer<D> {
                     self.bury(work, number, error).await?;
                     needs_burying = false;
                 }
-                (Move::Dead { attempts: recorded, fails: true, reason: error.to_string() }, Fate::Drop)
+                (
+                    Move::Dead { attempts: recorded, offers, fails: true, reason: error.to_string() },
+                    Fate::Drop,
+                )
             } else {
                 let waits = wait(self.settings.backoff, number, fastrand::f64());
                 if needs_parking {
@@ -269,6 +272,11 @@ impl<D: Destination> Consumer<D> {
                 Ok(Marked::Now) => return Ok(fate),
                 Ok(Marked::Before(_)) => return Ok(Fate::Drop),
                 Err(NotMarked::Lost(Lost::Counted(attempts))) => recorded = attempts,
+                // If that was a redrive, the letter may have gone with it.
+                Err(NotMarked::Lost(Lost::Offered(number))) => {
+                    offers = number;
+                    needs_burying = true;
+                }
                 // Another copy was last, or a person moved its dead letter here for this
                 // attempt: there has to be one.
                 Err(NotMarked::Lost(Lost::Was(State::Dead))) => {

@@ -50,6 +50,8 @@ pub enum Move {
     Dead {
         /// The attempts recorded so far: a redrive since then has set them to 0, and wins.
         attempts: u32,
+        /// The offers so far: the dead letter may be gone with a redrive since then.
+        offers: u32,
         /// Whether what it dies of is a failed attempt more.
         fails: bool,
         /// What it died of; shortened to 512 bytes.
@@ -79,6 +81,8 @@ pub enum Lost {
     /// So many attempts are recorded, and not what it says: another copy counted one, or a
     /// redrive began anew.
     Counted(u32),
+    /// It was offered so often, and more than was said: by a redrive, perhaps.
+    Offered(u32),
     /// It was made by this very call, whose answer was lost.
     Own,
     /// Another holds the lease, or has taken it since.
@@ -149,6 +153,7 @@ impl Move {
             Move::Attempt { number, .. } if delivery.attempts + 1 != *number => {
                 Err(Lost::Counted(delivery.attempts))
             }
+            Move::Dead { offers, .. } if record.offers != *offers => Err(Lost::Offered(record.offers)),
             Move::Dead { attempts, .. } if delivery.attempts != *attempts => {
                 Err(Lost::Counted(delivery.attempts))
             }
@@ -288,7 +293,8 @@ fn own_part(it: &Move, here: &dyn Fn(&str) -> Path, id: &str, stamp: &Stamp, upd
             set(here("lease_until"), millis(*until));
             sets.push((here("fence"), Set::Plus(1)));
         }
-        Move::Dead { attempts, fails, reason } => {
+        Move::Dead { attempts, offers, fails, reason } => {
+            conditions.push(Condition::Is(of("offers"), number(offers)));
             conditions.push(Condition::Is(here("attempts"), number(attempts)));
             set(here("reason"), text(shortened(reason, ERROR_BYTES_MAX)));
             if *fails {
@@ -325,11 +331,12 @@ fn failed(here: &dyn Fn(&str) -> Path, nth: u32, error: &str, now: Timestamp) ->
     [(path, Set::To(failure)), (here("attempts"), Set::To(number(nth)))]
 }
 
-/// Offers a record again: to all that are pending, `due_at` being when to look next.
-/// `None` when none is pending.
+/// Offers a record again: to all that are pending, `due_at` being when to look next. It asks
+/// for the version that was read, since it writes to several destinations, and none of them
+/// may have ended since. `None` when none is pending.
 pub fn offer_again(record: &Record, now: Timestamp, due_at: Timestamp) -> Option<Update> {
     let mut update = Update {
-        conditions: vec![Condition::Is(of("offers"), number(record.offers)), Condition::Above(of("open"), 0)],
+        conditions: vec![Condition::Is(of("version"), number(record.version))],
         sets: vec![
             (of("offers"), Set::Plus(1)),
             (of("version"), Set::Plus(1)),
@@ -404,7 +411,7 @@ mod tests {
             1 => (reason(), fence()).prop_map(|(reason, fence)| Move::Rejected { reason, fence }),
             3 => (1u32..4).prop_map(|number| Move::Attempt { number, error: "no".into(), due_at: at(NOW + 9) }),
             2 => prop_oneof![Just(1), Just(NOW + 5)].prop_map(|until| Move::Lease { until: at(until) }),
-            3 => (0u32..4, any::<bool>(), reason()).prop_map(|(attempts, fails, reason)| Move::Dead { attempts, fails, reason }),
+            3 => (0u32..4, 1u32..3, any::<bool>(), reason()).prop_map(|(attempts, offers, fails, reason)| Move::Dead { attempts, offers, fails, reason }),
             1 => Just(Move::Redrive { due_at: at(NOW + 7) }),
             1 => reason().prop_map(|reason| Move::Closed { reason }),
         ]
@@ -482,7 +489,7 @@ mod tests {
             let was = Err(Lost::Was(record.destinations["a"].state));
             for it in [
                 done(),
-                Move::Dead { attempts: 0, fails: false, reason: "no".into() },
+                Move::Dead { attempts: 0, offers: 1, fails: false, reason: "no".into() },
                 Move::Redrive { due_at: at(0) },
                 Move::Attempt { number: 1, error: "no".into(), due_at: at(0) },
                 Move::Closed { reason: "again".into() },
@@ -530,9 +537,12 @@ mod tests {
 
     #[test]
     fn a_redrive_starts_afresh_and_goes_into_the_stream() {
-        let dead =
-            make(&event_for(&["a"]), "a", &Move::Dead { attempts: 0, fails: false, reason: "no".into() })
-                .unwrap();
+        let dead = make(
+            &event_for(&["a"]),
+            "a",
+            &Move::Dead { attempts: 0, offers: 1, fails: false, reason: "no".into() },
+        )
+        .unwrap();
         assert_eq!((dead.status, dead.expires_at, dead.dead), (Status::Dead, None, 1));
         let again = make(&dead, "a", &Move::Redrive { due_at: at(NOW + 7) }).unwrap();
         assert_eq!((again.status, again.change, again.offers), (Status::Init, Change::Offer, 2));
@@ -544,11 +554,11 @@ mod tests {
     fn giving_up_does_not_reach_past_a_redrive() {
         let attempt = Move::Attempt { number: 1, error: "no".into(), due_at: at(NOW) };
         let once = make(&event_for(&["a"]), "a", &attempt).unwrap();
-        let give_up = Move::Dead { attempts: 1, fails: true, reason: "no".into() };
+        let give_up = Move::Dead { attempts: 1, offers: 1, fails: true, reason: "no".into() };
         let dead = make(&once, "a", &give_up).unwrap();
         assert_eq!((dead.destinations["a"].attempts, dead.destinations["a"].failures.len()), (2, 2));
         let again = make(&dead, "a", &Move::Redrive { due_at: at(NOW) }).unwrap();
-        assert_eq!(make(&again, "a", &give_up), Err(Lost::Counted(0)));
+        assert_eq!(make(&again, "a", &give_up), Err(Lost::Offered(2)));
     }
 
     #[test]
@@ -556,7 +566,7 @@ mod tests {
         let dead = make(
             &event_for(&["a", "b"]),
             "a",
-            &Move::Dead { attempts: 0, fails: false, reason: "no".into() },
+            &Move::Dead { attempts: 0, offers: 1, fails: false, reason: "no".into() },
         )
         .unwrap();
         let dead = make(&dead, "b", &done()).unwrap();

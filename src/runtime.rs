@@ -23,9 +23,9 @@ use crate::route::{BadRoutes, Routes};
 
 /// Time before the end of an invocation at which work stops, so that its answer still gets
 /// out, in milliseconds.
-const MARGIN_MS: u64 = 500;
+pub const MARGIN_MS: u64 = 500;
 /// Longest time for one try of a call to AWS, in milliseconds.
-const CALL_TIMEOUT_MS: u64 = 3_000;
+pub const CALL_TIMEOUT_MS: u64 = 3_000;
 
 /// Why a function cannot run.
 #[derive(Debug, thiserror::Error)]

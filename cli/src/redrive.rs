@@ -59,8 +59,10 @@ impl Redrive<'_> {
         for destination in &dead {
             // Its letters are taken first: one that is sent when it dies again has to stay.
             let letters = self.letters.receive_of(id, destination).await?;
-            let redriven = self.ledger.redrive(id, destination, Timestamp::now()).await;
-            redriven.map_err(|fault| self.explained(fault))?;
+            let redriven = self.ledger.redrive_letter(id, destination, Timestamp::now()).await;
+            if !redriven.map_err(|fault| self.explained(fault))?.replaces_letter() {
+                anyhow::bail!("`{id}` has changed; look at its status, and try again. Its letters stay");
+            }
             for letter in &letters {
                 self.letters.delete(letter).await?;
             }
@@ -73,7 +75,7 @@ impl Redrive<'_> {
         let received = self.letters.receive(destination).await?;
         let progress = progress(received.len());
         let (mut redriven, mut left) = (0, 0);
-        let mut seen = HashSet::new();
+        let mut redriven_ids = HashSet::new();
         for letter in &received {
             progress.inc(1);
             let Some(id) = &letter.id else {
@@ -81,22 +83,25 @@ impl Redrive<'_> {
                 left += 1;
                 continue;
             };
-            let is_first = seen.insert((id, &letter.destination));
-            let mut answer = self.ledger.redrive(id, &letter.destination, Timestamp::now()).await;
-            if is_first && matches!(answer, Ok(Answer::Was(State::Pending))) {
-                // SQS moved it, since it killed the function: its letter may be the last copy.
-                answer = self.ledger.offer_again(id, Timestamp::now()).await;
+            // All were received before the first of its kind was redriven: this one is left over.
+            if redriven_ids.contains(&(id, &letter.destination)) {
+                self.letters.delete(letter).await?;
+                continue;
             }
-            match answer.map_err(|fault| self.explained(fault))? {
-                Answer::Unknown => {
-                    progress.suspend(|| eprintln!("{id}: no such notification; its letter stays"));
-                    left += 1;
-                    continue;
-                }
-                Answer::Now => redriven += 1,
-                // It is not dead any more; the letter is left over.
-                Answer::Was(_) => (),
+            let answer = self.ledger.redrive_letter(id, &letter.destination, Timestamp::now()).await;
+            let answer = answer.map_err(|fault| self.explained(fault))?;
+            if !answer.replaces_letter() {
+                let why = match answer {
+                    Answer::Unknown => "no such notification",
+                    _ => "it was pending, and is offered again",
+                };
+                progress.suspend(|| eprintln!("{id}: {why}; its letter stays"));
+                left += 1;
+                continue;
             }
+            // What is not dead any more has ended; its letter is left over.
+            redriven += u64::from(answer == Answer::Now);
+            redriven_ids.insert((id, &letter.destination));
             self.letters.delete(letter).await?;
         }
         progress.finish_and_clear();

@@ -1,5 +1,6 @@
 //! The simulated AWS, and the connector by which the SDK's clients reach it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -15,51 +16,87 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;
+use handover::runtime::CALL_TIMEOUT_MS;
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio::time::sleep;
 
-use crate::draw::{below, happens};
+use crate::coverage::{OF_HANDLER, Site};
+use crate::draw::{below, happens, of_name};
 use crate::dynamodb::{Answer, DynamoDb};
-use crate::fault::{Fault, Faults, Purpose};
+use crate::fault::{Call, Fault, Purpose};
 use crate::history::History;
-use crate::kinesis::Stream;
+use crate::plan::{Plan, Strike};
+use crate::rules;
 use crate::sqs::Queues;
+use crate::stream::Stream;
 use crate::time::Time;
 
-/// Longest time for one try of a call, as the functions set it, in milliseconds.
-const CALL_TIMEOUT_MS: u64 = 3_000;
+/// The table of records.
+pub const NOTIFICATIONS: &str = "notifications";
+/// How long a call that takes long takes longer, in milliseconds: longer than its caller waits, so that
+/// it takes effect after its own repeat.
+const SLOW_MS: u64 = 4_000;
+/// How far a read that is not consistent lags behind at most, in milliseconds.
+const LAG_MS_MAX: u64 = 2_000;
+/// What a read says that has to show every write before it.
+const CONSISTENT: &[u8] = br#""ConsistentRead":true"#;
 
 /// Everything that AWS keeps.
 #[derive(Clone)]
 pub struct Aws(Arc<Inner>);
 
 struct Inner {
-    seed: u64,
+    plan: Plan,
     time: Time,
     dynamodb: DynamoDb,
     state: Mutex<State>,
+    /// Something came into a stream.
+    streamed: Notify,
+    /// Something came into a queue, or out.
+    queued: Notify,
 }
 
 /// What changes.
+#[derive(Default)]
 pub struct State {
-    pub stream: Stream,
+    /// The stream of the table of records.
+    pub changes: Stream,
+    /// The Kinesis stream.
+    pub offers: Stream,
     pub queues: Queues,
     pub history: History,
-    pub faults: Faults,
+    /// What did not hold on the way.
+    pub violations: Vec<String>,
+    /// Faults have stopped.
+    pub calm: bool,
 }
 
-/// One run of a function: what its calls' faults are drawn for.
+/// One run of a function, or of a program elsewhere.
 #[derive(Debug)]
 pub struct Invocation {
-    pub number: u64,
-    pub function: &'static str,
+    /// As in `refund#3`.
+    pub name: String,
+    pub stage: &'static str,
     calls: AtomicU64,
+    /// Calls whose answer it does not have.
+    under_way: Mutex<BTreeMap<u64, Site>>,
 }
 
 impl Invocation {
-    pub fn new(number: u64, function: &'static str) -> Arc<Invocation> {
-        Arc::new(Invocation { number, function, calls: AtomicU64::new(0) })
+    pub fn new(name: String, stage: &'static str) -> Arc<Invocation> {
+        Arc::new(Invocation { name, stage, calls: AtomicU64::new(0), under_way: Mutex::default() })
+    }
+
+    /// It has made a call, and waits for the answer as long as it keeps what this returns.
+    fn waits(self: &Arc<Self>, nth: u64, site: Site) -> Waits {
+        self.under_way.lock().expect("no panic holds it").insert(nth, site);
+        Waits(self.clone(), nth)
+    }
+
+    /// The calls whose answer it does not have.
+    pub fn under_way(&self) -> Vec<Site> {
+        self.under_way.lock().expect("no panic holds it").values().cloned().collect()
     }
 }
 
@@ -69,16 +106,21 @@ tokio::task_local! {
 }
 
 impl Aws {
-    pub fn new(seed: u64, time: Time, dynamodb: DynamoDb, state: State) -> Aws {
-        Aws(Arc::new(Inner { seed, time, dynamodb, state: Mutex::new(state) }))
+    pub fn new(plan: Plan, time: Time, dynamodb: DynamoDb) -> Aws {
+        let (streamed, queued) = (Notify::new(), Notify::new());
+        Aws(Arc::new(Inner { plan, time, dynamodb, state: Mutex::default(), streamed, queued }))
     }
 
     pub fn time(&self) -> Time {
         self.0.time
     }
 
+    pub fn plan(&self) -> &Plan {
+        &self.0.plan
+    }
+
     pub fn seed(&self) -> u64 {
-        self.0.seed
+        self.0.plan.seed
     }
 
     pub fn dynamodb(&self) -> &DynamoDb {
@@ -89,6 +131,14 @@ impl Aws {
         self.0.state.lock().expect("no panic holds it")
     }
 
+    pub fn streamed(&self) -> &Notify {
+        &self.0.streamed
+    }
+
+    pub fn queued(&self) -> &Notify {
+        &self.0.queued
+    }
+
     /// Clients of this AWS, as a function builds them.
     pub fn clients(&self) -> (aws_sdk_dynamodb::Client, aws_sdk_kinesis::Client, aws_sdk_sqs::Client) {
         macro_rules! client {
@@ -97,10 +147,8 @@ impl Aws {
                     $sdk::Config::builder()
                         .behavior_version($sdk::config::BehaviorVersion::latest())
                         .region($sdk::config::Region::from_static("us-east-1"))
-                        .credentials_provider($sdk::config::Credentials::new(
-                            "id", "secret", None, None, "sim",
-                        ))
-                        .identity_cache($sdk::config::IdentityCache::no_cache())
+                        // Signatures are a tenth of the time, and nobody reads them.
+                        .allow_no_auth()
                         .http_client(self.clone())
                         .sleep_impl(TokioSleep::new())
                         .time_source(self.clone())
@@ -120,89 +168,121 @@ impl Aws {
     }
 
     /// A call on its way: there, its effect, and back. Nobody can call it off.
-    async fn carry(
-        self,
-        service: String,
-        operation: String,
-        body: Vec<u8>,
-        invocation: Arc<Invocation>,
-        call: u64,
-    ) -> Result<Answer, Lost> {
-        let (seed, number) = (self.seed(), invocation.number);
-        let draw = |purpose, most| below(most, seed, &[purpose as u64, number, call]);
-        let elapsed_ms = self.time().elapsed().as_millis() as u64;
-        let faults = self.state().faults;
-        let fault = match number {
-            0 => None,
-            _ if faults.is_out(&service, seed, elapsed_ms) => Some(Fault::LostRequest),
-            _ => faults.of_call(&operation, seed, number, call),
-        };
-        let slow_ms = if fault == Some(Fault::Slow) { 2_000 } else { 0 };
+    async fn carry(self, call: Call, body: Vec<u8>, caller: Arc<Invocation>) -> Result<Answer, Lost> {
+        let draw = |purpose, most| below(most, self.seed(), &[purpose as u64, call.invocation, call.nth]);
+        let label = format!("{} {}#{}", caller.name, call.operation, call.nth);
+        let fault = self.strike(&caller, &call);
+        let slow_ms = if fault == Some(Fault::Slow) { SLOW_MS } else { 0 };
         sleep(Duration::from_millis(1 + draw(Purpose::WayThere, 20) + slow_ms)).await;
-        let label = format!("{}#{number} {operation}#{call}", invocation.function);
-        if let Some(fault) = fault {
-            self.state().history.injected(invocation.function, &operation, fault);
-        }
         if fault == Some(Fault::LostRequest) {
             self.note(&label, "lost on its way");
             return Err(Lost);
         }
-        let answer = self.answer(&service, &operation, &body, fault, number, call);
+        let answer = self.answer(&call, &body, fault);
         let verdict = if fault == Some(Fault::LostAnswer) { "answer lost" } else { "answered" };
-        self.note(&label, &format!("{verdict}: {} {}", answer.0, summary(&answer.1)));
+        self.note(&label, format!("{verdict}: {} {}", answer.0, summary(&answer.1)).trim_end());
         sleep(Duration::from_millis(1 + draw(Purpose::WayBack, 20))).await;
         if fault == Some(Fault::LostAnswer) { Err(Lost) } else { Ok(answer) }
     }
 
+    /// The fault that a call meets, if any.
+    fn strike(&self, caller: &Invocation, call: &Call) -> Option<Fault> {
+        let mut state = self.state();
+        state.history.coverage.called(call.site.clone());
+        if state.calm {
+            return None;
+        }
+        let place = |fault| Strike { who: caller.name.clone(), fault, at: call.nth, for_ms: 0 };
+        let meets = Fault::ALL.into_iter().filter(|fault| fault.meets(&call.site, call.consistent));
+        state.history.places.extend(meets.map(place));
+        let fault = self.plan().of_call(&caller.name, call, self.time().elapsed_ms())?;
+        state.history.coverage.struck(call.site.clone(), fault);
+        state.history.strikes.insert(place(fault));
+        Some(fault)
+    }
+
     /// What a request does, at one moment.
-    fn answer(
-        &self,
-        service: &str,
-        operation: &str,
-        body: &[u8],
-        fault: Option<Fault>,
-        number: u64,
-        call: u64,
-    ) -> Answer {
+    fn answer(&self, call: &Call, body: &[u8], fault: Option<Fault>) -> Answer {
         if fault == Some(Fault::Throttle) {
             return (400, json!({ "__type": "ThrottlingException", "message": "Rate exceeded" }).to_string());
         }
+        let (seed, now_ms) = (self.seed(), self.time().now_ms());
         let part = |at: usize| {
-            let purpose = [Purpose::Part as u64, number, call, at as u64];
-            fault == Some(Fault::Partial) && happens(500, self.seed(), &purpose)
+            let purpose = [Purpose::Part as u64, call.invocation, call.nth, at as u64];
+            fault == Some(Fault::Partial) && (at == 0 || happens(500, seed, &purpose))
         };
-        let now_ms = self.time().now_ms();
-        if service.starts_with("DynamoDB") {
-            if fault == Some(Fault::Conflict) {
-                return conflict(body);
-            }
-            return self.0.dynamodb.call(operation, body);
+        if call.service.starts_with("DynamoDB") {
+            let draw = |purpose, most| below(most, seed, &[purpose as u64, call.invocation, call.nth]);
+            let dynamodb = self.dynamodb();
+            let answer = match (fault, call.operation.as_str()) {
+                (Some(Fault::Conflict), "TransactWriteItems") => {
+                    cancelled(body, |actions| draw(Purpose::Part, actions), "TransactionConflict")
+                }
+                (Some(Fault::Conflict), "BatchExecuteStatement") => {
+                    dynamodb.call_in_part(body, |at| at == 0, "TransactionConflict")
+                }
+                (Some(Fault::Conflict), _) => exception("TransactionConflictException"),
+                (Some(Fault::Missing), "GetItem") => (200, "{}".to_owned()),
+                (Some(Fault::Missing), "TransactWriteItems") => {
+                    cancelled(body, |_| 0, "ConditionalCheckFailed")
+                }
+                (Some(Fault::Missing), "BatchExecuteStatement") => {
+                    dynamodb.call_in_part(body, |at| at == 0, "ConditionalCheckFailed")
+                }
+                (Some(Fault::Missing), _) => exception("ConditionalCheckFailedException"),
+                (Some(Fault::Partial), _) => dynamodb.call_in_part(body, part, "ThrottlingError"),
+                (Some(Fault::Stale), operation) => {
+                    let lag_ms = 1 + draw(Purpose::Lag, LAG_MS_MAX);
+                    dynamodb.call_before(operation, body, now_ms - lag_ms.min(self.time().elapsed_ms()))
+                }
+                (_, operation) => dynamodb.call(operation, body),
+            };
+            self.0.streamed.notify_waiters();
+            return answer;
         }
         let request: Value = serde_json::from_slice(body).expect("JSON");
         let mut state = self.state();
-        let answer = match service {
-            "Kinesis_20131202" => state.stream.put_records(&request, now_ms, part),
-            "AmazonSQS" => state.queues.call(operation, &request, now_ms, part),
-            _ => panic!("the simulated AWS has no {service}"),
+        let answer = match call.service.as_str() {
+            "Kinesis_20131202" => state.offers.put_records(&request, now_ms, part),
+            "AmazonSQS" => state.queues.call(&call.operation, &request, now_ms, part),
+            service => panic!("the simulated AWS has no {service}"),
         };
+        drop(state);
+        self.0.streamed.notify_waiters();
+        self.0.queued.notify_waiters();
         (200, answer.to_string())
+    }
+
+    /// Takes over what changed in the table of records, and holds each change to the table of moves.
+    pub fn follow(&self) {
+        let changes = self.dynamodb().changes();
+        let mut state = self.state();
+        let now_ms = self.time().now_ms();
+        for change in changes {
+            state.violations.extend(rules::broken_by(&change));
+            state.changes.add_change(change, now_ms);
+        }
     }
 
     /// Writes a line of history.
     pub fn note(&self, who: &str, what: &str) {
-        let elapsed_ms = self.time().elapsed().as_millis();
+        let elapsed_ms = self.time().elapsed_ms();
         self.state().history.note(elapsed_ms, who, what);
     }
 }
 
-/// A transaction that met another on its first item.
-fn conflict(body: &[u8]) -> Answer {
+/// A call of DynamoDB that was refused.
+fn exception(name: &str) -> Answer {
+    let kind = format!("com.amazonaws.dynamodb.v20120810#{name}");
+    (400, json!({ "__type": kind, "message": "refused" }).to_string())
+}
+
+/// A transaction that was cancelled for one of its actions.
+fn cancelled(body: &[u8], at: impl FnOnce(u64) -> u64, code: &str) -> Answer {
     let request: Value = serde_json::from_slice(body).expect("JSON");
     let actions = request["TransactItems"].as_array().map_or(0, Vec::len);
-    let reasons = (0..actions).map(|at| match at {
-        0 => json!({ "Code": "TransactionConflict", "Message": "Transaction is ongoing for the item" }),
-        _ => json!({ "Code": "None" }),
-    });
+    let met = at(actions as u64) as usize;
+    let reasons = (0..actions).map(|at| json!({ "Code": if at == met { code } else { "None" } }));
     let answer = json!({
         "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
         "Message": "Transaction cancelled, please refer cancellation reasons for specific reasons",
@@ -223,23 +303,58 @@ fn summary(answer: &str) -> String {
     parts.join(" ").trim().to_owned()
 }
 
+/// What a call is for, beside its operation: see `coverage.rs`.
+fn called(service: &str, operation: &str, body: &[u8]) -> String {
+    let says = |text: &str| body.windows(text.len()).any(|it| it == text.as_bytes());
+    match operation {
+        "SendMessage" if says("-retry\"") => format!("{operation} to retry"),
+        "SendMessage" => format!("{operation} to dead letters"),
+        // As a table's name, in JSON and in a statement.
+        _ if says("\"notifications\"") || says("\\\"notifications\\\"") => operation.to_owned(),
+        _ if service.starts_with("DynamoDB") => format!("{operation} {OF_HANDLER}"),
+        _ => operation.to_owned(),
+    }
+}
+
 /// A call without an answer.
 struct Lost;
+
+/// A caller that waits for the answer to its nth call.
+struct Waits(Arc<Invocation>, u64);
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        self.0.under_way.lock().expect("no panic holds it").remove(&self.1);
+    }
+}
 
 impl HttpConnector for Aws {
     fn call(&self, mut request: HttpRequest) -> HttpConnectorFuture {
         let target = request.headers().get("x-amz-target").expect("a call of a JSON protocol").to_owned();
         let (service, operation) = target.split_once('.').expect("service and operation");
         let body = request.take_body().bytes().expect("a body in memory").to_vec();
-        let invocation = INVOCATION.try_with(Arc::clone).unwrap_or_else(|_| Invocation::new(0, "test"));
-        let call = invocation.calls.fetch_add(1, Ordering::Relaxed);
-        let carry = self.clone().carry(service.to_owned(), operation.to_owned(), body, invocation, call);
+        // Lambda freezes what an invocation leaves behind when it returns; it may never go on.
+        let caller =
+            INVOCATION.try_with(Arc::clone).expect("no call from a task that was spawned: await it instead");
+        let nth = caller.calls.fetch_add(1, Ordering::Relaxed);
+        let site = Site { stage: caller.stage, call: called(service, operation, &body) };
+        let waits = caller.waits(nth, site.clone());
+        let call = Call {
+            service: service.to_owned(),
+            operation: operation.to_owned(),
+            site,
+            consistent: body.windows(CONSISTENT.len()).any(|it| it == CONSISTENT),
+            invocation: of_name(&caller.name),
+            nth,
+        };
+        let carry = self.clone().carry(call, body, caller);
         // It goes on when the caller dies, so it is a task of its own.
         let (done, answer) = oneshot::channel();
         tokio::spawn(async move {
             let _ = done.send(carry.await);
         });
         HttpConnectorFuture::new(async move {
+            let _waits = waits;
             match answer.await {
                 Ok(Ok((status, body))) => {
                     let status = StatusCode::try_from(status).expect("a status");

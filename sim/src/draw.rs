@@ -18,6 +18,11 @@ pub fn happens(per_mille: u64, seed: u64, purpose: &[u64]) -> bool {
     below(1_000, seed, purpose) < per_mille
 }
 
+/// A number for a name, the same in every run.
+pub fn of_name(name: &str) -> u64 {
+    name.bytes().fold(0, |hash, byte| mix(hash ^ u64::from(byte)))
+}
+
 /// The finalizer of SplitMix64: <https://prng.di.unimi.it/splitmix64.c> (public domain).
 fn mix(word: u64) -> u64 {
     let word = word.wrapping_add(0x9e37_79b9_7f4a_7c15);

@@ -1,6 +1,7 @@
 //! DynamoDB: dynoxide, and what AWS does otherwise.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use dynoxide::storage_backend::Clock;
 use dynoxide::{Database, DynoxideError};
@@ -8,9 +9,33 @@ use serde_json::{Value, json};
 
 use crate::time::Time;
 
-/// The tables of a simulated AWS.
-#[derive(Clone)]
-pub struct DynamoDb(Database);
+/// A table: its name, its key's attributes (one or two, each a text), and whether it has a stream.
+pub struct Table {
+    pub name: String,
+    pub key: Vec<String>,
+    pub stream: bool,
+}
+
+/// The tables of a simulated AWS. One of them has a stream.
+pub struct DynamoDb {
+    time: Time,
+    tables: Vec<Table>,
+    database: Database,
+    /// Where the stream has been read up to.
+    iterator: Mutex<Option<String>>,
+    /// Something was written since.
+    is_changed: AtomicBool,
+    /// When, and what, was written: what a replica catches up with.
+    written: Mutex<Vec<(u64, String, Vec<u8>)>>,
+    replica: Mutex<Option<Replica>>,
+}
+
+/// The tables as they were.
+struct Replica {
+    database: Database,
+    /// How many of the writes it has.
+    writes: usize,
+}
 
 struct Now(Time);
 
@@ -28,106 +53,178 @@ impl Clock for Now {
 pub type Answer = (u16, String);
 
 impl DynamoDb {
-    /// None but these tables: name, key, sort key, and whether it has a stream.
-    pub fn new(time: Time, tables: &[(&str, &str, Option<&str>, bool)]) -> DynamoDb {
-        let it = DynamoDb(Database::memory_with_clock(Arc::new(Now(time))).expect("a database in memory"));
-        for (name, key, sort, stream) in tables {
-            let keys = [Some(*key), *sort].into_iter().flatten();
-            let schema = keys.clone().zip(["HASH", "RANGE"]);
-            let request = json!({
-                "TableName": name,
-                "BillingMode": "PAY_PER_REQUEST",
-                "KeySchema": schema.map(|(name, kind)| json!({"AttributeName": name, "KeyType": kind})).collect::<Vec<_>>(),
-                "AttributeDefinitions": keys.map(|name| json!({"AttributeName": name, "AttributeType": "S"})).collect::<Vec<_>>(),
-                "StreamSpecification": { "StreamEnabled": stream, "StreamViewType": "NEW_AND_OLD_IMAGES" },
-            });
-            let mut request = request;
-            if !stream {
-                request.as_object_mut().expect("an object").remove("StreamSpecification");
-            }
-            let (status, answer) = it.call("CreateTable", request.to_string().as_bytes());
-            assert_eq!(status, 200, "{answer}");
-        }
+    /// None but these tables.
+    pub fn new(time: Time, tables: Vec<Table>) -> DynamoDb {
+        let database = database(time, &tables);
+        let mut it = DynamoDb {
+            time,
+            tables,
+            database,
+            iterator: Mutex::default(),
+            is_changed: AtomicBool::default(),
+            written: Mutex::default(),
+            replica: Mutex::default(),
+        };
+        it.iterator =
+            Mutex::new(it.tables.iter().find(|table| table.stream).map(|table| it.stream(&table.name)));
         it
     }
 
-    /// Answers a request of DynamoDB's or DynamoDB Streams' protocol, at once.
+    /// Answers a request, at once.
     pub fn call(&self, operation: &str, body: &[u8]) -> Answer {
-        let body = match operation {
-            "BatchExecuteStatement" => &*terms_without_quotes(body),
-            _ => body,
-        };
-        macro_rules! operations {
-            ($($name:literal => $method:ident),* $(,)?) => {
-                match operation {
-                    $($name => serde_json::from_slice(body)
-                        .map_err(|error| DynoxideError::ValidationException(error.to_string()))
-                        .and_then(|request| self.0.$method(request))
-                        .map(|answer| serde_json::to_string(&answer).expect("JSON")),)*
-                    _ => panic!("the simulated DynamoDB has no {operation}"),
-                }
-            };
+        let answer = call(&self.database, operation, body);
+        if answer.0 == 200 && !matches!(operation, "GetItem" | "Query" | "Scan" | "BatchGetItem") {
+            self.is_changed.store(true, Ordering::Relaxed);
+            let mut written = self.written.lock().expect("no panic holds it");
+            written.push((self.time.now_ms(), operation.to_owned(), body.to_vec()));
         }
-        let result = operations! {
-            "BatchExecuteStatement" => batch_execute_statement,
-            "CreateTable" => create_table,
-            "DescribeStream" => describe_stream,
-            "DescribeTable" => describe_table,
-            "GetItem" => get_item,
-            "GetRecords" => get_records,
-            "GetShardIterator" => get_shard_iterator,
-            "PutItem" => put_item,
-            "Scan" => scan,
-            "TransactWriteItems" => transact_write_items,
-            "UpdateItem" => update_item,
-        };
-        match result {
-            Ok(answer) => (200, answer),
-            Err(error) => (error.status_code(), error.to_json()),
+        answer
+    }
+
+    /// Answers a `BatchExecuteStatement` that refuses the statements at some places.
+    pub fn call_in_part(&self, body: &[u8], refused: impl Fn(usize) -> bool, code: &str) -> Answer {
+        let mut request: Value = serde_json::from_slice(body).expect("JSON");
+        let statements = request["Statements"].as_array_mut().map(std::mem::take).unwrap_or_default();
+        let places = 0..statements.len();
+        let (_, taken): (Vec<_>, Vec<_>) =
+            statements.into_iter().enumerate().partition(|(at, _)| refused(*at));
+        let mut answers = Vec::new();
+        if !taken.is_empty() {
+            request["Statements"] = taken.into_iter().map(|(_, statement)| statement).collect();
+            let (status, answer) = self.call("BatchExecuteStatement", request.to_string().as_bytes());
+            if status != 200 {
+                return (status, answer);
+            }
+            let mut answer: Value = serde_json::from_str(&answer).expect("JSON");
+            answers = answer["Responses"].as_array_mut().map(std::mem::take).unwrap_or_default();
         }
+        let mut answers = answers.into_iter();
+        let refusal = json!({ "Error": { "Code": code, "Message": "not now" } });
+        let answers = places.map(|at| if refused(at) { Some(refusal.clone()) } else { answers.next() });
+        (200, json!({ "Responses": answers.collect::<Vec<_>>() }).to_string())
+    }
+
+    /// Answers a read as at an earlier time, or later: reads do not go back.
+    pub fn call_before(&self, operation: &str, body: &[u8], at_ms: u64) -> Answer {
+        let mut replica = self.replica.lock().expect("no panic holds it");
+        let replica =
+            replica.get_or_insert_with(|| Replica { database: database(self.time, &self.tables), writes: 0 });
+        let written = self.written.lock().expect("no panic holds it");
+        for (_, operation, body) in written[replica.writes..].iter().take_while(|write| write.0 <= at_ms) {
+            call(&replica.database, operation, body);
+            replica.writes += 1;
+        }
+        call(&replica.database, operation, body)
     }
 
     /// Every item of a table.
     pub fn items(&self, table: &str) -> Vec<Value> {
-        let answer = self.ask("Scan", &json!({ "TableName": table }));
+        let answer = ask(&self.database, "Scan", &json!({ "TableName": table }));
         answer["Items"].as_array().cloned().unwrap_or_default()
     }
 
     /// Puts an item, past every condition.
-    pub fn put(&self, table: &str, item: Value) {
-        self.ask("PutItem", &json!({ "TableName": table, "Item": item }));
+    pub fn put(&self, table: &str, item: &Value) {
+        let request = json!({ "TableName": table, "Item": item });
+        let (status, answer) = self.call("PutItem", request.to_string().as_bytes());
+        assert_eq!(status, 200, "{table}: {answer}");
     }
 
-    /// An iterator at the beginning of a table's stream.
-    pub fn stream(&self, table: &str) -> String {
-        let table = self.ask("DescribeTable", &json!({ "TableName": table }));
+    /// The beginning of a table's stream.
+    fn stream(&self, table: &str) -> String {
+        let ask = |operation, request| ask(&self.database, operation, &request);
+        let table = ask("DescribeTable", json!({ "TableName": table }));
         let arn = &table["Table"]["LatestStreamArn"];
-        let stream = self.ask("DescribeStream", &json!({ "StreamArn": arn }));
+        let stream = ask("DescribeStream", json!({ "StreamArn": arn }));
         let shard = &stream["StreamDescription"]["Shards"][0]["ShardId"];
         let request = json!({ "StreamArn": arn, "ShardId": shard, "ShardIteratorType": "TRIM_HORIZON" });
-        text(&self.ask("GetShardIterator", &request)["ShardIterator"])
+        text(&ask("GetShardIterator", request)["ShardIterator"])
     }
 
-    /// The changes that follow, as Lambda passes them on, and where to go on. A write that changes
-    /// nothing is none, as on AWS.
-    pub fn changes(&self, iterator: &str) -> (Vec<Value>, String) {
-        let mut answer = self.ask("GetRecords", &json!({ "ShardIterator": iterator }));
-        let changes: Vec<Value> = answer["Records"].as_array_mut().map(std::mem::take).unwrap_or_default();
-        let changes =
-            changes.into_iter().filter(|it| it["dynamodb"]["NewImage"] != it["dynamodb"]["OldImage"]);
+    /// The changes since it was asked last, as Lambda passes them on. A write that changes nothing is
+    /// none, as on AWS.
+    pub fn changes(&self) -> Vec<Value> {
+        let mut iterator = self.iterator.lock().expect("no panic holds it");
+        let Some(from) = iterator.as_mut().filter(|_| self.is_changed.swap(false, Ordering::Relaxed)) else {
+            return Vec::new();
+        };
+        let request = serde_json::from_value(json!({ "ShardIterator": *from })).expect("a request");
+        let answer = self.database.get_records(request).expect("the stream's records");
+        *from = answer.next_shard_iterator.expect("the stream does not end");
+        let changes = answer.records.into_iter().map(|it| serde_json::to_value(it).expect("JSON"));
+        let changes = changes.filter(|it| it["dynamodb"]["NewImage"] != it["dynamodb"]["OldImage"]);
         let changes = changes.map(|mut change| {
             // dynoxide draws it.
             change["eventID"] = change["dynamodb"]["SequenceNumber"].clone();
             change
         });
-        (changes.collect(), text(&answer["NextShardIterator"]))
+        changes.collect()
     }
+}
 
-    fn ask(&self, operation: &str, request: &Value) -> Value {
-        let (status, answer) = self.call(operation, request.to_string().as_bytes());
-        assert_eq!(status, 200, "{operation}: {answer}");
-        serde_json::from_str(&answer).expect("JSON")
+fn database(time: Time, tables: &[Table]) -> Database {
+    let database = Database::memory_with_clock(Arc::new(Now(time))).expect("a database in memory");
+    for table in tables {
+        let attribute = |name| json!({ "AttributeName": name, "AttributeType": "S" });
+        let key = |(name, kind)| json!({ "AttributeName": name, "KeyType": kind });
+        let mut request = json!({
+            "TableName": table.name,
+            "BillingMode": "PAY_PER_REQUEST",
+            "KeySchema": table.key.iter().zip(["HASH", "RANGE"]).map(key).collect::<Vec<_>>(),
+            "AttributeDefinitions": table.key.iter().map(attribute).collect::<Vec<_>>(),
+        });
+        if table.stream {
+            request["StreamSpecification"] =
+                json!({ "StreamEnabled": true, "StreamViewType": "NEW_AND_OLD_IMAGES" });
+        }
+        ask(&database, "CreateTable", &request);
     }
+    database
+}
+
+fn call(database: &Database, operation: &str, body: &[u8]) -> Answer {
+    let body = match operation {
+        "BatchExecuteStatement" => &*terms_without_quotes(body),
+        _ => body,
+    };
+    macro_rules! operations {
+        ($($name:literal => $method:ident),* $(,)?) => {
+            match operation {
+                $($name => serde_json::from_slice(body)
+                    .map_err(|error| DynoxideError::ValidationException(error.to_string()))
+                    .and_then(|request| database.$method(request))
+                    .map(|answer| serde_json::to_string(&answer).expect("JSON")),)*
+                _ => Err(DynoxideError::ValidationException(format!("the simulated DynamoDB has no {operation}"))),
+            }
+        };
+    }
+    let result = operations! {
+        "BatchExecuteStatement" => batch_execute_statement,
+        "BatchGetItem" => batch_get_item,
+        "BatchWriteItem" => batch_write_item,
+        "CreateTable" => create_table,
+        "DeleteItem" => delete_item,
+        "DescribeStream" => describe_stream,
+        "DescribeTable" => describe_table,
+        "GetItem" => get_item,
+        "GetShardIterator" => get_shard_iterator,
+        "PutItem" => put_item,
+        "Query" => query,
+        "Scan" => scan,
+        "TransactGetItems" => transact_get_items,
+        "TransactWriteItems" => transact_write_items,
+        "UpdateItem" => update_item,
+    };
+    match result {
+        Ok(answer) => (200, answer),
+        Err(error) => (error.status_code(), error.to_json()),
+    }
+}
+
+fn ask(database: &Database, operation: &str, request: &Value) -> Value {
+    let (status, answer) = call(database, operation, request.to_string().as_bytes());
+    assert_eq!(status, 200, "{operation}: {answer}");
+    serde_json::from_str(&answer).expect("JSON")
 }
 
 fn text(value: &Value) -> String {
@@ -165,5 +262,28 @@ mod tests {
             request["Statements"][0]["Statement"],
             r#"UPDATE "t" SET "a"."b"=? SET "open"=open-1 SET "version"=version+1 WHERE "id"=? AND "x">1"#
         );
+    }
+
+    #[test]
+    fn a_read_that_lags_shows_what_was_and_never_goes_back() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+        runtime.unwrap().block_on(async {
+            let time = Time::begin();
+            let table = Table { name: "table".into(), key: vec!["id".into()], stream: false };
+            let dynamodb = DynamoDb::new(time, vec![table]);
+            let begin_ms = time.now_ms();
+            for n in ["1", "2"] {
+                dynamodb.put("table", &json!({ "id": { "S": "a" }, "n": { "N": n } }));
+                tokio::time::advance(std::time::Duration::from_secs(1)).await;
+            }
+            let get = json!({ "TableName": "table", "Key": { "id": { "S": "a" } } }).to_string();
+            let n = |at_ms| {
+                let (_, answer) = dynamodb.call_before("GetItem", get.as_bytes(), at_ms);
+                serde_json::from_str::<Value>(&answer).unwrap()["Item"]["n"]["N"].clone()
+            };
+            assert_eq!(n(begin_ms), "1");
+            assert_eq!(n(begin_ms + 1_000), "2");
+            assert_eq!(n(begin_ms), "2");
+        });
     }
 }

@@ -1,29 +1,142 @@
-//! What may go wrong with a call, and how often.
+//! What may go wrong, and how often.
 
-use crate::draw::{below, happens};
+use std::fmt;
 
-/// How often each fault strikes, of a thousand times.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Faults {
+use crate::coverage::{OF_HANDLER, Site};
+use crate::draw::{below, happens, of_name};
+
+/// One kind of thing that goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
     /// A call fails before it took effect.
-    pub lost_request: u64,
+    LostRequest,
     /// A call takes effect, and its answer is lost.
-    pub lost_answer: u64,
+    LostAnswer,
     /// A call is throttled.
-    pub throttle: u64,
-    /// A transaction meets another one on an item.
-    pub conflict: u64,
-    /// `PutRecords`, or a batch of SQS, takes a part.
-    pub partial: u64,
+    Throttle,
+    /// A write meets a transaction on its item.
+    Conflict,
+    /// A batch of which a part is taken.
+    Partial,
+    /// A read that is not consistent shows what was.
+    Stale,
+    /// The record is not there for a moment, as when a table is restored.
+    Missing,
     /// A call takes seconds.
-    pub slow: u64,
+    Slow,
     /// An invocation dies at some await. What it sent before still takes effect.
-    pub death: u64,
+    Death,
     /// An invocation stands still for seconds, and goes on.
+    Freeze,
+    /// A mapping delivers again what was done, at once or later.
+    Again,
+    /// A mapping is disabled, for seconds or past the stream's retention.
+    Stop,
+    /// Two instances of a function have the same notification at the same time.
+    AtOnce,
+}
+
+impl Fault {
+    /// Every one.
+    pub const ALL: [Fault; 13] = [
+        Fault::LostRequest,
+        Fault::LostAnswer,
+        Fault::Throttle,
+        Fault::Conflict,
+        Fault::Partial,
+        Fault::Stale,
+        Fault::Missing,
+        Fault::Slow,
+        Fault::Death,
+        Fault::Freeze,
+        Fault::Again,
+        Fault::Stop,
+        Fault::AtOnce,
+    ];
+
+    /// Its name in a plan.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Fault::LostRequest => "lost-request",
+            Fault::LostAnswer => "lost-answer",
+            Fault::Throttle => "throttle",
+            Fault::Conflict => "conflict",
+            Fault::Partial => "partial",
+            Fault::Stale => "stale",
+            Fault::Missing => "missing",
+            Fault::Slow => "slow",
+            Fault::Death => "death",
+            Fault::Freeze => "freeze",
+            Fault::Again => "again",
+            Fault::Stop => "stop",
+            Fault::AtOnce => "at-once",
+        }
+    }
+
+    /// Whether a call can meet it; a read may ask to be consistent.
+    pub(crate) fn meets(self, site: &Site, consistent: bool) -> bool {
+        let (operation, what_for) = site.call.split_once(' ').unwrap_or((&site.call, ""));
+        let reads = matches!(operation, "GetItem" | "Query" | "Scan" | "BatchGetItem");
+        let is_ours = what_for != OF_HANDLER;
+        match self {
+            Fault::LostRequest | Fault::LostAnswer | Fault::Throttle | Fault::Slow => !operation.is_empty(),
+            Fault::Conflict => {
+                matches!(operation, "PutItem" | "UpdateItem" | "DeleteItem")
+                    || matches!(operation, "BatchExecuteStatement" | "TransactWriteItems")
+            }
+            Fault::Partial => {
+                operation.ends_with("Batch") || matches!(operation, "PutRecords" | "BatchExecuteStatement")
+            }
+            Fault::Stale => reads && !consistent,
+            // Where a record is expected: not in the put that makes it.
+            Fault::Missing => {
+                is_ours
+                    && site.stage != "outbox"
+                    && matches!(
+                        operation,
+                        "GetItem" | "UpdateItem" | "BatchExecuteStatement" | "TransactWriteItems"
+                    )
+            }
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, to: &mut fmt::Formatter) -> fmt::Result {
+        to.pad(self.as_str())
+    }
+}
+
+/// How often each fault strikes, of a thousand times; 0 switches it off.
+#[derive(Clone, Copy, Debug)]
+pub struct Faults {
+    /// Of a thousand calls, those that fail before they took effect.
+    pub lost_request: u64,
+    /// Of a thousand calls, those that take effect and whose answer is lost.
+    pub lost_answer: u64,
+    /// Of a thousand calls, those that are throttled.
+    pub throttle: u64,
+    /// Of a thousand writes to DynamoDB, those that meet a transaction on an item.
+    pub conflict: u64,
+    /// Of a thousand batches, those of which a part is taken.
+    pub partial: u64,
+    /// Of a thousand reads that are not consistent, those that show what was up to 2 s ago.
+    pub stale: u64,
+    /// Of a thousand reads and updates of a record, those that do not find it.
+    pub missing: u64,
+    /// Of a thousand calls, those that take seconds.
+    pub slow: u64,
+    /// Of a thousand invocations, those that die at some await.
+    pub death: u64,
+    /// Of a thousand invocations, those that stand still for up to 8 s.
     pub freeze: u64,
-    /// A mapping delivers a batch again that was done.
+    /// Of a thousand batches that were done, those that are delivered again.
     pub again: u64,
-    /// In a run, a service answers nobody for some seconds, or none does.
+    /// Of a thousand mappings of a stream, those that are disabled for a while, half of them for
+    /// longer than the stream keeps anything.
+    pub stop: u64,
+    /// Of a thousand runs, those in which a service, or all, answers nobody for some seconds.
     pub outage: u64,
 }
 
@@ -34,12 +147,15 @@ impl Faults {
         lost_answer: 60,
         throttle: 40,
         conflict: 60,
-        partial: 200,
+        partial: 150,
+        stale: 300,
+        missing: 10,
         slow: 20,
-        death: 100,
+        death: 150,
         freeze: 60,
         again: 100,
-        outage: 600,
+        stop: 30,
+        outage: 500,
     };
 
     /// None at all.
@@ -49,94 +165,120 @@ impl Faults {
         throttle: 0,
         conflict: 0,
         partial: 0,
+        stale: 0,
+        missing: 0,
         slow: 0,
         death: 0,
         freeze: 0,
         again: 0,
+        stop: 0,
         outage: 0,
     };
+
+    /// The fault of the nth call of an invocation, if any.
+    pub(crate) fn of_call(&self, call: &Call, seed: u64, elapsed_ms: u64) -> Option<Fault> {
+        if self.is_out(&call.service, seed, elapsed_ms) {
+            return Some(Fault::LostRequest);
+        }
+        let at = below(1_000, seed, &[Purpose::Fault as u64, call.invocation, call.nth]);
+        let mut end = 0;
+        let faults = [
+            (Fault::LostRequest, self.lost_request),
+            (Fault::LostAnswer, self.lost_answer),
+            (Fault::Throttle, self.throttle),
+            (Fault::Conflict, self.conflict),
+            (Fault::Partial, self.partial),
+            (Fault::Stale, self.stale),
+            (Fault::Missing, self.missing),
+            (Fault::Slow, self.slow),
+        ];
+        faults.into_iter().filter(|(fault, _)| fault.meets(&call.site, call.consistent)).find_map(
+            |(fault, per_mille)| {
+                end += per_mille;
+                (at < end).then_some(fault)
+            },
+        )
+    }
+
+    /// Whether a service answers nobody at this time of a run.
+    fn is_out(&self, service: &str, seed: u64, elapsed_ms: u64) -> bool {
+        let draw = |end, what| below(end, seed, &[Purpose::Outage as u64, what]);
+        let all = ["DynamoDB", "Kinesis", "AmazonSQS"];
+        let both = [all[0], all[2]];
+        let out: &[&str] = [&all[..1], &all[1..2], &all[2..], &both, &all][draw(5, 1) as usize];
+        let (begin_ms, for_ms) = (draw(15_000, 2), 500 + draw(10_000, 3));
+        (begin_ms..begin_ms + for_ms).contains(&elapsed_ms)
+            && out.iter().any(|it| service.starts_with(it))
+            && happens(self.outage, seed, &[Purpose::Outage as u64, 0])
+    }
+
+    /// At which poll an invocation dies, if it does.
+    pub(crate) fn death(&self, seed: u64, invocation: u64) -> Option<u64> {
+        happens(self.death, seed, &[Purpose::Death as u64, invocation])
+            .then(|| 1 + below(POLLS_MAX, seed, &[Purpose::DeathAt as u64, invocation]))
+    }
+
+    /// At which poll an invocation stands still, and for how many milliseconds, if it does.
+    pub(crate) fn freeze(&self, seed: u64, invocation: u64) -> Option<(u64, u64)> {
+        happens(self.freeze, seed, &[Purpose::Freeze as u64, invocation]).then(|| {
+            let at = 1 + below(POLLS_MAX, seed, &[Purpose::FreezeAt as u64, invocation]);
+            (at, 100 + below(8_000, seed, &[Purpose::FreezeFor as u64, invocation]))
+        })
+    }
+
+    /// Whether what an invocation has done is delivered again.
+    pub(crate) fn again(&self, seed: u64, invocation: u64) -> bool {
+        happens(self.again, seed, &[Purpose::Again as u64, invocation])
+    }
+
+    /// From when on, and for how many milliseconds, the stream's mapping of a function is disabled,
+    /// if it is.
+    pub(crate) fn stop(&self, seed: u64, function: &str) -> Option<(u64, u64)> {
+        let draw = |end, what| below(end, seed, &[Purpose::Stop as u64, of_name(function), what]);
+        (draw(1_000, 0) < self.stop).then(|| {
+            let for_ms = if draw(2, 1) == 0 { 1_000 + draw(20_000, 2) } else { 25 * 3_600_000 };
+            (draw(30_000, 3), for_ms)
+        })
+    }
 }
 
-/// What goes wrong with one call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Fault {
-    /// It fails before it took effect.
-    LostRequest,
-    /// It takes effect, and its answer is lost.
-    LostAnswer,
-    /// It is throttled.
-    Throttle,
-    /// A transaction that meets another one.
-    Conflict,
-    /// A batch of which a part is taken.
-    Partial,
-    /// It takes seconds.
-    Slow,
+/// A call on its way.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    /// Of the service: the first part of its target.
+    pub service: String,
+    pub operation: String,
+    pub site: Site,
+    /// Whether a read has to show every write before it.
+    pub consistent: bool,
+    /// Who makes it, as a number.
+    pub invocation: u64,
+    /// Which of its calls it is, from 0.
+    pub nth: u64,
 }
+
+/// An invocation dies or stands still at one of its first polls; most have fewer.
+const POLLS_MAX: u64 = 12;
 
 /// What a draw is for, so that no two share one.
 #[derive(Clone, Copy)]
-pub enum Purpose {
+pub(crate) enum Purpose {
     Fault = 1,
     WayThere,
     WayBack,
     Part,
+    Lag,
     Death,
     DeathAt,
     Freeze,
     FreezeAt,
     FreezeFor,
     Again,
+    Stop,
+    Fetch,
+    Receive,
     Send,
+    Person,
     Clock,
     Outage,
-}
-
-impl Faults {
-    /// The fault of the nth call of an invocation, if any.
-    pub fn of_call(&self, operation: &str, seed: u64, invocation: u64, call: u64) -> Option<Fault> {
-        let at = below(1_000, seed, &[Purpose::Fault as u64, invocation, call]);
-        let conflict = if operation == "TransactWriteItems" { self.conflict } else { 0 };
-        let batch = matches!(operation, "PutRecords" | "SendMessageBatch" | "ChangeMessageVisibilityBatch");
-        let partial = if batch { self.partial } else { 0 };
-        let mut end = 0;
-        let faults = [
-            (Fault::LostRequest, self.lost_request),
-            (Fault::LostAnswer, self.lost_answer),
-            (Fault::Throttle, self.throttle),
-            (Fault::Conflict, conflict),
-            (Fault::Partial, partial),
-            (Fault::Slow, self.slow),
-        ];
-        faults.into_iter().find_map(|(fault, per_mille)| {
-            end += per_mille;
-            (at < end).then_some(fault)
-        })
-    }
-
-    /// Whether a service answers nobody at this time of a run.
-    pub fn is_out(&self, service: &str, seed: u64, elapsed_ms: u64) -> bool {
-        let draw = |end, what| below(end, seed, &[Purpose::Outage as u64, what]);
-        let all = ["DynamoDB", "Kinesis", "AmazonSQS"];
-        let both = [all[0], all[2]];
-        let out: &[&str] = [&all[..1], &all[1..2], &all[2..], &both, &all][draw(5, 1) as usize];
-        let (begin_ms, for_ms) = (draw(15_000, 2), 500 + draw(10_000, 3));
-        out.iter().any(|it| service.starts_with(it))
-            && happens(self.outage, seed, &[Purpose::Outage as u64, 0])
-            && (begin_ms..begin_ms + for_ms).contains(&elapsed_ms)
-    }
-
-    /// At which poll an invocation dies, if it does.
-    pub fn death(&self, seed: u64, invocation: u64) -> Option<u64> {
-        happens(self.death, seed, &[Purpose::Death as u64, invocation])
-            .then(|| 1 + below(24, seed, &[Purpose::DeathAt as u64, invocation]))
-    }
-
-    /// At which poll an invocation stands still, and for how many milliseconds, if it does.
-    pub fn freeze(&self, seed: u64, invocation: u64) -> Option<(u64, u64)> {
-        happens(self.freeze, seed, &[Purpose::Freeze as u64, invocation]).then(|| {
-            let at = 1 + below(24, seed, &[Purpose::FreezeAt as u64, invocation]);
-            (at, 100 + below(8_000, seed, &[Purpose::FreezeFor as u64, invocation]))
-        })
-    }
 }

@@ -1,24 +1,27 @@
-//! What happened, line by line, and what was injected.
+//! What happened in a run, and what struck.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
-use crate::fault::Fault;
+use crate::coverage::Coverage;
+use crate::plan::Strike;
 
-/// A run's history: the same for the same seed, byte for byte.
+/// A run's history: the same for the same plan, byte for byte.
 #[derive(Clone, Debug, Default)]
 pub struct History {
     /// Milliseconds of virtual time, who, and what.
     pub lines: Vec<String>,
-    /// How often each fault struck each call: function, operation, fault.
-    pub injected: BTreeMap<(&'static str, String, Fault), u64>,
+    /// The places of the messages that were sent.
+    pub messages: BTreeSet<usize>,
+    /// What struck. A run of just these strikes is the same run.
+    pub strikes: BTreeSet<Strike>,
+    /// Which calls were made, and what struck them, counted.
+    pub coverage: Coverage,
+    /// Where something might have struck: every call and every poll.
+    pub places: Vec<Strike>,
 }
 
 impl History {
-    pub(crate) fn note(&mut self, elapsed_ms: u128, who: &str, what: &str) {
+    pub(crate) fn note(&mut self, elapsed_ms: u64, who: &str, what: &str) {
         self.lines.push(format!("{elapsed_ms:>9} {who}: {what}"));
-    }
-
-    pub(crate) fn injected(&mut self, function: &'static str, operation: &str, fault: Fault) {
-        *self.injected.entry((function, operation.to_owned(), fault)).or_default() += 1;
     }
 }

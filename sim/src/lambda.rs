@@ -1,231 +1,414 @@
 //! Lambda: functions that die and stand still, and the mappings that invoke them.
 
-use std::cell::Cell;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use event_sources::{Action, Answer, Event, Record, Settings, Shard};
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
+use handover::runtime::MARGIN_MS;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, Sleep, sleep, timeout};
+use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 
 use crate::aws::{Aws, INVOCATION, Invocation};
-use crate::draw::{below, happens};
-use crate::fault::Purpose;
-use crate::kinesis;
+use crate::coverage::Site;
+use crate::draw::{below, of_name};
+use crate::fault::{Fault, Purpose};
+use crate::plan::Strike;
+use crate::stream::{RETENTION_MS, Stream};
 
-/// Time before a function's time-out at which its work stops, in milliseconds: as in the library.
-const MARGIN_MS: u64 = 500;
-/// Lambda looks for more after so long, in milliseconds.
-const POLL_MS: u64 = 250;
+/// Lambda looks for more after so long at most, in milliseconds; now and then it takes a while.
+const FETCH_MS_MAX: u64 = 250;
+const LATE_MS_MAX: u64 = 5_000;
 /// Invocations that a queue's mapping has under way at most.
 const CONCURRENCY_MAX: usize = 2;
 
 /// What a function makes of an event by a certain time.
-pub type Handler = Rc<dyn Fn(Value, Instant) -> LocalBoxFuture<'static, Value>>;
+type Handler = Rc<dyn Fn(Value, Instant) -> LocalBoxFuture<'static, Value>>;
 
-/// A deployed function.
+/// A deployed function, as one of its mappings invokes it.
 #[derive(Clone)]
 pub struct Function {
-    pub name: &'static str,
-    pub timeout: Duration,
-    pub handler: Handler,
+    name: String,
+    stage: &'static str,
+    timeout: Duration,
+    handler: Handler,
+}
+
+impl Function {
+    /// What `handle` makes of an event by a time that lies a margin before the function's end.
+    pub fn new<E: DeserializeOwned, A: Serialize>(
+        name: &str,
+        stage: &'static str,
+        timeout: Duration,
+        handle: impl AsyncFn(E, Instant) -> A + 'static,
+    ) -> Function {
+        let handle = Rc::new(handle);
+        let handler = Rc::new(move |event: Value, until| {
+            let handle = handle.clone();
+            async move {
+                let event = serde_json::from_value(event).expect("an event of Lambda");
+                serde_json::to_value(handle(event, until).await).expect("JSON")
+            }
+            .boxed_local()
+        });
+        Function { name: name.to_owned(), stage, timeout, handler }
+    }
+}
+
+/// A stream, and how its mapping reads it.
+#[derive(Clone)]
+pub struct Mapping {
+    pub settings: Settings,
+    pub function: Function,
+    pub source: Source,
+    pub shard: usize,
+}
+
+/// Which stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Source {
+    /// Of the table of records.
+    Changes,
+    /// The Kinesis stream.
+    Offers,
 }
 
 /// Lambda itself.
 #[derive(Clone)]
 pub struct Lambda {
     aws: Aws,
-    begun: Rc<Cell<u64>>,
-    running: Rc<Cell<usize>>,
+    state: Rc<RefCell<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    /// How often each function was invoked.
+    invoked: BTreeMap<String, u64>,
+    /// What is under way: whom it runs as, the function, and its event.
+    running: BTreeMap<String, (String, Value)>,
+    /// Up to where each mapping has done its shard.
+    done: BTreeMap<(String, Source, usize), usize>,
+    /// When the last mapping that was disabled is enabled, in milliseconds of the run.
+    stopped_until_ms: u64,
+    /// A stream forgot a record that was not delivered.
+    lost_records: bool,
 }
 
 impl Lambda {
     pub fn new(aws: Aws) -> Lambda {
-        Lambda { aws, begun: Rc::default(), running: Rc::default() }
+        Lambda { aws, state: Rc::default() }
     }
 
-    /// How many invocations are under way.
-    pub fn running(&self) -> usize {
-        self.running.get()
+    /// Whether nothing is under way, and no mapping has anything to deliver.
+    pub fn is_idle(&self) -> bool {
+        self.aws.follow();
+        let (state, aws) = (self.state.borrow(), self.aws.state());
+        let mut done = state.done.iter();
+        state.running.is_empty()
+            && done.all(|((_, source, shard), done)| *done == source.of(&aws).shards[*shard].len())
     }
 
-    /// Invokes a function: what it returns, or that it failed.
-    async fn invoke(&self, function: &Function, payload: Value) -> Answer {
-        self.begun.set(self.begun.get() + 1);
-        self.running.set(self.running.get() + 1);
-        let number = self.begun.get();
-        let (seed, faults) = (self.aws.seed(), self.aws.state().faults);
-        let who = format!("{}#{number}", function.name);
-        self.aws.note(&who, &format!("begins with {}", payload["Records"].as_array().map_or(0, Vec::len)));
-        let until = Instant::now() + function.timeout - Duration::from_millis(MARGIN_MS);
-        let work = (function.handler)(payload, until);
+    /// When the last mapping that was disabled is enabled, in milliseconds of the run.
+    pub fn stopped_until_ms(&self) -> u64 {
+        self.state.borrow().stopped_until_ms
+    }
+
+    /// Whether a stream forgot a record that was not delivered.
+    pub fn lost_records(&self) -> bool {
+        self.state.borrow().lost_records
+    }
+
+    /// Runs something as an invocation, for so long at most: whom it ran as, and what it came to,
+    /// unless it died.
+    pub async fn run<T: 'static>(
+        &self,
+        name: &str,
+        stage: &'static str,
+        event: Value,
+        limit: Duration,
+        work: impl Future<Output = T> + 'static,
+    ) -> (String, Option<T>) {
+        let who = self.begin(name, stage, event);
+        let plan = self.aws.plan();
+        let invocation = Invocation::new(who.clone(), stage);
         let work = Mortal {
-            work: Some(INVOCATION.scope(Invocation::new(number, function.name), work).boxed_local()),
+            work: Some(INVOCATION.scope(invocation.clone(), work).boxed_local()),
             polls: 0,
-            death: faults.death(seed, number),
-            freeze: faults.freeze(seed, number),
+            death: plan.death(&who),
+            freeze: plan.freeze(&who),
             frozen: None,
+            aws: self.aws.clone(),
+            invocation,
         };
-        let answer = match timeout(function.timeout, work).await {
-            Ok(Some(answer)) => Answer::Returned(answer.to_string()),
-            Ok(None) | Err(_) => Answer::FunctionError,
+        let result = timeout(limit, work).await.ok().flatten();
+        self.state.borrow_mut().running.remove(&who);
+        (who, result)
+    }
+
+    /// Notes what begins, and gives it a name of its own.
+    fn begin(&self, name: &str, stage: &'static str, event: Value) -> String {
+        let mut state = self.state.borrow_mut();
+        let nth = state.invoked.entry(name.to_owned()).or_default();
+        *nth += 1;
+        let who = format!("{name}#{nth}");
+        let site = Site { stage, call: String::new() };
+        let others = state.running.values().filter(|(other, _)| other == name);
+        let at_once = others.clone().next().is_some() && {
+            let ids = ids(&event);
+            others.flat_map(|(_, event)| self::ids(event)).any(|id| ids.contains(&id))
         };
-        self.aws.note(
-            &who,
-            &match &answer {
-                Answer::Returned(answer) => format!("returns {answer}"),
-                _ => "dies".to_owned(),
-            },
-        );
-        self.running.set(self.running.get() - 1);
-        answer
+        let mut aws = self.aws.state();
+        aws.history.coverage.called(site.clone());
+        if at_once {
+            aws.history.coverage.struck(site, Fault::AtOnce);
+        }
+        let records = event["Records"].as_array().map_or(0, Vec::len);
+        let elapsed_ms = self.aws.time().elapsed_ms();
+        aws.history.note(elapsed_ms, &who, &format!("begins with {records}"));
+        state.running.insert(who.clone(), (name.to_owned(), event));
+        who
+    }
+
+    /// Invokes a function: what it returns, or that it failed; and whether the same comes again.
+    async fn invoke(&self, function: &Function, event: Value) -> (Answer, bool) {
+        let until = Instant::now() + function.timeout - Duration::from_millis(MARGIN_MS);
+        let work = (function.handler)(event.clone(), until);
+        let (who, answer) = self.run(&function.name, function.stage, event, function.timeout, work).await;
+        let said = answer.as_ref().map_or("dies".to_owned(), |answer| format!("returns {answer}"));
+        self.aws.note(&who, &said);
+        let answer = answer.map_or(Answer::FunctionError, |it| Answer::Returned(it.to_string()));
+        (answer, self.comes_again(function, who))
+    }
+
+    fn comes_again(&self, function: &Function, who: String) -> bool {
+        let mut state = self.aws.state();
+        if state.calm {
+            return false;
+        }
+        let again = self.aws.plan().again(&who);
+        let strike = Strike { who, fault: Fault::Again, at: 0, for_ms: 0 };
+        state.history.places.push(strike.clone());
+        if again {
+            state.history.strikes.insert(strike);
+            state.history.coverage.struck(Site { stage: function.stage, call: String::new() }, Fault::Again);
+        }
+        again
     }
 
     /// Serves the mapping of a queue: up to ten messages an invocation; what the function does not
     /// report as failed is deleted.
-    pub async fn serve_queue(self, url: &'static str, function: Function) {
-        let here: Rc<Cell<usize>> = Rc::default();
-        loop {
-            sleep(Duration::from_millis(POLL_MS)).await;
-            if here.get() >= CONCURRENCY_MAX {
-                continue;
-            }
+    pub async fn serve_queue(self, url: String, function: Function) {
+        let here = Rc::new(());
+        let seed = self.aws.seed();
+        for nth in 0.. {
+            // Made before we look, it misses nothing that happens after.
+            let changed = self.aws.queued().notified();
+            let next_ms = self.aws.state().queues.next_visible_ms(&url);
             let now_ms = self.aws.time().now_ms();
-            let messages = self.aws.state().queues.receive(url, now_ms);
+            let is_full = Rc::strong_count(&here) > CONCURRENCY_MAX;
+            match next_ms.filter(|_| !is_full) {
+                Some(next_ms) if next_ms > now_ms => {
+                    tokio::select! {
+                        biased;
+                        () = changed => (),
+                        () = sleep(Duration::from_millis(next_ms - now_ms)) => (),
+                    }
+                    continue;
+                }
+                Some(_) => (),
+                None => {
+                    changed.await;
+                    continue;
+                }
+            }
+            let draw = |most, what| below(most, seed, &[Purpose::Receive as u64, of_name(&url), nth, what]);
+            sleep(Duration::from_millis(draw(FETCH_MS_MAX, 0))).await;
+            let most = if draw(2, 1) == 0 { 10 } else { 1 + draw(9, 2) as usize };
+            let now_ms = self.aws.time().now_ms();
+            let rank =
+                |it: &crate::sqs::Message| below(u64::MAX, seed, &[of_name(it.receipt()), of_name(&it.id)]);
+            let messages = self.aws.state().queues.receive(&url, now_ms, most, rank);
             if messages.is_empty() {
                 continue;
             }
-            here.set(here.get() + 1);
-            let (it, function, here) = (self.clone(), function.clone(), here.clone());
+            let (it, function, url, here) = (self.clone(), function.clone(), url.clone(), here.clone());
             tokio::task::spawn_local(async move {
-                let payload = json!({ "Records": messages.iter().map(|it| it.event()).collect::<Vec<_>>() });
-                if let Answer::Returned(answer) = it.invoke(&function, payload).await {
+                let event = json!({ "Records": messages.iter().map(|it| it.event()).collect::<Vec<_>>() });
+                let (answer, again) = it.invoke(&function, event).await;
+                // Standard queues deliver a message again, now and then, though it was deleted.
+                if let Answer::Returned(answer) = answer
+                    && !again
+                {
                     let answer: Value = serde_json::from_str(&answer).expect("JSON");
                     let failed = answer["batchItemFailures"].as_array().into_iter().flatten();
                     let failed: Vec<&str> = failed.filter_map(|it| it["itemIdentifier"].as_str()).collect();
-                    for message in messages.iter().filter(|it| !failed.contains(&it.id.as_str())) {
-                        // Standard queues deliver a message again, now and then, though it was deleted.
-                        let number = it.begun.get();
-                        let again = it.aws.state().faults.again;
-                        if !happens(again, it.aws.seed(), &[Purpose::Again as u64, number, hash(&message.id)])
-                        {
-                            it.aws.state().queues.delete(url, message.receipt());
-                        }
-                    }
+                    let done = messages.iter().filter(|it| !failed.contains(&it.id.as_str()));
+                    done.for_each(|message| it.aws.state().queues.delete(&url, message.receipt()));
                 }
-                here.set(here.get() - 1);
+                drop(here);
+                it.aws.queued().notify_waiters();
             });
         }
     }
 
-    /// Serves the mapping of a shard, by the engine that serves local AWSs too. `fetch` returns
-    /// what came since.
-    pub async fn serve_shard(
-        self,
-        settings: Settings,
-        function: Function,
-        mut fetch: impl FnMut() -> Vec<Record>,
-    ) {
-        let mut shard = Shard::new(settings);
+    /// Serves a mapping of a shard, by the engine that serves local AWSs too. Where the plan says so,
+    /// it is disabled for a while, and begins again behind what was done, if the stream has it still.
+    pub async fn serve_shard(self, mapping: Mapping) {
+        let key = (mapping.function.name.clone(), mapping.source, mapping.shard);
+        self.state.borrow_mut().done.insert(key, 0);
+        if let Some((from_ms, for_ms)) = self.aws.plan().stop(&mapping.function.name) {
+            let (from, to) = (self.aws.time().at(from_ms), self.aws.time().at(from_ms + for_ms));
+            tokio::select! {
+                biased;
+                () = sleep_until(from) => (),
+                () = self.poll(&mapping) => (),
+            }
+            self.stopped(&mapping.function, from_ms, for_ms);
+            sleep_until(to).await;
+            self.aws.note(&mapping.function.name, "its mapping is enabled");
+        }
+        self.poll(&mapping).await;
+    }
+
+    fn stopped(&self, function: &Function, at: u64, for_ms: u64) {
+        self.aws.note(&function.name, "its mapping is disabled");
+        let strike = Strike { who: function.name.clone(), fault: Fault::Stop, at, for_ms };
+        let mut lambda = self.state.borrow_mut();
+        lambda.stopped_until_ms = lambda.stopped_until_ms.max(at + for_ms);
+        let mut state = self.aws.state();
+        state.history.strikes.insert(strike);
+        state.history.coverage.struck(Site { stage: function.stage, call: String::new() }, Fault::Stop);
+    }
+
+    /// Reads a shard from behind what was done, and never ends.
+    async fn poll(&self, mapping: &Mapping) {
+        let key = (mapping.function.name.clone(), mapping.source, mapping.shard);
+        let (mut read, seed) = (self.state.borrow().done[&key], self.aws.seed());
+        let now = || Duration::from_millis(self.aws.time().now_ms());
+        let mut shard = Shard::new(mapping.settings.clone());
         let (send, mut receive) = mpsc::unbounded_channel();
-        let (mut fetching, mut due) = (false, None::<Duration>);
+        let (mut fetching, mut due, mut fetch_at) = (false, None::<Duration>, None::<Duration>);
         let mut event = Event::TimePassed;
         loop {
-            let now = Duration::from_millis(self.aws.time().now_ms());
-            let mut actions = shard.handle(event, now);
-            due = due.filter(|due| *due > now);
-            for action in actions.drain(..) {
+            let actions = shard.handle(event, now());
+            due = due.filter(|due| *due > now());
+            for action in actions {
                 match action {
                     Action::Fetch => fetching = true,
                     Action::WaitUntil(at) => due = Some(at),
-                    Action::Checkpoint(_) | Action::Drained => (),
+                    Action::Drained => (),
+                    Action::Checkpoint(number) => {
+                        let at = self.with_shard(mapping, |records| {
+                            records.iter().position(|(_, it)| it.sequence_number() == number)
+                        });
+                        self.state.borrow_mut().done.insert(key.clone(), at.expect("it was read") + 1);
+                    }
                     Action::Discard(discard) => {
-                        self.aws.note(function.name, &format!("gives up {:?}", discard.sequence_numbers));
+                        self.aws.note(&key.0, &format!("gives up {:?}", discard.sequence_numbers));
                         let _ = send.send(Event::Discarded { batch: discard.id, written: true });
                     }
                     Action::Invoke(batch) => {
-                        let (it, function, send) = (self.clone(), function.clone(), send.clone());
+                        let (it, function, send) = (self.clone(), mapping.function.clone(), send.clone());
                         tokio::task::spawn_local(async move {
-                            let payload: Value = serde_json::from_str(&batch.payload).expect("JSON");
-                            let answer = it.invoke(&function, payload.clone()).await;
-                            let number = it.begun.get();
-                            let again = it.aws.state().faults.again;
+                            let event: Value = serde_json::from_str(&batch.payload).expect("JSON");
+                            let (answer, again) = it.invoke(&function, event.clone()).await;
                             let _ = send.send(Event::Answered { batch: batch.id, answer });
-                            if happens(again, it.aws.seed(), &[Purpose::Again as u64, number]) {
-                                // A poller that was replaced delivers what another one has done.
-                                it.invoke(&function, payload).await;
+                            // A poller that was replaced delivers what another one has done.
+                            let mut again = again;
+                            while again {
+                                again = it.invoke(&function, event.clone()).await.1;
                             }
                         });
                     }
                 }
             }
             event = loop {
-                let now = Duration::from_millis(self.aws.time().now_ms());
-                let wait = due.map_or(Duration::from_millis(POLL_MS), |due| {
-                    due.saturating_sub(now).clamp(Duration::from_millis(1), Duration::from_millis(POLL_MS))
-                });
+                let changed = self.aws.streamed().notified();
+                if mapping.source == Source::Changes {
+                    self.aws.follow();
+                }
+                let there = self.with_shard(mapping, <[_]>::len);
+                if fetching && there > read && fetch_at.is_none() {
+                    let draw = |most, what| {
+                        below(
+                            most,
+                            seed,
+                            &[Purpose::Fetch as u64, of_name(&key.0), key.2 as u64, read as u64, what],
+                        )
+                    };
+                    let late = draw(10, 0) == 0;
+                    let wait_ms = draw(if late { LATE_MS_MAX } else { FETCH_MS_MAX }, 1);
+                    fetch_at = Some(now() + Duration::from_millis(wait_ms));
+                }
+                if fetch_at.is_some_and(|at| at <= now()) {
+                    (fetching, fetch_at) = (false, None);
+                    let oldest_ms = self.aws.time().now_ms() - RETENTION_MS;
+                    let records = self.with_shard(mapping, |records| {
+                        let kept = records[read..].iter().filter(|(arrived_ms, _)| *arrived_ms >= oldest_ms);
+                        let arrived = |(arrived_ms, it): &(u64, Record)| {
+                            it.clone().arrived_at(Some(Duration::from_millis(*arrived_ms)))
+                        };
+                        kept.map(arrived).collect::<Vec<_>>()
+                    });
+                    if records.len() < there - read {
+                        self.state.borrow_mut().lost_records = true;
+                    }
+                    if records.is_empty() {
+                        self.state.borrow_mut().done.insert(key.clone(), there);
+                    }
+                    read = there;
+                    break Event::Fetched { records, closed: false };
+                }
+                if due.is_some_and(|due| due <= now()) {
+                    break Event::TimePassed;
+                }
+                let next = due.into_iter().chain(fetch_at).min();
                 tokio::select! {
                     biased;
                     event = receive.recv() => break event.expect("we hold a sender"),
-                    () = sleep(wait) => (),
-                }
-                let now = Duration::from_millis(self.aws.time().now_ms());
-                if due.is_some_and(|due| due <= now) {
-                    break Event::TimePassed;
-                }
-                if fetching {
-                    let records = fetch();
-                    if !records.is_empty() {
-                        fetching = false;
-                        break Event::Fetched { records, closed: false };
-                    }
+                    () = changed => (),
+                    () = sleep(next.unwrap_or_default().saturating_sub(now())), if next.is_some() => (),
                 }
             };
         }
     }
-}
 
-/// The records of a table's stream, as its mapping fetches them.
-pub fn changes(aws: Aws, table: &'static str) -> impl FnMut() -> Vec<Record> {
-    let mut iterator = aws.dynamodb().stream(table);
-    move || {
-        let (changes, next) = aws.dynamodb().changes(&iterator);
-        iterator = next;
-        let record = |change: Value| {
-            let sequence_number = change["dynamodb"]["SequenceNumber"].as_str().expect("a text").to_owned();
-            let key = change["dynamodb"]["Keys"].to_string();
-            Record::new(sequence_number, key, change)
-        };
-        changes.into_iter().map(record).collect()
+    fn with_shard<T>(&self, mapping: &Mapping, look: impl FnOnce(&[(u64, Record)]) -> T) -> T {
+        look(&mapping.source.of(&self.aws.state()).shards[mapping.shard])
     }
 }
 
-/// The records of a shard of the Kinesis stream, as its mapping fetches them.
-pub fn records(aws: Aws, shard: usize) -> impl FnMut() -> Vec<Record> {
-    let mut read = 0;
-    move || {
-        let state = aws.state();
-        let new = &state.stream.shards[shard][read..];
-        read += new.len();
-        let record = |record: &kinesis::Record| {
-            let event = kinesis::event(shard, record);
-            let arrived_at = Duration::from_millis(record.arrived_ms);
-            Record::new(record.sequence_number.to_string(), &record.partition_key, event)
-                .arrived_at(Some(arrived_at))
-        };
-        new.iter().map(record).collect()
+impl Source {
+    fn of(self, state: &crate::aws::State) -> &Stream {
+        match self {
+            Source::Changes => &state.changes,
+            Source::Offers => &state.offers,
+        }
     }
 }
 
-fn hash(text: &str) -> u64 {
-    let words: Vec<u64> = text.bytes().map(u64::from).collect();
-    below(u64::MAX, 0, &words)
+/// The ids of the notifications in an event.
+fn ids(event: &Value) -> BTreeSet<String> {
+    let id = |record: &Value| {
+        let body = record["body"].as_str().and_then(|body| serde_json::from_str::<Value>(body).ok());
+        let keys = [
+            record["kinesis"]["partitionKey"].as_str(),
+            record["dynamodb"]["Keys"]["id"]["S"].as_str(),
+            body.as_ref().and_then(|body| body["id"].as_str()),
+        ];
+        keys.into_iter().flatten().next().map(str::to_owned)
+    };
+    event["Records"].as_array().into_iter().flatten().filter_map(id).collect()
 }
 
 /// Work that dies, or stands still for a while, at a certain poll.
@@ -237,6 +420,18 @@ struct Mortal<T> {
     /// At which poll, and for how many milliseconds.
     freeze: Option<(u64, u64)>,
     frozen: Option<Pin<Box<Sleep>>>,
+    aws: Aws,
+    invocation: Arc<Invocation>,
+}
+
+impl<T> Mortal<T> {
+    fn strike(&self, fault: Fault, for_ms: u64) {
+        let mut state = self.aws.state();
+        let strike = Strike { who: self.invocation.name.clone(), fault, at: self.polls, for_ms };
+        state.history.strikes.insert(strike);
+        let under_way = self.invocation.under_way();
+        under_way.into_iter().for_each(|site| state.history.coverage.struck(site, fault));
+    }
 }
 
 impl<T> Future for Mortal<T> {
@@ -250,12 +445,20 @@ impl<T> Future for Mortal<T> {
         }
         it.frozen = None;
         it.polls += 1;
-        if it.death == Some(it.polls) {
+        let calm = it.aws.state().calm;
+        if !calm {
+            let who = it.invocation.name.clone();
+            it.aws.state().history.places.push(Strike { who, fault: Fault::Death, at: it.polls, for_ms: 0 });
+        }
+        if it.death == Some(it.polls) && !calm {
+            it.strike(Fault::Death, 0);
             it.work = None;
         }
         if let Some((at, ms)) = it.freeze
             && at == it.polls
+            && !calm
         {
+            it.strike(Fault::Freeze, ms);
             let mut frozen = Box::pin(sleep(Duration::from_millis(ms)));
             let _ = frozen.as_mut().poll(context);
             it.frozen = Some(frozen);

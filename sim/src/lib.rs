@@ -4,27 +4,34 @@
 //! virtual time. Below the SDK, at its HTTP connector, stands a simulated AWS: DynamoDB by dynoxide,
 //! Kinesis and SQS by hand, Lambda's mappings by the engine that also serves local AWSs. A seed draws
 //! what is sent and what fails; the same seed gives the same history, byte for byte.
-//!
-//! ```
-//! use handover_sim::{Faults, run};
-//!
-//! let run = run(7, Faults { lost_answer: 100, death: 100, ..Faults::NONE });
-//! assert!(run.violations.is_empty(), "{:#?}", run.violations);
-//! ```
 
 mod aws;
 mod check;
+mod coverage;
 mod draw;
 mod dynamodb;
 mod fault;
 mod history;
-mod kinesis;
 mod lambda;
+mod many;
+mod plan;
+#[path = "../../functions/refund/src/refunds.rs"]
+mod refunds;
+mod rules;
 mod schedule;
+mod shop;
+mod shrink;
 mod sqs;
+mod stream;
 mod time;
 mod world;
 
+pub use check::{AtRest, Check, check};
+pub use coverage::{Coverage, Site};
 pub use fault::{Fault, Faults};
 pub use history::History;
-pub use schedule::{Run, run};
+pub use many::many;
+pub use plan::{NotAPlan, Plan, Strike, Strikes};
+pub use schedule::{Run, Schedule, run};
+pub use shop::Shop;
+pub use shrink::shortest;

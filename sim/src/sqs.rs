@@ -106,26 +106,47 @@ impl Queues {
         json!({ "Successful": successful, "Failed": failed })
     }
 
-    /// Up to ten messages, as Lambda receives them for a mapping.
-    pub fn receive(&mut self, url: &str, now_ms: u64) -> Vec<Message> {
+    /// Up to so many messages, as a receiver gets them: in any order, which `rank` says.
+    pub fn receive(
+        &mut self,
+        url: &str,
+        now_ms: u64,
+        most: usize,
+        rank: impl Fn(&Message) -> u64,
+    ) -> Vec<Message> {
         let queue = self.queue(url);
-        let (visibility_ms, redrive) = (queue.visibility_ms, queue.redrive.clone());
-        let mut received = Vec::new();
-        if let Some((most, to)) = redrive {
-            let (dead, left): (Vec<_>, Vec<_>) = std::mem::take(&mut self.queue(url).messages)
+        let visibility_ms = queue.visibility_ms;
+        if let Some((receives_max, to)) = queue.redrive.clone() {
+            let (dead, left): (Vec<_>, Vec<_>) = std::mem::take(&mut queue.messages)
                 .into_iter()
-                .partition(|it| it.receives >= most && it.visible_ms <= now_ms);
-            self.queue(url).messages = left;
+                .partition(|it| it.receives >= receives_max && it.visible_ms <= now_ms);
+            queue.messages = left;
             self.queue(&to).messages.extend(dead);
         }
-        let queue = self.queue(url);
-        for message in queue.messages.iter_mut().filter(|it| it.visible_ms <= now_ms).take(10) {
+        let messages = self.queue(url).messages.iter_mut();
+        let mut visible: Vec<&mut Message> = messages.filter(|it| it.visible_ms <= now_ms).collect();
+        visible.sort_by_key(|it| rank(it));
+        let received = visible.into_iter().take(most).map(|message| {
             message.receives += 1;
             message.visible_ms = now_ms + visibility_ms;
             message.receipt = format!("{}#{}", message.id, message.receives);
-            received.push(message.clone());
+            message.clone()
+        });
+        received.collect()
+    }
+
+    /// When the next message of a queue can be seen, in milliseconds since the epoch.
+    pub fn next_visible_ms(&mut self, url: &str) -> Option<u64> {
+        self.queue(url).messages.iter().map(|it| it.visible_ms).min()
+    }
+
+    /// Moves what was received so to another queue, as the console's redrive does.
+    pub fn move_to(&mut self, url: &str, receipt: &str, to: &str, now_ms: u64) {
+        let moved = self.queue(url).messages.iter().find(|it| it.receipt == receipt).cloned();
+        self.delete(url, receipt);
+        if let Some(message) = moved {
+            self.send(to, &message.body, message.attributes, 0, now_ms);
         }
-        received
     }
 
     /// Deletes what was received so.

@@ -18,14 +18,19 @@ impl Time {
         Time(Instant::now())
     }
 
-    /// How long the simulation has run.
-    pub fn elapsed(self) -> Duration {
-        self.0.elapsed()
+    /// How long the simulation has run, in milliseconds.
+    pub fn elapsed_ms(self) -> u64 {
+        self.0.elapsed().as_millis() as u64
+    }
+
+    /// The moment so long after the beginning.
+    pub fn at(self, elapsed_ms: u64) -> Instant {
+        self.0 + Duration::from_millis(elapsed_ms)
     }
 
     /// Now, in milliseconds since the epoch.
     pub fn now_ms(self) -> u64 {
-        BEGIN_S * 1_000 + self.elapsed().as_millis() as u64
+        BEGIN_S * 1_000 + self.elapsed_ms()
     }
 
     /// Now, on a clock that is this much ahead, in milliseconds.

@@ -1,47 +1,13 @@
 //! The function `refund`: a destination that credits a refund to its account.
 
-use handover::dynamodb::types::{AttributeValue, Put, Update};
+mod refunds;
+#[cfg(test)]
+mod simulation;
+
 use handover::runtime::variable;
-use handover::{Destination, Effect, Error, Failure, Notification, run};
-use serde::Deserialize;
+use handover::{Error, run};
 
-/// What a refund says.
-#[derive(Deserialize)]
-struct Refund {
-    account: String,
-    /// In cents.
-    amount: u32,
-}
-
-/// Credits refunds: the account's balance, and an entry that says why.
-struct Refunds {
-    accounts: String,
-    entries: String,
-}
-
-impl Destination for Refunds {
-    type Data = Refund;
-
-    async fn apply(&self, refund: &Notification<Refund>) -> Result<Effect, Failure> {
-        let Refund { account, amount } = &refund.data;
-        let amount = AttributeValue::N(amount.to_string());
-        let account = AttributeValue::S(account.clone());
-        let credit = Update::builder()
-            .table_name(&self.accounts)
-            .key("account", account.clone())
-            .update_expression("ADD balance :amount")
-            .condition_expression("attribute_exists(account)")
-            .expression_attribute_values(":amount", amount.clone())
-            .build()?;
-        let entry = Put::builder()
-            .table_name(&self.entries)
-            .item("account", account)
-            .item("id", AttributeValue::S(refund.id.clone()))
-            .item("amount", amount)
-            .build()?;
-        Ok(Effect::new().write(credit).write(entry))
-    }
-}
+use crate::refunds::Refunds;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {

@@ -117,4 +117,77 @@ pub const MUTANTS: &[(&str, &[Edit])] = &[
         "    if matches!(form.after, Status::Done | Status::Rejected | Status::Closed) {",
         "    if matches!(form.after, Status::Done | Status::Rejected | Status::Closed) || is(\"a dead record expires\") {",
     )]),
+    ("a record that is not there is a duplicate", &[(
+        "transaction.rs",
+        "    let item = item.filter(|item| !item.is_empty()).ok_or(Fault::new(call, Cause::Missing))?;",
+        "    if is(\"a record that is not there is a duplicate\") && item.as_ref().is_none_or(Item::is_empty) { return Ok(MarkLost::Lost(Lost::Was(crate::record::State::Done))); }\n    let item = item.filter(|item| !item.is_empty()).ok_or(Fault::new(call, Cause::Missing))?;",
+    )]),
+    ("parked after returning", &[(
+        "lane.rs",
+        // As the mutant above leaves it.
+        "                    let parked = self.settings.parking.park(&work.offer, number, waits).await;",
+        "                    let parked = if is(\"parked after returning\") {\n                        let (parking, offer) = (self.settings.parking.clone(), work.offer.clone());\n                        tokio::spawn(async move { parking.park(&offer, number, waits).await });\n                        Ok(())\n                    } else {\n                        self.settings.parking.park(&work.offer, number, waits).await\n                    };",
+    )]),
+    ("dead before the dead letter is sent", &[(
+        "lane.rs",
+        // As the mutant above leaves it.
+        "                if needs_burying {\n                    let buried",
+        "                if needs_burying && !is(\"dead before the dead letter is sent\") {\n                    let buried",
+    ), (
+        "lane.rs",
+        "            match self.settings.ledger.make(it).await {",
+        "            let made = self.settings.ledger.make(it).await;\n            if is(\"dead before the dead letter is sent\") && needs_burying && gives_up(weight, number) && matches!(made, Ok(Marked::Now)) { self.bury(work, number, error).await?; }\n            match made {",
+    )]),
+    ("emits apart from the mark", &[(
+        "ledger.rs",
+        "        actions.extend(emits.iter().map(|record| self.accept_action(record)));",
+        "        if !is(\"emits apart from the mark\") { actions.extend(emits.iter().map(|record| self.accept_action(record))); }",
+    ), (
+        "ledger.rs",
+        "                Ok(()) => return Ok(Marked::Now),\n                Err(Verdict::Mark(lost))",
+        "                Ok(()) if is(\"emits apart from the mark\") => {\n                    for record in &emits { self.accept(record).await?; }\n                    return Ok(Marked::Now);\n                }\n                Ok(()) => return Ok(Marked::Now),\n                Err(Verdict::Mark(lost))",
+    )]),
+    ("an event can be rejected", &[(
+        "moves.rs",
+        "            Move::Rejected { .. } if record.kind != crate::Kind::Command => Err(Lost::NotACommand),",
+        "            Move::Rejected { .. } if record.kind != crate::Kind::Command && !is(\"an event can be rejected\") => Err(Lost::NotACommand),",
+    ), (
+        "moves.rs",
+        "            conditions.push(Condition::Is(of(\"kind\"), text(\"command\")));",
+        "            if !is(\"an event can be rejected\") { conditions.push(Condition::Is(of(\"kind\"), text(\"command\"))); }",
+    )]),
+    ("a redrive keeps the attempts", &[(
+        "moves.rs",
+        "            set(here(\"attempts\"), number(0));",
+        "            if !is(\"a redrive keeps the attempts\") { set(here(\"attempts\"), number(0)); }",
+    )]),
+    ("an offer is made again whatever has changed", &[(
+        "moves.rs",
+        "        conditions: vec![Condition::Is(of(\"version\"), number(record.version))],",
+        "        conditions: if is(\"an offer is made again whatever has changed\") { vec![Condition::Above(of(\"open\"), 0)] } else { vec![Condition::Is(of(\"version\"), number(record.version))] },",
+    )]),
+    ("a dead letter that was moved to the retry queue is dropped", &[(
+        "lane.rs",
+        "(it.state == State::Dead && is_dead_letter)",
+        "(it.state == State::Dead && is_dead_letter && !is(\"a dead letter that was moved to the retry queue is dropped\"))",
+    )]),
+    ("dead whatever was offered since", &[(
+        "moves.rs",
+        "            Move::Dead { offers, .. } if record.offers != *offers =>",
+        "            Move::Dead { offers, .. } if record.offers != *offers && !is(\"dead whatever was offered since\") =>",
+    ), (
+        "moves.rs",
+        "            conditions.push(Condition::Is(of(\"offers\"), number(offers)));",
+        "            if !is(\"dead whatever was offered since\") { conditions.push(Condition::Is(of(\"offers\"), number(offers))); }",
+    )]),
+    ("a letter that is ahead of its record is deleted", &[(
+        "by_hand.rs",
+        "            Answer::Was(state) => state.is_final(),",
+        "            Answer::Was(state) => state.is_final() || is(\"a letter that is ahead of its record is deleted\"),",
+    )]),
+    ("the outbox does not ask whether the id is new", &[(
+        "ledger.rs",
+        "            .condition_expression(ABSENT)\n            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)\n            .build()\n            .expect(\"table and item are set\");",
+        "            .set_condition_expression((!is(\"the outbox does not ask whether the id is new\")).then(|| ABSENT.into()))\n            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)\n            .build()\n            .expect(\"table and item are set\");",
+    )]),
 ];

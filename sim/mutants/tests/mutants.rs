@@ -1,21 +1,54 @@
 //! The simulation can fail: every deliberate mistake is found, within so many seeds.
 
-use handover::mutation::{MUTANTS, wake};
-use handover_sim_mutants::{Faults, run};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Most are found by the first few; the slowest by the 369th.
-const SEEDS_MAX: u64 = 1_000;
+use handover::mutation::{MUTANTS, wake};
+use handover_sim_mutants::{Faults, Plan, Run, Shop, Strikes, run, shortest};
+
+const SEEDS_MAX: u64 = 2_000;
+/// What a soak found, after more seeds than a test can run.
+const SOAKED: &[&str] =
+    &["9251 messages=0,1 strikes=audit#4/lost-request/0,audit#4/lost-answer/3,relay/stop/29326/90000000"];
+
+/// What finds a mutant first.
+fn found(mutant: &'static str) -> Option<Run> {
+    wake(mutant);
+    let soaked = SOAKED.iter().map(|plan| plan.parse().expect("a plan"));
+    let plans = soaked.chain((0..SEEDS_MAX).map(|seed| Plan::drawn(seed, Faults::USUAL)));
+    let runs = plans.map(|plan| run(&Shop, plan));
+    let found = runs.into_iter().find(|run| !run.violations.is_empty());
+    wake("");
+    found
+}
 
 #[test]
 fn every_mutant_is_found() {
-    let mut missed = Vec::new();
-    for (mutant, _) in MUTANTS {
-        wake(mutant);
-        match (0..SEEDS_MAX).find(|seed| !run(*seed, Faults::USUAL).violations.is_empty()) {
-            Some(seed) => println!("{seed:>4} {mutant}"),
-            None => missed.push(mutant),
+    let (next, missed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let work = || {
+        while let Some((mutant, _)) = MUTANTS.get(next.fetch_add(1, Ordering::Relaxed)) {
+            match found(mutant) {
+                Some(run) => println!("{:>4} {mutant}", run.plan.seed),
+                None => missed.lock().unwrap().push(mutant),
+            }
         }
-    }
-    wake("");
+    };
+    std::thread::scope(|threads| {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        (0..cores).for_each(|_| drop(threads.spawn(work)));
+    });
+    let missed = missed.into_inner().unwrap();
     assert!(missed.is_empty(), "not found within {SEEDS_MAX} seeds: {missed:#?}");
+}
+
+#[test]
+fn the_shortest_history_of_a_mutant_is_short() {
+    let mutant = "the mark before the effect";
+    let found = found(mutant).unwrap();
+    wake(mutant);
+    let shortest = shortest(&found, |plan| run(&Shop, plan));
+    wake("");
+    let Strikes::Listed(strikes) = &shortest.plan.strikes else { panic!("{shortest}") };
+    assert!(strikes.len() <= 1 && shortest.history.messages.len() == 1, "{shortest}");
+    assert!(shortest.history.lines.len() <= found.history.lines.len());
 }

@@ -1,78 +1,82 @@
-//! soak SEEDS: runs so many seeds on every core, and says what was injected. soak --seed N: one
-//! seed, with its history.
+//! soak SEEDS: strikes every place of some small schedules at which something can go wrong, then runs so
+//! many seeds, on every core, and says what struck where. soak --plan PLAN: one run, with its history.
 
-use std::collections::BTreeMap;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use handover_sim::{Faults, Run, run};
+use handover_sim::{Coverage, Faults, Plan, Shop, Strikes, many, run, shortest};
 
-const USAGE: &str = "usage: soak SEEDS, or soak --seed N";
+const USAGE: &str = "usage: soak SEEDS, or soak --plan PLAN (a seed, or what a failure printed)";
+/// Schedules of which every place is struck, one at a time.
+const STRUCK_ONCE: u64 = 4;
+/// A schedule of which every two places are struck, an order that is taken: its seed and message.
+const STRUCK_TWICE: (u64, usize) = (10, 0);
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    match args[..] {
-        ["--seed", seed] => match seed.parse() {
-            Ok(seed) => {
-                let run = run(seed, Faults::USUAL);
-                println!("{run}");
-                ExitCode::from(u8::from(!run.violations.is_empty()))
-            }
-            Err(_) => usage(),
-        },
-        [seeds] => seeds.parse().map_or_else(|_| usage(), soak),
-        _ => usage(),
+    let done = match args[..] {
+        ["--plan", plan] => plan.parse().map_err(|error| format!("{error}")).and_then(replay),
+        [seeds] => seeds.parse().map_err(|_| USAGE.to_owned()).and_then(soak),
+        _ => Err(USAGE.to_owned()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("{problem}");
+            ExitCode::FAILURE
+        }
     }
 }
 
-fn usage() -> ExitCode {
-    eprintln!("{USAGE}");
-    ExitCode::from(2)
+fn replay(plan: Plan) -> Result<(), String> {
+    let run = run(&Shop, plan);
+    println!("{run}");
+    if run.violations.is_empty() { Ok(()) } else { Err("It does not hold.".into()) }
 }
 
-fn soak(seeds: u64) -> ExitCode {
-    let (next, done) = (AtomicU64::new(0), AtomicU64::new(0));
-    let injected = Mutex::new(BTreeMap::new());
-    let failed: Mutex<Option<Run>> = Mutex::new(None);
+fn soak(seeds: u64) -> Result<(), String> {
+    let quiet = |seed| Plan::listed(seed, []);
+    let once = (0..STRUCK_ONCE).flat_map(|seed| each_place(&quiet(seed))).collect();
+    let mut coverage = all("places, struck one at a time", once)?;
+    let (seed, message) = STRUCK_TWICE;
+    let first = each_place(&Plan { messages: Some([message].into()), ..quiet(seed) });
+    let twice = first.iter().flat_map(each_place).collect();
+    coverage.add(all("pairs of places of one schedule", twice)?);
+    let drawn = (0..seeds).map(|seed| Plan::drawn(seed, Faults::USUAL)).collect();
+    coverage.add(all("seeds", drawn)?);
+    println!("{coverage}");
+    match coverage.missing() {
+        missing if missing.is_empty() => Ok(()),
+        missing => Err(format!("Not every fault struck every call:\n  {}", missing.join("\n  "))),
+    }
+}
+
+/// The plan with one strike more, for each place of its run.
+fn each_place(plan: &Plan) -> Vec<Plan> {
+    let run = run(&Shop, plan.clone());
+    let with = |place| {
+        let mut strikes = run.history.strikes.clone();
+        strikes.insert(place).then(|| Plan { strikes: Strikes::Listed(strikes), ..plan.clone() })
+    };
+    run.history.places.iter().cloned().filter_map(with).collect()
+}
+
+/// Runs these, and says how many there were and how long it took.
+fn all(what: &str, plans: Vec<Plan>) -> Result<Coverage, String> {
     let begun = Instant::now();
-    std::thread::scope(|threads| {
-        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
-            threads.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= seeds {
-                        return;
-                    }
-                    let run = run(seed, Faults::USUAL);
-                    done.fetch_add(1, Ordering::Relaxed);
-                    let mut all = injected.lock().unwrap_or_else(PoisonError::into_inner);
-                    for (call, times) in &run.history.injected {
-                        *all.entry(call.clone()).or_insert(0) += times;
-                    }
-                    if !run.violations.is_empty() {
-                        next.store(seeds, Ordering::Relaxed);
-                        *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(run);
-                    }
-                }
-            });
-        }
-        while done.load(Ordering::Relaxed) < seeds && next.load(Ordering::Relaxed) < seeds {
-            std::thread::sleep(Duration::from_secs(1));
-            eprint!("\r{} of {seeds} seeds, {} s ", done.load(Ordering::Relaxed), begun.elapsed().as_secs());
-        }
-    });
+    let count = plans.len();
+    let progress = |done| eprint!("\r{done} of {count} {what}, {} s ", begun.elapsed().as_secs());
+    let coverage = many(&plans, |plan| run(&Shop, plan), progress);
     eprintln!();
-    if let Some(run) = failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        println!("{run}\nAgain: make soak SEED={}", run.seed);
-        return ExitCode::FAILURE;
+    match coverage {
+        Ok(coverage) => {
+            println!("{count} {what}: no violation, in {} s", begun.elapsed().as_secs());
+            Ok(coverage)
+        }
+        Err(failed) => {
+            let shortest = shortest(&failed, |plan| run(&Shop, plan));
+            Err(format!("{shortest}Found by {}. Again: make soak PLAN='{}'", failed.plan, shortest.plan))
+        }
     }
-    println!("{:<10} {:<30} {:<12} {:>9}", "function", "call", "fault", "times");
-    for ((function, call, fault), times) in injected.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        println!("{function:<10} {call:<30} {:<12} {times:>9}", format!("{fault:?}"));
-    }
-    println!("{} seeds, no violation, in {} s", done.into_inner(), begun.elapsed().as_secs());
-    ExitCode::SUCCESS
 }

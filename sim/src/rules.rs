@@ -1,0 +1,212 @@
+//! What must hold, whatever failed: written from the design's table and guarantees, not from the
+//! library's code, and the same for every schedule.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::aws::NOTIFICATIONS;
+use crate::world::{UPSTREAM, UPSTREAM_DEAD_LETTERS, World, dead_letters, retry};
+
+/// A message that was sent to the upstream queue; an id may come twice.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    pub id: String,
+    pub data: Value,
+    pub message: String,
+    /// It is no notification.
+    pub malformed: bool,
+    /// What it asks can be done, from the beginning on, whatever fails in between.
+    pub feasible: bool,
+}
+
+pub fn text<'a>(item: &'a Value, name: &str) -> &'a str {
+    item[name]["S"].as_str().unwrap_or_default()
+}
+
+pub fn number(item: &Value, name: &str) -> i64 {
+    item[name]["N"].as_str().and_then(|it| it.parse().ok()).unwrap_or(i64::MIN)
+}
+
+pub fn destinations(item: &Value) -> BTreeMap<&str, &Value> {
+    let all = item["destinations"]["M"].as_object().into_iter().flatten();
+    all.map(|(name, it)| (name.as_str(), &it["M"])).collect()
+}
+
+pub fn state(delivery: &Value) -> &str {
+    text(delivery, "state")
+}
+
+/// What is wrong with a change of a record, unless it is a move of the table that leaves a record which
+/// is whole.
+pub fn broken_by(change: &Value) -> Option<String> {
+    let (old, new) = (&change["dynamodb"]["OldImage"], &change["dynamodb"]["NewImage"]);
+    let id = text(&change["dynamodb"]["Keys"], "id");
+    let why = is_move(old, new).and_then(|()| is_whole(new)).err()?;
+    let mut changed = Vec::new();
+    differences(id, old, new, &mut changed);
+    Some(format!("{why}\n  {}", changed.join("\n  ")))
+}
+
+/// What changed, attribute by attribute.
+fn differences(path: &str, old: &Value, new: &Value, found: &mut Vec<String>) {
+    match (old.as_object(), new.as_object()) {
+        (Some(before), Some(after)) => {
+            let mut names: Vec<&String> = before.keys().chain(after.keys()).collect();
+            names.sort();
+            names.dedup();
+            for name in names {
+                // The types of DynamoDB have names of a letter or two.
+                let path = if name.len() < 3 { path.to_owned() } else { format!("{path}.{name}") };
+                differences(&path, &old[name], &new[name], found);
+            }
+        }
+        _ if old != new => found.push(format!("{path}: {old} -> {new}")),
+        _ => (),
+    }
+}
+
+fn is_move(old: &Value, new: &Value) -> Result<(), String> {
+    if new.is_null() {
+        return Err("a record was deleted".into());
+    }
+    if old.is_null() {
+        let fresh =
+            destinations(new).values().all(|it| state(it) == "pending" && number(it, "attempts") == 0);
+        let fresh = fresh && number(new, "version") == 1 && number(new, "offers") == 1;
+        return if fresh { Ok(()) } else { Err("an accept of what has begun".into()) };
+    }
+    for name in ["id", "type", "kind", "source", "data", "digest", "accepted_at", "partitionkey", "subject"] {
+        if old[name] != new[name] {
+            return Err(format!("{name} changed"));
+        }
+    }
+    if number(new, "version") != number(old, "version") + 1 {
+        return Err("the version did not rise by one".into());
+    }
+    let (before, after) = (destinations(old), destinations(new));
+    if before.keys().ne(after.keys()) {
+        return Err("the destinations changed".into());
+    }
+    let moved = before.iter().map(|(name, was)| Moved::of(name, was, after[name]));
+    let moved: Vec<Moved> = moved.filter(|it| it.changed).collect();
+    let is_offer = text(new, "change") == "offer";
+    match (number(new, "offers") - number(old, "offers"), &moved[..]) {
+        (0, [it]) if !is_offer => it.is_of_table(text(new, "kind")),
+        (1, [it]) if is_offer && (it.from, it.to, it.after) == ("dead", "pending", 0) => Ok(()),
+        // Offered again: to all that are pending, and nothing else moves.
+        (1, all) if is_offer && all.iter().all(|it| it.is_pending() && it.after == it.before) => Ok(()),
+        _ => Err("this is no move of the table".into()),
+    }
+}
+
+/// What became of a destination.
+struct Moved<'a> {
+    name: &'a str,
+    changed: bool,
+    from: &'a str,
+    to: &'a str,
+    /// Attempts.
+    before: i64,
+    after: i64,
+}
+
+impl<'a> Moved<'a> {
+    fn of(name: &'a str, was: &'a Value, is: &'a Value) -> Moved<'a> {
+        let (before, after) = (number(was, "attempts"), number(is, "attempts"));
+        Moved { name, changed: was != is, from: state(was), to: state(is), before, after }
+    }
+
+    fn is_pending(&self) -> bool {
+        (self.from, self.to) == ("pending", "pending")
+    }
+
+    fn is_of_table(&self, kind: &str) -> Result<(), String> {
+        let Moved { name, from, to, before, after, .. } = self;
+        let is_so = match (*from, *to) {
+            ("pending" | "dead", "rejected") if kind != "command" => {
+                return Err(format!("G9: {name} rejected an event"));
+            }
+            ("pending" | "dead", "done" | "rejected" | "closed") => after == before,
+            ("pending", "pending" | "dead") => *after == *before || *after == before + 1,
+            _ => false,
+        };
+        let went = || format!("{name} went from {from} after {before} attempts to {to} after {after}");
+        is_so.then_some(()).ok_or_else(went)
+    }
+}
+
+fn is_whole(record: &Value) -> Result<(), String> {
+    let all = destinations(record);
+    let count = |wanted: &str| all.values().filter(|it| state(it) == wanted).count() as i64;
+    let (open, dead, closed) = (count("pending"), count("dead"), count("closed"));
+    let counted = ["open", "dead", "closed"].map(|name| number(record, name));
+    if counted != [open, dead, closed] {
+        return Err(format!("it counts {counted:?}, but is {:?}", [open, dead, closed]));
+    }
+    let status = match () {
+        () if open > 0 => "INIT",
+        () if dead > 0 => "DEAD",
+        () if count("rejected") > 0 => "REJECTED",
+        () if closed > 0 => "CLOSED",
+        () => "DONE",
+    };
+    if text(record, "status") != status {
+        return Err(format!("its status should be {status}"));
+    }
+    if (open + dead == 0) != record.get("expires_at").is_some() {
+        return Err("it expires though it has not ended, or does not though it has".into());
+    }
+    if all.values().any(|it| number(it, "attempts") > 6) {
+        return Err("G7: more attempts than six".into());
+    }
+    Ok(())
+}
+
+/// G1, G2, G3, G7: at rest every message is stored or parked, and every notification has ended or is
+/// dead with a dead letter.
+pub fn broken_at_rest(world: &World, sent: &[Sent]) -> Vec<String> {
+    let mut found = Vec::new();
+    let records = world.aws.dynamodb().items(NOTIFICATIONS);
+    let by_id: BTreeMap<&str, &Value> = records.iter().map(|it| (text(it, "id"), it)).collect();
+    let destinations_served = world.destinations();
+    let aws = world.aws.state();
+    for url in destinations_served.iter().map(|it| retry(it)).chain([UPSTREAM.to_owned()]) {
+        for message in &aws.queues.queues[&url].messages {
+            found.push(format!("not at rest: {} in {url}", message.id));
+        }
+    }
+    let refused: Vec<&str> =
+        aws.queues.queues[UPSTREAM_DEAD_LETTERS].messages.iter().map(|it| it.body.as_str()).collect();
+    for message in sent {
+        let stored = by_id.get(message.id.as_str()).is_some_and(|it| {
+            serde_json::from_str::<Value>(text(it, "data")).unwrap_or_default() == message.data
+        });
+        let parked = refused.contains(&message.message.as_str());
+        if message.malformed && stored {
+            found.push(format!("G1: {} is malformed, and stored", message.id));
+        }
+        if !stored && !parked {
+            found.push(format!("G1: {} is neither stored nor parked", message.message));
+        }
+    }
+    for record in &records {
+        let id = text(record, "id");
+        if text(record, "status") == "INIT" {
+            found.push(format!("G3: {id} has not ended"));
+        }
+        let mut of_id = sent.iter().filter(|it| it.id == id).peekable();
+        let feasible = of_id.peek().is_some() && of_id.all(|it| it.feasible);
+        for (name, delivery) in destinations(record) {
+            if feasible && (number(delivery, "attempts") > 0 || state(delivery) != "done") {
+                found.push(format!("G7: {name} could apply {id}, and failed: {delivery}"));
+            }
+            let letters = &aws.queues.queues[&dead_letters(name)].messages;
+            let is_its = |body: &str| serde_json::from_str::<Value>(body).is_ok_and(|it| it["id"] == id);
+            if state(delivery) == "dead" && !letters.iter().any(|it| is_its(&it.body)) {
+                found.push(format!("G3: {id} is dead without a dead letter"));
+            }
+        }
+    }
+    found
+}
