@@ -5,10 +5,11 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::fault::{Cause, Fault};
+use crate::fault::Fault;
 use crate::ledger::{Ledger, Mark, Marked, NotMarked};
 use crate::moves::{Form, Lost, Move, Stamp, offer_again};
-use crate::record::{FIRST_DUE_AFTER, Record, State};
+use crate::record::{FIRST_DUE_AFTER, State};
+use crate::transaction::returned;
 
 /// What became of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,8 +75,7 @@ impl Ledger {
             let Some(item) = self.update(id, &update).await? else {
                 return Ok(Answer::Now);
             };
-            let item = Some(item).filter(|item| !item.is_empty()).ok_or(Fault::new(CALL, Cause::Missing))?;
-            let changed = Record::decode(item).map_err(|error| Fault::new(CALL, error))?;
+            let changed = returned(CALL, Some(item))?;
             if changed.offers > record.offers {
                 // By this very call, whose answer was lost, or by somebody else: a copy is on its way.
                 return Ok(Answer::Now);

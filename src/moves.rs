@@ -48,7 +48,7 @@ pub enum Move {
     },
     /// The destination gives up. The dead letter has been sent.
     Dead {
-        /// The attempts recorded so far: a redrive since then has set them to 0, and wins.
+        /// The attempts recorded so far.
         attempts: u32,
         /// The offers so far: the dead letter may be gone with a redrive since then.
         offers: u32,

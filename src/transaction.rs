@@ -26,7 +26,16 @@ pub(crate) enum MarkLost {
     Lost(Lost),
 }
 
-/// Reads the item that DynamoDB returned with a failed condition of a mark.
+/// Reads the item that DynamoDB returned with a failed condition of a move.
+///
+/// # Errors
+/// A fault when there is no item, or when it is not a record.
+pub(crate) fn returned(call: &'static str, item: Option<Item>) -> Result<Record, Fault> {
+    let item = item.filter(|item| !item.is_empty()).ok_or(Fault::new(call, Cause::Missing))?;
+    Record::decode(item).map_err(|error| Fault::new(call, error))
+}
+
+/// What the returned item says of a mark whose condition failed.
 ///
 /// # Errors
 /// A fault when there is no item (never a duplicate: an effect may not count as applied
@@ -38,8 +47,7 @@ pub(crate) fn mark_lost(
     it: &Move,
     now: Timestamp,
 ) -> Result<MarkLost, Fault> {
-    let item = item.filter(|item| !item.is_empty()).ok_or(Fault::new(call, Cause::Missing))?;
-    let record = Record::decode(item).map_err(|error| Fault::new(call, error))?;
+    let record = returned(call, item)?;
     Ok(match Form::of(&record, destination, it, now) {
         Ok(form) => MarkLost::Form(form),
         Err(lost) => MarkLost::Lost(lost),

@@ -22,7 +22,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::sleep;
 
 use crate::coverage::{OF_HANDLER, Site};
-use crate::draw::{below, happens, of_name};
+use crate::draw::{happens, of_name};
 use crate::dynamodb::{Answer, DynamoDb};
 use crate::fault::{Call, Fault, Purpose};
 use crate::history::History;
@@ -169,7 +169,7 @@ impl Aws {
 
     /// A call on its way: there, its effect, and back. Nobody can call it off.
     async fn carry(self, call: Call, body: Vec<u8>, caller: Arc<Invocation>) -> Result<Answer, Lost> {
-        let draw = |purpose, most| below(most, self.seed(), &[purpose as u64, call.invocation, call.nth]);
+        let draw = |purpose, end| call.draw(self.seed(), purpose, end);
         let label = format!("{} {}#{}", caller.name, call.operation, call.nth);
         let fault = self.strike(&caller, &call);
         let slow_ms = if fault == Some(Fault::Slow) { SLOW_MS } else { 0 };
@@ -212,7 +212,7 @@ impl Aws {
             fault == Some(Fault::Partial) && (at == 0 || happens(500, seed, &purpose))
         };
         if call.service.starts_with("DynamoDB") {
-            let draw = |purpose, most| below(most, seed, &[purpose as u64, call.invocation, call.nth]);
+            let draw = |purpose, end| call.draw(seed, purpose, end);
             let dynamodb = self.dynamodb();
             let answer = match (fault, call.operation.as_str()) {
                 (Some(Fault::Conflict), "TransactWriteItems") => {

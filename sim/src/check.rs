@@ -101,7 +101,7 @@ pub struct Check {
     name: String,
     serve: Box<dyn Fn(&World) + Sync>,
     routes: Option<Routes>,
-    tables: Vec<(String, Vec<String>)>,
+    tables: Vec<Table>,
     items: Vec<(String, Value)>,
     messages: Vec<Notification>,
     faults: Faults,
@@ -116,7 +116,7 @@ impl Check {
             "the key of `{name}` has {} attributes; it is one or two",
             key.len()
         );
-        self.tables.push((name.to_owned(), key.iter().map(|it| it.to_string()).collect()));
+        self.tables.push(Table::new(name, key));
         self
     }
 
@@ -175,12 +175,7 @@ impl Schedule for Check {
     const REDRIVES: bool = true;
 
     fn tables(&self) -> Vec<Table> {
-        let table = |(name, key): &(String, Vec<String>)| Table {
-            name: name.clone(),
-            key: key.clone(),
-            stream: false,
-        };
-        self.tables.iter().map(table).collect()
+        self.tables.clone()
     }
 
     fn routes(&self) -> Routes {

@@ -10,10 +10,18 @@ use serde_json::{Value, json};
 use crate::time::Time;
 
 /// A table: its name, its key's attributes (one or two, each a text), and whether it has a stream.
+#[derive(Clone)]
 pub struct Table {
     pub name: String,
     pub key: Vec<String>,
     pub stream: bool,
+}
+
+impl Table {
+    /// Without a stream.
+    pub fn new(name: &str, key: &[&str]) -> Table {
+        Table { name: name.to_owned(), key: key.iter().map(|it| it.to_string()).collect(), stream: false }
+    }
 }
 
 /// The tables of a simulated AWS. One of them has a stream.
@@ -269,7 +277,7 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
         runtime.unwrap().block_on(async {
             let time = Time::begin();
-            let table = Table { name: "table".into(), key: vec!["id".into()], stream: false };
+            let table = Table::new("table", &["id"]);
             let dynamodb = DynamoDb::new(time, vec![table]);
             let begin_ms = time.now_ms();
             for n in ["1", "2"] {

@@ -80,10 +80,10 @@ impl Fault {
         let is_ours = what_for != OF_HANDLER;
         match self {
             Fault::LostRequest | Fault::LostAnswer | Fault::Throttle | Fault::Slow => !operation.is_empty(),
-            Fault::Conflict => {
-                matches!(operation, "PutItem" | "UpdateItem" | "DeleteItem")
-                    || matches!(operation, "BatchExecuteStatement" | "TransactWriteItems")
-            }
+            Fault::Conflict => matches!(
+                operation,
+                "PutItem" | "UpdateItem" | "DeleteItem" | "BatchExecuteStatement" | "TransactWriteItems"
+            ),
             Fault::Partial => {
                 operation.ends_with("Batch") || matches!(operation, "PutRecords" | "BatchExecuteStatement")
             }
@@ -180,7 +180,7 @@ impl Faults {
         if self.is_out(&call.service, seed, elapsed_ms) {
             return Some(Fault::LostRequest);
         }
-        let at = below(1_000, seed, &[Purpose::Fault as u64, call.invocation, call.nth]);
+        let at = call.draw(seed, Purpose::Fault, 1_000);
         let mut end = 0;
         let faults = [
             (Fault::LostRequest, self.lost_request),
@@ -255,6 +255,13 @@ pub(crate) struct Call {
     pub invocation: u64,
     /// Which of its calls it is, from 0.
     pub nth: u64,
+}
+
+impl Call {
+    /// A number below `end` for something about this call.
+    pub fn draw(&self, seed: u64, purpose: Purpose, end: u64) -> u64 {
+        below(end, seed, &[purpose as u64, self.invocation, self.nth])
+    }
 }
 
 /// An invocation dies or stands still at one of its first polls; most have fewer.

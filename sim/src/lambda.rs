@@ -321,10 +321,9 @@ impl Lambda {
                         let (it, function, send) = (self.clone(), mapping.function.clone(), send.clone());
                         tokio::task::spawn_local(async move {
                             let event: Value = serde_json::from_str(&batch.payload).expect("JSON");
-                            let (answer, again) = it.invoke(&function, event.clone()).await;
+                            let (answer, mut again) = it.invoke(&function, event.clone()).await;
                             let _ = send.send(Event::Answered { batch: batch.id, answer });
                             // A poller that was replaced delivers what another one has done.
-                            let mut again = again;
                             while again {
                                 again = it.invoke(&function, event.clone()).await.1;
                             }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::aws::NOTIFICATIONS;
+use crate::sqs::Message;
 use crate::world::{UPSTREAM, UPSTREAM_DEAD_LETTERS, World, dead_letters, retry};
 
 /// A message that was sent to the upstream queue; an id may come twice.
@@ -202,8 +203,8 @@ pub fn broken_at_rest(world: &World, sent: &[Sent]) -> Vec<String> {
                 found.push(format!("G7: {name} could apply {id}, and failed: {delivery}"));
             }
             let letters = &aws.queues.queues[&dead_letters(name)].messages;
-            let is_its = |body: &str| serde_json::from_str::<Value>(body).is_ok_and(|it| it["id"] == id);
-            if state(delivery) == "dead" && !letters.iter().any(|it| is_its(&it.body)) {
+            let is_its = |letter: &Message| letter.notification_id().is_some_and(|it| it == id);
+            if state(delivery) == "dead" && !letters.iter().any(is_its) {
                 found.push(format!("G3: {id} is dead without a dead letter"));
             }
         }

@@ -3,8 +3,6 @@
 use std::time::Duration;
 
 use handover::Routes;
-use handover::by_hand::Answer;
-use serde_json::Value;
 use tokio::task::LocalSet;
 use tokio::time::{sleep, sleep_until};
 
@@ -126,14 +124,8 @@ async fn redrive(world: &World) -> bool {
         let now_ms = world.aws.time().now_ms();
         let letters = world.aws.state().queues.receive(&url, now_ms, usize::MAX, |_| 0);
         for letter in letters {
-            let said: Value = serde_json::from_str(&letter.body).unwrap_or_default();
-            let Some(id) = said["id"].as_str().map(str::to_owned) else { continue };
-            let (ledger, now) = (world.ledger.clone(), world.clock("person").now());
-            let destination = destination.clone();
-            let redrive = async move { ledger.redrive_letter(&id, &destination, now).await };
-            if world.by_hand(redrive).await.is_some_and(|it| it.is_ok_and(Answer::replaces_letter)) {
-                world.aws.state().queues.delete(&url, letter.receipt());
-            }
+            let Some(id) = letter.notification_id() else { continue };
+            world.redrive(&destination, id, &letter).await;
             redriven = true;
         }
     }

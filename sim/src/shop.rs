@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use handover::accept::Outcome;
-use handover::by_hand::Answer;
 use handover::dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
 use handover::{Destination, Draft, Effect, Failure, Notification, Routes};
 use serde::Deserialize;
@@ -18,6 +18,7 @@ use crate::fault::Purpose;
 use crate::refunds::Refunds;
 use crate::rules::{Sent, destinations, number, state, text};
 use crate::schedule::{FAULTS_MS, Schedule};
+use crate::sqs::Message as Letter;
 use crate::time::Time;
 use crate::world::{KEEP, World, dead_letters, retry};
 
@@ -42,15 +43,11 @@ impl Schedule for Shop {
     const REDRIVES: bool = false;
 
     fn tables(&self) -> Vec<Table> {
-        let table = |name: &str, key: &[&str]| {
-            let key = key.iter().map(|it| it.to_string()).collect();
-            Table { name: name.to_owned(), key, stream: false }
-        };
         vec![
-            table(ACCOUNTS, &["account"]),
-            table(ENTRIES, &["account", "id"]),
-            table(ITEMS, &["item"]),
-            table(SALES, &["id"]),
+            Table::new(ACCOUNTS, &["account"]),
+            Table::new(ENTRIES, &["account", "id"]),
+            Table::new(ITEMS, &["item"]),
+            Table::new(SALES, &["id"]),
         ]
     }
 
@@ -220,9 +217,7 @@ async fn sell(world: &World, id: String, data: Value) {
             let Err(error) = call.transact_items(message.action()).send().await else { return };
             let error = error.into_service_error();
             let reasons = match &error {
-                aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError::TransactionCanceledException(it) => {
-                    it.cancellation_reasons()
-                }
+                TransactWriteItemsError::TransactionCanceledException(it) => it.cancellation_reasons(),
                 _ => &[],
             };
             let outcome = reasons.get(1).map(|reason| message.outcome(reason));
@@ -262,9 +257,7 @@ async fn look_after(world: &World, nth: u64) {
     let now_ms = world.aws.time().now_ms();
     let letters = world.aws.state().queues.receive(&url, now_ms, 1, |it| of_name(&it.id));
     let letter = letters.into_iter().next();
-    let id = letter
-        .as_ref()
-        .and_then(|it| serde_json::from_str::<Value>(&it.body).ok()?["id"].as_str().map(str::to_owned));
+    let id = letter.as_ref().and_then(Letter::notification_id);
     let (ledger, now) = (world.ledger.clone(), world.clock("person").now());
     match (draw(4, 1), letter, id) {
         // In the console of SQS.
@@ -274,12 +267,8 @@ async fn look_after(world: &World, nth: u64) {
             world.aws.queued().notify_waiters();
         }
         (1 | 2, Some(letter), Some(id)) => {
-            let redrive = async move { ledger.redrive_letter(&id, &destination, now).await };
-            let redriven = world.by_hand(redrive).await;
+            let redriven = world.redrive(&destination, id, &letter).await;
             world.aws.note("person", &format!("redrives {}: {redriven:?}", letter.id));
-            if redriven.is_some_and(|it| it.is_ok_and(Answer::replaces_letter)) {
-                world.aws.state().queues.delete(&url, letter.receipt());
-            }
         }
         (3, Some(_), Some(id)) => {
             let close = async move { ledger.close(&id, &destination, "mended by hand", now, KEEP).await };

@@ -161,6 +161,12 @@ impl Message {
         &self.receipt
     }
 
+    /// The id of the notification that it is a copy of.
+    pub fn notification_id(&self) -> Option<String> {
+        let body: Value = serde_json::from_str(&self.body).ok()?;
+        body["id"].as_str().map(str::to_owned)
+    }
+
     /// As Lambda passes it on.
     pub fn event(&self) -> Value {
         let attributes: Map<String, Value> = self.attributes.as_object().cloned().unwrap_or_default();

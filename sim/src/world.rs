@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use event_sources::{Filters, Settings};
 use handover::accept::Accept;
+use handover::by_hand::Answer;
 use handover::consume::{self, Consumer};
 use handover::parking::Parking;
 use handover::relay::Relay;
 use handover::upstream::Upstream;
-use handover::{Clock, Destination, Ledger, Outbox, Routes};
+use handover::{Clock, Destination, Fault, Ledger, Outbox, Routes};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
@@ -21,6 +22,7 @@ use crate::dynamodb::{DynamoDb, Table};
 use crate::fault::Purpose;
 use crate::lambda::{Function, Lambda, Mapping, Source};
 use crate::plan::Plan;
+use crate::sqs::Message;
 use crate::stream::SHARDS;
 use crate::time::Time;
 
@@ -67,7 +69,7 @@ impl World {
     /// Deploys it, still without destinations, into an AWS of its own that has these tables, too.
     pub fn deploy(plan: Plan, mut tables: Vec<Table>, routes: Routes) -> World {
         let time = Time::begin();
-        tables.push(Table { name: NOTIFICATIONS.into(), key: vec!["id".into()], stream: true });
+        tables.push(Table { stream: true, ..Table::new(NOTIFICATIONS, &["id"]) });
         let aws = Aws::new(plan, time, DynamoDb::new(time, tables));
         let (dynamodb, kinesis, sqs) = aws.clients();
         let world = World {
@@ -200,6 +202,22 @@ impl World {
         let records = self.aws.dynamodb().items(NOTIFICATIONS);
         let open = records.iter().filter(|it| it["status"]["S"] == "INIT");
         open.map(|it| it["id"]["S"].as_str().unwrap_or_default().to_owned()).collect()
+    }
+
+    /// A person redrives a dead letter, and deletes it where it may go.
+    pub async fn redrive(
+        &self,
+        destination: &str,
+        id: String,
+        letter: &Message,
+    ) -> Option<Result<Answer, Fault>> {
+        let (ledger, now) = (self.ledger.clone(), self.clock("person").now());
+        let name = destination.to_owned();
+        let redriven = self.by_hand(async move { ledger.redrive_letter(&id, &name, now).await }).await;
+        if redriven.as_ref().is_some_and(|it| it.as_ref().is_ok_and(|answer| answer.replaces_letter())) {
+            self.aws.state().queues.delete(&dead_letters(destination), letter.receipt());
+        }
+        redriven
     }
 
     /// Somebody's program on the ledger.

@@ -119,8 +119,8 @@ pub const MUTANTS: &[(&str, &[Edit])] = &[
     )]),
     ("a record that is not there is a duplicate", &[(
         "transaction.rs",
-        "    let item = item.filter(|item| !item.is_empty()).ok_or(Fault::new(call, Cause::Missing))?;",
-        "    if is(\"a record that is not there is a duplicate\") && item.as_ref().is_none_or(Item::is_empty) { return Ok(MarkLost::Lost(Lost::Was(crate::record::State::Done))); }\n    let item = item.filter(|item| !item.is_empty()).ok_or(Fault::new(call, Cause::Missing))?;",
+        "    let record = returned(call, item)?;",
+        "    if is(\"a record that is not there is a duplicate\") && item.as_ref().is_none_or(Item::is_empty) { return Ok(MarkLost::Lost(Lost::Was(crate::record::State::Done))); }\n    let record = returned(call, item)?;",
     )]),
     ("parked after returning", &[(
         "lane.rs",

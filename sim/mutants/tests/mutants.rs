@@ -16,8 +16,7 @@ fn found(mutant: &'static str) -> Option<Run> {
     wake(mutant);
     let soaked = SOAKED.iter().map(|plan| plan.parse().expect("a plan"));
     let plans = soaked.chain((0..SEEDS_MAX).map(|seed| Plan::drawn(seed, Faults::USUAL)));
-    let runs = plans.map(|plan| run(&Shop, plan));
-    let found = runs.into_iter().find(|run| !run.violations.is_empty());
+    let found = plans.map(|plan| run(&Shop, plan)).find(|run| !run.violations.is_empty());
     wake("");
     found
 }
