@@ -111,9 +111,15 @@ impl<D: Destination> Consumer<D> {
                 again.push((nth, copies));
             }
         }
-        // Of several copies one is enough; the others go.
-        let again: Vec<(u32, String)> =
-            again.into_iter().filter_map(|(nth, copies)| Some((nth, copies.into_iter().next()?))).collect();
+        // Of several copies one is enough; the others go. A dead letter stays before any other, since it
+        // alone tries what is dead.
+        let again: Vec<(u32, &String)> = again
+            .iter()
+            .filter_map(|(nth, copies)| {
+                let letter = copies.iter().find(|copy| is_dead_letter(&messages, copy));
+                Some((*nth, letter.or(copies.first())?))
+            })
+            .collect();
         let hide = again.iter().filter_map(|(nth, copy)| {
             let message = messages.get(copy.as_str())?;
             Some(self.settings.parking.hide(message, wait(self.settings.backoff, *nth, fastrand::f64())))
@@ -121,7 +127,8 @@ impl<D: Destination> Consumer<D> {
         // Without it they come again all the same, only sooner.
         let _ = timeout_at(until, join_all(hide)).await;
         let mut response = SqsBatchResponse::default();
-        response.set_failures(again.into_iter().map(|(_, copy)| copy).chain(unburied.into_iter().flatten()));
+        let again = again.into_iter().map(|(_, copy)| copy.clone());
+        response.set_failures(again.chain(unburied.into_iter().flatten()));
         response
     }
 
@@ -167,9 +174,7 @@ impl<D: Destination> Consumer<D> {
     ) -> (Work, Result<Option<u32>, Fault>) {
         const CALL: &str = "GetItem";
         let look = timeout_at(until, self.settings.ledger.get(&work.offer.notification.id)).await;
-        let is_dead_letter = work.copies.iter().any(|copy| {
-            messages.get(copy.as_str()).is_some_and(|message| message.message_attributes.contains_key(ERROR))
-        });
+        let is_dead_letter = work.copies.iter().any(|copy| is_dead_letter(messages, copy));
         let attempts = match look {
             Err(_) => Err(Fault::no_time(CALL)),
             Ok(Err(fault)) => Err(fault),
@@ -295,4 +300,9 @@ impl<D: Destination> Consumer<D> {
         tracing::error!(id = work.offer.notification.id, destination, attempts, %error, "dead-lettered");
         self.settings.parking.bury(&work.offer, destination, attempts, &error.to_string()).await
     }
+}
+
+/// Whether a message of the retry queue is a dead letter that somebody moved there.
+fn is_dead_letter(messages: &HashMap<&str, &SqsMessage>, copy: &str) -> bool {
+    messages.get(copy).is_some_and(|message| message.message_attributes.contains_key(ERROR))
 }

@@ -143,13 +143,21 @@ impl Move {
         }
     }
 
+    /// Whether this very move is the last one that the delivery shows.
+    fn is_made(&self, record: &Record, delivery: &Delivery, now: Timestamp) -> bool {
+        let is_now = record.updated_at.as_millisecond() == now.as_millisecond();
+        match self {
+            _ if delivery.state != State::Pending => false,
+            Move::Attempt { number, error, .. } => is_recorded(delivery, *number, error, now),
+            Move::Redrive { .. } => record.change == Change::Offer && is_now,
+            _ => false,
+        }
+    }
+
     /// Whether the record, apart from the delivery's state, allows it.
     fn is_allowed(&self, record: &Record, delivery: &Delivery, now: Timestamp) -> Result<(), Lost> {
         match self {
             Move::Rejected { .. } if record.kind != crate::Kind::Command => Err(Lost::NotACommand),
-            Move::Attempt { number, error, .. } if is_recorded(delivery, *number, error, now) => {
-                Err(Lost::Own)
-            }
             Move::Attempt { number, .. } if delivery.attempts + 1 != *number => {
                 Err(Lost::Counted(delivery.attempts))
             }
@@ -179,6 +187,9 @@ impl Form {
     pub fn of(record: &Record, destination: &str, it: &Move, now: Timestamp) -> Result<Form, Lost> {
         let delivery = record.destinations.get(destination).ok_or(Lost::Unknown)?;
         let from = delivery.state;
+        if it.is_made(record, delivery, now) {
+            return Err(Lost::Own);
+        }
         if !it.leads_from(from) {
             return Err(Lost::Was(from));
         }
@@ -548,6 +559,10 @@ mod tests {
         assert_eq!((again.status, again.change, again.offers), (Status::Init, Change::Offer, 2));
         assert_eq!(again.bucket, bucket("1", at(NOW)));
         assert_eq!((again.destinations["a"].attempts, again.destinations["a"].reason.as_ref()), (0, None));
+        let redrive = Move::Redrive { due_at: at(NOW + 7) };
+        assert_eq!(make(&again, "a", &redrive), Err(Lost::Own), "its own write, met again");
+        let later = Form::of(&again, "a", &redrive, at(NOW + 1));
+        assert_eq!(later, Err(Lost::Was(State::Pending)), "another one");
     }
 
     #[test]

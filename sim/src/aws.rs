@@ -1,9 +1,11 @@
 //! The simulated AWS, and the connector by which the SDK's clients reach it.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use aws_smithy_async::rt::sleep::TokioSleep;
@@ -16,6 +18,7 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;
+use futures_util::FutureExt;
 use handover::runtime::CALL_TIMEOUT_MS;
 use serde_json::{Value, json};
 use tokio::sync::{Notify, oneshot};
@@ -128,7 +131,8 @@ impl Aws {
     }
 
     pub fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().expect("no panic holds it")
+        // What panics with it in hand is a violation; see `watched`.
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn streamed(&self) -> &Notify {
@@ -196,8 +200,9 @@ impl Aws {
         let meets = Fault::ALL.into_iter().filter(|fault| fault.meets(&call.site, call.consistent));
         state.history.places.extend(meets.map(place));
         let fault = self.plan().of_call(&caller.name, call, self.time().elapsed_ms())?;
-        state.history.coverage.struck(call.site.clone(), fault);
-        state.history.strikes.insert(place(fault));
+        // Whether a read shows what was, and is no longer so, is seen when it is answered.
+        let site = (fault != Fault::Stale).then(|| call.site.clone());
+        state.history.struck(place(fault), site);
         Some(fault)
     }
 
@@ -233,7 +238,12 @@ impl Aws {
                 (Some(Fault::Partial), _) => dynamodb.call_in_part(body, part, "ThrottlingError"),
                 (Some(Fault::Stale), operation) => {
                     let lag_ms = 1 + draw(Purpose::Lag, LAG_MS_MAX);
-                    dynamodb.call_before(operation, body, now_ms - lag_ms.min(self.time().elapsed_ms()))
+                    let at_ms = now_ms - lag_ms.min(self.time().elapsed_ms());
+                    let was = dynamodb.call_before(operation, body, at_ms);
+                    if was != dynamodb.call(operation, body) {
+                        self.state().history.coverage.struck(call.site.clone(), Fault::Stale);
+                    }
+                    was
                 }
                 (_, operation) => dynamodb.call(operation, body),
             };
@@ -262,6 +272,18 @@ impl Aws {
             state.violations.extend(rules::broken_by(&change));
             state.changes.add_change(change, now_ms);
         }
+    }
+
+    /// Runs something that must not panic: that is a violation, and no answer.
+    pub async fn watched<T>(&self, who: &str, work: impl Future<Output = T>) -> Option<T> {
+        let worked = AssertUnwindSafe(work).catch_unwind().await;
+        let panicked = |said| self.state().violations.push(format!("{who} panicked: {}", message(said)));
+        worked.map_err(panicked).ok()
+    }
+
+    /// Spawns a part of this AWS.
+    pub fn spawn(self, who: &'static str, work: impl Future<Output = ()> + 'static) {
+        tokio::task::spawn_local(async move { self.watched(who, work).await });
     }
 
     /// Writes a line of history.
@@ -316,6 +338,14 @@ fn called(service: &str, operation: &str, body: &[u8]) -> String {
     }
 }
 
+/// What a panic said.
+pub fn message(said: Box<dyn Any + Send>) -> String {
+    match said.downcast::<String>() {
+        Ok(text) => *text,
+        Err(said) => said.downcast_ref::<&str>().copied().unwrap_or("without a text").to_owned(),
+    }
+}
+
 /// A call without an answer.
 struct Lost;
 
@@ -334,8 +364,11 @@ impl HttpConnector for Aws {
         let (service, operation) = target.split_once('.').expect("service and operation");
         let body = request.take_body().bytes().expect("a body in memory").to_vec();
         // Lambda freezes what an invocation leaves behind when it returns; it may never go on.
-        let caller =
-            INVOCATION.try_with(Arc::clone).expect("no call from a task that was spawned: await it instead");
+        let Ok(caller) = INVOCATION.try_with(Arc::clone) else {
+            let said = format!("{operation} is called from a task that was spawned; await it instead");
+            self.state().violations.push(said.clone());
+            return HttpConnectorFuture::ready(Err(ConnectorError::user(said.into())));
+        };
         let nth = caller.calls.fetch_add(1, Ordering::Relaxed);
         let site = Site { stage: caller.stage, call: called(service, operation, &body) };
         let waits = caller.waits(nth, site.clone());
@@ -350,8 +383,11 @@ impl HttpConnector for Aws {
         let carry = self.clone().carry(call, body, caller);
         // It goes on when the caller dies, so it is a task of its own.
         let (done, answer) = oneshot::channel();
+        let aws = self.clone();
         tokio::spawn(async move {
-            let _ = done.send(carry.await);
+            if let Some(answer) = aws.watched("AWS", carry).await {
+                let _ = done.send(answer);
+            }
         });
         HttpConnectorFuture::new(async move {
             let _waits = waits;

@@ -12,7 +12,7 @@ use handover::{Destination, Effect, Failure, Json, Notification, Routes};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use crate::aws::NOTIFICATIONS;
+use crate::aws::{NOTIFICATIONS, message};
 use crate::draw::below;
 use crate::dynamodb::Table;
 use crate::fault::{Faults, Purpose};
@@ -277,8 +277,5 @@ fn quietly(work: impl FnOnce()) -> Result<(), String> {
     QUIET.set(true);
     let worked = catch_unwind(AssertUnwindSafe(work));
     QUIET.set(false);
-    worked.map_err(|said| match said.downcast::<String>() {
-        Ok(text) => *text,
-        Err(said) => said.downcast_ref::<&str>().copied().unwrap_or("a panic without a text").to_owned(),
-    })
+    worked.map_err(message)
 }

@@ -66,8 +66,10 @@ fn can_strike(fault: Fault, stage: &'static str, call: &str) -> bool {
     let site = Site { stage, call: call.to_owned() };
     match (fault, stage) {
         (Fault::Death | Fault::Freeze, _) => !call.is_empty(),
-        (Fault::Stop, "relay" | "stream") => call.is_empty(),
+        (Fault::Stop | Fault::Forget | Fault::Late, "relay" | "stream") => call.is_empty(),
+        (Fault::Overtaken, "accept" | "retry") => call.is_empty(),
         (Fault::Again | Fault::AtOnce, "accept" | "relay" | "stream" | "retry") => call.is_empty(),
+        (Fault::Skew, _) => call.is_empty(),
         _ => fault.meets(&site, !call.ends_with(OF_HANDLER)),
     }
 }

@@ -1,9 +1,11 @@
 //! What may go wrong, and how often.
 
 use std::fmt;
+use std::ops::Range;
 
 use crate::coverage::{OF_HANDLER, Site};
 use crate::draw::{below, happens, of_name};
+use crate::plan::Strike;
 
 /// One kind of thing that goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,15 +32,23 @@ pub enum Fault {
     Freeze,
     /// A mapping delivers again what was done, at once or later.
     Again,
-    /// A mapping is disabled, for seconds or past the stream's retention.
+    /// A mapping takes seconds to fetch.
+    Late,
+    /// A message is overtaken in its queue by those behind it.
+    Overtaken,
+    /// A mapping is disabled for seconds.
     Stop,
+    /// A mapping is disabled for longer than its stream keeps anything.
+    Forget,
+    /// The clock of a function is ahead of the others.
+    Skew,
     /// Two instances of a function have the same notification at the same time.
     AtOnce,
 }
 
 impl Fault {
     /// Every one.
-    pub const ALL: [Fault; 13] = [
+    pub const ALL: [Fault; 17] = [
         Fault::LostRequest,
         Fault::LostAnswer,
         Fault::Throttle,
@@ -50,7 +60,11 @@ impl Fault {
         Fault::Death,
         Fault::Freeze,
         Fault::Again,
+        Fault::Late,
+        Fault::Overtaken,
         Fault::Stop,
+        Fault::Forget,
+        Fault::Skew,
         Fault::AtOnce,
     ];
 
@@ -68,7 +82,11 @@ impl Fault {
             Fault::Death => "death",
             Fault::Freeze => "freeze",
             Fault::Again => "again",
+            Fault::Late => "late",
+            Fault::Overtaken => "overtaken",
             Fault::Stop => "stop",
+            Fault::Forget => "forget",
+            Fault::Skew => "skew",
             Fault::AtOnce => "at-once",
         }
     }
@@ -131,11 +149,18 @@ pub struct Faults {
     pub death: u64,
     /// Of a thousand invocations, those that stand still for up to 8 s.
     pub freeze: u64,
-    /// Of a thousand batches that were done, those that are delivered again.
+    /// Of a thousand batches of which something was done, those that are delivered again.
     pub again: u64,
-    /// Of a thousand mappings of a stream, those that are disabled for a while, half of them for
-    /// longer than the stream keeps anything.
+    /// Of a thousand fetches from a stream, those that take up to 5 s.
+    pub late: u64,
+    /// Of a thousand messages that others stand behind, those that are overtaken by them.
+    pub overtaken: u64,
+    /// Of a thousand mappings of a stream, those that are disabled for up to 20 s.
     pub stop: u64,
+    /// Of a thousand mappings of a stream, those that are disabled for longer than it keeps anything.
+    pub forget: u64,
+    /// Of a thousand functions and programs, those whose clock is up to 600 ms ahead.
+    pub skew: u64,
     /// Of a thousand runs, those in which a service, or all, answers nobody for some seconds.
     pub outage: u64,
 }
@@ -154,7 +179,11 @@ impl Faults {
         death: 150,
         freeze: 60,
         again: 100,
-        stop: 30,
+        late: 100,
+        overtaken: 500,
+        stop: 15,
+        forget: 15,
+        skew: 500,
         outage: 500,
     };
 
@@ -171,7 +200,11 @@ impl Faults {
         death: 0,
         freeze: 0,
         again: 0,
+        late: 0,
+        overtaken: 0,
         stop: 0,
+        forget: 0,
+        skew: 0,
         outage: 0,
     };
 
@@ -212,32 +245,31 @@ impl Faults {
             && happens(self.outage, seed, &[Purpose::Outage as u64, 0])
     }
 
-    /// At which poll an invocation dies, if it does.
-    pub(crate) fn death(&self, seed: u64, invocation: u64) -> Option<u64> {
-        happens(self.death, seed, &[Purpose::Death as u64, invocation])
-            .then(|| 1 + below(POLLS_MAX, seed, &[Purpose::DeathAt as u64, invocation]))
-    }
-
-    /// At which poll an invocation stands still, and for how many milliseconds, if it does.
-    pub(crate) fn freeze(&self, seed: u64, invocation: u64) -> Option<(u64, u64)> {
-        happens(self.freeze, seed, &[Purpose::Freeze as u64, invocation]).then(|| {
-            let at = 1 + below(POLLS_MAX, seed, &[Purpose::FreezeAt as u64, invocation]);
-            (at, 100 + below(8_000, seed, &[Purpose::FreezeFor as u64, invocation]))
-        })
-    }
-
-    /// Whether what an invocation has done is delivered again.
-    pub(crate) fn again(&self, seed: u64, invocation: u64) -> bool {
-        happens(self.again, seed, &[Purpose::Again as u64, invocation])
-    }
-
-    /// From when on, and for how many milliseconds, the stream's mapping of a function is disabled,
-    /// if it is.
-    pub(crate) fn stop(&self, seed: u64, function: &str) -> Option<(u64, u64)> {
-        let draw = |end, what| below(end, seed, &[Purpose::Stop as u64, of_name(function), what]);
-        (draw(1_000, 0) < self.stop).then(|| {
-            let for_ms = if draw(2, 1) == 0 { 1_000 + draw(20_000, 2) } else { 25 * 3_600_000 };
-            (draw(30_000, 3), for_ms)
+    /// The fault of this kind, which is no call's, that strikes somebody; `at` says where, or it is
+    /// drawn, too.
+    pub(crate) fn strike(&self, seed: u64, who: &str, fault: Fault, at: Option<u64>) -> Option<Strike> {
+        const DAY_MS: u64 = 24 * 3_600_000;
+        // How often, from where on and within how much, for how long and how much longer.
+        let (per_mille, places, for_ms) = match fault {
+            Fault::Death => (self.death, 1..1 + POLLS_MAX, 0..1),
+            Fault::Freeze => (self.freeze, 1..1 + POLLS_MAX, 100..8_000),
+            Fault::Again => (self.again, 0..1, 0..5_000),
+            Fault::Late => (self.late, 0..1, 250..5_000),
+            Fault::Overtaken => (self.overtaken, 0..1, 0..1),
+            Fault::Stop => (self.stop, 0..30_000, 1_000..20_000),
+            Fault::Forget => (self.forget, 0..30_000, DAY_MS + 3_600_000..2 * DAY_MS),
+            Fault::Skew => (self.skew, 0..1, 1..600),
+            _ => return None,
+        };
+        let about = [Purpose::Strike as u64, fault as u64, of_name(who), at.unwrap_or_default()];
+        let draw = |range: Range<u64>, what| {
+            range.start + below(range.end - range.start, seed, &[&about[..], &[what]].concat())
+        };
+        (draw(0..1_000, 0) < per_mille).then(|| Strike {
+            who: who.to_owned(),
+            fault,
+            at: at.unwrap_or_else(|| draw(places, 1)),
+            for_ms: draw(for_ms, 2),
         })
     }
 }
@@ -275,17 +307,10 @@ pub(crate) enum Purpose {
     WayBack,
     Part,
     Lag,
-    Death,
-    DeathAt,
-    Freeze,
-    FreezeAt,
-    FreezeFor,
-    Again,
-    Stop,
+    Strike,
     Fetch,
     Receive,
     Send,
     Person,
-    Clock,
     Outage,
 }

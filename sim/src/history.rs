@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::coverage::Coverage;
+use crate::coverage::{Coverage, Site};
 use crate::plan::Strike;
 
 /// A run's history: the same for the same plan, byte for byte.
@@ -16,12 +16,22 @@ pub struct History {
     pub strikes: BTreeSet<Strike>,
     /// Which calls were made, and what struck them, counted.
     pub coverage: Coverage,
-    /// Where something might have struck: every call and every poll.
+    /// A person came by.
+    pub(crate) tended: bool,
+    /// Where something might have struck: every call, every poll, every fetch, and so on.
     pub places: Vec<Strike>,
 }
 
 impl History {
     pub(crate) fn note(&mut self, elapsed_ms: u64, who: &str, what: &str) {
         self.lines.push(format!("{elapsed_ms:>9} {who}: {what}"));
+    }
+
+    /// Something struck, at these sites.
+    pub(crate) fn struck(&mut self, strike: Strike, sites: impl IntoIterator<Item = Site>) {
+        let fault = strike.fault;
+        if self.strikes.insert(strike) {
+            sites.into_iter().for_each(|site| self.coverage.struck(site, fault));
+        }
     }
 }

@@ -19,16 +19,16 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 
-use crate::aws::{Aws, INVOCATION, Invocation};
+use crate::aws::{self, Aws, INVOCATION, Invocation};
 use crate::coverage::Site;
 use crate::draw::{below, of_name};
 use crate::fault::{Fault, Purpose};
 use crate::plan::Strike;
+use crate::sqs::Message;
 use crate::stream::{RETENTION_MS, Stream};
 
-/// Lambda looks for more after so long at most, in milliseconds; now and then it takes a while.
+/// Lambda looks for more after so long at most, in milliseconds.
 const FETCH_MS_MAX: u64 = 250;
-const LATE_MS_MAX: u64 = 5_000;
 /// Invocations that a queue's mapping has under way at most.
 const CONCURRENCY_MAX: usize = 2;
 
@@ -144,13 +144,14 @@ impl Lambda {
         let work = Mortal {
             work: Some(INVOCATION.scope(invocation.clone(), work).boxed_local()),
             polls: 0,
-            death: plan.death(&who),
-            freeze: plan.freeze(&who),
+            death: plan.strike(&who, Fault::Death, None),
+            freeze: plan.strike(&who, Fault::Freeze, None),
             frozen: None,
             aws: self.aws.clone(),
             invocation,
         };
-        let result = timeout(limit, work).await.ok().flatten();
+        let result = self.aws.watched(&who, timeout(limit, work)).await;
+        let result = result.and_then(Result::ok).flatten();
         self.state.borrow_mut().running.remove(&who);
         (who, result)
     }
@@ -160,7 +161,7 @@ impl Lambda {
         let mut state = self.state.borrow_mut();
         let nth = state.invoked.entry(name.to_owned()).or_default();
         *nth += 1;
-        let who = format!("{name}#{nth}");
+        let (nth, who) = (*nth, format!("{name}#{nth}"));
         let site = Site { stage, call: String::new() };
         let others = state.running.values().filter(|(other, _)| other == name);
         let at_once = others.clone().next().is_some() && {
@@ -170,39 +171,56 @@ impl Lambda {
         let mut aws = self.aws.state();
         aws.history.coverage.called(site.clone());
         if at_once {
-            aws.history.coverage.struck(site, Fault::AtOnce);
+            aws.history.coverage.struck(site.clone(), Fault::AtOnce);
         }
-        let records = event["Records"].as_array().map_or(0, Vec::len);
+        // A clock is what it is, however calm all else.
+        if let Some(strike) = self.aws.plan().strike(name, Fault::Skew, None) {
+            aws.history.strikes.insert(strike);
+            aws.history.coverage.struck(site, Fault::Skew);
+        }
         let elapsed_ms = self.aws.time().elapsed_ms();
+        if !aws.calm {
+            let place = |fault, at, for_ms| Strike { who: name.to_owned(), fault, at, for_ms };
+            aws.history.places.extend((nth == 1).then(|| place(Fault::Skew, 0, 600)));
+            if matches!(stage, "relay" | "stream") {
+                let stops = [(Fault::Stop, 10_000), (Fault::Forget, 25 * 3_600_000)];
+                aws.history.places.extend(stops.map(|(fault, for_ms)| place(fault, elapsed_ms, for_ms)));
+            }
+        }
+        let records = records(&event).count();
         aws.history.note(elapsed_ms, &who, &format!("begins with {records}"));
         state.running.insert(who.clone(), (name.to_owned(), event));
         who
     }
 
-    /// Invokes a function: what it returns, or that it failed; and whether the same comes again.
-    async fn invoke(&self, function: &Function, event: Value) -> (Answer, bool) {
+    /// Invokes a function: what it returns, or that it failed; and after how long what it did comes
+    /// again, if it does.
+    async fn invoke(&self, function: &Function, event: Value) -> (Answer, Option<Duration>) {
         let until = Instant::now() + function.timeout - Duration::from_millis(MARGIN_MS);
         let work = (function.handler)(event.clone(), until);
+        let all = records(&event).count();
         let (who, answer) = self.run(&function.name, function.stage, event, function.timeout, work).await;
-        let said = answer.as_ref().map_or("dies".to_owned(), |answer| format!("returns {answer}"));
-        self.aws.note(&who, &said);
-        let answer = answer.map_or(Answer::FunctionError, |it| Answer::Returned(it.to_string()));
-        (answer, self.comes_again(function, who))
+        let Some(answer) = answer else {
+            self.aws.note(&who, "dies");
+            return (Answer::FunctionError, None);
+        };
+        self.aws.note(&who, &format!("returns {answer}"));
+        let done = failures(&answer).count() < all;
+        let again = if done { self.comes_again(function, who) } else { None };
+        (Answer::Returned(answer.to_string()), again)
     }
 
-    fn comes_again(&self, function: &Function, who: String) -> bool {
+    fn comes_again(&self, function: &Function, who: String) -> Option<Duration> {
         let mut state = self.aws.state();
         if state.calm {
-            return false;
+            return None;
         }
-        let again = self.aws.plan().again(&who);
-        let strike = Strike { who, fault: Fault::Again, at: 0, for_ms: 0 };
-        state.history.places.push(strike.clone());
-        if again {
-            state.history.strikes.insert(strike);
-            state.history.coverage.struck(Site { stage: function.stage, call: String::new() }, Fault::Again);
-        }
-        again
+        let strike = self.aws.plan().strike(&who, Fault::Again, None);
+        state.history.places.push(Strike { who, fault: Fault::Again, at: 0, for_ms: 1_000 });
+        let strike = strike?;
+        let after = Duration::from_millis(strike.for_ms);
+        state.history.struck(strike, [Site { stage: function.stage, call: String::new() }]);
+        Some(after)
     }
 
     /// Serves the mapping of a queue: up to ten messages an invocation; what the function does not
@@ -210,14 +228,16 @@ impl Lambda {
     pub async fn serve_queue(self, url: String, function: Function) {
         let here = Rc::new(());
         let seed = self.aws.seed();
-        for nth in 0.. {
+        loop {
             // Made before we look, it misses nothing that happens after.
             let changed = self.aws.queued().notified();
-            let next_ms = self.aws.state().queues.next_visible_ms(&url);
+            let next = self.aws.state().queues.next_visible(&url).map(|(at_ms, it)| {
+                (at_ms, [Purpose::Receive as u64, of_name(&it.id), u64::from(it.receives)])
+            });
             let now_ms = self.aws.time().now_ms();
             let is_full = Rc::strong_count(&here) > CONCURRENCY_MAX;
-            match next_ms.filter(|_| !is_full) {
-                Some(next_ms) if next_ms > now_ms => {
+            let about = match next.filter(|_| !is_full) {
+                Some((next_ms, _)) if next_ms > now_ms => {
                     tokio::select! {
                         biased;
                         () = changed => (),
@@ -225,33 +245,29 @@ impl Lambda {
                     }
                     continue;
                 }
-                Some(_) => (),
+                Some((_, about)) => about,
                 None => {
                     changed.await;
                     continue;
                 }
-            }
-            let draw = |most, what| below(most, seed, &[Purpose::Receive as u64, of_name(&url), nth, what]);
+            };
+            let draw = |most, what| below(most, seed, &[&about[..], &[what]].concat());
             sleep(Duration::from_millis(draw(FETCH_MS_MAX, 0))).await;
             let most = if draw(2, 1) == 0 { 10 } else { 1 + draw(9, 2) as usize };
-            let now_ms = self.aws.time().now_ms();
-            let rank =
-                |it: &crate::sqs::Message| below(u64::MAX, seed, &[of_name(it.receipt()), of_name(&it.id)]);
-            let messages = self.aws.state().queues.receive(&url, now_ms, most, rank);
+            let messages = self.receive(&url, most, function.stage);
             if messages.is_empty() {
                 continue;
             }
             let (it, function, url, here) = (self.clone(), function.clone(), url.clone(), here.clone());
-            tokio::task::spawn_local(async move {
+            self.aws.clone().spawn("a queue's mapping", async move {
                 let event = json!({ "Records": messages.iter().map(|it| it.event()).collect::<Vec<_>>() });
                 let (answer, again) = it.invoke(&function, event).await;
                 // Standard queues deliver a message again, now and then, though it was deleted.
                 if let Answer::Returned(answer) = answer
-                    && !again
+                    && again.is_none()
                 {
                     let answer: Value = serde_json::from_str(&answer).expect("JSON");
-                    let failed = answer["batchItemFailures"].as_array().into_iter().flatten();
-                    let failed: Vec<&str> = failed.filter_map(|it| it["itemIdentifier"].as_str()).collect();
+                    let failed: Vec<&str> = failures(&answer).collect();
                     let done = messages.iter().filter(|it| !failed.contains(&it.id.as_str()));
                     done.for_each(|message| it.aws.state().queues.delete(&url, message.receipt()));
                 }
@@ -266,28 +282,29 @@ impl Lambda {
     pub async fn serve_shard(self, mapping: Mapping) {
         let key = (mapping.function.name.clone(), mapping.source, mapping.shard);
         self.state.borrow_mut().done.insert(key, 0);
-        if let Some((from_ms, for_ms)) = self.aws.plan().stop(&mapping.function.name) {
-            let (from, to) = (self.aws.time().at(from_ms), self.aws.time().at(from_ms + for_ms));
+        let name = &mapping.function.name;
+        let stops = [Fault::Stop, Fault::Forget].map(|fault| self.aws.plan().strike(name, fault, None));
+        if let Some(strike) = stops.into_iter().flatten().next() {
+            let (from_ms, to_ms) = (strike.at, strike.at + strike.for_ms);
+            let (from, to) = (self.aws.time().at(from_ms), self.aws.time().at(to_ms));
             tokio::select! {
                 biased;
                 () = sleep_until(from) => (),
                 () = self.poll(&mapping) => (),
             }
-            self.stopped(&mapping.function, from_ms, for_ms);
+            self.stopped(&mapping.function, strike);
             sleep_until(to).await;
-            self.aws.note(&mapping.function.name, "its mapping is enabled");
+            self.aws.note(name, "its mapping is enabled");
         }
         self.poll(&mapping).await;
     }
 
-    fn stopped(&self, function: &Function, at: u64, for_ms: u64) {
+    fn stopped(&self, function: &Function, strike: Strike) {
         self.aws.note(&function.name, "its mapping is disabled");
-        let strike = Strike { who: function.name.clone(), fault: Fault::Stop, at, for_ms };
         let mut lambda = self.state.borrow_mut();
-        lambda.stopped_until_ms = lambda.stopped_until_ms.max(at + for_ms);
-        let mut state = self.aws.state();
-        state.history.strikes.insert(strike);
-        state.history.coverage.struck(Site { stage: function.stage, call: String::new() }, Fault::Stop);
+        lambda.stopped_until_ms = lambda.stopped_until_ms.max(strike.at + strike.for_ms);
+        let site = Site { stage: function.stage, call: String::new() };
+        self.aws.state().history.struck(strike, [site]);
     }
 
     /// Reads a shard from behind what was done, and never ends.
@@ -319,12 +336,13 @@ impl Lambda {
                     }
                     Action::Invoke(batch) => {
                         let (it, function, send) = (self.clone(), mapping.function.clone(), send.clone());
-                        tokio::task::spawn_local(async move {
+                        self.aws.clone().spawn("a shard's mapping", async move {
                             let event: Value = serde_json::from_str(&batch.payload).expect("JSON");
                             let (answer, mut again) = it.invoke(&function, event.clone()).await;
                             let _ = send.send(Event::Answered { batch: batch.id, answer });
                             // A poller that was replaced delivers what another one has done.
-                            while again {
+                            while let Some(after) = again {
+                                sleep(after).await;
                                 again = it.invoke(&function, event.clone()).await.1;
                             }
                         });
@@ -338,15 +356,8 @@ impl Lambda {
                 }
                 let there = self.with_shard(mapping, <[_]>::len);
                 if fetching && there > read && fetch_at.is_none() {
-                    let draw = |most, what| {
-                        below(
-                            most,
-                            seed,
-                            &[Purpose::Fetch as u64, of_name(&key.0), key.2 as u64, read as u64, what],
-                        )
-                    };
-                    let late = draw(10, 0) == 0;
-                    let wait_ms = draw(if late { LATE_MS_MAX } else { FETCH_MS_MAX }, 1);
+                    let about = [Purpose::Fetch as u64, of_name(&key.0), key.2 as u64, read as u64];
+                    let wait_ms = below(FETCH_MS_MAX, seed, &about) + self.late_ms(&mapping.function, read);
                     fetch_at = Some(now() + Duration::from_millis(wait_ms));
                 }
                 if fetch_at.is_some_and(|at| at <= now()) {
@@ -382,18 +393,61 @@ impl Lambda {
         }
     }
 
+    /// How much longer a fetch from behind this place takes, in milliseconds.
+    fn late_ms(&self, function: &Function, read: usize) -> u64 {
+        let mut state = self.aws.state();
+        if state.calm {
+            return 0;
+        }
+        let (who, at) = (function.name.clone(), read as u64);
+        let strike = self.aws.plan().strike(&who, Fault::Late, Some(at));
+        state.history.places.push(Strike { who, fault: Fault::Late, at, for_ms: 3_000 });
+        let late_ms = strike.as_ref().map_or(0, |it| it.for_ms);
+        let site = Site { stage: function.stage, call: String::new() };
+        strike.into_iter().for_each(|it| state.history.struck(it, [site.clone()]));
+        late_ms
+    }
+
+    /// Receives messages of a queue, some of which are overtaken.
+    fn receive(&self, url: &str, most: usize, stage: &'static str) -> Vec<Message> {
+        let now_ms = self.aws.time().now_ms();
+        let aws::State { queues, history, calm, .. } = &mut *self.aws.state();
+        let overtaken = |it: &Message| {
+            if *calm {
+                return false;
+            }
+            let at = u64::from(it.receives);
+            let strike = self.aws.plan().strike(&it.id, Fault::Overtaken, Some(at));
+            history.places.push(Strike { who: it.id.clone(), fault: Fault::Overtaken, at, for_ms: 0 });
+            let is_struck = strike.is_some();
+            strike.into_iter().for_each(|it| history.struck(it, [Site { stage, call: String::new() }]));
+            is_struck
+        };
+        queues.receive(url, now_ms, most, overtaken)
+    }
+
     fn with_shard<T>(&self, mapping: &Mapping, look: impl FnOnce(&[(u64, Record)]) -> T) -> T {
         look(&mapping.source.of(&self.aws.state()).shards[mapping.shard])
     }
 }
 
 impl Source {
-    fn of(self, state: &crate::aws::State) -> &Stream {
+    fn of(self, state: &aws::State) -> &Stream {
         match self {
             Source::Changes => &state.changes,
             Source::Offers => &state.offers,
         }
     }
+}
+
+fn records(event: &Value) -> impl Iterator<Item = &Value> {
+    event["Records"].as_array().into_iter().flatten()
+}
+
+/// What an answer reports as failed.
+fn failures(answer: &Value) -> impl Iterator<Item = &str> {
+    let failures = answer["batchItemFailures"].as_array().into_iter().flatten();
+    failures.filter_map(|it| it["itemIdentifier"].as_str())
 }
 
 /// The ids of the notifications in an event.
@@ -407,7 +461,7 @@ fn ids(event: &Value) -> BTreeSet<String> {
         ];
         keys.into_iter().flatten().next().map(str::to_owned)
     };
-    event["Records"].as_array().into_iter().flatten().filter_map(id).collect()
+    records(event).filter_map(id).collect()
 }
 
 /// Work that dies, or stands still for a while, at a certain poll.
@@ -415,21 +469,19 @@ struct Mortal<T> {
     /// None when it has died.
     work: Option<LocalBoxFuture<'static, T>>,
     polls: u64,
-    death: Option<u64>,
-    /// At which poll, and for how many milliseconds.
-    freeze: Option<(u64, u64)>,
+    death: Option<Strike>,
+    freeze: Option<Strike>,
     frozen: Option<Pin<Box<Sleep>>>,
     aws: Aws,
     invocation: Arc<Invocation>,
 }
 
 impl<T> Mortal<T> {
-    fn strike(&self, fault: Fault, for_ms: u64) {
-        let mut state = self.aws.state();
-        let strike = Strike { who: self.invocation.name.clone(), fault, at: self.polls, for_ms };
-        state.history.strikes.insert(strike);
-        let under_way = self.invocation.under_way();
-        under_way.into_iter().for_each(|site| state.history.coverage.struck(site, fault));
+    /// What strikes at this poll, if it is this.
+    fn struck(&self, strike: &Option<Strike>) -> Option<Strike> {
+        let strike = strike.clone().filter(|it| it.at == self.polls)?;
+        self.aws.state().history.struck(strike.clone(), self.invocation.under_way());
+        Some(strike)
     }
 }
 
@@ -444,24 +496,18 @@ impl<T> Future for Mortal<T> {
         }
         it.frozen = None;
         it.polls += 1;
-        let calm = it.aws.state().calm;
-        if !calm {
-            let who = it.invocation.name.clone();
-            it.aws.state().history.places.push(Strike { who, fault: Fault::Death, at: it.polls, for_ms: 0 });
-        }
-        if it.death == Some(it.polls) && !calm {
-            it.strike(Fault::Death, 0);
-            it.work = None;
-        }
-        if let Some((at, ms)) = it.freeze
-            && at == it.polls
-            && !calm
-        {
-            it.strike(Fault::Freeze, ms);
-            let mut frozen = Box::pin(sleep(Duration::from_millis(ms)));
-            let _ = frozen.as_mut().poll(context);
-            it.frozen = Some(frozen);
-            return Poll::Pending;
+        if !it.aws.state().calm {
+            let who = &it.invocation.name;
+            let place = |fault, for_ms| Strike { who: who.clone(), fault, at: it.polls, for_ms };
+            it.aws.state().history.places.extend([place(Fault::Death, 0), place(Fault::Freeze, 3_000)]);
+            if it.struck(&it.death).is_some() {
+                it.work = None;
+            } else if let Some(strike) = it.struck(&it.freeze) {
+                let mut frozen = Box::pin(sleep(Duration::from_millis(strike.for_ms)));
+                let _ = frozen.as_mut().poll(context);
+                it.frozen = Some(frozen);
+                return Poll::Pending;
+            }
         }
         match &mut it.work {
             None => Poll::Ready(None),

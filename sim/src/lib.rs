@@ -32,6 +32,6 @@ pub use fault::{Fault, Faults};
 pub use history::History;
 pub use many::many;
 pub use plan::{NotAPlan, Plan, Strike, Strikes};
-pub use schedule::{Run, Schedule, run};
+pub use schedule::{Run, run};
 pub use shop::Shop;
 pub use shrink::shortest;

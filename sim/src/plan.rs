@@ -7,7 +7,6 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-use crate::draw::of_name;
 use crate::fault::{Call, Fault, Faults};
 
 /// What a run is given.
@@ -33,11 +32,13 @@ pub enum Strikes {
 /// One thing that goes wrong, at one place.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Strike {
-    /// Whom it strikes: an invocation, as in `refund#3`, or a mapping, by its function's name.
+    /// Whom it strikes: an invocation, as in `refund#3`, a function or its mappings, by name, or a
+    /// message, as in `message-2`.
     pub who: String,
     /// What.
     pub fault: Fault,
-    /// Where: the number of a call (from 0) or of a poll (from 1), or a time of the run in milliseconds.
+    /// Where: the number of a call (from 0) or of a poll (from 1), a time of the run in milliseconds,
+    /// how far a shard was read, or how often a message was received.
     pub at: u64,
     /// For how many milliseconds.
     pub for_ms: u64,
@@ -59,48 +60,28 @@ impl Plan {
         self.messages.as_ref().is_none_or(|it| it.contains(&at))
     }
 
-    /// The listed strike of this kind on somebody, at a place.
-    fn find(strikes: &BTreeSet<Strike>, who: &str, fault: Fault, at: Option<u64>) -> Option<(u64, u64)> {
-        let is_it = |it: &&Strike| it.who == who && it.fault == fault && at.is_none_or(|at| at == it.at);
-        strikes.iter().find(is_it).map(|it| (it.at, it.for_ms))
-    }
-
+    /// The fault that a call meets, if any.
     pub(crate) fn of_call(&self, who: &str, call: &Call, elapsed_ms: u64) -> Option<Fault> {
         match &self.strikes {
             Strikes::Drawn(faults) => faults.of_call(call, self.seed, elapsed_ms),
             Strikes::Listed(strikes) => {
-                let meets = |fault: &Fault| fault.meets(&call.site, call.consistent);
-                let mut faults = Fault::ALL.into_iter().filter(meets);
-                faults.find(|fault| Plan::find(strikes, who, *fault, Some(call.nth)).is_some())
+                let is_it = |it: &&Strike| {
+                    it.who == who && it.at == call.nth && it.fault.meets(&call.site, call.consistent)
+                };
+                strikes.iter().find(is_it).map(|it| it.fault)
             }
         }
     }
 
-    pub(crate) fn death(&self, who: &str) -> Option<u64> {
+    /// The fault of this kind that strikes somebody, at a certain place or anywhere, if any.
+    pub(crate) fn strike(&self, who: &str, fault: Fault, at: Option<u64>) -> Option<Strike> {
         match &self.strikes {
-            Strikes::Drawn(faults) => faults.death(self.seed, of_name(who)),
-            Strikes::Listed(strikes) => Plan::find(strikes, who, Fault::Death, None).map(|(at, _)| at),
-        }
-    }
-
-    pub(crate) fn freeze(&self, who: &str) -> Option<(u64, u64)> {
-        match &self.strikes {
-            Strikes::Drawn(faults) => faults.freeze(self.seed, of_name(who)),
-            Strikes::Listed(strikes) => Plan::find(strikes, who, Fault::Freeze, None),
-        }
-    }
-
-    pub(crate) fn again(&self, who: &str) -> bool {
-        match &self.strikes {
-            Strikes::Drawn(faults) => faults.again(self.seed, of_name(who)),
-            Strikes::Listed(strikes) => Plan::find(strikes, who, Fault::Again, None).is_some(),
-        }
-    }
-
-    pub(crate) fn stop(&self, function: &str) -> Option<(u64, u64)> {
-        match &self.strikes {
-            Strikes::Drawn(faults) => faults.stop(self.seed, function),
-            Strikes::Listed(strikes) => Plan::find(strikes, function, Fault::Stop, None),
+            Strikes::Drawn(faults) => faults.strike(self.seed, who, fault, at),
+            Strikes::Listed(strikes) => {
+                let is_it =
+                    |it: &&Strike| it.who == who && it.fault == fault && at.is_none_or(|at| at == it.at);
+                strikes.iter().find(is_it).cloned()
+            }
         }
     }
 }

@@ -3,11 +3,17 @@
 
 use std::collections::BTreeMap;
 
+use handover::parking::{ATTEMPTS, ERROR};
+use handover::upstream::REASON;
 use serde_json::Value;
 
 use crate::aws::NOTIFICATIONS;
 use crate::sqs::Message;
-use crate::world::{UPSTREAM, UPSTREAM_DEAD_LETTERS, World, dead_letters, retry};
+use crate::world::{RECEIVES_MAX, UPSTREAM, UPSTREAM_DEAD_LETTERS, World, dead_letters, retry};
+
+/// What nothing strikes, and does not fail, ends within so many milliseconds: the time-outs of the
+/// functions that it goes through, beside one that hangs.
+const HELD_UP_MS: i64 = 10_000;
 
 /// A message that was sent to the upstream queue; an id may come twice.
 #[derive(Clone, Debug)]
@@ -125,6 +131,7 @@ impl<'a> Moved<'a> {
     fn is_of_table(&self, kind: &str) -> Result<(), String> {
         let Moved { name, from, to, before, after, .. } = self;
         let is_so = match (*from, *to) {
+            ("done" | "rejected" | "closed", _) => return Err(format!("G6: {name} was {from}, and changed")),
             ("pending" | "dead", "rejected") if kind != "command" => {
                 return Err(format!("G9: {name} rejected an event"));
             }
@@ -164,8 +171,8 @@ fn is_whole(record: &Value) -> Result<(), String> {
     Ok(())
 }
 
-/// G1, G2, G3, G7: at rest every message is stored or parked, and every notification has ended or is
-/// dead with a dead letter.
+/// G1, G2, G3, G7, G8: at rest every message is stored, or parked with the reason; every notification
+/// has ended, or is dead with a dead letter that has its payload.
 pub fn broken_at_rest(world: &World, sent: &[Sent]) -> Vec<String> {
     let mut found = Vec::new();
     let records = world.aws.dynamodb().items(NOTIFICATIONS);
@@ -177,18 +184,22 @@ pub fn broken_at_rest(world: &World, sent: &[Sent]) -> Vec<String> {
             found.push(format!("not at rest: {} in {url}", message.id));
         }
     }
-    let refused: Vec<&str> =
-        aws.queues.queues[UPSTREAM_DEAD_LETTERS].messages.iter().map(|it| it.body.as_str()).collect();
+    let refused = &aws.queues.queues[UPSTREAM_DEAD_LETTERS].messages;
     for message in sent {
         let stored = by_id.get(message.id.as_str()).is_some_and(|it| {
             serde_json::from_str::<Value>(text(it, "data")).unwrap_or_default() == message.data
         });
-        let parked = refused.contains(&message.message.as_str());
+        let parked = refused.iter().find(|it| it.body == message.message);
         if message.malformed && stored {
             found.push(format!("G1: {} is malformed, and stored", message.id));
         }
-        if !stored && !parked {
-            found.push(format!("G1: {} is neither stored nor parked", message.message));
+        match parked {
+            None if !stored => found.push(format!("G1: {} is neither stored nor parked", message.message)),
+            // What SQS parked itself, after so many receives, nobody refused.
+            Some(it) if it.receives < RECEIVES_MAX && it.attribute(REASON).is_empty() => {
+                found.push(format!("G1: {} is parked without a reason", message.message));
+            }
+            _ => (),
         }
     }
     for record in &records {
@@ -203,11 +214,40 @@ pub fn broken_at_rest(world: &World, sent: &[Sent]) -> Vec<String> {
                 found.push(format!("G7: {name} could apply {id}, and failed: {delivery}"));
             }
             let letters = &aws.queues.queues[&dead_letters(name)].messages;
-            let is_its = |letter: &Message| letter.notification_id().is_some_and(|it| it == id);
-            if state(delivery) == "dead" && !letters.iter().any(is_its) {
-                found.push(format!("G3: {id} is dead without a dead letter"));
+            if state(delivery) == "dead" && !letters.iter().any(|it| is_letter_of(it, record)) {
+                found.push(format!("G3: {id} is dead without a dead letter of its payload and error"));
+            }
+            if aws.history.strikes.is_empty() && !aws.history.tended {
+                found.extend(undisturbed(world, record, name, delivery));
             }
         }
+    }
+    found
+}
+
+fn is_letter_of(letter: &Message, record: &Value) -> bool {
+    let body: Value = serde_json::from_str(&letter.body).unwrap_or_default();
+    let data: Value = serde_json::from_str(text(record, "data")).unwrap_or_default();
+    body["id"] == text(record, "id")
+        && body["type"] == text(record, "type")
+        && body["data"] == data
+        && !letter.attribute(ERROR).is_empty()
+        && letter.attribute(ATTEMPTS).parse::<u32>().is_ok()
+}
+
+/// What must hold where nothing struck and nobody came by. G7: a destination tries no more often than
+/// attempts are recorded, and once more where it ended well. G8: what never failed is not held up by what did.
+fn undisturbed(world: &World, record: &Value, name: &str, delivery: &Value) -> Vec<String> {
+    let (id, attempts) = (text(record, "id"), number(delivery, "attempts"));
+    let has_ended = matches!(state(delivery), "done" | "rejected");
+    let tries = world.tries(name, id);
+    let mut found = Vec::new();
+    if tries > attempts + i64::from(has_ended) {
+        found.push(format!("G7: {name} tried {id} {tries} times, recorded are {attempts} attempts"));
+    }
+    let took_ms = number(delivery, "ended_at") - number(record, "accepted_at");
+    if has_ended && attempts == 0 && took_ms > HELD_UP_MS {
+        found.push(format!("G8: {name} ended {id}, which never failed, after {took_ms} ms"));
     }
     found
 }

@@ -118,11 +118,12 @@ async fn settle(world: &World) {
 
 /// A person redrives every dead letter; says whether there was one.
 async fn redrive(world: &World) -> bool {
+    world.aws.state().history.tended = true;
     let mut redriven = false;
     for destination in world.destinations() {
         let url = dead_letters(&destination);
         let now_ms = world.aws.time().now_ms();
-        let letters = world.aws.state().queues.receive(&url, now_ms, usize::MAX, |_| 0);
+        let letters = world.aws.state().queues.receive(&url, now_ms, usize::MAX, |_| false);
         for letter in letters {
             let Some(id) = letter.notification_id() else { continue };
             world.redrive(&destination, id, &letter).await;

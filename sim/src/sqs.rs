@@ -10,10 +10,11 @@ pub struct Message {
     pub id: String,
     pub body: String,
     /// As they were sent.
-    pub attributes: Value,
+    attributes: Value,
     sent_ms: u64,
     visible_ms: u64,
-    receives: u32,
+    /// How often it was received.
+    pub receives: u32,
     /// The receipt of the last receive; only it counts.
     receipt: String,
 }
@@ -106,13 +107,14 @@ impl Queues {
         json!({ "Successful": successful, "Failed": failed })
     }
 
-    /// Up to so many messages, as a receiver gets them: in any order, which `rank` says.
+    /// Up to so many messages, as a receiver gets them: in the order in which they were sent, but for
+    /// those that are overtaken by what stands behind them.
     pub fn receive(
         &mut self,
         url: &str,
         now_ms: u64,
         most: usize,
-        rank: impl Fn(&Message) -> u64,
+        mut overtaken: impl FnMut(&Message) -> bool,
     ) -> Vec<Message> {
         let queue = self.queue(url);
         let visibility_ms = queue.visibility_ms;
@@ -125,8 +127,10 @@ impl Queues {
         }
         let messages = self.queue(url).messages.iter_mut();
         let mut visible: Vec<&mut Message> = messages.filter(|it| it.visible_ms <= now_ms).collect();
-        visible.sort_by_key(|it| rank(it));
-        let received = visible.into_iter().take(most).map(|message| {
+        // Nothing stands behind the last one.
+        let last = visible.pop();
+        let (behind, before): (Vec<_>, Vec<_>) = visible.into_iter().partition(|it| overtaken(it));
+        let received = before.into_iter().chain(last).chain(behind).take(most).map(|message| {
             message.receives += 1;
             message.visible_ms = now_ms + visibility_ms;
             message.receipt = format!("{}#{}", message.id, message.receives);
@@ -135,9 +139,10 @@ impl Queues {
         received.collect()
     }
 
-    /// When the next message of a queue can be seen, in milliseconds since the epoch.
-    pub fn next_visible_ms(&mut self, url: &str) -> Option<u64> {
-        self.queue(url).messages.iter().map(|it| it.visible_ms).min()
+    /// The message of a queue that can be seen next, and when, in milliseconds since the epoch.
+    pub fn next_visible(&mut self, url: &str) -> Option<(u64, &Message)> {
+        let first = self.queue(url).messages.iter().min_by_key(|it| it.visible_ms)?;
+        Some((first.visible_ms, first))
     }
 
     /// Moves what was received so to another queue, as the console's redrive does.
@@ -165,6 +170,11 @@ impl Message {
     pub fn notification_id(&self) -> Option<String> {
         let body: Value = serde_json::from_str(&self.body).ok()?;
         body["id"].as_str().map(str::to_owned)
+    }
+
+    /// The text of an attribute; nothing if it has none of that name.
+    pub fn attribute(&self, name: &str) -> &str {
+        self.attributes[name]["StringValue"].as_str().unwrap_or_default()
     }
 
     /// As Lambda passes it on.

@@ -2,7 +2,9 @@
 //! them, with the destinations of a schedule.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use event_sources::{Filters, Settings};
@@ -12,14 +14,13 @@ use handover::consume::{self, Consumer};
 use handover::parking::Parking;
 use handover::relay::Relay;
 use handover::upstream::Upstream;
-use handover::{Clock, Destination, Fault, Ledger, Outbox, Routes};
+use handover::{Clock, Destination, Effect, Failure, Ledger, Notification, Outbox, Routes};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use crate::aws::{Aws, NOTIFICATIONS};
-use crate::draw::{below, of_name};
 use crate::dynamodb::{DynamoDb, Table};
-use crate::fault::Purpose;
+use crate::fault::Fault;
 use crate::lambda::{Function, Lambda, Mapping, Source};
 use crate::plan::Plan;
 use crate::sqs::Message;
@@ -32,10 +33,10 @@ pub const UPSTREAM_DEAD_LETTERS: &str = "https://sqs/upstream-dead-letters";
 const TIMEOUT: Duration = Duration::from_secs(5);
 const RELAY_TIMEOUT: Duration = Duration::from_secs(10);
 const VISIBILITY_MS: u64 = 30_000;
-/// Clocks of functions differ by so much at most, in milliseconds, to either side.
-const SKEW_MS: u64 = 300;
 /// After the first failed attempt a copy waits so long; after a fault a message does.
 const BACKOFF: Duration = Duration::from_secs(1);
+/// So often a message of the upstream queue is received before SQS parks it.
+pub const RECEIVES_MAX: u32 = 6;
 /// An ended record is kept so long.
 pub const KEEP: SignedDuration = SignedDuration::from_hours(24 * 90);
 
@@ -63,6 +64,27 @@ pub struct World {
     pub ledger: Ledger,
     pub routes: Routes,
     destinations: RefCell<Vec<String>>,
+    tries: Tries,
+}
+
+/// How often each destination was asked to apply each notification.
+type Tries = Arc<Mutex<BTreeMap<(String, String), i64>>>;
+
+/// A destination whose tries are counted.
+struct Counted<D> {
+    destination: D,
+    name: String,
+    tries: Tries,
+}
+
+impl<D: Destination> Destination for Counted<D> {
+    type Data = D::Data;
+
+    async fn apply(&self, notification: &Notification<D::Data>) -> Result<Effect, Failure> {
+        let key = (self.name.clone(), notification.id.clone());
+        *self.tries.lock().expect("no panic holds it").entry(key).or_default() += 1;
+        self.destination.apply(notification).await
+    }
 }
 
 impl World {
@@ -80,6 +102,7 @@ impl World {
             sqs,
             routes,
             destinations: RefCell::default(),
+            tries: Tries::default(),
         };
         world.serve_upstream();
         world.serve_relay(kinesis);
@@ -88,16 +111,15 @@ impl World {
 
     /// The clock of a function, or of a program elsewhere.
     pub fn clock(&self, of: &str) -> Clock {
-        let (time, seed) = (self.aws.time(), self.aws.seed());
-        let ahead_ms =
-            below(2 * SKEW_MS, seed, &[Purpose::Clock as u64, of_name(of)]) as i64 - SKEW_MS as i64;
-        Clock::new(move || time.timestamp(ahead_ms))
+        let time = self.aws.time();
+        let ahead_ms = self.aws.plan().strike(of, Fault::Skew, None).map_or(0, |it| it.for_ms);
+        Clock::new(move || time.timestamp(ahead_ms as i64))
     }
 
     fn serve_upstream(&self) {
         let mut state = self.aws.state();
         state.queues.create(UPSTREAM_DEAD_LETTERS, VISIBILITY_MS, None);
-        state.queues.create(UPSTREAM, VISIBILITY_MS, Some((6, UPSTREAM_DEAD_LETTERS)));
+        state.queues.create(UPSTREAM, VISIBILITY_MS, Some((RECEIVES_MAX, UPSTREAM_DEAD_LETTERS)));
         drop(state);
         let accept = Accept::new(self.ledger.clone(), self.routes.clone(), self.clock("accept"));
         let upstream =
@@ -105,7 +127,7 @@ impl World {
         let accept = Function::new("accept", "accept", TIMEOUT, async move |event, until| {
             upstream.receive(event, until).await
         });
-        tokio::task::spawn_local(self.lambda.clone().serve_queue(UPSTREAM.into(), accept));
+        self.spawn(self.lambda.clone().serve_queue(UPSTREAM.into(), accept));
     }
 
     fn serve_relay(&self, kinesis: aws_sdk_kinesis::Client) {
@@ -125,8 +147,12 @@ impl World {
     fn serve_shards(&self, settings: &Settings, function: &Function, source: Source) {
         for shard in 0..SHARDS {
             let mapping = Mapping { settings: settings.clone(), function: function.clone(), source, shard };
-            tokio::task::spawn_local(self.lambda.clone().serve_shard(mapping));
+            self.spawn(self.lambda.clone().serve_shard(mapping));
         }
+    }
+
+    fn spawn(&self, mapping: impl Future<Output = ()> + 'static) {
+        self.aws.clone().spawn("a mapping", mapping);
     }
 
     /// Deploys a destination, with its queues and two lanes.
@@ -145,7 +171,8 @@ impl World {
             backoff: BACKOFF,
             clock: self.clock(name),
         };
-        let consumer = Rc::new(Consumer::new(destination, settings));
+        let counted = Counted { destination, name: name.to_owned(), tries: self.tries.clone() };
+        let consumer = Rc::new(Consumer::new(counted, settings));
         let settings = Settings {
             report_batch_item_failures: true,
             bisect_batch_on_function_error: true,
@@ -161,12 +188,18 @@ impl World {
         let retries = Function::new(name, "retry", TIMEOUT, async move |event, until| {
             consumer.retry(event, until).await
         });
-        tokio::task::spawn_local(self.lambda.clone().serve_queue(retry(name), retries));
+        self.spawn(self.lambda.clone().serve_queue(retry(name), retries));
     }
 
     /// The names of the destinations.
     pub fn destinations(&self) -> Vec<String> {
         self.destinations.borrow().clone()
+    }
+
+    /// How often a destination was asked to apply a notification.
+    pub fn tries(&self, destination: &str, id: &str) -> i64 {
+        let key = (destination.to_owned(), id.to_owned());
+        self.tries.lock().expect("no panic holds it").get(&key).copied().unwrap_or_default()
     }
 
     /// The outbox of a producer.
@@ -210,7 +243,7 @@ impl World {
         destination: &str,
         id: String,
         letter: &Message,
-    ) -> Option<Result<Answer, Fault>> {
+    ) -> Option<Result<Answer, handover::Fault>> {
         let (ledger, now) = (self.ledger.clone(), self.clock("person").now());
         let name = destination.to_owned();
         let redriven = self.by_hand(async move { ledger.redrive_letter(&id, &name, now).await }).await;

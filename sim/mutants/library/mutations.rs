@@ -94,8 +94,8 @@ pub const MUTANTS: &[(&str, &[Edit])] = &[
     )]),
     ("a parked copy that has to come again is deleted", &[(
         "lane.rs",
-        "        response.set_failures(again.into_iter().map(|(_, copy)| copy)",
-        "        response.set_failures(again.into_iter().filter(|_| !is(\"a parked copy that has to come again is deleted\")).map(|(_, copy)| copy)",
+        "        let again = again.into_iter().map(|(_, copy)| copy.clone());",
+        "        let again = again.into_iter().filter(|_| !is(\"a parked copy that has to come again is deleted\")).map(|(_, copy)| copy.clone());",
     )]),
     ("attempts are counted per copy", &[(
         "moves.rs",
@@ -184,6 +184,26 @@ pub const MUTANTS: &[(&str, &[Edit])] = &[
         "by_hand.rs",
         "            Answer::Was(state) => state.is_final(),",
         "            Answer::Was(state) => state.is_final() || is(\"a letter that is ahead of its record is deleted\"),",
+    )]),
+    ("of a letter and a copy the copy is kept", &[(
+        "lane.rs",
+        "                let letter = copies.iter().find(|copy| is_dead_letter(&messages, copy));",
+        "                let letter = copies.iter().find(|copy| is_dead_letter(&messages, copy) != is(\"of a letter and a copy the copy is kept\"));",
+    )]),
+    ("a failed attempt holds up its shard", &[(
+        "lane.rs",
+        "                    Lane::Stream => Fate::Drop,\n                    Lane::Retry { .. } => Fate::Again { nth: number },",
+        "                    Lane::Stream if is(\"a failed attempt holds up its shard\") => Fate::Again { nth: number },\n                    Lane::Stream => Fate::Drop,\n                    Lane::Retry { .. } => Fate::Again { nth: number },",
+    )]),
+    ("refused without the reason", &[(
+        "upstream.rs",
+        "            let reason = shortened(reason, REASON_BYTES_MAX);",
+        "            let reason = if is(\"refused without the reason\") { String::new() } else { shortened(reason, REASON_BYTES_MAX) };",
+    )]),
+    ("a dead letter without its payload", &[(
+        "parking.rs",
+        "            self.client.send_message().queue_url(&self.dead_letter_queue_url).message_body(body(offer));",
+        "            self.client.send_message().queue_url(&self.dead_letter_queue_url).message_body(if is(\"a dead letter without its payload\") { format!(r#\"{{\"id\":\"{}\"}}\"#, offer.notification.id) } else { body(offer) });",
     )]),
     ("the outbox does not ask whether the id is new", &[(
         "ledger.rs",

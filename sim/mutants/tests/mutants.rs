@@ -8,14 +8,17 @@ use handover_sim_mutants::{Faults, Plan, Run, Shop, Strikes, run, shortest};
 
 const SEEDS_MAX: u64 = 2_000;
 /// What a soak found, after more seeds than a test can run.
-const SOAKED: &[&str] =
-    &["9251 messages=0,1 strikes=audit#4/lost-request/0,audit#4/lost-answer/3,relay/stop/29326/90000000"];
+const SOAKED: &[&str] = &["672 messages=0,2 strikes=relay/forget/6999/126032141"];
+
+/// Seeds without a fault: some mistakes show best where nothing else goes wrong.
+const QUIET: u64 = 30;
 
 /// What finds a mutant first.
 fn found(mutant: &'static str) -> Option<Run> {
     wake(mutant);
     let soaked = SOAKED.iter().map(|plan| plan.parse().expect("a plan"));
-    let plans = soaked.chain((0..SEEDS_MAX).map(|seed| Plan::drawn(seed, Faults::USUAL)));
+    let quiet = (0..QUIET).map(|seed| Plan::drawn(seed, Faults::NONE));
+    let plans = soaked.chain(quiet).chain((0..SEEDS_MAX).map(|seed| Plan::drawn(seed, Faults::USUAL)));
     let found = plans.map(|plan| run(&Shop, plan)).find(|run| !run.violations.is_empty());
     wake("");
     found

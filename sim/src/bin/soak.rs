@@ -40,9 +40,10 @@ fn soak(seeds: u64) -> Result<(), String> {
     let once = (0..STRUCK_ONCE).flat_map(|seed| each_place(&quiet(seed))).collect();
     let mut coverage = all("places, struck one at a time", once)?;
     let (seed, message) = STRUCK_TWICE;
-    let first = each_place(&Plan { messages: Some([message].into()), ..quiet(seed) });
-    let twice = first.iter().flat_map(each_place).collect();
-    coverage.add(all("pairs of places of one schedule", twice)?);
+    let mut first = each_place(&Plan { messages: Some([message].into()), ..quiet(seed) });
+    let second: Vec<Plan> = first.iter().flat_map(each_place).collect();
+    first.extend(second);
+    coverage.add(all("places and pairs of places of one schedule", first)?);
     let drawn = (0..seeds).map(|seed| Plan::drawn(seed, Faults::USUAL)).collect();
     coverage.add(all("seeds", drawn)?);
     println!("{coverage}");
