@@ -236,7 +236,7 @@ END
 deploy() {
     local name architecture
     case $(uname -m) in arm64 | aarch64) architecture=arm64 ;; *) architecture=x86_64 ;; esac
-    for name in accept relay refund; do
+    for name in accept relay refund reconcile; do
         [[ -x $root/target/lambda/$name/bootstrap ]] || die "target/lambda/$name/bootstrap is missing; build it: make build"
     done
     say "Deploying template.yaml as $STACK to $LOCAL"

@@ -5,10 +5,11 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::due::{FIRST_DUE_AFTER, next};
 use crate::fault::Fault;
 use crate::ledger::{Ledger, Mark, Marked, NotMarked};
 use crate::moves::{Form, Lost, Move, Stamp, offer_again};
-use crate::record::{FIRST_DUE_AFTER, State};
+use crate::record::State;
 use crate::transaction::returned;
 
 /// What became of it.
@@ -71,7 +72,7 @@ impl Ledger {
         let Some(mut record) = self.get(id).await? else {
             return Ok(Answer::Unknown);
         };
-        while let Some(update) = offer_again(&record, now, now + FIRST_DUE_AFTER) {
+        while let Some(update) = offer_again(&record, now, |_, delivery| next(record.since(delivery), now)) {
             let Some(item) = self.update(id, &update).await? else {
                 return Ok(Answer::Now);
             };

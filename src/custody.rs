@@ -29,6 +29,8 @@ pub enum What<'a> {
     Received,
     /// The attempt of this number failed.
     AttemptFailed(u32, &'a str),
+    /// A person had it tried again.
+    Redriven,
     /// The destination came to this state, for this reason if there is one.
     Ended(State, Option<&'a str>),
 }
@@ -42,6 +44,7 @@ pub fn custody(record: &Record) -> Vec<Moment<'_>> {
         let mut add = |at: Option<Timestamp>, what| {
             moments.extend(at.map(|at| Moment { at, destination: Some(name), what }));
         };
+        add(delivery.redriven_at, What::Redriven);
         add(delivery.relayed_at, What::Relayed);
         add(delivery.received_at, What::Received);
         for (number, failure) in &delivery.failures {

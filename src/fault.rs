@@ -92,6 +92,11 @@ impl Fault {
         matches!(self.cause, Cause::Missing)
     }
 
+    /// Whether what was read is not a record.
+    pub(crate) fn is_not_a_record(&self) -> bool {
+        matches!(self.cause, Cause::NotARecord(_))
+    }
+
     /// Whether what the call names is not there: another Region, another stack, or none.
     pub fn is_missing_resource(&self) -> bool {
         matches!(self.cause, Cause::NoResource(_))

@@ -18,12 +18,13 @@ use tokio::time::{Instant, timeout_at};
 use crate::attempt::{NotEnded, Weight, gives_up, wait};
 use crate::consume::{Consumer, Settled, Times, Work};
 use crate::destination::Destination;
+use crate::due::FIRST_DUE_AFTER;
 use crate::fault::{Cause, Fault};
 use crate::ledger::{Marked, NotMarked};
 use crate::moves::{Form, Lost, Move};
 use crate::offer::Offer;
 use crate::parking::ERROR;
-use crate::record::{FIRST_DUE_AFTER, State};
+use crate::record::State;
 use crate::sqs::{body, id, receives};
 
 /// What becomes of the copies of a notification.
@@ -159,7 +160,9 @@ impl<D: Destination> Consumer<D> {
     async fn bury_raw(&self, copy: String, data: Vec<u8>, until: Instant) -> Option<String> {
         let why = "this is not an offer of a notification";
         tracing::error!(copy, destination = self.settings.name, why, "dead-lettered");
-        let buried = timeout_at(until, self.settings.parking.bury_raw(&data, &self.settings.name, why)).await;
+        let buried =
+            timeout_at(until, self.settings.parking.dead_letters().bury_raw(&data, &self.settings.name, why))
+                .await;
         (!matches!(buried, Ok(Ok(())))).then_some(copy)
     }
 
@@ -298,7 +301,11 @@ impl<D: Destination> Consumer<D> {
     async fn bury(&self, work: &Work, attempts: u32, error: &NotEnded) -> Result<(), Fault> {
         let destination = &self.settings.name;
         tracing::error!(id = work.offer.notification.id, destination, attempts, %error, "dead-lettered");
-        self.settings.parking.bury(&work.offer, destination, attempts, &error.to_string()).await
+        self.settings
+            .parking
+            .dead_letters()
+            .bury(&work.offer, destination, attempts, &error.to_string())
+            .await
     }
 }
 

@@ -24,8 +24,8 @@ const TRIES_MAX: u32 = 8;
 /// The `notifications` table.
 #[derive(Clone, Debug)]
 pub struct Ledger {
-    client: Client,
-    table: String,
+    pub(crate) client: Client,
+    pub(crate) table: String,
 }
 
 /// A move to be made: a mark, most of all.

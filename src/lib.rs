@@ -5,8 +5,8 @@
 //! be deployed beside `accept` and `relay`; a producer sends to the upstream queue, or
 //! commits a notification with its own write through the [`Outbox`].
 //!
-//! One file per stage: [`accept`] (behind [`upstream`], the queue), [`relay`], [`consume`].
-//! One file per shape: [`event`] on the wire, [`record`] in the table, [`offer`] in the
+//! One file per stage: [`accept`] (behind [`upstream`], the queue), [`relay`], [`consume`],
+//! [`reconcile`]. One file per shape: [`event`] on the wire, [`record`] in the table, [`offer`] in the
 //! stream. [`moves`] says what may become of a record.
 
 pub mod accept;
@@ -17,9 +17,11 @@ pub mod consume;
 pub mod custody;
 mod destination;
 mod digest;
+pub mod due;
 pub mod effect;
 pub mod event;
 pub mod fault;
+pub mod index;
 mod json;
 mod lane;
 pub mod ledger;
@@ -29,6 +31,7 @@ pub mod offer;
 pub mod outbox;
 mod packing;
 pub mod parking;
+pub mod reconcile;
 pub mod record;
 mod refusal;
 pub mod relay;

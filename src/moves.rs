@@ -9,10 +9,9 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::due::{AHEAD, bucket};
 use crate::json::Json;
-use crate::record::{
-    Change, Delivery, ERROR_BYTES_MAX, FailedAttempt, Record, State, Status, bucket, shortened,
-};
+use crate::record::{Change, Delivery, ERROR_BYTES_MAX, FailedAttempt, Record, State, Status, shortened};
 use crate::update::{Condition, Path, Set, Update, number, text};
 
 /// A move of one destination.
@@ -316,7 +315,8 @@ fn own_part(it: &Move, here: &dyn Fn(&str) -> Path, id: &str, stamp: &Stamp, upd
         Move::Redrive { due_at } => {
             set(here("attempts"), number(0));
             set(here("due_at"), millis(*due_at));
-            set(of("bucket"), text(bucket(id, stamp.now)));
+            set(here("redriven_at"), millis(stamp.now));
+            set(of("bucket"), text(bucket(id, *due_at)));
             sets.push((of("offers"), Set::Plus(1)));
             removes.extend([of("expires_at"), here("ended_at"), here("reason")]);
         }
@@ -342,27 +342,38 @@ fn failed(here: &dyn Fn(&str) -> Path, nth: u32, error: &str, now: Timestamp) ->
     [(path, Set::To(failure)), (here("attempts"), Set::To(number(nth)))]
 }
 
-/// Offers a record again: to all that are pending, `due_at` being when to look next. It asks
-/// for the version that was read, since it writes to several destinations, and none of them
-/// may have ended since. `None` when none is pending.
-pub fn offer_again(record: &Record, now: Timestamp, due_at: Timestamp) -> Option<Update> {
-    let mut update = Update {
+/// Offers a record again: to all that are pending, each being due again when `due_at` says. It asks for
+/// the version that was read, since it writes to several destinations, and none of them may have ended
+/// since. `None` when none is pending.
+pub fn offer_again(
+    record: &Record,
+    now: Timestamp,
+    due_at: impl Fn(&str, &Delivery) -> Timestamp,
+) -> Option<Update> {
+    let dues: Vec<_> = record.pending().map(|(name, delivery)| (name, due_at(name, delivery))).collect();
+    let mut update = look_again(record, now, dues.iter().map(|(_, at)| *at).min()?, Change::Offer);
+    update.sets.push((of("offers"), Set::Plus(1)));
+    for (name, at) in dues {
+        let path = vec!["destinations".to_owned(), name.clone(), "due_at".to_owned()];
+        update.sets.push((path, Set::To(millis(at))));
+    }
+    Some(update)
+}
+
+/// Has reconcile look at a record at another time, or a little later. It asks for the version that was
+/// read.
+pub(crate) fn look_again(record: &Record, now: Timestamp, at: Timestamp, change: Change) -> Update {
+    let at = at.max(now + AHEAD);
+    Update {
         conditions: vec![Condition::Is(of("version"), number(record.version))],
         sets: vec![
-            (of("offers"), Set::Plus(1)),
             (of("version"), Set::Plus(1)),
-            (of("change"), Set::To(text(Change::Offer.as_str()))),
-            (of("bucket"), Set::To(text(bucket(&record.id, now)))),
+            (of("change"), Set::To(text(change.as_str()))),
+            (of("bucket"), Set::To(text(bucket(&record.id, at)))),
             (of("updated_at"), Set::To(millis(now))),
         ],
         removes: vec![],
-    };
-    let pending = record.destinations.iter().filter(|(_, delivery)| delivery.state == State::Pending);
-    for (name, _) in pending {
-        let path = vec!["destinations".to_owned(), name.clone(), "due_at".to_owned()];
-        update.sets.push((path, Set::To(millis(due_at))));
     }
-    (record.open > 0).then_some(update)
 }
 
 fn of(name: &str) -> Path {
@@ -557,7 +568,10 @@ mod tests {
         assert_eq!((dead.status, dead.expires_at, dead.dead), (Status::Dead, None, 1));
         let again = make(&dead, "a", &Move::Redrive { due_at: at(NOW + 7) }).unwrap();
         assert_eq!((again.status, again.change, again.offers), (Status::Init, Change::Offer, 2));
-        assert_eq!(again.bucket, bucket("1", at(NOW)));
+        assert_eq!(
+            (&again.bucket, again.destinations["a"].redriven_at),
+            (&bucket("1", at(NOW + 7)), Some(at(NOW)))
+        );
         assert_eq!((again.destinations["a"].attempts, again.destinations["a"].reason.as_ref()), (0, None));
         let redrive = Move::Redrive { due_at: at(NOW + 7) };
         assert_eq!(make(&again, "a", &redrive), Err(Lost::Own), "its own write, met again");
@@ -594,7 +608,7 @@ mod tests {
     #[test]
     fn an_offer_is_made_again_once_per_number_and_only_while_one_is_pending() {
         let record = event_for(&["a", "b"]);
-        let update = offer_again(&record, at(NOW), at(NOW + 7)).unwrap();
+        let update = offer_again(&record, at(NOW), |_, _| at(NOW + 7)).unwrap();
         let item = applied(&update, &record.encode()).unwrap();
         assert_eq!(applied(&update, &item), None);
         let again = Record::decode(item).unwrap();
@@ -602,6 +616,6 @@ mod tests {
         assert_eq!(again.destinations["b"].due_at, at(NOW + 7));
         assert_eq!(again.destinations["b"].attempts, 0);
         let ended = make(&event_for(&["a"]), "a", &done()).unwrap();
-        assert_eq!(offer_again(&ended, at(NOW), at(NOW)), None);
+        assert_eq!(offer_again(&ended, at(NOW), |_, _| at(NOW)), None);
     }
 }

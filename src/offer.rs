@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::event::{self, Event};
 use crate::notification::Notification;
+use crate::record::Record;
 use crate::refusal::Refusal;
 
 /// One trip of a notification through the stream. It is a copy: it may be lost or doubled,
@@ -39,6 +40,17 @@ struct Wire<'a> {
 }
 
 impl Offer {
+    /// What a record offers to these destinations.
+    pub(crate) fn of(record: &Record, destinations: Vec<String>, relayed_at: Timestamp) -> Offer {
+        Offer {
+            notification: record.notification(),
+            destinations,
+            number: record.offers,
+            accepted_at: record.accepted_at,
+            relayed_at,
+        }
+    }
+
     /// What Kinesis partitions by.
     pub fn partition_key(&self) -> &str {
         self.notification.partitionkey.as_deref().unwrap_or(&self.notification.id)

@@ -32,7 +32,14 @@ const DELAY_SECONDS_MAX: u64 = 900;
 pub struct Parking {
     client: Client,
     retry_queue_url: String,
-    dead_letter_queue_url: String,
+    dead_letters: DeadLetters,
+}
+
+/// The dead-letter queue of a destination.
+#[derive(Clone, Debug)]
+pub struct DeadLetters {
+    client: Client,
+    url: String,
 }
 
 impl Parking {
@@ -42,8 +49,13 @@ impl Parking {
         retry_queue_url: impl Into<String>,
         dead_letter_queue_url: impl Into<String>,
     ) -> Parking {
-        let (retry_queue_url, dead_letter_queue_url) = (retry_queue_url.into(), dead_letter_queue_url.into());
-        Parking { client, retry_queue_url, dead_letter_queue_url }
+        let dead_letters = DeadLetters::new(client.clone(), dead_letter_queue_url);
+        Parking { client, retry_queue_url: retry_queue_url.into(), dead_letters }
+    }
+
+    /// The dead-letter queue.
+    pub(crate) fn dead_letters(&self) -> &DeadLetters {
+        &self.dead_letters
     }
 
     /// Sends a copy to the retry queue, to come after a while.
@@ -51,36 +63,6 @@ impl Parking {
         let delay = wait.as_secs().min(DELAY_SECONDS_MAX) as i32;
         let send = self.client.send_message().queue_url(&self.retry_queue_url).delay_seconds(delay);
         let send = send.message_body(body(offer)).message_attributes(ATTEMPTS, number(attempts));
-        send.send().await.map(drop).map_err(|error| Fault::of("SendMessage", &error))
-    }
-
-    /// Sends a dead letter: the offer, the error and the attempts.
-    pub(crate) async fn bury(
-        &self,
-        offer: &Offer,
-        destination: &str,
-        attempts: u32,
-        error: &str,
-    ) -> Result<(), Fault> {
-        let send =
-            self.client.send_message().queue_url(&self.dead_letter_queue_url).message_body(body(offer));
-        let send = send.message_attributes(ATTEMPTS, number(attempts));
-        let send =
-            send.message_attributes(DESTINATION, text(destination)).message_attributes(ERROR, text(error));
-        send.send().await.map(drop).map_err(|error| Fault::of("SendMessage", &error))
-    }
-
-    /// Sends a dead letter of what is not an offer, as it came.
-    pub(crate) async fn bury_raw(&self, bytes: &[u8], destination: &str, error: &str) -> Result<(), Fault> {
-        let send = self.client.send_message().queue_url(&self.dead_letter_queue_url);
-        let send =
-            send.message_attributes(DESTINATION, text(destination)).message_attributes(ERROR, text(error));
-        let send = match str::from_utf8(bytes) {
-            Ok(body) if !body.is_empty() && plain(body) == body => send.message_body(body),
-            _ => {
-                send.message_body(BASE64_STANDARD.encode(bytes)).message_attributes(ENCODING, text("base64"))
-            }
-        };
         send.send().await.map(drop).map_err(|error| Fault::of("SendMessage", &error))
     }
 
@@ -93,6 +75,42 @@ impl Parking {
             let fault = Fault::of("ChangeMessageVisibility", &error);
             tracing::warn!(%fault, "a parked copy comes again after the queue's own time-out");
         }
+    }
+}
+
+impl DeadLetters {
+    /// The queue of this URL.
+    pub fn new(client: Client, url: impl Into<String>) -> DeadLetters {
+        DeadLetters { client, url: url.into() }
+    }
+
+    /// Sends a dead letter: the offer, the error and the attempts.
+    pub(crate) async fn bury(
+        &self,
+        offer: &Offer,
+        destination: &str,
+        attempts: u32,
+        error: &str,
+    ) -> Result<(), Fault> {
+        let send = self.client.send_message().queue_url(&self.url).message_body(body(offer));
+        let send = send.message_attributes(ATTEMPTS, number(attempts));
+        let send =
+            send.message_attributes(DESTINATION, text(destination)).message_attributes(ERROR, text(error));
+        send.send().await.map(drop).map_err(|error| Fault::of("SendMessage", &error))
+    }
+
+    /// Sends a dead letter of what is not an offer, as it came.
+    pub(crate) async fn bury_raw(&self, bytes: &[u8], destination: &str, error: &str) -> Result<(), Fault> {
+        let send = self.client.send_message().queue_url(&self.url);
+        let send =
+            send.message_attributes(DESTINATION, text(destination)).message_attributes(ERROR, text(error));
+        let send = match str::from_utf8(bytes) {
+            Ok(body) if !body.is_empty() && plain(body) == body => send.message_body(body),
+            _ => {
+                send.message_body(BASE64_STANDARD.encode(bytes)).message_attributes(ENCODING, text("base64"))
+            }
+        };
+        send.send().await.map(drop).map_err(|error| Fault::of("SendMessage", &error))
     }
 }
 

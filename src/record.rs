@@ -7,11 +7,12 @@
 use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use jiff::Timestamp;
 use jiff::fmt::serde::timestamp::{millisecond, second};
-use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::digest;
+use crate::due::{FIRST_DUE_AFTER, bucket};
 use crate::json::Json;
 use crate::notification::{Kind, Notification};
 use crate::refusal::Refusal;
@@ -20,13 +21,6 @@ use crate::route::Routes;
 /// An item of DynamoDB.
 pub type Item = HashMap<String, AttributeValue>;
 
-/// When a notification that is still open is looked at for the first time by reconcile.
-pub const FIRST_DUE_AFTER: SignedDuration = SignedDuration::from_mins(30);
-/// Length of a slot of reconcile's index, in seconds.
-pub const BUCKET_SECONDS: i64 = 300;
-/// Partitions of a slot. One takes about 1,000 writes a second, and all that is accepted in
-/// a slot goes to the same few: sixteen leave room for 16,000 a second.
-pub const BUCKET_SHARDS: u32 = 16;
 /// Longest error, rejection or closing reason that is kept, in bytes.
 pub const ERROR_BYTES_MAX: usize = 512;
 /// Largest result of a stored effect, in bytes.
@@ -111,6 +105,8 @@ pub enum Change {
     Dead,
     /// A person closed it.
     Close,
+    /// Reconcile found it open, and not late.
+    Wait,
 }
 
 impl Change {
@@ -123,6 +119,7 @@ impl Change {
             Change::Mark => "mark",
             Change::Dead => "dead",
             Change::Close => "close",
+            Change::Wait => "wait",
         }
     }
 }
@@ -161,6 +158,9 @@ pub struct Delivery {
     /// When the destination received that offer.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "millisecond::optional")]
     pub received_at: Option<Timestamp>,
+    /// When a person redrove it last.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "millisecond::optional")]
+    pub redriven_at: Option<Timestamp>,
     /// When it came to the state it is in, unless that is pending.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "millisecond::optional")]
     pub ended_at: Option<Timestamp>,
@@ -218,7 +218,7 @@ pub struct Record {
     pub offers: u32,
     /// Why it changed last.
     pub change: Change,
-    /// Its slot in reconcile's index; see [`bucket`].
+    /// Its place in reconcile's index; see `due.rs`.
     pub bucket: String,
     /// When it was put on the upstream queue, by the clock of SQS; for other ways in, nothing.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "millisecond::optional")]
@@ -257,6 +257,7 @@ impl Record {
             fence: 0,
             relayed_at: None,
             received_at: None,
+            redriven_at: None,
             ended_at: None,
             reason: None,
             result: None,
@@ -264,7 +265,7 @@ impl Record {
         let destinations = route.destinations.iter().map(|name| (name.clone(), delivery.clone()));
         Ok(Record {
             digest: digest(&notification),
-            bucket: bucket(&notification.id, now),
+            bucket: bucket(&notification.id, now + FIRST_DUE_AFTER),
             id: notification.id,
             r#type: notification.r#type,
             kind: notification.kind,
@@ -293,10 +294,20 @@ impl Record {
     /// The same record, accepted at another time: for a transaction that is tried again later.
     pub(crate) fn accepted_at(&self, now: Timestamp) -> Record {
         let mut record = self.clone();
-        record.bucket = bucket(&record.id, now);
+        record.bucket = bucket(&record.id, now + FIRST_DUE_AFTER);
         (record.accepted_at, record.updated_at) = (now, now);
         record.destinations.values_mut().for_each(|delivery| delivery.due_at = now + FIRST_DUE_AFTER);
         record
+    }
+
+    /// Since when a destination is to apply it.
+    pub(crate) fn since(&self, delivery: &Delivery) -> Timestamp {
+        delivery.redriven_at.unwrap_or(self.accepted_at)
+    }
+
+    /// The destinations that are pending.
+    pub(crate) fn pending(&self) -> impl Iterator<Item = (&String, &Delivery)> {
+        self.destinations.iter().filter(|(_, delivery)| delivery.state == State::Pending)
     }
 
     /// The notification that it is the record of.
@@ -327,17 +338,6 @@ impl Record {
     pub fn decode(item: Item) -> Result<Record, NotARecord> {
         Ok(serde_dynamo::from_item(item)?)
     }
-}
-
-/// The bucket of reconcile's index that an offer falls into: a slot of time, and one of its
-/// partitions by id.
-pub fn bucket(id: &str, offered_at: Timestamp) -> String {
-    let second = offered_at.as_second();
-    let slot = Timestamp::from_second(second - second.rem_euclid(BUCKET_SECONDS)).expect("an earlier time");
-    // FNV-1a: spreads ids, also those that count upwards, and never changes.
-    let hash =
-        id.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-    format!("{slot}#{:02}", hash % BUCKET_SHARDS)
 }
 
 /// The text, or as much of it as `bytes_max` allows, with a sign that there was more.
@@ -444,15 +444,6 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn buckets_are_slots_of_five_minutes_in_sixteen_parts() {
-        assert_eq!(bucket("a", at(299_999)), bucket("a", at(0)));
-        assert!(bucket("a", at(300_000)).starts_with("1970-01-01T00:05:00Z#"));
-        let buckets: std::collections::BTreeSet<_> =
-            (0..1000).map(|n| bucket(&format!("r-{n}"), at(0))).collect();
-        assert_eq!(buckets.len(), BUCKET_SHARDS as usize);
-    }
-
-    #[test]
     fn texts_are_shortened_at_a_character() {
         assert_eq!(shortened("abc", 3), "abc");
         assert_eq!(shortened("abcdefg", 6), "abc…");
@@ -477,8 +468,8 @@ pub(crate) mod tests {
         delivery.reason = Some("x".repeat(ERROR_BYTES_MAX));
         delivery.result = Some(Json::of(&"x".repeat(RESULT_BYTES_MAX)).unwrap());
         (delivery.lease_until, delivery.fence) = (Some(at(1)), 1);
-        (delivery.relayed_at, delivery.received_at, delivery.ended_at) =
-            (Some(at(1)), Some(at(1)), Some(at(1)));
+        (delivery.relayed_at, delivery.received_at) = (Some(at(1)), Some(at(1)));
+        (delivery.redriven_at, delivery.ended_at) = (Some(at(1)), Some(at(1)));
         let name = |n: usize| format!("{n:0>width$}", width = DESTINATION_BYTES_MAX);
         record.destinations = (0..DESTINATIONS_MAX).map(|n| (name(n), delivery.clone())).collect();
         let size = size(&record.encode());

@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::fault::{Fault, pause};
 use crate::offer::Offer;
 use crate::packing::pack;
-use crate::record::{Change, Record, State};
+use crate::record::{Change, Record};
 
 /// Most records of one `PutRecords`.
 const RECORDS_MAX: usize = 500;
@@ -139,20 +139,14 @@ fn outgoing(record: EventRecord, now: Timestamp) -> Option<Outgoing> {
 
 /// The offer that a changed record makes, if its last change was one.
 fn offer(record: &Record, now: Timestamp) -> Option<Offer> {
-    let pending = record.destinations.iter().filter(|(_, delivery)| delivery.state == State::Pending);
-    let destinations: Vec<String> = pending.map(|(name, _)| name.clone()).collect();
-    (record.change == Change::Offer && !destinations.is_empty()).then(|| Offer {
-        notification: record.notification(),
-        destinations,
-        number: record.offers,
-        accepted_at: record.accepted_at,
-        relayed_at: now,
-    })
+    let destinations: Vec<String> = record.pending().map(|(name, _)| name.clone()).collect();
+    (record.change == Change::Offer && !destinations.is_empty()).then(|| Offer::of(record, destinations, now))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::State;
     use crate::record::tests::{at, event_for};
 
     #[test]

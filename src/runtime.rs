@@ -1,5 +1,6 @@
 //! What every function does before and around its handler.
 
+use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
 use aws_config::timeout::TimeoutConfig;
@@ -18,7 +19,7 @@ use crate::clock::Clock;
 use crate::consume::{Consumer, Settings};
 use crate::destination::Destination;
 use crate::ledger::Ledger;
-use crate::parking::Parking;
+use crate::parking::{DeadLetters, Parking};
 use crate::route::{BadRoutes, Routes};
 
 /// Time before the end of an invocation at which work stops, so that its answer still gets
@@ -86,6 +87,18 @@ pub fn routes() -> Result<Routes, Error> {
 /// [`Error::Missing`].
 pub fn ledger(aws: &SdkConfig) -> Result<Ledger, Error> {
     Ok(Ledger::new(aws_sdk_dynamodb::Client::new(aws), variable("NOTIFICATIONS_TABLE")?))
+}
+
+/// The dead-letter queue of each destination, from `DEAD_LETTER_QUEUES`: a JSON object of names and URLs.
+///
+/// # Errors
+/// [`Error::Missing`] or [`Error::Invalid`].
+pub fn dead_letters(aws: &SdkConfig) -> Result<HashMap<String, DeadLetters>, Error> {
+    const NAME: &str = "DEAD_LETTER_QUEUES";
+    let invalid = |_| Error::Invalid(NAME, "a JSON object of destinations and the URLs of their queues");
+    let urls: HashMap<String, String> = serde_json::from_str(&variable(NAME)?).map_err(invalid)?;
+    let client = aws_sdk_sqs::Client::new(aws);
+    Ok(urls.into_iter().map(|(name, url)| (name, DeadLetters::new(client.clone(), url))).collect())
 }
 
 /// Runs a destination as a Lambda function, on the Kinesis stream and on its retry queue. Its

@@ -120,6 +120,7 @@ fn described(what: What<'_>) -> (String, Option<&str>) {
         What::Relayed => ("relayed".into(), None),
         What::Received => ("received".into(), None),
         What::AttemptFailed(number, error) => (format!("attempt {number} failed"), Some(error)),
+        What::Redriven => ("redriven".into(), None),
         What::Ended(state, reason) => (state.as_str().into(), reason),
     }
 }

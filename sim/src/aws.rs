@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::sleep;
 
-use crate::coverage::{OF_HANDLER, Site};
+use crate::coverage::{OF_CURSOR, OF_HANDLER, Site};
 use crate::draw::{happens, of_name};
 use crate::dynamodb::{Answer, DynamoDb};
 use crate::fault::{Call, Fault, Purpose};
@@ -37,6 +37,8 @@ use crate::time::Time;
 
 /// The table of records.
 pub const NOTIFICATIONS: &str = "notifications";
+/// The table of reconcile's cursor.
+pub const RECONCILE: &str = "reconcile";
 /// How long a call that takes long takes longer, in milliseconds: longer than its caller waits, so that
 /// it takes effect after its own repeat.
 const SLOW_MS: u64 = 4_000;
@@ -227,7 +229,7 @@ impl Aws {
                     dynamodb.call_in_part(body, |at| at == 0, "TransactionConflict")
                 }
                 (Some(Fault::Conflict), _) => exception("TransactionConflictException"),
-                (Some(Fault::Missing), "GetItem") => (200, "{}".to_owned()),
+                (Some(Fault::Missing), "GetItem" | "BatchGetItem") => (200, "{}".to_owned()),
                 (Some(Fault::Missing), "TransactWriteItems") => {
                     cancelled(body, |_| 0, "ConditionalCheckFailed")
                 }
@@ -235,6 +237,7 @@ impl Aws {
                     dynamodb.call_in_part(body, |at| at == 0, "ConditionalCheckFailed")
                 }
                 (Some(Fault::Missing), _) => exception("ConditionalCheckFailedException"),
+                (Some(Fault::Partial), "BatchGetItem") => dynamodb.get_in_part(body, part),
                 (Some(Fault::Partial), _) => dynamodb.call_in_part(body, part, "ThrottlingError"),
                 (Some(Fault::Stale), operation) => {
                     let lag_ms = 1 + draw(Purpose::Lag, LAG_MS_MAX);
@@ -333,6 +336,7 @@ fn called(service: &str, operation: &str, body: &[u8]) -> String {
         "SendMessage" => format!("{operation} to dead letters"),
         // As a table's name, in JSON and in a statement.
         _ if says("\"notifications\"") || says("\\\"notifications\\\"") => operation.to_owned(),
+        _ if says("\"reconcile\"") => format!("{operation} {OF_CURSOR}"),
         _ if service.starts_with("DynamoDB") => format!("{operation} {OF_HANDLER}"),
         _ => operation.to_owned(),
     }

@@ -16,6 +16,8 @@ pub struct Site {
 
 /// What a call is for that a destination's handler makes by itself.
 pub const OF_HANDLER: &str = "of the handler";
+/// What a call is for that reads or moves reconcile's cursor.
+pub const OF_CURSOR: &str = "of the cursor";
 
 /// How often each fault struck each site.
 #[derive(Clone, Debug, Default)]
@@ -56,6 +58,19 @@ const SITES: &[(&str, &[&str])] = &[
             "GetItem of the handler",
         ],
     ),
+    (
+        "reconcile",
+        &[
+            "",
+            "GetItem of the cursor",
+            "UpdateItem of the cursor",
+            "Query",
+            "BatchGetItem",
+            "GetItem",
+            "UpdateItem",
+            "SendMessage to dead letters",
+        ],
+    ),
     // Programs elsewhere.
     ("outbox", &["", "TransactWriteItems"]),
     ("by hand", &["", "GetItem", "UpdateItem"]),
@@ -66,11 +81,13 @@ fn can_strike(fault: Fault, stage: &'static str, call: &str) -> bool {
     let site = Site { stage, call: call.to_owned() };
     match (fault, stage) {
         (Fault::Death | Fault::Freeze, _) => !call.is_empty(),
-        (Fault::Stop | Fault::Forget | Fault::Late, "relay" | "stream") => call.is_empty(),
+        (Fault::Stop | Fault::Forget | Fault::Late | Fault::Unread, "relay" | "stream") => call.is_empty(),
         (Fault::Overtaken, "accept" | "retry") => call.is_empty(),
+        (Fault::Purged, "retry") | (Fault::Again, "reconcile") => call.is_empty(),
         (Fault::Again | Fault::AtOnce, "accept" | "relay" | "stream" | "retry") => call.is_empty(),
         (Fault::Skew, _) => call.is_empty(),
-        _ => fault.meets(&site, !call.ends_with(OF_HANDLER)),
+        // Reads of a handler, and of the index, need not be consistent.
+        _ => fault.meets(&site, matches!(call, "GetItem" | "GetItem of the cursor")),
     }
 }
 

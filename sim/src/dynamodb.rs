@@ -9,18 +9,21 @@ use serde_json::{Value, json};
 
 use crate::time::Time;
 
-/// A table: its name, its key's attributes (one or two, each a text), and whether it has a stream.
+/// A table: its name, its key's attributes (one or two, each a text), and what it has beside its items.
 #[derive(Clone)]
 pub struct Table {
     pub name: String,
     pub key: Vec<String>,
     pub stream: bool,
+    /// An index of keys alone: its name, and its key's attribute.
+    pub index: Option<(&'static str, &'static str)>,
 }
 
 impl Table {
-    /// Without a stream.
+    /// Without a stream and an index.
     pub fn new(name: &str, key: &[&str]) -> Table {
-        Table { name: name.to_owned(), key: key.iter().map(|it| it.to_string()).collect(), stream: false }
+        let key = key.iter().map(|it| it.to_string()).collect();
+        Table { name: name.to_owned(), key, stream: false, index: None }
     }
 }
 
@@ -112,6 +115,31 @@ impl DynamoDb {
         (200, json!({ "Responses": answers.collect::<Vec<_>>() }).to_string())
     }
 
+    /// Answers a `BatchGetItem` that leaves the keys at some places.
+    pub fn get_in_part(&self, body: &[u8], left: impl Fn(usize) -> bool) -> Answer {
+        let mut request: Value = serde_json::from_slice(body).expect("JSON");
+        let mut unprocessed = request["RequestItems"].clone();
+        for (table, it) in request["RequestItems"].as_object_mut().into_iter().flatten() {
+            let keys = it["Keys"].as_array_mut().map(std::mem::take).unwrap_or_default();
+            let (later, now): (Vec<_>, Vec<_>) = keys.into_iter().enumerate().partition(|(at, _)| left(*at));
+            it["Keys"] = now.into_iter().map(|(_, key)| key).collect();
+            unprocessed[table]["Keys"] = later.into_iter().map(|(_, key)| key).collect();
+        }
+        let has_keys = |it: &Value| it["Keys"].as_array().is_some_and(|keys| !keys.is_empty());
+        let asked = request["RequestItems"].as_object_mut().expect("tables");
+        asked.retain(|_, it| has_keys(it));
+        let mut answer = json!({ "Responses": {} });
+        if !asked.is_empty() {
+            let (status, text) = self.call("BatchGetItem", request.to_string().as_bytes());
+            if status != 200 {
+                return (status, text);
+            }
+            answer = serde_json::from_str(&text).expect("JSON");
+        }
+        answer["UnprocessedKeys"] = unprocessed;
+        (200, answer.to_string())
+    }
+
     /// Answers a read as at an earlier time, or later: reads do not go back.
     pub fn call_before(&self, operation: &str, body: &[u8], at_ms: u64) -> Answer {
         let mut replica = self.replica.lock().expect("no panic holds it");
@@ -173,7 +201,7 @@ impl DynamoDb {
 fn database(time: Time, tables: &[Table]) -> Database {
     let database = Database::memory_with_clock(Arc::new(Now(time))).expect("a database in memory");
     for table in tables {
-        let attribute = |name| json!({ "AttributeName": name, "AttributeType": "S" });
+        let attribute = |name: &String| json!({ "AttributeName": name, "AttributeType": "S" });
         let key = |(name, kind)| json!({ "AttributeName": name, "KeyType": kind });
         let mut request = json!({
             "TableName": table.name,
@@ -181,6 +209,13 @@ fn database(time: Time, tables: &[Table]) -> Database {
             "KeySchema": table.key.iter().zip(["HASH", "RANGE"]).map(key).collect::<Vec<_>>(),
             "AttributeDefinitions": table.key.iter().map(attribute).collect::<Vec<_>>(),
         });
+        if let Some((name, key)) = table.index {
+            let keys = [json!({ "AttributeName": key, "KeyType": "HASH" })];
+            request["AttributeDefinitions"].as_array_mut().expect("a list").push(attribute(&key.to_owned()));
+            request["GlobalSecondaryIndexes"] = json!([
+                { "IndexName": name, "KeySchema": keys, "Projection": { "ProjectionType": "KEYS_ONLY" } },
+            ]);
+        }
         if table.stream {
             request["StreamSpecification"] =
                 json!({ "StreamEnabled": true, "StreamViewType": "NEW_AND_OLD_IMAGES" });

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use crate::coverage::{OF_HANDLER, Site};
+use crate::coverage::Site;
 use crate::draw::{below, happens, of_name};
 use crate::plan::Strike;
 
@@ -40,6 +40,10 @@ pub enum Fault {
     Stop,
     /// A mapping is disabled for longer than its stream keeps anything.
     Forget,
+    /// What a mapping fetches is never delivered, as when it was given up.
+    Unread,
+    /// A parked copy is deleted, as when somebody purges its queue.
+    Purged,
     /// The clock of a function is ahead of the others.
     Skew,
     /// Two instances of a function have the same notification at the same time.
@@ -48,7 +52,7 @@ pub enum Fault {
 
 impl Fault {
     /// Every one.
-    pub const ALL: [Fault; 17] = [
+    pub const ALL: [Fault; 19] = [
         Fault::LostRequest,
         Fault::LostAnswer,
         Fault::Throttle,
@@ -64,6 +68,8 @@ impl Fault {
         Fault::Overtaken,
         Fault::Stop,
         Fault::Forget,
+        Fault::Unread,
+        Fault::Purged,
         Fault::Skew,
         Fault::AtOnce,
     ];
@@ -86,6 +92,8 @@ impl Fault {
             Fault::Overtaken => "overtaken",
             Fault::Stop => "stop",
             Fault::Forget => "forget",
+            Fault::Unread => "unread",
+            Fault::Purged => "purged",
             Fault::Skew => "skew",
             Fault::AtOnce => "at-once",
         }
@@ -95,7 +103,6 @@ impl Fault {
     pub(crate) fn meets(self, site: &Site, consistent: bool) -> bool {
         let (operation, what_for) = site.call.split_once(' ').unwrap_or((&site.call, ""));
         let reads = matches!(operation, "GetItem" | "Query" | "Scan" | "BatchGetItem");
-        let is_ours = what_for != OF_HANDLER;
         match self {
             Fault::LostRequest | Fault::LostAnswer | Fault::Throttle | Fault::Slow => !operation.is_empty(),
             Fault::Conflict => matches!(
@@ -103,16 +110,21 @@ impl Fault {
                 "PutItem" | "UpdateItem" | "DeleteItem" | "BatchExecuteStatement" | "TransactWriteItems"
             ),
             Fault::Partial => {
-                operation.ends_with("Batch") || matches!(operation, "PutRecords" | "BatchExecuteStatement")
+                operation.ends_with("Batch")
+                    || matches!(operation, "PutRecords" | "BatchExecuteStatement" | "BatchGetItem")
             }
             Fault::Stale => reads && !consistent,
             // Where a record is expected: not in the put that makes it.
             Fault::Missing => {
-                is_ours
+                what_for.is_empty()
                     && site.stage != "outbox"
                     && matches!(
                         operation,
-                        "GetItem" | "UpdateItem" | "BatchExecuteStatement" | "TransactWriteItems"
+                        "GetItem"
+                            | "BatchGetItem"
+                            | "UpdateItem"
+                            | "BatchExecuteStatement"
+                            | "TransactWriteItems"
                     )
             }
             _ => false,
@@ -159,6 +171,10 @@ pub struct Faults {
     pub stop: u64,
     /// Of a thousand mappings of a stream, those that are disabled for longer than it keeps anything.
     pub forget: u64,
+    /// Of a thousand fetches from a stream, those that are never delivered.
+    pub unread: u64,
+    /// Of a thousand parked copies that are received, those that are deleted instead.
+    pub purged: u64,
     /// Of a thousand functions and programs, those whose clock is up to 600 ms ahead.
     pub skew: u64,
     /// Of a thousand runs, those in which a service, or all, answers nobody for some seconds.
@@ -182,10 +198,15 @@ impl Faults {
         late: 100,
         overtaken: 500,
         stop: 15,
-        forget: 15,
+        forget: 5,
+        unread: 5,
+        purged: 5,
         skew: 500,
         outage: 500,
     };
+
+    /// The usual ones, and copies are lost often, so that there is much for reconcile to do.
+    pub const LOSING: Faults = Faults { unread: 60, purged: 60, ..Faults::USUAL };
 
     /// None at all.
     pub const NONE: Faults = Faults {
@@ -204,6 +225,8 @@ impl Faults {
         overtaken: 0,
         stop: 0,
         forget: 0,
+        unread: 0,
+        purged: 0,
         skew: 0,
         outage: 0,
     };
@@ -248,7 +271,7 @@ impl Faults {
     /// The fault of this kind, which is no call's, that strikes somebody; `at` says where, or it is
     /// drawn, too.
     pub(crate) fn strike(&self, seed: u64, who: &str, fault: Fault, at: Option<u64>) -> Option<Strike> {
-        const DAY_MS: u64 = 24 * 3_600_000;
+        const HOUR_MS: u64 = 3_600_000;
         // How often, from where on and within how much, for how long and how much longer.
         let (per_mille, places, for_ms) = match fault {
             Fault::Death => (self.death, 1..1 + POLLS_MAX, 0..1),
@@ -257,7 +280,9 @@ impl Faults {
             Fault::Late => (self.late, 0..1, 250..5_000),
             Fault::Overtaken => (self.overtaken, 0..1, 0..1),
             Fault::Stop => (self.stop, 0..30_000, 1_000..20_000),
-            Fault::Forget => (self.forget, 0..30_000, DAY_MS + 3_600_000..2 * DAY_MS),
+            Fault::Forget => (self.forget, 0..30_000, 25 * HOUR_MS..30 * HOUR_MS),
+            Fault::Unread => (self.unread, 0..1, 0..1),
+            Fault::Purged => (self.purged, 0..1, 0..1),
             Fault::Skew => (self.skew, 0..1, 1..600),
             _ => return None,
         };
@@ -313,4 +338,6 @@ pub(crate) enum Purpose {
     Send,
     Person,
     Outage,
+    GiveUp,
+    Backoff,
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::coverage::{Coverage, Site};
+use crate::fault::Fault;
 use crate::plan::Strike;
 
 /// A run's history: the same for the same plan, byte for byte.
@@ -25,6 +26,12 @@ pub struct History {
 impl History {
     pub(crate) fn note(&mut self, elapsed_ms: u64, who: &str, what: &str) {
         self.lines.push(format!("{elapsed_ms:>9} {who}: {what}"));
+    }
+
+    /// Whether something struck that loses copies.
+    pub(crate) fn may_have_lost(&self) -> bool {
+        let loses = |fault| matches!(fault, Fault::Forget | Fault::Unread | Fault::Purged);
+        self.strikes.iter().any(|it| loses(it.fault))
     }
 
     /// Something struck, at these sites.

@@ -12,6 +12,7 @@ use std::time::Duration;
 use event_sources::{Action, Answer, Event, Record, Settings, Shard};
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
+use handover::parking::ERROR;
 use handover::runtime::MARGIN_MS;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -29,6 +30,8 @@ use crate::stream::{RETENTION_MS, Stream};
 
 /// Lambda looks for more after so long at most, in milliseconds.
 const FETCH_MS_MAX: u64 = 250;
+/// Invocations of a function at which its mapping may be disabled for a day; each is a long run.
+const FORGETS: u64 = 2;
 /// Invocations that a queue's mapping has under way at most.
 const CONCURRENCY_MAX: usize = 2;
 
@@ -100,8 +103,6 @@ struct State {
     done: BTreeMap<(String, Source, usize), usize>,
     /// When the last mapping that was disabled is enabled, in milliseconds of the run.
     stopped_until_ms: u64,
-    /// A stream forgot a record that was not delivered.
-    lost_records: bool,
 }
 
 impl Lambda {
@@ -121,11 +122,6 @@ impl Lambda {
     /// When the last mapping that was disabled is enabled, in milliseconds of the run.
     pub fn stopped_until_ms(&self) -> u64 {
         self.state.borrow().stopped_until_ms
-    }
-
-    /// Whether a stream forgot a record that was not delivered.
-    pub fn lost_records(&self) -> bool {
-        self.state.borrow().lost_records
     }
 
     /// Runs something as an invocation, for so long at most: whom it ran as, and what it came to,
@@ -183,8 +179,8 @@ impl Lambda {
             let place = |fault, at, for_ms| Strike { who: name.to_owned(), fault, at, for_ms };
             aws.history.places.extend((nth == 1).then(|| place(Fault::Skew, 0, 600)));
             if matches!(stage, "relay" | "stream") {
-                let stops = [(Fault::Stop, 10_000), (Fault::Forget, 25 * 3_600_000)];
-                aws.history.places.extend(stops.map(|(fault, for_ms)| place(fault, elapsed_ms, for_ms)));
+                let forget = (nth <= FORGETS).then(|| place(Fault::Forget, elapsed_ms, 25 * 3_600_000));
+                aws.history.places.extend([place(Fault::Stop, elapsed_ms, 10_000)].into_iter().chain(forget));
             }
         }
         let records = records(&event).count();
@@ -205,7 +201,8 @@ impl Lambda {
             return (Answer::FunctionError, None);
         };
         self.aws.note(&who, &format!("returns {answer}"));
-        let done = failures(&answer).count() < all;
+        // A schedule passes no records.
+        let done = failures(&answer).count() < all.max(1);
         let again = if done { self.comes_again(function, who) } else { None };
         (Answer::Returned(answer.to_string()), again)
     }
@@ -328,7 +325,9 @@ impl Lambda {
                         let at = self.with_shard(mapping, |records| {
                             records.iter().position(|(_, it)| it.sequence_number() == number)
                         });
-                        self.state.borrow_mut().done.insert(key.clone(), at.expect("it was read") + 1);
+                        let done = at.expect("it was read") + 1;
+                        // What was read since may never be delivered, and be done with.
+                        self.state.borrow_mut().done.entry(key.clone()).and_modify(|it| *it = done.max(*it));
                     }
                     Action::Discard(discard) => {
                         self.aws.note(&key.0, &format!("gives up {:?}", discard.sequence_numbers));
@@ -357,22 +356,22 @@ impl Lambda {
                 let there = self.with_shard(mapping, <[_]>::len);
                 if fetching && there > read && fetch_at.is_none() {
                     let about = [Purpose::Fetch as u64, of_name(&key.0), key.2 as u64, read as u64];
-                    let wait_ms = below(FETCH_MS_MAX, seed, &about) + self.late_ms(&mapping.function, read);
+                    let wait_ms = below(FETCH_MS_MAX, seed, &about)
+                        + self.strikes(&mapping.function, Fault::Late, read, 3_000).unwrap_or_default();
                     fetch_at = Some(now() + Duration::from_millis(wait_ms));
                 }
                 if fetch_at.is_some_and(|at| at <= now()) {
                     (fetching, fetch_at) = (false, None);
                     let oldest_ms = self.aws.time().now_ms() - RETENTION_MS;
+                    let is_unread = self.strikes(&mapping.function, Fault::Unread, read, 0).is_some();
                     let records = self.with_shard(mapping, |records| {
-                        let kept = records[read..].iter().filter(|(arrived_ms, _)| *arrived_ms >= oldest_ms);
+                        let is_kept = |arrived_ms: u64| arrived_ms >= oldest_ms && !is_unread;
+                        let kept = records[read..].iter().filter(|(arrived_ms, _)| is_kept(*arrived_ms));
                         let arrived = |(arrived_ms, it): &(u64, Record)| {
                             it.clone().arrived_at(Some(Duration::from_millis(*arrived_ms)))
                         };
                         kept.map(arrived).collect::<Vec<_>>()
                     });
-                    if records.len() < there - read {
-                        self.state.borrow_mut().lost_records = true;
-                    }
                     if records.is_empty() {
                         self.state.borrow_mut().done.insert(key.clone(), there);
                     }
@@ -393,37 +392,63 @@ impl Lambda {
         }
     }
 
-    /// How much longer a fetch from behind this place takes, in milliseconds.
-    fn late_ms(&self, function: &Function, read: usize) -> u64 {
+    /// For how many milliseconds a fault strikes a fetch from behind this place, if it does; where it is
+    /// enumerated, for `for_ms`.
+    fn strikes(&self, function: &Function, fault: Fault, read: usize, for_ms: u64) -> Option<u64> {
         let mut state = self.aws.state();
         if state.calm {
-            return 0;
+            return None;
         }
         let (who, at) = (function.name.clone(), read as u64);
-        let strike = self.aws.plan().strike(&who, Fault::Late, Some(at));
-        state.history.places.push(Strike { who, fault: Fault::Late, at, for_ms: 3_000 });
-        let late_ms = strike.as_ref().map_or(0, |it| it.for_ms);
-        let site = Site { stage: function.stage, call: String::new() };
-        strike.into_iter().for_each(|it| state.history.struck(it, [site.clone()]));
-        late_ms
+        let strike = self.aws.plan().strike(&who, fault, Some(at));
+        state.history.places.push(Strike { who, fault, at, for_ms });
+        let strike = strike?;
+        let for_ms = strike.for_ms;
+        state.history.struck(strike, [Site { stage: function.stage, call: String::new() }]);
+        Some(for_ms)
     }
 
-    /// Receives messages of a queue, some of which are overtaken.
+    /// Receives messages of a queue, some of which are overtaken, or are deleted.
     fn receive(&self, url: &str, most: usize, stage: &'static str) -> Vec<Message> {
         let now_ms = self.aws.time().now_ms();
         let aws::State { queues, history, calm, .. } = &mut *self.aws.state();
-        let overtaken = |it: &Message| {
+        let mut is_struck = |it: &Message, fault, at: u32| {
             if *calm {
                 return false;
             }
-            let at = u64::from(it.receives);
-            let strike = self.aws.plan().strike(&it.id, Fault::Overtaken, Some(at));
-            history.places.push(Strike { who: it.id.clone(), fault: Fault::Overtaken, at, for_ms: 0 });
+            let at = u64::from(at);
+            let strike = self.aws.plan().strike(&it.id, fault, Some(at));
+            history.places.push(Strike { who: it.id.clone(), fault, at, for_ms: 0 });
             let is_struck = strike.is_some();
             strike.into_iter().for_each(|it| history.struck(it, [Site { stage, call: String::new() }]));
             is_struck
         };
-        queues.receive(url, now_ms, most, overtaken)
+        let messages = queues.receive(url, now_ms, most, |it| is_struck(it, Fault::Overtaken, it.receives));
+        if stage != "retry" {
+            return messages;
+        }
+        // Whoever deletes a dead letter that was moved here deletes what there is to see.
+        let is_letter = |it: &Message| !it.attribute(ERROR).is_empty();
+        let (purged, received): (Vec<_>, Vec<_>) =
+            messages.into_iter().partition(|it| !is_letter(it) && is_struck(it, Fault::Purged, it.receives));
+        purged.iter().for_each(|it| queues.delete(url, it.receipt()));
+        received
+    }
+
+    /// Invokes a function every so often.
+    pub async fn serve_schedule(self, every: Duration, function: Function) {
+        loop {
+            sleep(every).await;
+            let (it, function) = (self.clone(), function.clone());
+            self.aws.clone().spawn("a schedule", async move {
+                let mut again = it.invoke(&function, json!({})).await.1;
+                // A schedule may fire twice.
+                while let Some(after) = again {
+                    sleep(after).await;
+                    again = it.invoke(&function, json!({})).await.1;
+                }
+            });
+        }
     }
 
     fn with_shard<T>(&self, mapping: &Mapping, look: impl FnOnce(&[(u64, Record)]) -> T) -> T {

@@ -1,5 +1,6 @@
 //! One run: what a schedule sends, what goes wrong, and what comes of it.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use handover::Routes;
@@ -14,12 +15,16 @@ use crate::world::{World, dead_letters};
 
 /// For how long faults strike, in milliseconds of virtual time.
 pub const FAULTS_MS: u64 = 60_000;
-/// Once they have stopped, all has to end within so many seconds of virtual time.
-const SETTLED_WITHIN_S: u64 = 3_600;
+/// Where something is still open then, they strike again when reconcile offers it, and may give it up, in
+/// milliseconds of virtual time.
+const FAULTS_AGAIN_MS: Range<u64> = 40 * 60_000..90 * 60_000;
+/// Once they have stopped, and the last mapping is enabled, all has to end within what reconcile gives
+/// it, and so many milliseconds of virtual time more.
+const SETTLED_WITHIN_MS: u64 = 3_600_000;
 /// Seconds between looks at whether all has ended.
 const LOOK_S: u64 = 5;
-/// Seconds between offers of what was lost with a stream.
-const OFFER_AGAIN_S: u64 = 600;
+/// Where nothing is under way and something is open, reconcile will find it.
+const LOOK_AGAIN_S: u64 = 60;
 
 /// What is deployed, sent and checked.
 pub trait Schedule {
@@ -71,6 +76,7 @@ pub fn run<S: Schedule>(schedule: &S, plan: Plan) -> Run {
     LocalSet::new().block_on(&runtime, async {
         let world = World::deploy(plan.clone(), schedule.tables(), schedule.routes());
         schedule.serve(&world);
+        world.serve_reconcile();
         let sent = schedule.drive(&world).await;
         sleep_until(world.aws.time().at(FAULTS_MS)).await;
         world.aws.state().calm = true;
@@ -89,31 +95,25 @@ pub fn run<S: Schedule>(schedule: &S, plan: Plan) -> Run {
 
 /// Waits until all has ended, or should have.
 async fn settle(world: &World) {
-    let stopped_until_ms = world.lambda.stopped_until_ms();
-    let until_ms = world.aws.time().elapsed_ms().max(stopped_until_ms) + SETTLED_WITHIN_S * 1_000;
+    let begin_ms = world.aws.time().elapsed_ms().max(world.lambda.stopped_until_ms());
+    let given_up_ms = world.give_up_after().as_millis() as u64;
+    let until_ms = begin_ms.max(FAULTS_AGAIN_MS.end) + given_up_ms + SETTLED_WITHIN_MS;
     let mut quiet_s = 0;
-    let mut offered_at_ms = stopped_until_ms;
     while world.aws.time().elapsed_ms() < until_ms {
-        sleep(Duration::from_secs(LOOK_S)).await;
-        quiet_s = if world.is_quiet() { quiet_s + LOOK_S } else { 0 };
-        if quiet_s < 2 * LOOK_S {
-            continue;
+        let is_quiet = quiet_s >= 2 * LOOK_S;
+        // Reconcile is for what was lost; where nothing was, what is open then stays so.
+        if is_quiet && (world.open_ids().is_empty() || !world.aws.state().history.may_have_lost()) {
+            break;
         }
-        let open = world.open_ids();
-        if open.is_empty() || !world.lambda.lost_records() {
-            return;
-        }
-        // A stream forgot what a mapping that stood still had not read. There is no schedule yet that
-        // finds such records; so a person does.
-        let now_ms = world.aws.time().elapsed_ms();
-        if now_ms >= offered_at_ms + OFFER_AGAIN_S * 1_000 {
-            offered_at_ms = now_ms;
-            for id in open {
-                let (ledger, now) = (world.ledger.clone(), world.aws.time().timestamp(0));
-                world.by_hand(async move { ledger.offer_again(&id, now).await }).await;
-            }
+        let look_s = if is_quiet { LOOK_AGAIN_S } else { LOOK_S };
+        sleep(Duration::from_secs(look_s)).await;
+        quiet_s = if world.is_quiet() { quiet_s + look_s } else { 0 };
+        let strikes = FAULTS_AGAIN_MS.contains(&world.aws.time().elapsed_ms());
+        if std::mem::replace(&mut world.aws.state().calm, !strikes) == strikes {
+            world.aws.note("faults", if strikes { "strike again" } else { "have stopped again" });
         }
     }
+    world.aws.state().calm = true;
 }
 
 /// A person redrives every dead letter; says whether there was one.

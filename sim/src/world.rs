@@ -11,16 +11,20 @@ use event_sources::{Filters, Settings};
 use handover::accept::Accept;
 use handover::by_hand::Answer;
 use handover::consume::{self, Consumer};
-use handover::parking::Parking;
+use handover::due::Slot;
+use handover::index::Cursor;
+use handover::parking::{DeadLetters, Parking};
+use handover::reconcile::{self, Reconcile};
 use handover::relay::Relay;
 use handover::upstream::Upstream;
 use handover::{Clock, Destination, Effect, Failure, Ledger, Notification, Outbox, Routes};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use crate::aws::{Aws, NOTIFICATIONS};
+use crate::aws::{Aws, NOTIFICATIONS, RECONCILE};
+use crate::draw::below;
 use crate::dynamodb::{DynamoDb, Table};
-use crate::fault::Fault;
+use crate::fault::{Fault, Purpose};
 use crate::lambda::{Function, Lambda, Mapping, Source};
 use crate::plan::Plan;
 use crate::sqs::Message;
@@ -32,9 +36,14 @@ pub const UPSTREAM_DEAD_LETTERS: &str = "https://sqs/upstream-dead-letters";
 /// Of accept and of a destination; their queues hide a message six times as long.
 const TIMEOUT: Duration = Duration::from_secs(5);
 const RELAY_TIMEOUT: Duration = Duration::from_secs(10);
+const RECONCILE_TIMEOUT: Duration = Duration::from_secs(60);
+const RECONCILE_EVERY: Duration = Duration::from_secs(300);
+/// Offers and dead letters of a run of reconcile.
+const MOST: u32 = 2;
 const VISIBILITY_MS: u64 = 30_000;
 /// After the first failed attempt a copy waits so long; after a fault a message does.
 const BACKOFF: Duration = Duration::from_secs(1);
+const LONG_BACKOFF: Duration = Duration::from_secs(300);
 /// So often a message of the upstream queue is received before SQS parks it.
 pub const RECEIVES_MAX: u32 = 6;
 /// An ended record is kept so long.
@@ -91,7 +100,9 @@ impl World {
     /// Deploys it, still without destinations, into an AWS of its own that has these tables, too.
     pub fn deploy(plan: Plan, mut tables: Vec<Table>, routes: Routes) -> World {
         let time = Time::begin();
-        tables.push(Table { stream: true, ..Table::new(NOTIFICATIONS, &["id"]) });
+        let index = Some(("due", "bucket"));
+        tables.push(Table { stream: true, index, ..Table::new(NOTIFICATIONS, &["id"]) });
+        tables.push(Table::new(RECONCILE, &["name"]));
         let aws = Aws::new(plan, time, DynamoDb::new(time, tables));
         let (dynamodb, kinesis, sqs) = aws.clients();
         let world = World {
@@ -151,6 +162,45 @@ impl World {
         }
     }
 
+    /// Deploys reconcile, when all destinations are there. It begins with what is accepted now: an
+    /// earlier slot costs reads, and finds nothing.
+    pub fn serve_reconcile(&self) {
+        let begin = Slot::of(self.aws.time().timestamp(0)).begin().as_second().to_string();
+        let cursor = json!({ "name": { "S": "reconcile" }, "slot": { "N": begin } });
+        self.aws.dynamodb().put(RECONCILE, &cursor);
+        let letters = |name: String| {
+            let letters = DeadLetters::new(self.sqs.clone(), dead_letters(&name));
+            (name, letters)
+        };
+        let settings = reconcile::Settings {
+            ledger: self.ledger.clone(),
+            cursor: Cursor::new(self.dynamodb.clone(), RECONCILE),
+            dead_letters: self.destinations().into_iter().map(letters).collect(),
+            give_up_after: self.give_up_after(),
+            most: MOST,
+            clock: self.clock("reconcile"),
+        };
+        let reconcile = Reconcile::new(settings);
+        let reconcile =
+            Function::new("reconcile", "reconcile", RECONCILE_TIMEOUT, async move |_: Value, until| {
+                reconcile.run(until).await
+            });
+        self.spawn(self.lambda.clone().serve_schedule(RECONCILE_EVERY, reconcile));
+    }
+
+    /// When a destination is given up in this run: soon, or when each offer there is was made.
+    pub fn give_up_after(&self) -> SignedDuration {
+        let hours = [1, 96][below(2, self.aws.seed(), &[Purpose::GiveUp as u64]) as usize];
+        SignedDuration::from_hours(hours)
+    }
+
+    /// How long a copy waits after its first failed attempt in this run: seldom so long that reconcile comes
+    /// by between two attempts.
+    fn backoff(&self) -> Duration {
+        let is_long = below(8, self.aws.seed(), &[Purpose::Backoff as u64]) == 0;
+        if is_long { LONG_BACKOFF } else { BACKOFF }
+    }
+
     fn spawn(&self, mapping: impl Future<Output = ()> + 'static) {
         self.aws.clone().spawn("a mapping", mapping);
     }
@@ -168,7 +218,7 @@ impl World {
             parking: Parking::new(self.sqs.clone(), retry(name), dead_letters(name)),
             routes: self.routes.clone(),
             keep: KEEP,
-            backoff: BACKOFF,
+            backoff: self.backoff(),
             clock: self.clock(name),
         };
         let counted = Counted { destination, name: name.to_owned(), tries: self.tries.clone() };

@@ -38,6 +38,11 @@ fn nothing_is_lost_and_nothing_twice() {
 }
 
 #[test]
+fn what_lost_its_copies_is_found() {
+    holds(&drawn(0..200, Faults::LOSING));
+}
+
+#[test]
 fn what_was_found_stays_mended() {
     holds(&FOUND.iter().map(|plan| plan.parse().unwrap()).collect::<Vec<_>>());
 }

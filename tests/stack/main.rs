@@ -8,5 +8,6 @@ mod effects;
 mod failure;
 mod fatal;
 mod outbox;
+mod reconcile;
 mod relay;
 mod world;

@@ -202,8 +202,28 @@ pub const MUTANTS: &[(&str, &[Edit])] = &[
     )]),
     ("a dead letter without its payload", &[(
         "parking.rs",
-        "            self.client.send_message().queue_url(&self.dead_letter_queue_url).message_body(body(offer));",
-        "            self.client.send_message().queue_url(&self.dead_letter_queue_url).message_body(if is(\"a dead letter without its payload\") { format!(r#\"{{\"id\":\"{}\"}}\"#, offer.notification.id) } else { body(offer) });",
+        "        let send = self.client.send_message().queue_url(&self.url).message_body(body(offer));",
+        "        let body = if is(\"a dead letter without its payload\") { format!(r#\"{{\"id\":\"{}\"}}\"#, offer.notification.id) } else { body(offer) };\n        let send = self.client.send_message().queue_url(&self.url).message_body(body);",
+    )]),
+    ("reconcile moves on past what it could not look at", &[(
+        "reconcile.rs",
+        "                Err(Stopped::Fault(fault)) => return Err(fault),",
+        "                Err(Stopped::Fault(_)) if is(\"reconcile moves on past what it could not look at\") => slot = slot.next(),\n                Err(Stopped::Fault(fault)) => return Err(fault),",
+    )]),
+    ("reconcile moves on though it has done its most", &[(
+        "reconcile.rs",
+        "                Err(Stopped::Full) => return Ok(()),",
+        "                Err(Stopped::Full) if is(\"reconcile moves on though it has done its most\") => slot = slot.next(),\n                Err(Stopped::Full) => return Ok(()),",
+    )]),
+    ("an offer renews the attempts", &[(
+        "moves.rs",
+        "    for (name, at) in dues {",
+        "    for (name, at) in dues {\n        if is(\"an offer renews the attempts\") { update.sets.push((vec![\"destinations\".to_owned(), name.clone(), \"attempts\".to_owned()], Set::To(number(0)))); }",
+    )]),
+    ("an offer that is made again keeps its place in the index", &[(
+        "moves.rs",
+        "            (of(\"bucket\"), Set::To(text(bucket(&record.id, at)))),",
+        "            (of(\"bucket\"), Set::To(text(if is(\"an offer that is made again keeps its place in the index\") { record.bucket.clone() } else { bucket(&record.id, at) }))),",
     )]),
     ("the outbox does not ask whether the id is new", &[(
         "ledger.rs",

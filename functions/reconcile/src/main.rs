@@ -1,0 +1,28 @@
+//! The function `reconcile`: finds, on a schedule, what is late.
+
+use handover::index::Cursor;
+use handover::reconcile::{Reconcile, Settings};
+use handover::runtime::{dead_letters, ledger, number, serve, start, variable};
+use handover::{Clock, Error};
+use jiff::SignedDuration;
+use serde::de::IgnoredAny;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let aws = start().await;
+    let reconcile = Reconcile::new(Settings {
+        ledger: ledger(&aws)?,
+        cursor: Cursor::new(aws_sdk_dynamodb::Client::new(&aws), variable("RECONCILE_TABLE")?),
+        dead_letters: dead_letters(&aws)?,
+        give_up_after: SignedDuration::from_hours(24 * i64::from(number("GIVE_UP_AFTER_DAYS")?)),
+        most: number("RECONCILE_MOST")?,
+        clock: Clock::system(),
+    });
+    let function = variable("AWS_LAMBDA_FUNCTION_NAME")?;
+    serve(async |_: IgnoredAny, until| {
+        let found = reconcile.run(until).await;
+        println!("{}", found.metrics(&function, Clock::system().now()));
+        found
+    })
+    .await
+}
