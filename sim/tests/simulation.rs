@@ -29,17 +29,17 @@ fn drawn(seeds: std::ops::Range<u64>, faults: Faults) -> Vec<Plan> {
 
 #[test]
 fn without_faults_all_ends() {
-    holds(&drawn(0..200, Faults::NONE));
+    holds(&drawn(0..100, Faults::NONE));
 }
 
 #[test]
 fn nothing_is_lost_and_nothing_twice() {
-    holds(&drawn(0..1_000, Faults::USUAL));
+    holds(&drawn(0..600, Faults::USUAL));
 }
 
 #[test]
 fn what_lost_its_copies_is_found() {
-    holds(&drawn(0..200, Faults::LOSING));
+    holds(&drawn(0..80, Faults::LOSING));
 }
 
 #[test]
