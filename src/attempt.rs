@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::effect::Failure;
 use crate::ledger::NotMarked;
-use crate::moves::Lost;
+use crate::moves::{Called, Lost};
 
 /// Attempts since accept or redrive, after which a destination gives up.
 pub const ATTEMPTS_MAX: u32 = 6;
@@ -21,6 +21,9 @@ pub(crate) enum NotEnded {
     NotMarked(#[from] NotMarked),
     #[error("no time is left in this invocation")]
     NoTime,
+    /// After the start of an external effect was recorded.
+    #[error("{error}")]
+    Called { error: Box<NotEnded>, called: Called },
 }
 
 impl From<Failure> for NotEnded {
@@ -41,8 +44,27 @@ pub(crate) enum Weight {
 }
 
 impl NotEnded {
+    /// Where this holder of an external effect, if it is one, could not record the outcome of its call.
+    pub(crate) fn of_call(self, fence: Option<u32>) -> NotEnded {
+        match fence {
+            Some(fence) => {
+                NotEnded::Called { error: Box::new(self), called: Called { fence, is_unknown: true } }
+            }
+            None => self,
+        }
+    }
+
+    /// What is said of an external effect that was started.
+    pub(crate) fn called(&self) -> Option<Called> {
+        match self {
+            NotEnded::Called { called, .. } => Some(*called),
+            _ => None,
+        }
+    }
+
     pub(crate) fn weight(&self) -> Weight {
         match self {
+            NotEnded::Called { error, .. } => error.weight(),
             NotEnded::Failed(failure) if failure.permanent => Weight::Last,
             NotEnded::Failed(_) => Weight::Attempt,
             NotEnded::NotMarked(NotMarked::Fault(_)) | NotEnded::NoTime => Weight::None,

@@ -9,7 +9,7 @@ use crate::due::{FIRST_DUE_AFTER, next};
 use crate::fault::Fault;
 use crate::ledger::{Ledger, Mark, Marked, NotMarked};
 use crate::moves::{Form, Lost, Move, Stamp, offer_again};
-use crate::record::State;
+use crate::record::{Settled, State};
 use crate::transaction::returned;
 
 /// What became of it.
@@ -21,6 +21,8 @@ pub enum Answer {
     Was(State),
     /// There is no such notification, or it does not go to this destination.
     Unknown,
+    /// No call of it is without an outcome, so there is nothing to settle.
+    Known,
 }
 
 impl Answer {
@@ -30,19 +32,26 @@ impl Answer {
         match self {
             Answer::Now => true,
             Answer::Was(state) => state.is_final(),
-            Answer::Unknown => false,
+            Answer::Unknown | Answer::Known => false,
         }
     }
 }
 
 impl Ledger {
     /// Lets a destination that gave up try again, with six attempts: it goes into the stream
-    /// once more. Mend the cause first.
+    /// once more. Mend the cause first. Where the outcome of a call was not known, `settled` says what
+    /// you have found out.
     ///
     /// # Errors
     /// A [`Fault`]; try again.
-    pub async fn redrive(&self, id: &str, destination: &str, now: Timestamp) -> Result<Answer, Fault> {
-        let it = Move::Redrive { due_at: now + FIRST_DUE_AFTER };
+    pub async fn redrive(
+        &self,
+        id: &str,
+        destination: &str,
+        settled: Option<Settled>,
+        now: Timestamp,
+    ) -> Result<Answer, Fault> {
+        let it = Move::Redrive { due_at: now + FIRST_DUE_AFTER, settled };
         self.by_hand(id, destination, it, now, SignedDuration::ZERO).await
     }
 
@@ -53,8 +62,14 @@ impl Ledger {
     ///
     /// # Errors
     /// A [`Fault`]; keep the letter, and try again.
-    pub async fn redrive_letter(&self, id: &str, destination: &str, now: Timestamp) -> Result<Answer, Fault> {
-        let answer = self.redrive(id, destination, now).await?;
+    pub async fn redrive_letter(
+        &self,
+        id: &str,
+        destination: &str,
+        settled: Option<Settled>,
+        now: Timestamp,
+    ) -> Result<Answer, Fault> {
+        let answer = self.redrive(id, destination, settled, now).await?;
         if answer == Answer::Was(State::Pending) {
             self.offer_again(id, now).await?;
         }
@@ -118,6 +133,7 @@ impl Ledger {
         match self.make(mark).await {
             Ok(Marked::Now) => Ok(Answer::Now),
             Ok(Marked::Before(state)) | Err(NotMarked::Lost(Lost::Was(state))) => Ok(Answer::Was(state)),
+            Err(NotMarked::Lost(Lost::Known)) => Ok(Answer::Known),
             Err(NotMarked::Fault(fault)) if !fault.is_missing_record() => Err(fault),
             Err(_) => Ok(Answer::Unknown),
         }

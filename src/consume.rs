@@ -2,13 +2,16 @@
 //!
 //! Decode, decide, commit: the handler decides; its effect and the mark commit together.
 //! If a commit fails before or after it took effect, or the function dies, the offer comes
-//! again and meets the mark (G4). Distinct notifications run concurrently (G8). What follows
-//! when one does not end is in `lane.rs`.
+//! again and meets the mark (G4). A call to somebody else's API, which no transaction spans, is made
+//! by `external.rs` instead. Distinct notifications run concurrently (G8). What follows when one does
+//! not end is in `lane.rs`.
 
 use std::panic::AssertUnwindSafe;
 
+use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
+use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
@@ -17,12 +20,13 @@ use crate::clock::Clock;
 use crate::destination::Destination;
 use crate::digest::emitted_id;
 use crate::effect::{Effect, End, Failure};
+use crate::external::{Calls, External};
 use crate::ledger::{Ledger, Mark, Marked, STATEMENTS_MAX};
 use crate::moves::{Form, Move, Stamp};
 use crate::notification::Notification;
 use crate::offer::Offer;
 use crate::parking::Parking;
-use crate::record::Record;
+use crate::record::{Delivery, Record};
 use crate::refusal::Refusal;
 use crate::route::Routes;
 
@@ -32,10 +36,19 @@ const CONCURRENCY_MAX: usize = 64;
 const MARK_CALLS_MAX: usize = 4;
 
 /// The stage that consumes, for one destination.
-#[derive(Debug)]
-pub struct Consumer<D> {
-    destination: D,
+pub struct Consumer {
+    handler: Box<dyn Handler>,
     pub(crate) settings: Settings,
+}
+
+/// What a destination does with a notification: it commits an effect, or makes a call.
+pub(crate) trait Handler: Send + Sync {
+    fn handle<'a>(
+        &'a self,
+        settings: &'a Settings,
+        work: &'a Work,
+        times: Times,
+    ) -> BoxFuture<'a, Result<Applied, NotEnded>>;
 }
 
 /// What a consumer works with.
@@ -64,23 +77,27 @@ pub(crate) struct Work {
     pub received_at: Timestamp,
     /// What the event source calls the copies: sequence numbers, or message ids.
     pub copies: Vec<String>,
+    /// Where it stands at this destination, where that was read.
+    pub delivery: Option<Delivery>,
 }
 
 /// When work of a batch has to stop, before its invocation does.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Times {
+    /// When it began.
+    pub begun: Instant,
     /// No handler begins after this.
     begin_by: Instant,
     /// What still runs is cancelled, and parked.
-    end_by: Instant,
+    pub end_by: Instant,
 }
 
 impl Times {
     /// A handler has at least a quarter of the time, and what did not end has the last.
     pub(crate) fn until(until: Instant) -> Times {
-        let now = Instant::now();
-        let left = until.saturating_duration_since(now);
-        Times { begin_by: now + left / 2, end_by: now + left * 3 / 4 }
+        let begun = Instant::now();
+        let left = until.saturating_duration_since(begun);
+        Times { begun, begin_by: begun + left / 2, end_by: begun + left * 3 / 4 }
     }
 }
 
@@ -99,10 +116,15 @@ pub(crate) struct Settled {
     pub result: Result<Marked, NotEnded>,
 }
 
-impl<D: Destination> Consumer<D> {
+impl Consumer {
     /// Consumes as this destination.
-    pub fn new(destination: D, settings: Settings) -> Consumer<D> {
-        Consumer { destination, settings }
+    pub fn new(destination: impl Destination, settings: Settings) -> Consumer {
+        Consumer { handler: Box::new(Commits(destination)), settings }
+    }
+
+    /// Consumes as this destination, whose effect is a call.
+    pub fn external(external: impl External, settings: Settings) -> Consumer {
+        Consumer { handler: Box::new(Calls(external)), settings }
     }
 
     /// Applies each, once.
@@ -119,7 +141,7 @@ impl<D: Destination> Consumer<D> {
         if Instant::now() >= times.begin_by {
             return settled(work, Err(NotEnded::NoTime));
         }
-        match self.apply(&work.offer, work.received_at, times.end_by).await {
+        match self.handler.handle(&self.settings, &work, times).await {
             Ok(Applied::Ended(marked)) => settled(work, Ok(marked)),
             Ok(Applied::ToMark(mark)) => Step::Mark(mark, work),
             Err(error) => settled(work, Err(error)),
@@ -133,8 +155,8 @@ impl<D: Destination> Consumer<D> {
             match step {
                 Step::Settled(it) => settled.push(it),
                 Step::Mark(mark, work) => {
+                    marked.push((work, mark.it.fence()));
                     marks.push(*mark);
-                    marked.push(work);
                 }
             }
         }
@@ -149,49 +171,87 @@ impl<D: Destination> Consumer<D> {
             Ok(results) => results.into_iter().map(|result| result.map_err(NotEnded::from)).collect(),
             Err(_) => marked.iter().map(|_| Err(NotEnded::NoTime)).collect::<Vec<_>>(),
         };
-        settled.extend(marked.into_iter().zip(results).map(|(work, result)| Settled { work, result }));
+        settled.extend(marked.into_iter().zip(results).map(|((work, fence), result)| {
+            Settled { work, result: result.map_err(|error| error.of_call(fence)) }
+        }));
         settled
     }
+}
 
-    /// Lets the handler decide, and commits what it decided, unless that is a mark alone. A
-    /// handler that takes too long has failed; a commit that does, has not.
-    async fn apply(
+/// A destination whose effect commits with the mark.
+struct Commits<D>(D);
+
+impl<D: Destination> Handler for Commits<D> {
+    /// Lets the handler decide, and commits what it decided. A handler that takes too long has
+    /// failed; a commit that does, has not.
+    fn handle<'a>(
+        &'a self,
+        settings: &'a Settings,
+        work: &'a Work,
+        times: Times,
+    ) -> BoxFuture<'a, Result<Applied, NotEnded>> {
+        let handle = async move {
+            let typed = typed(&work.offer.notification)?;
+            let effect = decided(self.0.apply(&typed), times).await?;
+            settings.apply(work, effect, None, times).await
+        };
+        handle.boxed()
+    }
+}
+
+/// The notification with its data.
+pub(crate) fn typed<D: DeserializeOwned>(notification: &Notification) -> Result<Notification<D>, Failure> {
+    notification.typed().map_err(|error| undecodable(&error))
+}
+
+/// What a handler decides. Its panic is the failure of this one notification.
+pub(crate) async fn decided(
+    decide: impl Future<Output = Result<Effect, Failure>>,
+    times: Times,
+) -> Result<Effect, Failure> {
+    match timeout_at(times.end_by, caught(decide)).await {
+        Ok(Some(decided)) => decided,
+        Ok(None) => Err(Failure::passing("the handler panicked")),
+        Err(_) => Err(Failure::passing("the handler took too long")),
+    }
+}
+
+/// What the user's code came to, unless it panicked.
+pub(crate) async fn caught<T>(work: impl Future<Output = T>) -> Option<T> {
+    AssertUnwindSafe(work).catch_unwind().await.ok()
+}
+
+impl Settings {
+    /// Commits an effect with its mark, unless that is a mark alone.
+    pub(crate) async fn apply(
         &self,
-        offer: &Offer,
-        received_at: Timestamp,
-        end_by: Instant,
+        work: &Work,
+        effect: Effect,
+        fence: Option<u32>,
+        times: Times,
     ) -> Result<Applied, NotEnded> {
-        let decided = timeout_at(end_by, self.decide(&offer.notification)).await;
-        let effect = decided.unwrap_or_else(|_| Err(Failure::passing("the handler took too long")))?;
-        let emits = self.emits(&offer.notification, &effect)?;
-        let mark = self.mark(offer, received_at, effect.end);
+        effect.check()?;
+        let emits = self.emits(&work.offer.notification, &effect)?;
+        let it = match effect.end {
+            // A refused result did not pass `Effect::check`.
+            End::Done { result } => Move::Done { result: result.and_then(Result::ok), fence },
+            End::Rejected { reason } => Move::Rejected { reason, fence },
+        };
+        let mark = self.move_of(work, it);
         if effect.writes.is_empty() && emits.is_empty() {
             return Ok(Applied::ToMark(Box::new(mark)));
         }
-        let commit = self.settings.ledger.commit(mark, &effect.writes, emits);
-        let marked = timeout_at(end_by, commit).await.map_err(|_| NotEnded::NoTime)?;
+        let commit = self.ledger.commit(mark, &effect.writes, emits);
+        let marked = timeout_at(times.end_by, commit).await.map_err(|_| NotEnded::NoTime)?;
         Ok(Applied::Ended(marked?))
-    }
-
-    /// Calls the handler. Its panic is the failure of this one notification.
-    async fn decide(&self, notification: &Notification) -> Result<Effect, Failure> {
-        let decide = async {
-            let typed = notification.typed::<D::Data>().map_err(|error| undecodable(&error))?;
-            self.destination.apply(&typed).await
-        };
-        let decided = AssertUnwindSafe(decide).catch_unwind().await;
-        let effect = decided.unwrap_or_else(|_| Err(Failure::passing("the handler panicked")))?;
-        effect.check()?;
-        Ok(effect)
     }
 
     /// The INIT records of what the effect emits. A refusal would be the same each time.
     fn emits(&self, parent: &Notification, effect: &Effect) -> Result<Vec<Record>, Failure> {
         let record = |(name, draft): &(String, crate::Draft)| -> Result<Record, Refusal> {
-            let mut notification =
-                draft.clone().with_id(emitted_id(&parent.id, &self.settings.name, name))?;
+            let mut notification = draft.clone().with_id(emitted_id(&parent.id, &self.name, name))?;
             notification.traceparent = notification.traceparent.or_else(|| parent.traceparent.clone());
-            Record::accept(notification, &self.settings.routes, self.settings.clock.now())
+            Record::accept(notification, &self.routes, self.clock.now())
         };
         let records = effect.emits.iter().map(|emit| {
             record(emit).map_err(|refusal| Failure::permanent(format!("emit `{}`: {refusal}", emit.0)))
@@ -199,25 +259,16 @@ impl<D: Destination> Consumer<D> {
         records.collect()
     }
 
-    fn mark(&self, offer: &Offer, received_at: Timestamp, end: End) -> Mark {
-        let it = match end {
-            // A refused result did not pass `Effect::check`.
-            End::Done { result } => Move::Done { result: result.and_then(Result::ok), fence: None },
-            End::Rejected { reason } => Move::Rejected { reason, fence: None },
-        };
-        let form = Form::guess(&it, offer.destinations.len());
-        self.move_of(offer, received_at, it, form)
-    }
-
-    /// A move of this destination that an offer led to.
-    pub(crate) fn move_of(&self, offer: &Offer, received_at: Timestamp, it: Move, form: Form) -> Mark {
+    /// A move of this destination that a copy led to.
+    pub(crate) fn move_of(&self, work: &Work, it: Move) -> Mark {
         let stamp = Stamp {
-            now: self.settings.clock.now(),
-            relayed_at: Some(offer.relayed_at),
-            received_at: Some(received_at),
-            ledger: self.settings.keep,
+            now: self.clock.now(),
+            relayed_at: Some(work.offer.relayed_at),
+            received_at: Some(work.received_at),
+            ledger: self.keep,
         };
-        let (id, destination) = (offer.notification.id.clone(), self.settings.name.clone());
+        let form = Form::guess(&it, work.offer.destinations.len());
+        let (id, destination) = (work.offer.notification.id.clone(), self.name.clone());
         Mark { id, destination, it, form, stamp }
     }
 }
@@ -231,7 +282,7 @@ fn undecodable(error: &serde_json::Error) -> Failure {
 }
 
 /// How far a notification has come with its handler's decision.
-enum Applied {
+pub(crate) enum Applied {
     Ended(Marked),
     ToMark(Box<Mark>),
 }

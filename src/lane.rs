@@ -17,11 +17,10 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::attempt::{NotEnded, Weight, gives_up, wait};
 use crate::consume::{Consumer, Settled, Times, Work};
-use crate::destination::Destination;
 use crate::due::FIRST_DUE_AFTER;
 use crate::fault::{Cause, Fault};
 use crate::ledger::{Marked, NotMarked};
-use crate::moves::{Form, Lost, Move};
+use crate::moves::{Lost, Move};
 use crate::offer::Offer;
 use crate::parking::ERROR;
 use crate::record::State;
@@ -60,7 +59,7 @@ impl Lane {
     }
 }
 
-impl<D: Destination> Consumer<D> {
+impl Consumer {
     /// Handles a batch of the Kinesis stream by `until`. A batch item failure, which comes
     /// again with all that follows it, is only what could not even be parked.
     pub async fn receive(&self, event: KinesisEvent, until: Instant) -> KinesisEventResponse {
@@ -147,7 +146,7 @@ impl<D: Destination> Consumer<D> {
                     Some(at) => work[*at].copies.push(copy),
                     None => {
                         by_id.insert(offer.notification.id.clone(), work.len());
-                        work.push(Work { offer, received_at, copies: vec![copy] });
+                        work.push(Work { offer, received_at, copies: vec![copy], delivery: None });
                     }
                 },
                 Err(_) => undecodable.push((copy, data)),
@@ -171,7 +170,7 @@ impl<D: Destination> Consumer<D> {
     /// dead letter here: then there is nothing to try.
     async fn look(
         &self,
-        work: Work,
+        mut work: Work,
         messages: &HashMap<&str, &SqsMessage>,
         until: Instant,
     ) -> (Work, Result<Option<u32>, Fault>) {
@@ -182,12 +181,12 @@ impl<D: Destination> Consumer<D> {
             Err(_) => Err(Fault::no_time(CALL)),
             Ok(Err(fault)) => Err(fault),
             Ok(Ok(None)) => Err(Fault::new(CALL, Cause::Missing)),
-            Ok(Ok(Some(record))) => Ok(match record.destinations.get(&self.settings.name) {
-                Some(it) if it.state == State::Pending || (it.state == State::Dead && is_dead_letter) => {
-                    Some(it.attempts)
-                }
-                _ => None,
-            }),
+            Ok(Ok(Some(mut record))) => {
+                work.delivery = record.destinations.remove(&self.settings.name).filter(|it| {
+                    it.state == State::Pending || (it.state == State::Dead && is_dead_letter)
+                });
+                Ok(work.delivery.as_ref().map(|it| it.attempts))
+            }
         };
         (work, attempts)
     }
@@ -250,6 +249,7 @@ impl<D: Destination> Consumer<D> {
             Lane::Retry { attempts, .. } => (attempts, false),
         };
         let (mut offers, mut needs_burying) = (work.offer.number, true);
+        let call = error.called();
         loop {
             let number = recorded + 1;
             let (it, fate) = if gives_up(weight, number) {
@@ -258,7 +258,7 @@ impl<D: Destination> Consumer<D> {
                     needs_burying = false;
                 }
                 (
-                    Move::Dead { attempts: recorded, offers, fails: true, reason: error.to_string() },
+                    Move::Dead { attempts: recorded, offers, fails: true, reason: error.to_string(), call },
                     Fate::Drop,
                 )
             } else {
@@ -272,10 +272,9 @@ impl<D: Destination> Consumer<D> {
                     Lane::Stream => Fate::Drop,
                     Lane::Retry { .. } => Fate::Again { nth: number },
                 };
-                (Move::Attempt { number, error: error.to_string(), due_at }, fate)
+                (Move::Attempt { number, error: error.to_string(), due_at, call }, fate)
             };
-            let form = Form::guess(&it, work.offer.destinations.len());
-            let it = self.move_of(&work.offer, work.received_at, it, form);
+            let it = self.settings.move_of(work, it);
             match self.settings.ledger.make(it).await {
                 Ok(Marked::Now) => return Ok(fate),
                 Ok(Marked::Before(_)) => return Ok(Fate::Drop),

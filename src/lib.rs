@@ -20,6 +20,7 @@ mod digest;
 pub mod due;
 pub mod effect;
 pub mod event;
+pub mod external;
 pub mod fault;
 pub mod index;
 mod json;
@@ -48,6 +49,7 @@ pub use aws_sdk_dynamodb as dynamodb;
 pub use clock::Clock;
 pub use destination::Destination;
 pub use effect::{Effect, Failure};
+pub use external::External;
 pub use fault::Fault;
 pub use json::Json;
 pub use ledger::Ledger;
@@ -55,7 +57,7 @@ pub use notification::{Draft, Kind, Notification};
 pub use outbox::Outbox;
 pub use refusal::Refusal;
 pub use route::Routes;
-pub use runtime::{Error, run};
+pub use runtime::{Error, run, run_external};
 
 /// The code that the README shows compiles.
 #[cfg(doctest)]

@@ -11,7 +11,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::due::{AHEAD, bucket};
 use crate::json::Json;
-use crate::record::{Change, Delivery, ERROR_BYTES_MAX, FailedAttempt, Record, State, Status, shortened};
+use crate::record::{
+    Change, Delivery, ERROR_BYTES_MAX, FailedAttempt, Record, Settled, State, Status, shortened,
+};
 use crate::update::{Condition, Path, Set, Update, number, text};
 
 /// A move of one destination.
@@ -39,11 +41,19 @@ pub enum Move {
         error: String,
         /// When reconcile should look at it next.
         due_at: Timestamp,
+        /// What its holder says of an external effect.
+        call: Option<Called>,
     },
-    /// The holder of an external effect begins.
+    /// An external effect is about to start.
     Lease {
-        /// When the lease ends.
+        /// Which lease, from 1. It was decided on a record that had one less.
+        fence: u32,
+        /// When it ends.
         until: Timestamp,
+        /// Who takes it: a name that nobody else has.
+        holder: String,
+        /// When the first call began whose outcome is not known: this one, or an earlier one.
+        called_at: Timestamp,
     },
     /// The destination gives up. The dead letter has been sent.
     Dead {
@@ -55,17 +65,30 @@ pub enum Move {
         fails: bool,
         /// What it died of; shortened to 512 bytes.
         reason: String,
+        /// What its holder says of an external effect.
+        call: Option<Called>,
     },
     /// A person tries again.
     Redrive {
         /// When reconcile should look at it next.
         due_at: Timestamp,
+        /// What the person found out about a call whose outcome was not known.
+        settled: Option<Settled>,
     },
     /// A person ends it.
     Closed {
         /// Why; shortened to 512 bytes.
         reason: String,
     },
+}
+
+/// What the holder of an external effect says of a call that has not ended it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Called {
+    /// Its fence.
+    pub fence: u32,
+    /// Whether the call may have taken effect: then its lease runs on, for it may do so still.
+    pub is_unknown: bool,
 }
 
 /// Why a move cannot be made.
@@ -86,6 +109,8 @@ pub enum Lost {
     Own,
     /// Another holds the lease, or has taken it since.
     Held,
+    /// No call of it is without an outcome, so there is nothing to settle.
+    Known,
 }
 
 /// The form of a move; see the head of this file.
@@ -111,11 +136,12 @@ pub struct Stamp {
 }
 
 impl Move {
-    fn to(&self) -> State {
+    fn to(&self, from: State) -> State {
         match self {
             Move::Done { .. } => State::Done,
             Move::Rejected { .. } => State::Rejected,
-            Move::Attempt { .. } | Move::Lease { .. } | Move::Redrive { .. } => State::Pending,
+            Move::Lease { .. } => from,
+            Move::Attempt { .. } | Move::Redrive { .. } => State::Pending,
             Move::Dead { .. } => State::Dead,
             Move::Closed { .. } => State::Closed,
         }
@@ -123,10 +149,11 @@ impl Move {
 
     fn leads_from(&self, state: State) -> bool {
         match self {
-            Move::Done { .. } | Move::Rejected { .. } | Move::Closed { .. } => {
+            // Of a dead one, too: a late copy, or its dead letter that somebody moved to the retry queue.
+            Move::Done { .. } | Move::Rejected { .. } | Move::Lease { .. } | Move::Closed { .. } => {
                 matches!(state, State::Pending | State::Dead)
             }
-            Move::Attempt { .. } | Move::Lease { .. } | Move::Dead { .. } => state == State::Pending,
+            Move::Attempt { .. } | Move::Dead { .. } => state == State::Pending,
             Move::Redrive { .. } => state == State::Dead,
         }
     }
@@ -146,6 +173,9 @@ impl Move {
     fn is_made(&self, record: &Record, delivery: &Delivery, now: Timestamp) -> bool {
         let is_now = record.updated_at.as_millisecond() == now.as_millisecond();
         match self {
+            Move::Lease { fence, holder, .. } => {
+                delivery.fence == *fence && delivery.holder.as_ref() == Some(holder)
+            }
             _ if delivery.state != State::Pending => false,
             Move::Attempt { number, error, .. } => is_recorded(delivery, *number, error, now),
             Move::Redrive { .. } => record.change == Change::Offer && is_now,
@@ -154,8 +184,9 @@ impl Move {
     }
 
     /// Whether the record, apart from the delivery's state, allows it.
-    fn is_allowed(&self, record: &Record, delivery: &Delivery, now: Timestamp) -> Result<(), Lost> {
+    fn is_allowed(&self, record: &Record, delivery: &Delivery) -> Result<(), Lost> {
         match self {
+            _ if self.fence().is_some_and(|fence| fence != delivery.fence) => Err(Lost::Held),
             Move::Rejected { .. } if record.kind != crate::Kind::Command => Err(Lost::NotACommand),
             Move::Attempt { number, .. } if delivery.attempts + 1 != *number => {
                 Err(Lost::Counted(delivery.attempts))
@@ -164,19 +195,24 @@ impl Move {
             Move::Dead { attempts, .. } if delivery.attempts != *attempts => {
                 Err(Lost::Counted(delivery.attempts))
             }
-            Move::Lease { .. } if delivery.lease_until.is_some_and(|until| until >= now) => Err(Lost::Held),
-            Move::Done { fence: Some(fence), .. } | Move::Rejected { fence: Some(fence), .. }
-                if delivery.fence != *fence =>
-            {
-                Err(Lost::Held)
-            }
+            Move::Redrive { settled: Some(_), .. } if delivery.called_at.is_none() => Err(Lost::Known),
             _ => Ok(()),
+        }
+    }
+
+    /// The fence that the record has to have.
+    pub(crate) fn fence(&self) -> Option<u32> {
+        match self {
+            Move::Done { fence, .. } | Move::Rejected { fence, .. } => *fence,
+            Move::Attempt { call, .. } | Move::Dead { call, .. } => call.map(|call| call.fence),
+            Move::Lease { fence, .. } => Some(fence - 1),
+            Move::Redrive { .. } | Move::Closed { .. } => None,
         }
     }
 
     /// How many more are open, dead and closed after it.
     fn tally(&self, from: State) -> (i64, i64, i64) {
-        let count = |state: State| i64::from(self.to() == state) - i64::from(from == state);
+        let count = |state: State| i64::from(self.to(from) == state) - i64::from(from == state);
         (count(State::Pending), count(State::Dead), count(State::Closed))
     }
 }
@@ -192,12 +228,12 @@ impl Form {
         if !it.leads_from(from) {
             return Err(Lost::Was(from));
         }
-        it.is_allowed(record, delivery, now)?;
+        it.is_allowed(record, delivery)?;
         let (open, dead, closed) = it.tally(from);
         let after = match () {
             () if i64::from(record.open) + open > 0 => Status::Init,
             () if i64::from(record.dead) + dead > 0 => Status::Dead,
-            () if it.to() == State::Rejected => Status::Rejected,
+            () if it.to(from) == State::Rejected => Status::Rejected,
             () if i64::from(record.closed) + closed > 0 => Status::Closed,
             () => Status::Done,
         };
@@ -207,7 +243,7 @@ impl Form {
     /// The likely form for a destination that received an offer to so many: all is pending
     /// still, and of several it is not the last.
     pub fn guess(it: &Move, destinations: usize) -> Form {
-        let after = match it.to() {
+        let after = match it.to(State::Pending) {
             State::Pending => Status::Init,
             _ if destinations > 1 => Status::Init,
             State::Done => Status::Done,
@@ -236,13 +272,13 @@ pub fn plan(it: &Move, destination: &str, form: Form, id: &str, stamp: &Stamp) -
     set(of("status"), text(form.after.as_str()));
     set(of("change"), text(it.change().as_str()));
     set(of("updated_at"), millis(stamp.now));
-    set(here("state"), text(it.to().as_str()));
+    set(here("state"), text(it.to(form.from).as_str()));
     for (name, time) in [("relayed_at", stamp.relayed_at), ("received_at", stamp.received_at)] {
         if let Some(time) = time {
             set(here(name), millis(time));
         }
     }
-    if it.to() != State::Pending {
+    if !matches!(it, Move::Lease { .. }) && it.to(form.from) != State::Pending {
         set(here("ended_at"), millis(stamp.now));
     }
     if matches!(form.after, Status::Done | Status::Rejected | Status::Closed) {
@@ -265,11 +301,11 @@ fn tally_conditions(it: &Move, form: Form) -> Vec<Condition> {
     let above_zero = |name, more: i64| Condition::Above(of(name), -more);
     match form.after {
         // A move that leaves its own delivery pending leaves the record INIT, whatever else.
-        Status::Init if it.to() == State::Pending => vec![],
+        Status::Init if it.to(form.from) == State::Pending => vec![],
         Status::Init => vec![above_zero("open", open)],
-        Status::Dead if it.to() == State::Dead => vec![zero("open", open)],
+        Status::Dead if it.to(form.from) == State::Dead => vec![zero("open", open)],
         Status::Dead => vec![zero("open", open), above_zero("dead", dead)],
-        Status::Closed if it.to() == State::Closed => vec![zero("open", open), zero("dead", dead)],
+        Status::Closed if it.to(form.from) == State::Closed => vec![zero("open", open), zero("dead", dead)],
         Status::Closed => vec![zero("open", open), zero("dead", dead), above_zero("closed", closed)],
         // A command has one destination: when it is rejected, nothing else can be closed.
         Status::Rejected => vec![zero("open", open), zero("dead", dead)],
@@ -280,46 +316,63 @@ fn tally_conditions(it: &Move, form: Form) -> Vec<Condition> {
 /// What only this move asks and changes.
 fn own_part(it: &Move, here: &dyn Fn(&str) -> Path, id: &str, stamp: &Stamp, update: &mut Update) {
     let Update { conditions, sets, removes } = update;
+    conditions.extend(it.fence().map(|fence| Condition::Is(here("fence"), number(fence))));
     let mut set = |path: Path, value| sets.push((path, Set::To(value)));
     match it {
-        Move::Done { result, fence } => {
-            conditions.extend(fence.map(|fence| Condition::Is(here("fence"), number(fence))));
+        Move::Done { result, .. } => {
             if let Some(result) = result {
                 set(here("result"), text(result.as_str()));
             }
         }
-        Move::Rejected { reason, fence } => {
+        Move::Rejected { reason, .. } => {
             conditions.push(Condition::Is(of("kind"), text("command")));
-            conditions.extend(fence.map(|fence| Condition::Is(here("fence"), number(fence))));
             set(here("reason"), text(shortened(reason, ERROR_BYTES_MAX)));
         }
-        Move::Attempt { number: nth, error, due_at } => {
+        Move::Attempt { number: nth, error, due_at, call } => {
             conditions.push(Condition::Is(here("attempts"), number(nth - 1)));
             set(here("due_at"), millis(*due_at));
             sets.extend(failed(here, *nth, error, stamp.now));
+            removes.extend(released(here, *call));
         }
-        Move::Lease { until } => {
-            conditions.push(Condition::AbsentOrBelow(here("lease_until"), stamp.now.as_millisecond()));
+        Move::Lease { fence, until, holder, called_at } => {
+            set(here("fence"), number(fence));
             set(here("lease_until"), millis(*until));
-            sets.push((here("fence"), Set::Plus(1)));
+            set(here("holder"), text(holder));
+            set(here("called_at"), millis(*called_at));
         }
-        Move::Dead { attempts, offers, fails, reason } => {
+        Move::Dead { attempts, offers, fails, reason, call } => {
             conditions.push(Condition::Is(of("offers"), number(offers)));
             conditions.push(Condition::Is(here("attempts"), number(attempts)));
             set(here("reason"), text(shortened(reason, ERROR_BYTES_MAX)));
             if *fails {
                 sets.extend(failed(here, attempts + 1, reason, stamp.now));
             }
+            removes.extend(released(here, *call));
         }
         Move::Closed { reason } => set(here("reason"), text(shortened(reason, ERROR_BYTES_MAX))),
-        Move::Redrive { due_at } => {
+        Move::Redrive { due_at, settled } => {
             set(here("attempts"), number(0));
             set(here("due_at"), millis(*due_at));
             set(here("redriven_at"), millis(stamp.now));
             set(of("bucket"), text(bucket(id, *due_at)));
-            sets.push((of("offers"), Set::Plus(1)));
             removes.extend([of("expires_at"), here("ended_at"), here("reason")]);
+            if let Some(settled) = settled {
+                conditions.push(Condition::Above(here("called_at"), 0));
+                match settled {
+                    Settled::Done => set(here("settled"), text("done")),
+                    Settled::Again => removes.extend([here("called_at"), here("settled")]),
+                }
+            }
+            sets.push((of("offers"), Set::Plus(1)));
         }
+    }
+}
+
+/// What goes with a call that has surely not taken effect: its lease, and that it is waited for.
+fn released(here: &dyn Fn(&str) -> Path, call: Option<Called>) -> Vec<Path> {
+    match call {
+        Some(Called { is_unknown: false, .. }) => vec![here("lease_until"), here("called_at")],
+        _ => vec![],
     }
 }
 
@@ -426,15 +479,26 @@ mod tests {
     fn any_move() -> impl Strategy<Value = Move> {
         let reason = || Just("because".to_owned());
         let fence = || proptest::option::of(0u32..3);
+        let call = || {
+            let called = |(fence, is_unknown)| Called { fence, is_unknown };
+            proptest::option::of((0u32..3, any::<bool>()).prop_map(called))
+        };
         prop_oneof![
             4 => (any::<bool>(), fence()).prop_map(|(stored, fence)| {
                 Move::Done { result: stored.then(|| Json::of(&1).unwrap()), fence }
             }),
             1 => (reason(), fence()).prop_map(|(reason, fence)| Move::Rejected { reason, fence }),
-            3 => (1u32..4).prop_map(|number| Move::Attempt { number, error: "no".into(), due_at: at(NOW + 9) }),
-            2 => prop_oneof![Just(1), Just(NOW + 5)].prop_map(|until| Move::Lease { until: at(until) }),
-            3 => (0u32..4, 1u32..3, any::<bool>(), reason()).prop_map(|(attempts, offers, fails, reason)| Move::Dead { attempts, offers, fails, reason }),
-            1 => Just(Move::Redrive { due_at: at(NOW + 7) }),
+            3 => (1u32..4, call()).prop_map(|(number, call)| {
+                Move::Attempt { number, error: "no".into(), due_at: at(NOW + 9), call }
+            }),
+            2 => (1u32..4, "[ab]").prop_map(|(fence, holder)| {
+                Move::Lease { fence, until: at(NOW + 5), holder, called_at: at(NOW) }
+            }),
+            3 => (0u32..4, 1u32..3, any::<bool>(), reason(), call()).prop_map(
+                |(attempts, offers, fails, reason, call)| Move::Dead { attempts, offers, fails, reason, call },
+            ),
+            1 => proptest::option::of(prop_oneof![Just(Settled::Done), Just(Settled::Again)])
+                .prop_map(|settled| Move::Redrive { due_at: at(NOW + 7), settled }),
             1 => reason().prop_map(|reason| Move::Closed { reason }),
         ]
     }
@@ -473,10 +537,10 @@ mod tests {
                 let forms = forms.filter(|form| it.leads_from(form.from));
                 let made: Vec<_> = forms
                     // Which status a move can leave at all is not a matter of the record.
-                    .filter(|form| (form.after == Status::Rejected) <= (it.to() == State::Rejected))
-                    .filter(|form| it.to() != State::Rejected || !matches!(form.after, Status::Done | Status::Closed))
-                    .filter(|form| it.to() != State::Pending || form.after == Status::Init)
-                    .filter(|form| it.to() != State::Closed || form.after != Status::Done)
+                    .filter(|form| (form.after == Status::Rejected) <= (it.to(form.from) == State::Rejected))
+                    .filter(|form| it.to(form.from) != State::Rejected || !matches!(form.after, Status::Done | Status::Closed))
+                    .filter(|form| it.to(form.from) != State::Pending || form.after == Status::Init)
+                    .filter(|form| it.to(form.from) != State::Closed || form.after != Status::Done)
                     .filter(|form| applied(&plan(&it, name, *form, &record.id, &stamp()), &item).is_some())
                     .collect();
                 match Form::of(&record, name, &it, at(NOW)) {
@@ -511,9 +575,9 @@ mod tests {
             let was = Err(Lost::Was(record.destinations["a"].state));
             for it in [
                 done(),
-                Move::Dead { attempts: 0, offers: 1, fails: false, reason: "no".into() },
-                Move::Redrive { due_at: at(0) },
-                Move::Attempt { number: 1, error: "no".into(), due_at: at(0) },
+                Move::Dead { attempts: 0, offers: 1, fails: false, reason: "no".into(), call: None },
+                Move::Redrive { due_at: at(0), settled: None },
+                Move::Attempt { number: 1, error: "no".into(), due_at: at(0), call: None },
                 Move::Closed { reason: "again".into() },
             ] {
                 assert_eq!(make(&record, "a", &it), was, "{it:?}");
@@ -534,10 +598,10 @@ mod tests {
 
     #[test]
     fn an_attempt_counts_once_and_only_in_its_turn() {
-        let attempt = |number| Move::Attempt { number, error: "no".into(), due_at: at(NOW + 1) };
+        let attempt = |number| Move::Attempt { number, error: "no".into(), due_at: at(NOW + 1), call: None };
         let once = make(&event_for(&["a"]), "a", &attempt(1)).unwrap();
         assert_eq!(make(&once, "a", &attempt(1)), Err(Lost::Own), "its own write, met again");
-        let other = Move::Attempt { number: 1, error: "another copy".into(), due_at: at(NOW) };
+        let other = Move::Attempt { number: 1, error: "another copy".into(), due_at: at(NOW), call: None };
         assert_eq!(make(&once, "a", &other), Err(Lost::Counted(1)));
         let twice = make(&once, "a", &attempt(2)).unwrap();
         let delivery = &twice.destinations["a"];
@@ -545,16 +609,68 @@ mod tests {
         assert_eq!((twice.status, twice.change), (Status::Init, Change::Attempt));
     }
 
+    fn lease(fence: u32, holder: &str) -> Move {
+        Move::Lease { fence, until: at(NOW + 5), holder: holder.into(), called_at: at(NOW) }
+    }
+
     #[test]
-    fn a_lease_has_one_holder_and_a_stale_one_records_nothing() {
-        let lease = |until| Move::Lease { until: at(until) };
-        let held = make(&event_for(&["a"]), "a", &lease(NOW + 5)).unwrap();
-        assert_eq!(make(&held, "a", &lease(NOW + 9)), Err(Lost::Held));
-        let first = make(&event_for(&["a"]), "a", &lease(NOW - 1)).unwrap();
-        let second = make(&first, "a", &lease(NOW + 5)).unwrap();
-        let result = |fence| Move::Done { result: None, fence: Some(fence) };
-        assert_eq!(make(&second, "a", &result(1)), Err(Lost::Held));
-        assert_eq!(make(&second, "a", &result(2)).unwrap().status, Status::Done);
+    fn g5_a_lease_has_one_holder_and_a_stale_one_records_nothing() {
+        let first = make(&event_for(&["a"]), "a", &lease(1, "one")).unwrap();
+        assert_eq!((first.change, first.destinations["a"].lease_until), (Change::Lease, Some(at(NOW + 5))));
+        assert_eq!(make(&first, "a", &lease(1, "two")), Err(Lost::Held), "decided on what was");
+        assert_eq!(make(&first, "a", &lease(1, "one")), Err(Lost::Own), "its own write, met again");
+        let second = make(&first, "a", &lease(2, "two")).unwrap();
+        let done = |fence| Move::Done { result: None, fence: Some(fence) };
+        let failed = |fence| Move::Attempt {
+            number: 1,
+            error: "no".into(),
+            due_at: at(NOW),
+            call: Some(Called { fence, is_unknown: false }),
+        };
+        assert_eq!(make(&second, "a", &done(1)), Err(Lost::Held));
+        assert_eq!(make(&second, "a", &failed(1)), Err(Lost::Held));
+        assert_eq!(make(&second, "a", &done(2)).unwrap().status, Status::Done);
+        let released = make(&second, "a", &failed(2)).unwrap();
+        let delivery = &released.destinations["a"];
+        assert_eq!((delivery.lease_until, delivery.called_at), (None, None));
+    }
+
+    #[test]
+    fn g5_an_unknown_outcome_stays_known_as_such() {
+        let called = make(&event_for(&["a"]), "a", &lease(1, "one")).unwrap();
+        let call = Some(Called { fence: 1, is_unknown: true });
+        let attempt = Move::Attempt { number: 1, error: "no".into(), due_at: at(NOW), call };
+        let tried = make(&called, "a", &attempt).unwrap();
+        let give_up = Move::Dead { attempts: 1, offers: 1, fails: true, reason: "no".into(), call };
+        let dead = make(&tried, "a", &give_up).unwrap();
+        let delivery = &dead.destinations["a"];
+        assert_eq!((delivery.lease_until, delivery.called_at), (Some(at(NOW + 5)), Some(at(NOW))));
+        let redriven = |settled| {
+            let redrive = Move::Redrive { due_at: at(NOW), settled };
+            make(&dead, "a", &redrive).unwrap().destinations["a"].clone()
+        };
+        assert_eq!(redriven(None).called_at, Some(at(NOW)));
+        assert_eq!(redriven(Some(Settled::Again)).called_at, None);
+        assert_eq!(redriven(Some(Settled::Done)).settled, Some(Settled::Done));
+    }
+
+    #[test]
+    fn only_an_unknown_outcome_can_be_settled() {
+        let give_up = Move::Dead { attempts: 0, offers: 1, fails: false, reason: "no".into(), call: None };
+        let dead = make(&event_for(&["a"]), "a", &give_up).unwrap();
+        let settle = Move::Redrive { due_at: at(NOW), settled: Some(Settled::Done) };
+        assert_eq!(make(&dead, "a", &settle), Err(Lost::Known));
+        let guessed = plan(&settle, "a", Form { from: State::Dead, after: Status::Init }, "1", &stamp());
+        assert_eq!(applied(&guessed, &dead.encode()), None);
+    }
+
+    #[test]
+    fn a_dead_letter_that_was_moved_to_the_retry_queue_may_start_a_call() {
+        let give_up = Move::Dead { attempts: 0, offers: 1, fails: false, reason: "no".into(), call: None };
+        let dead = make(&event_for(&["a"]), "a", &give_up).unwrap();
+        let called = make(&dead, "a", &lease(1, "one")).unwrap();
+        assert_eq!((called.status, called.dead), (Status::Dead, 1));
+        assert_eq!(called.destinations["a"].ended_at, dead.destinations["a"].ended_at);
     }
 
     #[test]
@@ -562,18 +678,18 @@ mod tests {
         let dead = make(
             &event_for(&["a"]),
             "a",
-            &Move::Dead { attempts: 0, offers: 1, fails: false, reason: "no".into() },
+            &Move::Dead { attempts: 0, offers: 1, fails: false, reason: "no".into(), call: None },
         )
         .unwrap();
         assert_eq!((dead.status, dead.expires_at, dead.dead), (Status::Dead, None, 1));
-        let again = make(&dead, "a", &Move::Redrive { due_at: at(NOW + 7) }).unwrap();
+        let again = make(&dead, "a", &Move::Redrive { due_at: at(NOW + 7), settled: None }).unwrap();
         assert_eq!((again.status, again.change, again.offers), (Status::Init, Change::Offer, 2));
         assert_eq!(
             (&again.bucket, again.destinations["a"].redriven_at),
             (&bucket("1", at(NOW + 7)), Some(at(NOW)))
         );
         assert_eq!((again.destinations["a"].attempts, again.destinations["a"].reason.as_ref()), (0, None));
-        let redrive = Move::Redrive { due_at: at(NOW + 7) };
+        let redrive = Move::Redrive { due_at: at(NOW + 7), settled: None };
         assert_eq!(make(&again, "a", &redrive), Err(Lost::Own), "its own write, met again");
         let later = Form::of(&again, "a", &redrive, at(NOW + 1));
         assert_eq!(later, Err(Lost::Was(State::Pending)), "another one");
@@ -581,12 +697,12 @@ mod tests {
 
     #[test]
     fn giving_up_does_not_reach_past_a_redrive() {
-        let attempt = Move::Attempt { number: 1, error: "no".into(), due_at: at(NOW) };
+        let attempt = Move::Attempt { number: 1, error: "no".into(), due_at: at(NOW), call: None };
         let once = make(&event_for(&["a"]), "a", &attempt).unwrap();
-        let give_up = Move::Dead { attempts: 1, offers: 1, fails: true, reason: "no".into() };
+        let give_up = Move::Dead { attempts: 1, offers: 1, fails: true, reason: "no".into(), call: None };
         let dead = make(&once, "a", &give_up).unwrap();
         assert_eq!((dead.destinations["a"].attempts, dead.destinations["a"].failures.len()), (2, 2));
-        let again = make(&dead, "a", &Move::Redrive { due_at: at(NOW) }).unwrap();
+        let again = make(&dead, "a", &Move::Redrive { due_at: at(NOW), settled: None }).unwrap();
         assert_eq!(make(&again, "a", &give_up), Err(Lost::Offered(2)));
     }
 
@@ -595,7 +711,7 @@ mod tests {
         let dead = make(
             &event_for(&["a", "b"]),
             "a",
-            &Move::Dead { attempts: 0, offers: 1, fails: false, reason: "no".into() },
+            &Move::Dead { attempts: 0, offers: 1, fails: false, reason: "no".into(), call: None },
         )
         .unwrap();
         let dead = make(&dead, "b", &done()).unwrap();

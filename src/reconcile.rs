@@ -269,7 +269,13 @@ impl Reconcile {
         tracing::error!(id = record.id, destination = name, reason, "dead-lettered");
         let offer = Offer::of(record, vec![name.to_owned()], now);
         letters.bury(&offer, name, delivery.attempts, &reason).await?;
-        let it = Move::Dead { attempts: delivery.attempts, offers: record.offers, fails: false, reason };
+        let it = Move::Dead {
+            attempts: delivery.attempts,
+            offers: record.offers,
+            fails: false,
+            reason,
+            call: None,
+        };
         let stamp = Stamp { now, relayed_at: None, received_at: None, ledger: SignedDuration::ZERO };
         let form = Form::guess(&it, record.destinations.len());
         let mark = Mark { id: record.id.clone(), destination: name.to_owned(), it, form, stamp };

@@ -124,6 +124,16 @@ impl Change {
     }
 }
 
+/// What a person found out about a call of an external effect whose outcome was not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Settled {
+    /// It took effect.
+    Done,
+    /// It did not, and is to be made again.
+    Again,
+}
+
 /// A failed attempt.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FailedAttempt {
@@ -147,11 +157,21 @@ pub struct Delivery {
     /// When reconcile should look whether it is late. It stays when the delivery ends.
     #[serde(with = "millisecond::required")]
     pub due_at: Timestamp,
-    /// Until when the holder of an external effect may act.
+    /// Until when nobody but the holder of an external effect may start a call, or an earlier call
+    /// may still take effect.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "millisecond::optional")]
     pub lease_until: Option<Timestamp>,
     /// How often a lease was taken; only the latest holder may record a result.
     pub fence: u32,
+    /// Who took it last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holder: Option<String>,
+    /// When the first call of an external effect began whose outcome is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "millisecond::optional")]
+    pub called_at: Option<Timestamp>,
+    /// What a person found out about that call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled: Option<Settled>,
     /// When the offer was relayed that the latest write came from.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "millisecond::optional")]
     pub relayed_at: Option<Timestamp>,
@@ -255,6 +275,9 @@ impl Record {
             due_at: now + FIRST_DUE_AFTER,
             lease_until: None,
             fence: 0,
+            holder: None,
+            called_at: None,
+            settled: None,
             relayed_at: None,
             received_at: None,
             redriven_at: None,

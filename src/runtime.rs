@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use crate::clock::Clock;
 use crate::consume::{Consumer, Settings};
 use crate::destination::Destination;
+use crate::external::External;
 use crate::ledger::Ledger;
 use crate::parking::{DeadLetters, Parking};
 use crate::route::{BadRoutes, Routes};
@@ -73,6 +74,14 @@ pub fn number(name: &'static str) -> Result<u32, Error> {
     variable(name)?.parse().map_err(|_| Error::Invalid(name, "a whole number"))
 }
 
+/// The value of an environment variable that is a number of days.
+///
+/// # Errors
+/// [`Error::Missing`] or [`Error::Invalid`].
+pub fn days(name: &'static str) -> Result<SignedDuration, Error> {
+    Ok(SignedDuration::from_hours(24 * i64::from(number(name)?)))
+}
+
 /// The routes, from `ROUTES`.
 ///
 /// # Errors
@@ -108,19 +117,32 @@ pub fn dead_letters(aws: &SdkConfig) -> Result<HashMap<String, DeadLetters>, Err
 ///
 /// # Errors
 /// When the environment is not complete, or the Lambda runtime ends.
-pub async fn run<D: Destination>(destination: D) -> Result<(), Error> {
-    let aws = start().await;
+pub async fn run(destination: impl Destination) -> Result<(), Error> {
+    consume(Consumer::new(destination, settings(&start().await)?)).await
+}
+
+/// Runs a destination whose effect is a call as a Lambda function, as [`run`] does.
+///
+/// # Errors
+/// The same.
+pub async fn run_external(external: impl External) -> Result<(), Error> {
+    consume(Consumer::external(external, settings(&start().await)?)).await
+}
+
+fn settings(aws: &SdkConfig) -> Result<Settings, Error> {
     let queues = (variable("RETRY_QUEUE_URL")?, variable("DEAD_LETTER_QUEUE_URL")?);
-    let settings = Settings {
+    Ok(Settings {
         name: variable("DESTINATION")?,
-        ledger: ledger(&aws)?,
-        parking: Parking::new(aws_sdk_sqs::Client::new(&aws), queues.0, queues.1),
+        ledger: ledger(aws)?,
+        parking: Parking::new(aws_sdk_sqs::Client::new(aws), queues.0, queues.1),
         routes: routes()?,
-        keep: SignedDuration::from_hours(24 * i64::from(number("LEDGER_DAYS")?)),
+        keep: days("LEDGER_DAYS")?,
         backoff: Duration::from_secs(number("RETRY_BACKOFF_SECONDS")?.into()),
         clock: Clock::system(),
-    };
-    let consumer = Consumer::new(destination, settings);
+    })
+}
+
+async fn consume(consumer: Consumer) -> Result<(), Error> {
     serve(async |event, until| match event {
         Batch::Stream(event) => Answer::Stream(consumer.receive(event, until).await),
         Batch::Retry(event) => Answer::Retry(consumer.retry(event, until).await),

@@ -28,8 +28,6 @@ pub enum Condition {
     Is(Path, AttributeValue),
     /// The attribute is a number above this one.
     Above(Path, i64),
-    /// There is no such attribute, or it is a number below this one.
-    AbsentOrBelow(Path, i64),
 }
 
 /// What an attribute is set to.
@@ -69,10 +67,6 @@ impl Expression {
         let conditions = update.conditions.iter().map(|condition| match condition {
             Condition::Is(path, value) => format!("{} = {}", it.path(path), it.value(value.clone())),
             Condition::Above(path, least) => format!("{} > {}", it.path(path), it.value(number(least))),
-            Condition::AbsentOrBelow(path, most) => {
-                let (path, most) = (it.path(path), it.value(number(most)));
-                format!("(attribute_not_exists({path}) OR {path} < {most})")
-            }
         });
         let condition = conditions.collect::<Vec<_>>().join(" AND ");
         let sets = update.sets.iter().map(|(path, set)| match (it.path(path), set) {
@@ -130,10 +124,6 @@ pub(crate) fn statement(table: &str, id: &str, update: &Update) -> (String, Vec<
                 conditions += &format!(" AND {}=?", quoted(path));
             }
             Condition::Above(path, least) => conditions += &format!(" AND {}>{least}", quoted(path)),
-            Condition::AbsentOrBelow(path, most) => {
-                let path = quoted(path);
-                conditions += &format!(" AND ({path} IS MISSING OR {path}<{most})");
-            }
         }
     }
     (format!("UPDATE \"{table}\"{sets}{removes} WHERE \"id\"=?{conditions}"), parameters)
@@ -152,7 +142,6 @@ pub(crate) mod tests {
         let holds = |condition: &Condition| match condition {
             Condition::Is(path, value) => find(item, path) == Some(value),
             Condition::Above(path, least) => find(item, path).is_some_and(|held| integer(held) > *least),
-            Condition::AbsentOrBelow(path, most) => find(item, path).is_none_or(|held| integer(held) < *most),
         };
         let mut changed = update.conditions.iter().all(holds).then(|| item.clone())?;
         for (path, set) in &update.sets {
@@ -198,7 +187,6 @@ pub(crate) mod tests {
             conditions: vec![
                 Condition::Is(path(&["d", "refund", "state"]), text("pending")),
                 Condition::Above(path(&["open"]), 1),
-                Condition::AbsentOrBelow(path(&["lease"]), 9),
             ],
             sets: vec![
                 (path(&["d", "refund", "state"]), Set::To(text("done"))),
@@ -214,13 +202,13 @@ pub(crate) mod tests {
         let it = Expression::of(&update());
         assert_eq!(
             it.condition,
-            "#d.#refund.#state = :0 AND #open > :1 AND (attribute_not_exists(#lease) OR #lease < :2)"
+            "#d.#refund.#state = :0 AND #open > :1"
         );
         assert_eq!(
             it.update,
-            "SET #d.#refund.#state = :3, #open = #open + :4, #version = #version + :5 REMOVE #expires_at"
+            "SET #d.#refund.#state = :2, #open = #open + :3, #version = #version + :4 REMOVE #expires_at"
         );
-        assert_eq!((it.names["#state"].as_str(), &it.values[":4"]), ("state", &number(-1)));
+        assert_eq!((it.names["#state"].as_str(), &it.values[":3"]), ("state", &number(-1)));
     }
 
     #[test]
@@ -228,7 +216,7 @@ pub(crate) mod tests {
         let (statement, parameters) = statement("t", "1", &update());
         assert_eq!(
             statement,
-            r#"UPDATE "t" SET "d"."refund"."state"=? SET "open"="open"-1 SET "version"="version"+1 REMOVE "expires_at" WHERE "id"=? AND "d"."refund"."state"=? AND "open">1 AND ("lease" IS MISSING OR "lease"<9)"#
+            r#"UPDATE "t" SET "d"."refund"."state"=? SET "open"="open"-1 SET "version"="version"+1 REMOVE "expires_at" WHERE "id"=? AND "d"."refund"."state"=? AND "open">1"#
         );
         assert_eq!(parameters, [text("done"), text("1"), text("pending")]);
     }

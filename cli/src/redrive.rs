@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use aws_config::SdkConfig;
 use handover::by_hand::Answer;
-use handover::record::State;
+use handover::record::{Settled, State};
 use handover::{Fault, Ledger};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
@@ -26,6 +26,25 @@ pub struct Arguments {
     /// Every dead letter.
     #[arg(long, group = "what")]
     all: bool,
+    /// What you found out about a call whose outcome was not known: that it took effect, or is to be made
+    /// again.
+    #[arg(long = "as", value_enum, requires = "id")]
+    settled: Option<As>,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum As {
+    Done,
+    Again,
+}
+
+impl From<As> for Settled {
+    fn from(it: As) -> Settled {
+        match it {
+            As::Done => Settled::Done,
+            As::Again => Settled::Again,
+        }
+    }
 }
 
 pub async fn redrive(stack: &str, arguments: Arguments) -> anyhow::Result<ExitCode> {
@@ -33,7 +52,7 @@ pub async fn redrive(stack: &str, arguments: Arguments) -> anyhow::Result<ExitCo
     let ledger = Ledger::new(handover::dynamodb::Client::new(&aws), format!("{stack}-notifications"));
     let redrive = Redrive { stack, ledger, letters: Letters::new(&aws, stack), aws: &aws };
     match arguments.id {
-        Some(id) => redrive.one(&id).await,
+        Some(id) => redrive.one(&id, arguments.settled.map(Settled::from)).await,
         None => redrive.every(arguments.destination.as_deref()).await,
     }
 }
@@ -46,7 +65,7 @@ struct Redrive<'a> {
 }
 
 impl Redrive<'_> {
-    async fn one(&self, id: &str) -> anyhow::Result<ExitCode> {
+    async fn one(&self, id: &str, settled: Option<Settled>) -> anyhow::Result<ExitCode> {
         let Some(record) = self.ledger.get(id).await.map_err(|fault| self.explained(fault))? else {
             anyhow::bail!("`{id}` is not in the ledger of `{}`", self.stack);
         };
@@ -56,10 +75,14 @@ impl Redrive<'_> {
             println!("{id} is {}: nothing to redrive", record.status.as_str());
             return Ok(ExitCode::FAILURE);
         }
+        let is_known = |name: &&&String| record.destinations[**name].called_at.is_none();
+        if let Some(name) = dead.iter().find(is_known).filter(|_| settled.is_some()) {
+            anyhow::bail!("no call of `{id}` at `{name}` is without an outcome: redrive it without --as");
+        }
         for destination in &dead {
             // Its letters are taken first: one that is sent when it dies again has to stay.
             let letters = self.letters.receive_of(id, destination).await?;
-            let redriven = self.ledger.redrive_letter(id, destination, Timestamp::now()).await;
+            let redriven = self.ledger.redrive_letter(id, destination, settled, Timestamp::now()).await;
             if !redriven.map_err(|fault| self.explained(fault))?.replaces_letter() {
                 anyhow::bail!("`{id}` has changed; look at its status, and try again. Its letters stay");
             }
@@ -88,7 +111,7 @@ impl Redrive<'_> {
                 self.letters.delete(letter).await?;
                 continue;
             }
-            let answer = self.ledger.redrive_letter(id, &letter.destination, Timestamp::now()).await;
+            let answer = self.ledger.redrive_letter(id, &letter.destination, None, Timestamp::now()).await;
             let answer = answer.map_err(|fault| self.explained(fault))?;
             if !answer.replaces_letter() {
                 let why = match answer {

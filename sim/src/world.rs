@@ -296,7 +296,7 @@ impl World {
     ) -> Option<Result<Answer, handover::Fault>> {
         let (ledger, now) = (self.ledger.clone(), self.clock("person").now());
         let name = destination.to_owned();
-        let redriven = self.by_hand(async move { ledger.redrive_letter(&id, &name, now).await }).await;
+        let redriven = self.by_hand(async move { ledger.redrive_letter(&id, &name, None, now).await }).await;
         if redriven.as_ref().is_some_and(|it| it.as_ref().is_ok_and(|answer| answer.replaces_letter())) {
             self.aws.state().queues.delete(&dead_letters(destination), letter.receipt());
         }

@@ -2,9 +2,8 @@
 
 use handover::index::Cursor;
 use handover::reconcile::{Reconcile, Settings};
-use handover::runtime::{dead_letters, ledger, number, serve, start, variable};
+use handover::runtime::{days, dead_letters, ledger, number, serve, start, variable};
 use handover::{Clock, Error};
-use jiff::SignedDuration;
 use serde::de::IgnoredAny;
 
 #[tokio::main(flavor = "current_thread")]
@@ -14,7 +13,7 @@ async fn main() -> Result<(), Error> {
         ledger: ledger(&aws)?,
         cursor: Cursor::new(aws_sdk_dynamodb::Client::new(&aws), variable("RECONCILE_TABLE")?),
         dead_letters: dead_letters(&aws)?,
-        give_up_after: SignedDuration::from_hours(24 * i64::from(number("GIVE_UP_AFTER_DAYS")?)),
+        give_up_after: days("GIVE_UP_AFTER_DAYS")?,
         most: number("RECONCILE_MOST")?,
         clock: Clock::system(),
     });
