@@ -23,6 +23,8 @@ pub enum Answer {
     Unknown,
     /// No call of it is without an outcome, so there is nothing to settle.
     Known,
+    /// A call of it may be under way; it says no more than that.
+    Held,
 }
 
 impl Answer {
@@ -32,26 +34,44 @@ impl Answer {
         match self {
             Answer::Now => true,
             Answer::Was(state) => state.is_final(),
-            Answer::Unknown | Answer::Known => false,
+            Answer::Unknown | Answer::Known | Answer::Held => false,
         }
     }
 }
 
 impl Ledger {
     /// Lets a destination that gave up try again, with six attempts: it goes into the stream
-    /// once more. Mend the cause first. Where the outcome of a call was not known, `settled` says what
-    /// you have found out.
+    /// once more. Mend the cause first.
     ///
     /// # Errors
     /// A [`Fault`]; try again.
-    pub async fn redrive(
+    pub async fn redrive(&self, id: &str, destination: &str, now: Timestamp) -> Result<Answer, Fault> {
+        let it = Move::Redrive { due_at: now + FIRST_DUE_AFTER, settled: None, fence: None };
+        self.by_hand(id, destination, it, now, SignedDuration::ZERO).await
+    }
+
+    /// Redrives what died of a call whose outcome is not known, and says what you have found out about
+    /// it: that it took effect, or is to be made again. Not while that call, or another, may be under way
+    /// still: then it says so, and what you found may not be true any more.
+    ///
+    /// # Errors
+    /// A [`Fault`]; try again.
+    pub async fn settle(
         &self,
         id: &str,
         destination: &str,
-        settled: Option<Settled>,
+        settled: Settled,
         now: Timestamp,
     ) -> Result<Answer, Fault> {
-        let it = Move::Redrive { due_at: now + FIRST_DUE_AFTER, settled };
+        let record = self.get(id).await?;
+        let Some(delivery) = record.as_ref().and_then(|it| it.destinations.get(destination)) else {
+            return Ok(Answer::Unknown);
+        };
+        if delivery.lease_until.is_some_and(|until| until > now) {
+            return Ok(Answer::Held);
+        }
+        let (settled, fence) = (Some(settled), Some(delivery.fence));
+        let it = Move::Redrive { due_at: now + FIRST_DUE_AFTER, settled, fence };
         self.by_hand(id, destination, it, now, SignedDuration::ZERO).await
     }
 
@@ -62,14 +82,8 @@ impl Ledger {
     ///
     /// # Errors
     /// A [`Fault`]; keep the letter, and try again.
-    pub async fn redrive_letter(
-        &self,
-        id: &str,
-        destination: &str,
-        settled: Option<Settled>,
-        now: Timestamp,
-    ) -> Result<Answer, Fault> {
-        let answer = self.redrive(id, destination, settled, now).await?;
+    pub async fn redrive_letter(&self, id: &str, destination: &str, now: Timestamp) -> Result<Answer, Fault> {
+        let answer = self.redrive(id, destination, now).await?;
         if answer == Answer::Was(State::Pending) {
             self.offer_again(id, now).await?;
         }
@@ -134,6 +148,7 @@ impl Ledger {
             Ok(Marked::Now) => Ok(Answer::Now),
             Ok(Marked::Before(state)) | Err(NotMarked::Lost(Lost::Was(state))) => Ok(Answer::Was(state)),
             Err(NotMarked::Lost(Lost::Known)) => Ok(Answer::Known),
+            Err(NotMarked::Lost(Lost::Held)) => Ok(Answer::Held),
             Err(NotMarked::Fault(fault)) if !fault.is_missing_record() => Err(fault),
             Err(_) => Ok(Answer::Unknown),
         }

@@ -74,6 +74,8 @@ pub enum Move {
         due_at: Timestamp,
         /// What the person found out about a call whose outcome was not known.
         settled: Option<Settled>,
+        /// The fence of that call.
+        fence: Option<u32>,
     },
     /// A person ends it.
     Closed {
@@ -203,10 +205,10 @@ impl Move {
     /// The fence that the record has to have.
     pub(crate) fn fence(&self) -> Option<u32> {
         match self {
-            Move::Done { fence, .. } | Move::Rejected { fence, .. } => *fence,
+            Move::Done { fence, .. } | Move::Rejected { fence, .. } | Move::Redrive { fence, .. } => *fence,
             Move::Attempt { call, .. } | Move::Dead { call, .. } => call.map(|call| call.fence),
             Move::Lease { fence, .. } => Some(fence - 1),
-            Move::Redrive { .. } | Move::Closed { .. } => None,
+            Move::Closed { .. } => None,
         }
     }
 
@@ -350,7 +352,7 @@ fn own_part(it: &Move, here: &dyn Fn(&str) -> Path, id: &str, stamp: &Stamp, upd
             removes.extend(released(here, *call));
         }
         Move::Closed { reason } => set(here("reason"), text(shortened(reason, ERROR_BYTES_MAX))),
-        Move::Redrive { due_at, settled } => {
+        Move::Redrive { due_at, settled, .. } => {
             set(here("attempts"), number(0));
             set(here("due_at"), millis(*due_at));
             set(here("redriven_at"), millis(stamp.now));
@@ -498,7 +500,7 @@ mod tests {
                 |(attempts, offers, fails, reason, call)| Move::Dead { attempts, offers, fails, reason, call },
             ),
             1 => proptest::option::of(prop_oneof![Just(Settled::Done), Just(Settled::Again)])
-                .prop_map(|settled| Move::Redrive { due_at: at(NOW + 7), settled }),
+                .prop_map(|settled| Move::Redrive { due_at: at(NOW + 7), settled, fence: settled.map(|_| 1) }),
             1 => reason().prop_map(|reason| Move::Closed { reason }),
         ]
     }
@@ -576,7 +578,7 @@ mod tests {
             for it in [
                 done(),
                 Move::Dead { attempts: 0, offers: 1, fails: false, reason: "no".into(), call: None },
-                Move::Redrive { due_at: at(0), settled: None },
+                Move::Redrive { due_at: at(0), settled: None, fence: None },
                 Move::Attempt { number: 1, error: "no".into(), due_at: at(0), call: None },
                 Move::Closed { reason: "again".into() },
             ] {
@@ -646,7 +648,7 @@ mod tests {
         let delivery = &dead.destinations["a"];
         assert_eq!((delivery.lease_until, delivery.called_at), (Some(at(NOW + 5)), Some(at(NOW))));
         let redriven = |settled| {
-            let redrive = Move::Redrive { due_at: at(NOW), settled };
+            let redrive = Move::Redrive { due_at: at(NOW), settled, fence: Some(1) };
             make(&dead, "a", &redrive).unwrap().destinations["a"].clone()
         };
         assert_eq!(redriven(None).called_at, Some(at(NOW)));
@@ -658,7 +660,7 @@ mod tests {
     fn only_an_unknown_outcome_can_be_settled() {
         let give_up = Move::Dead { attempts: 0, offers: 1, fails: false, reason: "no".into(), call: None };
         let dead = make(&event_for(&["a"]), "a", &give_up).unwrap();
-        let settle = Move::Redrive { due_at: at(NOW), settled: Some(Settled::Done) };
+        let settle = Move::Redrive { due_at: at(NOW), settled: Some(Settled::Done), fence: Some(0) };
         assert_eq!(make(&dead, "a", &settle), Err(Lost::Known));
         let guessed = plan(&settle, "a", Form { from: State::Dead, after: Status::Init }, "1", &stamp());
         assert_eq!(applied(&guessed, &dead.encode()), None);
@@ -682,14 +684,14 @@ mod tests {
         )
         .unwrap();
         assert_eq!((dead.status, dead.expires_at, dead.dead), (Status::Dead, None, 1));
-        let again = make(&dead, "a", &Move::Redrive { due_at: at(NOW + 7), settled: None }).unwrap();
+        let again = make(&dead, "a", &Move::Redrive { due_at: at(NOW + 7), settled: None, fence: None }).unwrap();
         assert_eq!((again.status, again.change, again.offers), (Status::Init, Change::Offer, 2));
         assert_eq!(
             (&again.bucket, again.destinations["a"].redriven_at),
             (&bucket("1", at(NOW + 7)), Some(at(NOW)))
         );
         assert_eq!((again.destinations["a"].attempts, again.destinations["a"].reason.as_ref()), (0, None));
-        let redrive = Move::Redrive { due_at: at(NOW + 7), settled: None };
+        let redrive = Move::Redrive { due_at: at(NOW + 7), settled: None, fence: None };
         assert_eq!(make(&again, "a", &redrive), Err(Lost::Own), "its own write, met again");
         let later = Form::of(&again, "a", &redrive, at(NOW + 1));
         assert_eq!(later, Err(Lost::Was(State::Pending)), "another one");
@@ -702,7 +704,7 @@ mod tests {
         let give_up = Move::Dead { attempts: 1, offers: 1, fails: true, reason: "no".into(), call: None };
         let dead = make(&once, "a", &give_up).unwrap();
         assert_eq!((dead.destinations["a"].attempts, dead.destinations["a"].failures.len()), (2, 2));
-        let again = make(&dead, "a", &Move::Redrive { due_at: at(NOW), settled: None }).unwrap();
+        let again = make(&dead, "a", &Move::Redrive { due_at: at(NOW), settled: None, fence: None }).unwrap();
         assert_eq!(make(&again, "a", &give_up), Err(Lost::Offered(2)));
     }
 

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use crate::clock::Clock;
 use crate::consume::{Consumer, Settings};
 use crate::destination::Destination;
-use crate::external::External;
+use crate::external::{External, Unknown};
 use crate::ledger::Ledger;
 use crate::parking::{DeadLetters, Parking};
 use crate::route::{BadRoutes, Routes};
@@ -74,12 +74,34 @@ pub fn number(name: &'static str) -> Result<u32, Error> {
     variable(name)?.parse().map_err(|_| Error::Invalid(name, "a whole number"))
 }
 
+/// The value of an environment variable that is a number of seconds.
+///
+/// # Errors
+/// [`Error::Missing`] or [`Error::Invalid`].
+pub fn seconds(name: &'static str) -> Result<Duration, Error> {
+    Ok(Duration::from_secs(number(name)?.into()))
+}
+
 /// The value of an environment variable that is a number of days.
 ///
 /// # Errors
 /// [`Error::Missing`] or [`Error::Invalid`].
 pub fn days(name: &'static str) -> Result<SignedDuration, Error> {
     Ok(SignedDuration::from_hours(24 * i64::from(number(name)?)))
+}
+
+/// What follows when the outcome of a call is not known, from an environment variable: `retry`, where a
+/// key lives so long; `ask`; or `escalate`.
+///
+/// # Errors
+/// [`Error::Missing`] or [`Error::Invalid`].
+pub fn unknown(name: &'static str, key_lives: Duration) -> Result<Unknown, Error> {
+    match variable(name)?.as_str() {
+        "retry" => Ok(Unknown::Retry { key_lives }),
+        "ask" => Ok(Unknown::Ask),
+        "escalate" => Ok(Unknown::Escalate),
+        _ => Err(Error::Invalid(name, "`retry`, `ask` or `escalate`")),
+    }
 }
 
 /// The routes, from `ROUTES`.
@@ -137,7 +159,7 @@ fn settings(aws: &SdkConfig) -> Result<Settings, Error> {
         parking: Parking::new(aws_sdk_sqs::Client::new(aws), queues.0, queues.1),
         routes: routes()?,
         keep: days("LEDGER_DAYS")?,
-        backoff: Duration::from_secs(number("RETRY_BACKOFF_SECONDS")?.into()),
+        backoff: seconds("RETRY_BACKOFF_SECONDS")?,
         clock: Clock::system(),
     })
 }

@@ -42,7 +42,7 @@ pub async fn close(stack: &str, arguments: Arguments) -> anyhow::Result<ExitCode
         match answer.map_err(|fault| explained(fault, stack, &aws))? {
             Answer::Now => closed += 1,
             Answer::Was(state) => println!("{name}: it was {} before", state.as_str()),
-            Answer::Unknown | Answer::Known => (),
+            Answer::Unknown | Answer::Known | Answer::Held => (),
         }
         if delivery.state == State::Dead {
             for letter in letters.receive_of(&id, name).await? {

@@ -75,16 +75,22 @@ impl Redrive<'_> {
             println!("{id} is {}: nothing to redrive", record.status.as_str());
             return Ok(ExitCode::FAILURE);
         }
-        let is_known = |name: &&&String| record.destinations[**name].called_at.is_none();
-        if let Some(name) = dead.iter().find(is_known).filter(|_| settled.is_some()) {
-            anyhow::bail!("no call of `{id}` at `{name}` is without an outcome: redrive it without --as");
-        }
         for destination in &dead {
             // Its letters are taken first: one that is sent when it dies again has to stay.
             let letters = self.letters.receive_of(id, destination).await?;
-            let redriven = self.ledger.redrive_letter(id, destination, settled, Timestamp::now()).await;
-            if !redriven.map_err(|fault| self.explained(fault))?.replaces_letter() {
-                anyhow::bail!("`{id}` has changed; look at its status, and try again. Its letters stay");
+            let now = Timestamp::now();
+            let redriven = match settled {
+                Some(settled) => self.ledger.settle(id, destination, settled, now).await,
+                None => self.ledger.redrive_letter(id, destination, now).await,
+            };
+            let why = match redriven.map_err(|fault| self.explained(fault))? {
+                answer if answer.replaces_letter() => None,
+                Answer::Held => Some("a call of it may be under way; look again what it did, in a minute"),
+                Answer::Known => Some("none of its calls is without an outcome; redrive it without --as"),
+                _ => Some("it has changed; look at its status, and try again"),
+            };
+            if let Some(why) = why {
+                anyhow::bail!("`{id}` at `{destination}`: {why}. Its letters stay");
             }
             for letter in &letters {
                 self.letters.delete(letter).await?;
@@ -111,7 +117,7 @@ impl Redrive<'_> {
                 self.letters.delete(letter).await?;
                 continue;
             }
-            let answer = self.ledger.redrive_letter(id, &letter.destination, None, Timestamp::now()).await;
+            let answer = self.ledger.redrive_letter(id, &letter.destination, Timestamp::now()).await;
             let answer = answer.map_err(|fault| self.explained(fault))?;
             if !answer.replaces_letter() {
                 let why = match answer {

@@ -30,6 +30,7 @@ use crate::dynamodb::{Answer, DynamoDb};
 use crate::fault::{Call, Fault, Purpose};
 use crate::history::History;
 use crate::plan::{Plan, Strike};
+use crate::provider::{self, PROVIDER, Provider};
 use crate::rules;
 use crate::sqs::Queues;
 use crate::stream::Stream;
@@ -70,6 +71,7 @@ pub struct State {
     /// The Kinesis stream.
     pub offers: Stream,
     pub queues: Queues,
+    pub provider: Provider,
     pub history: History,
     /// What did not hold on the way.
     pub violations: Vec<String>,
@@ -210,10 +212,16 @@ impl Aws {
 
     /// What a request does, at one moment.
     fn answer(&self, call: &Call, body: &[u8], fault: Option<Fault>) -> Answer {
+        let (seed, now_ms) = (self.seed(), self.time().now_ms());
+        if call.service == PROVIDER {
+            return match fault {
+                Some(Fault::Throttle) => (429, "{}".to_owned()),
+                _ => self.state().provider.answer(&call.operation, body, seed, now_ms),
+            };
+        }
         if fault == Some(Fault::Throttle) {
             return (400, json!({ "__type": "ThrottlingException", "message": "Rate exceeded" }).to_string());
         }
-        let (seed, now_ms) = (self.seed(), self.time().now_ms());
         let part = |at: usize| {
             let purpose = [Purpose::Part as u64, call.invocation, call.nth, at as u64];
             fault == Some(Fault::Partial) && (at == 0 || happens(500, seed, &purpose))
@@ -264,6 +272,27 @@ impl Aws {
         self.0.streamed.notify_waiters();
         self.0.queued.notify_waiters();
         (200, answer.to_string())
+    }
+
+    /// Notes that somebody asks the provider for a payment, until what this returns is dropped. G5: it has
+    /// a lease, and nobody else does so meanwhile.
+    fn pays(&self, who: &str, body: &[u8]) -> Paying {
+        let (at, key) = provider::about(body);
+        let now_ms = self.time().now_ms() as i64;
+        let records = self.dynamodb().items(NOTIFICATIONS);
+        let record = records.iter().find(|it| rules::text(it, "id") == key);
+        let is_held = record.and_then(|it| rules::destinations(it).get(at.as_str()).copied());
+        let is_held = is_held.is_some_and(|it| rules::number(it, "lease_until") > now_ms);
+        let mut state = self.state();
+        if !is_held {
+            state.violations.push(format!("G5: {who} pays {key} at {at} without a lease"));
+        }
+        let paying = state.provider.under_way.entry((at.clone(), key.clone())).or_default();
+        *paying += 1;
+        if *paying > 1 {
+            state.violations.push(format!("G5: {who} pays {key} at {at} while another does"));
+        }
+        Paying { aws: self.clone(), about: (at, key) }
     }
 
     /// Takes over what changed in the table of records, and holds each change to the table of moves.
@@ -362,11 +391,28 @@ impl Drop for Waits {
     }
 }
 
+/// Somebody who waits for the provider.
+struct Paying {
+    aws: Aws,
+    about: (String, String),
+}
+
+impl Drop for Paying {
+    fn drop(&mut self) {
+        *self.aws.state().provider.under_way.entry(self.about.clone()).or_default() -= 1;
+    }
+}
+
 impl HttpConnector for Aws {
     fn call(&self, mut request: HttpRequest) -> HttpConnectorFuture {
-        let target = request.headers().get("x-amz-target").expect("a call of a JSON protocol").to_owned();
+        // The other services, but for the provider, are AWS's, and called by JSON protocols.
+        let target = request.headers().get("x-amz-target").map(str::to_owned);
+        let target = target.unwrap_or_else(|| format!("{PROVIDER}.{} payment", request.method()));
         let (service, operation) = target.split_once('.').expect("service and operation");
-        let body = request.take_body().bytes().expect("a body in memory").to_vec();
+        let body = match service {
+            PROVIDER => provider::asked(&request).to_string().into_bytes(),
+            _ => request.take_body().bytes().expect("a body in memory").to_vec(),
+        };
         // Lambda freezes what an invocation leaves behind when it returns; it may never go on.
         let Ok(caller) = INVOCATION.try_with(Arc::clone) else {
             let said = format!("{operation} is called from a task that was spawned; await it instead");
@@ -374,6 +420,7 @@ impl HttpConnector for Aws {
             return HttpConnectorFuture::ready(Err(ConnectorError::user(said.into())));
         };
         let nth = caller.calls.fetch_add(1, Ordering::Relaxed);
+        let payment = (operation == provider::TAKE).then(|| self.pays(&caller.name, &body));
         let site = Site { stage: caller.stage, call: called(service, operation, &body) };
         let waits = caller.waits(nth, site.clone());
         let call = Call {
@@ -394,7 +441,7 @@ impl HttpConnector for Aws {
             }
         });
         HttpConnectorFuture::new(async move {
-            let _waits = waits;
+            let _waits = (waits, payment);
             match answer.await {
                 Ok(Ok((status, body))) => {
                     let status = StatusCode::try_from(status).expect("a status");

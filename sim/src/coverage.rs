@@ -43,6 +43,9 @@ const SITES: &[(&str, &[&str])] = &[
             "SendMessage to retry",
             "SendMessage to dead letters",
             "GetItem of the handler",
+            "GetItem",
+            "POST payment",
+            "GET payment",
         ],
     ),
     (
@@ -56,6 +59,8 @@ const SITES: &[(&str, &[&str])] = &[
             "SendMessage to dead letters",
             "ChangeMessageVisibility",
             "GetItem of the handler",
+            "POST payment",
+            "GET payment",
         ],
     ),
     (

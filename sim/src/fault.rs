@@ -340,4 +340,5 @@ pub(crate) enum Purpose {
     Outage,
     GiveUp,
     Backoff,
+    Provider,
 }

@@ -14,7 +14,10 @@ mod fault;
 mod history;
 mod lambda;
 mod many;
+#[path = "../../functions/payment/src/payments.rs"]
+mod payments;
 mod plan;
+mod provider;
 #[path = "../../functions/refund/src/refunds.rs"]
 mod refunds;
 mod rules;
@@ -23,6 +26,7 @@ mod shop;
 mod shrink;
 mod sqs;
 mod stream;
+mod till;
 mod time;
 mod world;
 
@@ -32,6 +36,7 @@ pub use fault::{Fault, Faults};
 pub use history::History;
 pub use many::many;
 pub use plan::{NotAPlan, Plan, Strike, Strikes};
-pub use schedule::{Run, run};
+pub use schedule::{Run, SCHEDULES, run};
 pub use shop::Shop;
 pub use shrink::shortest;
+pub use till::Till;

@@ -11,6 +11,8 @@ use crate::dynamodb::Table;
 use crate::history::History;
 use crate::plan::Plan;
 use crate::rules::{Sent, broken_at_rest};
+use crate::shop::Shop;
+use crate::till::Till;
 use crate::world::{World, dead_letters};
 
 /// For how long faults strike, in milliseconds of virtual time.
@@ -66,6 +68,10 @@ impl std::fmt::Display for Run {
         self.violations.iter().try_for_each(|it| writeln!(to, "VIOLATION {it}"))
     }
 }
+
+/// The project's own schedules, by name.
+pub const SCHEDULES: [(&str, fn(Plan) -> Run); 2] =
+    [("shop", |plan| run(&Shop, plan)), ("till", |plan| run(&Till, plan))];
 
 /// Runs a schedule by a plan.
 pub fn run<S: Schedule>(schedule: &S, plan: Plan) -> Run {
@@ -126,7 +132,7 @@ async fn redrive(world: &World) -> bool {
         let letters = world.aws.state().queues.receive(&url, now_ms, usize::MAX, |_| false);
         for letter in letters {
             let Some(id) = letter.notification_id() else { continue };
-            world.redrive(&destination, id, &letter).await;
+            world.redrive(&destination, id, &letter, None).await;
             redriven = true;
         }
     }

@@ -268,7 +268,7 @@ async fn look_after(world: &World, nth: u64) {
             world.aws.queued().notify_waiters();
         }
         (1 | 2, Some(letter), Some(id)) => {
-            let redriven = world.redrive(&destination, id, &letter).await;
+            let redriven = world.redrive(&destination, id, &letter, None).await;
             world.aws.note("person", &format!("redrives {}: {redriven:?}", letter.id));
         }
         (3, Some(_), Some(id)) => {

@@ -17,6 +17,8 @@ use handover::parking::{DeadLetters, Parking};
 use handover::reconcile::{self, Reconcile};
 use handover::relay::Relay;
 use handover::upstream::Upstream;
+use handover::external::{CallFailure, External, Unknown};
+use handover::record::Settled;
 use handover::{Clock, Destination, Effect, Failure, Ledger, Notification, Outbox, Routes};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -90,9 +92,40 @@ impl<D: Destination> Destination for Counted<D> {
     type Data = D::Data;
 
     async fn apply(&self, notification: &Notification<D::Data>) -> Result<Effect, Failure> {
-        let key = (self.name.clone(), notification.id.clone());
-        *self.tries.lock().expect("no panic holds it").entry(key).or_default() += 1;
+        self.count(&notification.id);
         self.destination.apply(notification).await
+    }
+}
+
+impl<D: External> External for Counted<D> {
+    type Data = D::Data;
+
+    fn time_out(&self) -> Duration {
+        self.destination.time_out()
+    }
+
+    fn unknown(&self) -> Unknown {
+        self.destination.unknown()
+    }
+
+    async fn call(&self, notification: &Notification<D::Data>) -> Result<Effect, CallFailure> {
+        self.count(&notification.id);
+        self.destination.call(notification).await
+    }
+
+    async fn ask(&self, notification: &Notification<D::Data>) -> Result<Option<Effect>, Failure> {
+        self.destination.ask(notification).await
+    }
+
+    async fn done(&self, notification: &Notification<D::Data>) -> Result<Effect, Failure> {
+        self.destination.done(notification).await
+    }
+}
+
+impl<D> Counted<D> {
+    fn count(&self, id: &str) {
+        let key = (self.name.clone(), id.to_owned());
+        *self.tries.lock().expect("no panic holds it").entry(key).or_default() += 1;
     }
 }
 
@@ -206,13 +239,29 @@ impl World {
     }
 
     /// Deploys a destination, with its queues and two lanes.
-    pub fn serve<D: Destination>(&self, name: &str, destination: D) {
+    pub fn serve(&self, name: &str, destination: impl Destination) {
+        let settings = self.settings(name);
+        self.serve_lanes(name, Consumer::new(self.counted(name, destination), settings));
+    }
+
+    /// Deploys a destination whose effect is a call.
+    pub fn serve_external(&self, name: &str, external: impl External) {
+        let settings = self.settings(name);
+        self.serve_lanes(name, Consumer::external(self.counted(name, external), settings));
+    }
+
+    fn counted<D>(&self, name: &str, destination: D) -> Counted<D> {
+        Counted { destination, name: name.to_owned(), tries: self.tries.clone() }
+    }
+
+    /// Makes the queues of a destination; says what it works with.
+    fn settings(&self, name: &str) -> consume::Settings {
         let mut state = self.aws.state();
         state.queues.create(&dead_letters(name), VISIBILITY_MS, None);
         state.queues.create(&retry(name), VISIBILITY_MS, Some((50, &dead_letters(name))));
         drop(state);
         self.destinations.borrow_mut().push(name.to_owned());
-        let settings = consume::Settings {
+        consume::Settings {
             name: name.to_owned(),
             ledger: self.ledger.clone(),
             parking: Parking::new(self.sqs.clone(), retry(name), dead_letters(name)),
@@ -220,9 +269,11 @@ impl World {
             keep: KEEP,
             backoff: self.backoff(),
             clock: self.clock(name),
-        };
-        let counted = Counted { destination, name: name.to_owned(), tries: self.tries.clone() };
-        let consumer = Rc::new(Consumer::new(counted, settings));
+        }
+    }
+
+    fn serve_lanes(&self, name: &str, consumer: Consumer) {
+        let consumer = Rc::new(consumer);
         let settings = Settings {
             report_batch_item_failures: true,
             bisect_batch_on_function_error: true,
@@ -287,16 +338,24 @@ impl World {
         open.map(|it| it["id"]["S"].as_str().unwrap_or_default().to_owned()).collect()
     }
 
-    /// A person redrives a dead letter, and deletes it where it may go.
+    /// A person redrives a dead letter, says what became of its call where that was not known, and deletes
+    /// it where it may go.
     pub async fn redrive(
         &self,
         destination: &str,
         id: String,
         letter: &Message,
+        settled: Option<Settled>,
     ) -> Option<Result<Answer, handover::Fault>> {
         let (ledger, now) = (self.ledger.clone(), self.clock("person").now());
         let name = destination.to_owned();
-        let redriven = self.by_hand(async move { ledger.redrive_letter(&id, &name, None, now).await }).await;
+        let redrive = async move {
+            match settled {
+                Some(settled) => ledger.settle(&id, &name, settled, now).await,
+                None => ledger.redrive_letter(&id, &name, now).await,
+            }
+        };
+        let redriven = self.by_hand(redrive).await;
         if redriven.as_ref().is_some_and(|it| it.as_ref().is_ok_and(|answer| answer.replaces_letter())) {
             self.aws.state().queues.delete(&dead_letters(destination), letter.receipt());
         }

@@ -89,7 +89,7 @@ fn what_struck_replays_the_run() {
 #[test]
 fn the_same_seed_gives_the_same_history_in_another_process() {
     for seed in 0..5u64 {
-        let soak = Command::new(env!("CARGO_BIN_EXE_soak")).args(["--plan", &seed.to_string()]).output();
+        let soak = Command::new(env!("CARGO_BIN_EXE_soak")).args(["--plan", &format!("shop {seed}")]).output();
         let here: Run = run(&Shop, Plan::drawn(seed, Faults::USUAL));
         assert_eq!(String::from_utf8(soak.unwrap().stdout).unwrap().trim_end(), here.to_string().trim_end());
     }

@@ -1,22 +1,26 @@
-//! soak SEEDS: strikes every place of some small schedules at which something can go wrong, then runs so
-//! many seeds, on every core, and says what struck where. soak --plan PLAN: one run, with its history.
+//! soak SEEDS: of each schedule, strikes every place of some small runs at which something can go wrong,
+//! then runs so many seeds, on every core, and says what struck where. soak --plan PLAN: one run, with its
+//! history.
 
 use std::process::ExitCode;
 use std::time::Instant;
 
-use handover_sim::{Coverage, Fault, Faults, Plan, Shop, Strikes, many, run, shortest};
+use handover_sim::{Coverage, Fault, Faults, Plan, Run, SCHEDULES, Strikes, many, shortest};
 
-const USAGE: &str = "usage: soak SEEDS, or soak --plan PLAN (a seed, or what a failure printed)";
-/// Schedules of which every place is struck, one at a time.
+const USAGE: &str = "usage: soak SEEDS, or soak --plan 'SCHEDULE PLAN' (shop or till; a seed, or what a failure printed)";
+/// Runs of each schedule of which every place is struck, one at a time.
 const STRUCK_ONCE: u64 = 4;
-/// A schedule of which every two places are struck, an order that is taken: its seed and message.
-const STRUCK_TWICE: (u64, usize) = (10, 0);
+/// A run of which every two places are struck, an order that is taken: its schedule, seed and message.
+const STRUCK_TWICE: (Schedule, u64, usize) = (SCHEDULES[0], 10, 0);
+
+/// A schedule's name, and how it is run.
+type Schedule = (&'static str, fn(Plan) -> Run);
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let done = match args[..] {
-        ["--plan", plan] => plan.parse().map_err(|error| format!("{error}")).and_then(replay),
+        ["--plan", plan] => replay(plan),
         [seeds] => seeds.parse().map_err(|_| USAGE.to_owned()).and_then(soak),
         _ => Err(USAGE.to_owned()),
     };
@@ -29,26 +33,33 @@ fn main() -> ExitCode {
     }
 }
 
-fn replay(plan: Plan) -> Result<(), String> {
-    let run = run(&Shop, plan);
+fn replay(plan: &str) -> Result<(), String> {
+    let (name, plan) = plan.split_once(' ').ok_or(USAGE)?;
+    let (_, run) = SCHEDULES.into_iter().find(|it| it.0 == name).ok_or(USAGE)?;
+    let run = run(plan.parse().map_err(|error| format!("{error}"))?);
     println!("{run}");
     if run.violations.is_empty() { Ok(()) } else { Err("It does not hold.".into()) }
 }
 
 fn soak(seeds: u64) -> Result<(), String> {
     let quiet = |seed| Plan::listed(seed, []);
-    let once = (0..STRUCK_ONCE).flat_map(|seed| each_place(&quiet(seed))).collect();
-    let mut coverage = all("places, struck one at a time", once)?;
-    let (seed, message) = STRUCK_TWICE;
-    let first = each_place(&Plan { messages: Some([message].into()), ..quiet(seed) });
-    let second: Vec<Plan> = first.iter().flat_map(each_place).collect();
+    let drawn = |seeds, faults| (0..seeds).map(|seed| Plan::drawn(seed, faults)).collect();
+    let mut coverage = Coverage::default();
+    for schedule in SCHEDULES {
+        let once = (0..STRUCK_ONCE).flat_map(|seed| each_place(schedule, &quiet(seed))).collect();
+        coverage.add(all(schedule, "places, struck one at a time", once)?);
+    }
+    let (schedule, seed, message) = STRUCK_TWICE;
+    let first = each_place(schedule, &Plan { messages: Some([message].into()), ..quiet(seed) });
+    let second: Vec<Plan> = first.iter().flat_map(|plan| each_place(schedule, plan)).collect();
     // Days that nothing reads a stream are long runs, and were struck above.
     let is_short = |plan: &Plan| !plan.to_string().contains(Fault::Forget.as_str());
     let twice = first.into_iter().chain(second).filter(is_short).collect();
-    coverage.add(all("places and pairs of places of one schedule", twice)?);
-    let drawn = |seeds, faults| (0..seeds).map(|seed| Plan::drawn(seed, faults)).collect();
-    coverage.add(all("seeds of which many lose copies", drawn(seeds / 10, Faults::LOSING))?);
-    coverage.add(all("seeds", drawn(seeds, Faults::USUAL))?);
+    coverage.add(all(schedule, "places and pairs of places of one run", twice)?);
+    for schedule in SCHEDULES {
+        coverage.add(all(schedule, "seeds of which many lose copies", drawn(seeds / 10, Faults::LOSING))?);
+        coverage.add(all(schedule, "seeds", drawn(seeds, Faults::USUAL))?);
+    }
     println!("{coverage}");
     match coverage.missing() {
         missing if missing.is_empty() => Ok(()),
@@ -57,8 +68,8 @@ fn soak(seeds: u64) -> Result<(), String> {
 }
 
 /// The plan with one strike more, for each place of its run.
-fn each_place(plan: &Plan) -> Vec<Plan> {
-    let run = run(&Shop, plan.clone());
+fn each_place((_, run): Schedule, plan: &Plan) -> Vec<Plan> {
+    let run = run(plan.clone());
     let with = |place| {
         let mut strikes = run.history.strikes.clone();
         strikes.insert(place).then(|| Plan { strikes: Strikes::Listed(strikes), ..plan.clone() })
@@ -67,20 +78,20 @@ fn each_place(plan: &Plan) -> Vec<Plan> {
 }
 
 /// Runs these, and says how many there were and how long it took.
-fn all(what: &str, plans: Vec<Plan>) -> Result<Coverage, String> {
+fn all((name, run): Schedule, what: &str, plans: Vec<Plan>) -> Result<Coverage, String> {
     let begun = Instant::now();
     let count = plans.len();
-    let progress = |done| eprint!("\r{done} of {count} {what}, {} s ", begun.elapsed().as_secs());
-    let coverage = many(&plans, |plan| run(&Shop, plan), progress);
+    let progress = |done| eprint!("\r{name}: {done} of {count} {what}, {} s ", begun.elapsed().as_secs());
+    let coverage = many(&plans, run, progress);
     eprintln!();
     match coverage {
         Ok(coverage) => {
-            println!("{count} {what}: no violation, in {} s", begun.elapsed().as_secs());
+            println!("{name}: {count} {what}: no violation, in {} s", begun.elapsed().as_secs());
             Ok(coverage)
         }
         Err(failed) => {
-            let shortest = shortest(&failed, |plan| run(&Shop, plan));
-            Err(format!("{shortest}Found by {}. Again: make soak PLAN='{}'", failed.plan, shortest.plan))
+            let shortest = shortest(&failed, run);
+            Err(format!("{shortest}Found by {}. Again: make soak PLAN='{name} {}'", failed.plan, shortest.plan))
         }
     }
 }

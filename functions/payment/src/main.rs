@@ -1,0 +1,25 @@
+//! The function `payment`: a destination that takes payments at a provider over HTTP.
+
+mod payments;
+
+use aws_smithy_http_client::Connector;
+use aws_smithy_http_client::tls::Provider;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_runtime_api::client::http::SharedHttpConnector;
+use handover::runtime::{seconds, unknown, variable};
+use handover::{Error, run_external};
+
+use crate::payments::Payments;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let connector = Connector::builder().tls_provider(Provider::Rustls(CryptoMode::AwsLc)).build();
+    let payments = Payments {
+        http: SharedHttpConnector::new(connector),
+        url: variable("PROVIDER_URL")?,
+        token: variable("PROVIDER_TOKEN")?,
+        time_out: seconds("PROVIDER_TIMEOUT_SECONDS")?,
+        unknown: unknown("PROVIDER_UNKNOWN", seconds("PROVIDER_KEY_SECONDS")?)?,
+    };
+    run_external(payments).await
+}
