@@ -171,8 +171,9 @@ impl Consumer {
             Ok(results) => results.into_iter().map(|result| result.map_err(NotEnded::from)).collect(),
             Err(_) => marked.iter().map(|_| Err(NotEnded::NoTime)).collect::<Vec<_>>(),
         };
-        settled.extend(marked.into_iter().zip(results).map(|((work, fence), result)| {
-            Settled { work, result: result.map_err(|error| error.of_call(fence)) }
+        settled.extend(marked.into_iter().zip(results).map(|((work, fence), result)| Settled {
+            work,
+            result: result.map_err(|error| error.of_call(fence)),
         }));
         settled
     }

@@ -78,6 +78,7 @@ impl Consumer {
     /// Handles a batch of the destination's retry queue by `until`. A batch item failure
     /// waits there for its next attempt.
     pub async fn retry(&self, event: SqsEvent, until: Instant) -> SqsBatchResponse {
+        let times = Times::until(until);
         let messages: HashMap<&str, &SqsMessage> = event.records.iter().map(|it| (id(it), it)).collect();
         let copies = event.records.iter().map(|it| (id(it).to_owned(), body(it).into())).collect();
         let (work, undecodable) = self.read(copies);
@@ -105,7 +106,7 @@ impl Consumer {
                 }
             }
         }
-        let settled = self.consume(open, Times::until(until)).await;
+        let settled = self.consume(open, times).await;
         for (copies, fate) in self.fates(settled, until, |id| lanes[id]).await {
             if let Fate::Again { nth } = fate {
                 again.push((nth, copies));
@@ -182,9 +183,10 @@ impl Consumer {
             Ok(Err(fault)) => Err(fault),
             Ok(Ok(None)) => Err(Fault::new(CALL, Cause::Missing)),
             Ok(Ok(Some(mut record))) => {
-                work.delivery = record.destinations.remove(&self.settings.name).filter(|it| {
-                    it.state == State::Pending || (it.state == State::Dead && is_dead_letter)
-                });
+                work.delivery = record
+                    .destinations
+                    .remove(&self.settings.name)
+                    .filter(|it| it.state == State::Pending || (it.state == State::Dead && is_dead_letter));
                 Ok(work.delivery.as_ref().map(|it| it.attempts))
             }
         };

@@ -684,7 +684,8 @@ mod tests {
         )
         .unwrap();
         assert_eq!((dead.status, dead.expires_at, dead.dead), (Status::Dead, None, 1));
-        let again = make(&dead, "a", &Move::Redrive { due_at: at(NOW + 7), settled: None, fence: None }).unwrap();
+        let again =
+            make(&dead, "a", &Move::Redrive { due_at: at(NOW + 7), settled: None, fence: None }).unwrap();
         assert_eq!((again.status, again.change, again.offers), (Status::Init, Change::Offer, 2));
         assert_eq!(
             (&again.bucket, again.destinations["a"].redriven_at),

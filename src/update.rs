@@ -200,10 +200,7 @@ pub(crate) mod tests {
     #[test]
     fn as_an_expression() {
         let it = Expression::of(&update());
-        assert_eq!(
-            it.condition,
-            "#d.#refund.#state = :0 AND #open > :1"
-        );
+        assert_eq!(it.condition, "#d.#refund.#state = :0 AND #open > :1");
         assert_eq!(
             it.update,
             "SET #d.#refund.#state = :2, #open = #open + :3, #version = #version + :4 REMOVE #expires_at"

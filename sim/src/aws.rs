@@ -31,7 +31,7 @@ use crate::fault::{Call, Fault, Purpose};
 use crate::history::History;
 use crate::plan::{Plan, Strike};
 use crate::provider::{self, PROVIDER, Provider};
-use crate::rules;
+use crate::rules::{self, Leases};
 use crate::sqs::Queues;
 use crate::stream::Stream;
 use crate::time::Time;
@@ -72,6 +72,7 @@ pub struct State {
     pub offers: Stream,
     pub queues: Queues,
     pub provider: Provider,
+    pub leases: Leases,
     pub history: History,
     /// What did not hold on the way.
     pub violations: Vec<String>,
@@ -187,6 +188,7 @@ impl Aws {
             return Err(Lost);
         }
         let answer = self.answer(&call, &body, fault);
+        self.follow(&caller.name);
         let verdict = if fault == Some(Fault::LostAnswer) { "answer lost" } else { "answered" };
         self.note(&label, format!("{verdict}: {} {}", answer.0, summary(&answer.1)).trim_end());
         sleep(Duration::from_millis(1 + draw(Purpose::WayBack, 20))).await;
@@ -295,13 +297,14 @@ impl Aws {
         Paying { aws: self.clone(), about: (at, key) }
     }
 
-    /// Takes over what changed in the table of records, and holds each change to the table of moves.
-    pub fn follow(&self) {
+    /// Takes over what somebody changed in the table of records, and holds each change to the table of moves.
+    pub fn follow(&self, who: &str) {
         let changes = self.dynamodb().changes();
         let mut state = self.state();
         let now_ms = self.time().now_ms();
         for change in changes {
-            state.violations.extend(rules::broken_by(&change));
+            let broken = rules::broken_by(&change, who, &mut state.leases);
+            state.violations.extend(broken);
             state.changes.add_change(change, now_ms);
         }
     }

@@ -159,7 +159,7 @@ pub struct Faults {
     pub slow: u64,
     /// Of a thousand invocations, those that die at some await.
     pub death: u64,
-    /// Of a thousand invocations, those that stand still for up to 8 s.
+    /// Of a thousand invocations, those that stand still for up to 32 s.
     pub freeze: u64,
     /// Of a thousand batches of which something was done, those that are delivered again.
     pub again: u64,
@@ -207,6 +207,10 @@ impl Faults {
 
     /// The usual ones, and copies are lost often, so that there is much for reconcile to do.
     pub const LOSING: Faults = Faults { unread: 60, purged: 60, ..Faults::USUAL };
+
+    /// The usual ones, and functions stand still, calls take long and batches come again often: leases end
+    /// while their holders live.
+    pub const STALLING: Faults = Faults { slow: 150, freeze: 500, again: 400, ..Faults::USUAL };
 
     /// None at all.
     pub const NONE: Faults = Faults {
@@ -290,11 +294,13 @@ impl Faults {
         let draw = |range: Range<u64>, what| {
             range.start + below(range.end - range.start, seed, &[&about[..], &[what]].concat())
         };
+        // Some stand still for longer than a lease lasts.
+        let times = if fault == Fault::Freeze && draw(0..4, 3) == 0 { 4 } else { 1 };
         (draw(0..1_000, 0) < per_mille).then(|| Strike {
             who: who.to_owned(),
             fault,
             at: at.unwrap_or_else(|| draw(places, 1)),
-            for_ms: draw(for_ms, 2),
+            for_ms: times * draw(for_ms, 2),
         })
     }
 }

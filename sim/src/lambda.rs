@@ -112,7 +112,6 @@ impl Lambda {
 
     /// Whether nothing is under way, and no mapping has anything to deliver.
     pub fn is_idle(&self) -> bool {
-        self.aws.follow();
         let (state, aws) = (self.state.borrow(), self.aws.state());
         let mut done = state.done.iter();
         state.running.is_empty()
@@ -350,9 +349,6 @@ impl Lambda {
             }
             event = loop {
                 let changed = self.aws.streamed().notified();
-                if mapping.source == Source::Changes {
-                    self.aws.follow();
-                }
                 let there = self.with_shard(mapping, <[_]>::len);
                 if fetching && there > read && fetch_at.is_none() {
                     let about = [Purpose::Fetch as u64, of_name(&key.0), key.2 as u64, read as u64];

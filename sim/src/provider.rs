@@ -16,7 +16,7 @@ pub const PROVIDER: &str = "Provider";
 /// The call that takes a payment.
 pub const TAKE: &str = "POST payment";
 /// How long `card` knows a key.
-pub const KEY_LIVES: Duration = Duration::from_secs(60);
+pub const KEY_LIVES: Duration = Duration::from_secs(25);
 
 /// The provider.
 #[derive(Default)]

@@ -44,12 +44,25 @@ pub fn state(delivery: &Value) -> &str {
     text(delivery, "state")
 }
 
-/// What is wrong with a change of a record, unless it is a move of the table that leaves a record which
-/// is whole.
-pub fn broken_by(change: &Value) -> Option<String> {
+/// The leases of external effects that were taken, by notification and destination.
+#[derive(Debug, Default)]
+pub struct Leases(BTreeMap<(String, String), Lease>);
+
+/// The last one that was taken.
+#[derive(Debug)]
+struct Lease {
+    holder: String,
+    /// The outcome of an earlier call was not known then.
+    repeats: bool,
+}
+
+/// What is wrong with a change of a record that somebody made, unless it is a move of the table that
+/// leaves a record which is whole.
+pub fn broken_by(change: &Value, who: &str, leases: &mut Leases) -> Option<String> {
     let (old, new) = (&change["dynamodb"]["OldImage"], &change["dynamodb"]["NewImage"]);
     let id = text(&change["dynamodb"]["Keys"], "id");
-    let why = is_move(old, new).and_then(|()| is_whole(new)).err()?;
+    let is_right = is_move(old, new).and_then(|()| is_whole(new)).and_then(|()| leases.follow(old, new, who));
+    let why = is_right.err()?;
     let mut changed = Vec::new();
     differences(id, old, new, &mut changed);
     Some(format!("{why}\n  {}", changed.join("\n  ")))
@@ -102,11 +115,52 @@ fn is_move(old: &Value, new: &Value) -> Result<(), String> {
     match (number(new, "offers") - number(old, "offers"), &moved[..]) {
         // Reconcile looks at it later.
         (0, []) if waits => Ok(()),
+        // A dead letter that was moved to the retry queue is tried.
+        (0, [it]) if text(new, "change") == "lease" && (it.from, it.to) == ("dead", "dead") => Ok(()),
         (0, [it]) if !is_offer => it.is_of_table(text(new, "kind")),
         (1, [it]) if is_offer && (it.from, it.to, it.after) == ("dead", "pending", 0) => Ok(()),
         // Offered again: to all that are pending, and nothing else moves.
         (1, all) if is_offer && all.iter().all(|it| it.is_pending() && it.after == it.before) => Ok(()),
         _ => Err("this is no move of the table".into()),
+    }
+}
+
+impl Leases {
+    /// G5: nobody takes a lease that lives, nobody but its holder records a result, and a call without an
+    /// outcome is known as such until it has one, or a person settles it.
+    fn follow(&mut self, old: &Value, new: &Value, who: &str) -> Result<(), String> {
+        let was = destinations(old);
+        let moved = destinations(new).into_iter().filter_map(|(name, is)| Some((name, *was.get(name)?, is)));
+        for (name, was, is) in moved.filter(|(_, was, is)| was != is) {
+            let key = (text(new, "id").to_owned(), name.to_owned());
+            let (called, calls) = (number(was, "called_at"), number(is, "called_at"));
+            let wrong = |what: &str| Err(format!("G5: {who} {what}, of {name}"));
+            match (text(new, "change"), number(is, "fence") - number(was, "fence")) {
+                ("lease", 1) if number(was, "lease_until") >= number(new, "updated_at") => {
+                    return wrong("took a lease that lived");
+                }
+                ("lease", 1) if called > 0 && calls != called => {
+                    return wrong("lost when the first call began whose outcome is not known");
+                }
+                ("lease", 1) => {
+                    self.0.insert(key, Lease { holder: who.to_owned(), repeats: called > 0 });
+                    continue;
+                }
+                (_, 0) => (),
+                _ => return wrong("changed the fence"),
+            }
+            let Some(lease) = self.0.get(&key) else { continue };
+            let is_result =
+                matches!(text(new, "change"), "mark" | "attempt") && text(was, "settled") != "done";
+            if is_result && lease.holder != who {
+                return wrong("recorded a result though another held the lease");
+            }
+            let is_forgotten = called > 0 && calls < 0 && text(new, "change") != "offer";
+            if is_forgotten && (lease.repeats || lease.holder != who) {
+                return wrong("forgot an earlier call without an outcome");
+            }
+        }
+        Ok(())
     }
 }
 
@@ -215,6 +269,9 @@ pub fn broken_at_rest(world: &World, sent: &[Sent]) -> Vec<String> {
         for (name, delivery) in destinations(record) {
             // Reconcile may have given up what was lost again and again.
             let was_reached = !aws.history.may_have_lost() || state(delivery) != "dead";
+            if text(delivery, "settled") == "done" && was_reached && state(delivery) == "dead" {
+                found.push(format!("G5: {id} is dead at {name}, though it was settled as done"));
+            }
             if feasible && was_reached && (number(delivery, "attempts") > 0 || state(delivery) != "done") {
                 found.push(format!("G7: {name} could apply {id}, and failed: {delivery}"));
             }

@@ -33,6 +33,9 @@ pub trait Schedule {
     /// Whether what is dead is redriven once faults have stopped.
     const REDRIVES: bool;
 
+    /// The time-out of the destinations' functions.
+    const TIMEOUT: Duration = Duration::from_secs(5);
+
     /// The tables of the destinations.
     fn tables(&self) -> Vec<Table>;
 
@@ -80,7 +83,7 @@ pub fn run<S: Schedule>(schedule: &S, plan: Plan) -> Run {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.expect("a runtime");
     LocalSet::new().block_on(&runtime, async {
-        let world = World::deploy(plan.clone(), schedule.tables(), schedule.routes());
+        let world = World::deploy(plan.clone(), schedule.tables(), schedule.routes(), S::TIMEOUT);
         schedule.serve(&world);
         world.serve_reconcile();
         let sent = schedule.drive(&world).await;

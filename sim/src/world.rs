@@ -12,13 +12,13 @@ use handover::accept::Accept;
 use handover::by_hand::Answer;
 use handover::consume::{self, Consumer};
 use handover::due::Slot;
+use handover::external::{CallFailure, External, Unknown};
 use handover::index::Cursor;
 use handover::parking::{DeadLetters, Parking};
 use handover::reconcile::{self, Reconcile};
+use handover::record::Settled;
 use handover::relay::Relay;
 use handover::upstream::Upstream;
-use handover::external::{CallFailure, External, Unknown};
-use handover::record::Settled;
 use handover::{Clock, Destination, Effect, Failure, Ledger, Notification, Outbox, Routes};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -35,7 +35,7 @@ use crate::time::Time;
 
 pub const UPSTREAM: &str = "https://sqs/upstream";
 pub const UPSTREAM_DEAD_LETTERS: &str = "https://sqs/upstream-dead-letters";
-/// Of accept and of a destination; their queues hide a message six times as long.
+/// Of accept; its queue hides a message six times as long.
 const TIMEOUT: Duration = Duration::from_secs(5);
 const RELAY_TIMEOUT: Duration = Duration::from_secs(10);
 const RECONCILE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -74,6 +74,8 @@ pub struct World {
     sqs: aws_sdk_sqs::Client,
     pub ledger: Ledger,
     pub routes: Routes,
+    /// Of a destination; its queue hides a message six times as long.
+    timeout: Duration,
     destinations: RefCell<Vec<String>>,
     tries: Tries,
 }
@@ -131,7 +133,7 @@ impl<D> Counted<D> {
 
 impl World {
     /// Deploys it, still without destinations, into an AWS of its own that has these tables, too.
-    pub fn deploy(plan: Plan, mut tables: Vec<Table>, routes: Routes) -> World {
+    pub fn deploy(plan: Plan, mut tables: Vec<Table>, routes: Routes, timeout: Duration) -> World {
         let time = Time::begin();
         let index = Some(("due", "bucket"));
         tables.push(Table { stream: true, index, ..Table::new(NOTIFICATIONS, &["id"]) });
@@ -145,6 +147,7 @@ impl World {
             dynamodb,
             sqs,
             routes,
+            timeout,
             destinations: RefCell::default(),
             tries: Tries::default(),
         };
@@ -257,8 +260,9 @@ impl World {
     /// Makes the queues of a destination; says what it works with.
     fn settings(&self, name: &str) -> consume::Settings {
         let mut state = self.aws.state();
-        state.queues.create(&dead_letters(name), VISIBILITY_MS, None);
-        state.queues.create(&retry(name), VISIBILITY_MS, Some((50, &dead_letters(name))));
+        let visibility_ms = 6 * self.timeout.as_millis() as u64;
+        state.queues.create(&dead_letters(name), visibility_ms, None);
+        state.queues.create(&retry(name), visibility_ms, Some((50, &dead_letters(name))));
         drop(state);
         self.destinations.borrow_mut().push(name.to_owned());
         consume::Settings {
@@ -282,11 +286,11 @@ impl World {
             ..Settings::default()
         };
         let streams = consumer.clone();
-        let stream = Function::new(name, "stream", TIMEOUT, async move |event, until| {
+        let stream = Function::new(name, "stream", self.timeout, async move |event, until| {
             streams.receive(event, until).await
         });
         self.serve_shards(&settings, &stream, Source::Offers);
-        let retries = Function::new(name, "retry", TIMEOUT, async move |event, until| {
+        let retries = Function::new(name, "retry", self.timeout, async move |event, until| {
             consumer.retry(event, until).await
         });
         self.spawn(self.lambda.clone().serve_queue(retry(name), retries));

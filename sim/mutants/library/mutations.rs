@@ -5,9 +5,14 @@
 /// File, text, and what takes its place.
 pub type Edit = (&'static str, &'static str, &'static str);
 
-/// Every mutant: its name, and what makes it.
+/// A mutant: its name, and what makes it.
+pub type Mutant = (&'static str, &'static [Edit]);
+
+/// Every mutant, by the schedule that is to find it.
+pub const MUTANTS: [(&str, &[Mutant]); 2] = [("shop", SHOP), ("till", TILL)];
+
 #[rustfmt::skip]
-pub const MUTANTS: &[(&str, &[Edit])] = &[
+const SHOP: &[Mutant] = &[
     ("accept without its condition", &[(
         "ledger.rs",
         "            let put = put\n                .condition_expression(ABSENT)",
@@ -225,9 +230,107 @@ pub const MUTANTS: &[(&str, &[Edit])] = &[
         "            (of(\"bucket\"), Set::To(text(bucket(&record.id, at)))),",
         "            (of(\"bucket\"), Set::To(text(if is(\"an offer that is made again keeps its place in the index\") { record.bucket.clone() } else { bucket(&record.id, at) }))),",
     )]),
+    ("given up though the dead letter failed", &[(
+        "reconcile.rs",
+        "        letters.bury(&offer, name, delivery.attempts, &reason).await?;",
+        "        let buried = letters.bury(&offer, name, delivery.attempts, &reason).await;\n        if !is(\"given up though the dead letter failed\") { buried?; }",
+    )]),
+    ("given up before the dead letter", &[(
+        "reconcile.rs",
+        // As the mutant above leaves it.
+        "        let buried = letters.bury(&offer, name, delivery.attempts, &reason).await;",
+        "        let early = is(\"given up before the dead letter\");\n        let buried = if early { Ok(()) } else { letters.bury(&offer, name, delivery.attempts, &reason).await };\n        let text = reason.clone();",
+    ), (
+        "reconcile.rs",
+        "        match ledger.make(mark).await {",
+        "        let made = ledger.make(mark).await;\n        if early { letters.bury(&offer, name, delivery.attempts, &text).await?; }\n        match made {",
+    )]),
+    ("a record that reconcile does not find is left", &[(
+        "reconcile.rs",
+        "                Ok(None) => return",
+        "                Ok(None) if is(\"a record that reconcile does not find is left\") => return Ok(()),\n                Ok(None) => return",
+    )]),
     ("the outbox does not ask whether the id is new", &[(
         "ledger.rs",
         "            .condition_expression(ABSENT)\n            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)\n            .build()\n            .expect(\"table and item are set\");",
         "            .set_condition_expression((!is(\"the outbox does not ask whether the id is new\")).then(|| ABSENT.into()))\n            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)\n            .build()\n            .expect(\"table and item are set\");",
+    )]),
+];
+
+#[rustfmt::skip]
+const TILL: &[Mutant] = &[
+    ("a call before its start is recorded", &[(
+        "external.rs",
+        "            match settings.ledger.make(settings.move_of(work, lease)).await {",
+        "            let made = if is(\"a call before its start is recorded\") { Ok(Marked::Now) } else { settings.ledger.make(settings.move_of(work, lease)).await };\n            match made {",
+    )]),
+    ("a lease that lives is taken", &[(
+        "external.rs",
+        "        _ if held => Next::Wait,",
+        "        _ if held && !is(\"a lease that lives is taken\") => Next::Wait,",
+    )]),
+    ("the fence is ignored", &[(
+        "moves.rs",
+        "            _ if self.fence().is_some_and(|fence| fence != delivery.fence) => Err(Lost::Held),",
+        "            _ if self.fence().is_some_and(|fence| fence != delivery.fence) && (!is(\"the fence is ignored\") || matches!(self, Move::Lease { .. })) => Err(Lost::Held),",
+    ), (
+        "moves.rs",
+        "    conditions.extend(it.fence().map(|fence| Condition::Is(here(\"fence\"), number(fence))));",
+        "    if !is(\"the fence is ignored\") || matches!(it, Move::Lease { .. }) { conditions.extend(it.fence().map(|fence| Condition::Is(here(\"fence\"), number(fence)))); }",
+    )]),
+    ("an unknown outcome is retried without asking", &[(
+        "external.rs",
+        "        (Some(called_at), Unknown::Ask) => Next::Call { fence, called_at, asks: true },",
+        "        (Some(called_at), Unknown::Ask) => Next::Call { fence, called_at, asks: !is(\"an unknown outcome is retried without asking\") },",
+    )]),
+    ("an unknown outcome is retried though a person is to decide", &[(
+        "external.rs",
+        "        (Some(_), Unknown::Escalate) =>",
+        "        (Some(called_at), Unknown::Escalate) if is(\"an unknown outcome is retried though a person is to decide\") => Next::Call { fence, called_at, asks: false },\n        (Some(_), Unknown::Escalate) =>",
+    )]),
+    ("a key is used after its life", &[(
+        "external.rs",
+        "            let has_key = now + time_out + LEASE_MARGIN < called_at + key_lives;",
+        "            let has_key = now + time_out + LEASE_MARGIN < called_at + key_lives || is(\"a key is used after its life\");",
+    )]),
+    ("a key lives from the last call", &[(
+        "external.rs",
+        "            let lease = Move::Lease { fence, until, holder, called_at };",
+        "            let called_at = if is(\"a key lives from the last call\") { now } else { called_at };\n            let lease = Move::Lease { fence, until, holder, called_at };",
+    )]),
+    ("an unknown outcome is forgotten", &[(
+        "moves.rs",
+        "        Some(Called { is_unknown: false, .. }) => vec![here(\"lease_until\"), here(\"called_at\")],",
+        "        Some(Called { is_unknown, .. }) if !is_unknown || is(\"an unknown outcome is forgotten\") => vec![here(\"lease_until\"), here(\"called_at\")],",
+    )]),
+    ("an earlier call is forgotten", &[(
+        "external.rs",
+        "        CallFailure { is_unknown: self.is_unknown || is_unknown, ..self }",
+        "        CallFailure { is_unknown: self.is_unknown || (is_unknown && !is(\"an earlier call is forgotten\")), ..self }",
+    )]),
+    ("a call goes on after its time", &[(
+        "external.rs",
+        "        let in_time = poll_fn(|context| match settings.clock.now() < end {",
+        "        let in_time = poll_fn(|context| match settings.clock.now() < end || is(\"a call goes on after its time\") {",
+    )]),
+    ("a call begins though its lease was long in the making", &[(
+        "external.rs",
+        "        if settings.clock.now() + CALL_MARGIN > begin_by {",
+        "        if settings.clock.now() + CALL_MARGIN > begin_by && !is(\"a call begins though its lease was long in the making\") {",
+    )]),
+    ("a lease is taken for somebody else's", &[(
+        "moves.rs",
+        "                delivery.fence == *fence && delivery.holder.as_ref() == Some(holder)",
+        "                delivery.fence == *fence && (delivery.holder.as_ref() == Some(holder) || is(\"a lease is taken for somebody else's\"))",
+    )]),
+    ("settled while a call may be under way", &[(
+        "by_hand.rs",
+        "        if delivery.lease_until.is_some_and(|until| until > now) {",
+        "        if delivery.lease_until.is_some_and(|until| until > now) && !is(\"settled while a call may be under way\") {",
+    )]),
+    ("settled as done, and called again", &[(
+        "external.rs",
+        "        _ if it.settled == Some(Settled::Done) =>",
+        "        _ if it.settled == Some(Settled::Done) && !is(\"settled as done, and called again\") =>",
     )]),
 ];

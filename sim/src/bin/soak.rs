@@ -7,7 +7,8 @@ use std::time::Instant;
 
 use handover_sim::{Coverage, Fault, Faults, Plan, Run, SCHEDULES, Strikes, many, shortest};
 
-const USAGE: &str = "usage: soak SEEDS, or soak --plan 'SCHEDULE PLAN' (shop or till; a seed, or what a failure printed)";
+const USAGE: &str =
+    "usage: soak SEEDS, or soak --plan 'SCHEDULE PLAN' (shop or till; a seed, or what a failure printed)";
 /// Runs of each schedule of which every place is struck, one at a time.
 const STRUCK_ONCE: u64 = 4;
 /// A run of which every two places are struck, an order that is taken: its schedule, seed and message.
@@ -58,6 +59,7 @@ fn soak(seeds: u64) -> Result<(), String> {
     coverage.add(all(schedule, "places and pairs of places of one run", twice)?);
     for schedule in SCHEDULES {
         coverage.add(all(schedule, "seeds of which many lose copies", drawn(seeds / 10, Faults::LOSING))?);
+        coverage.add(all(schedule, "seeds of which many stand still", drawn(seeds / 10, Faults::STALLING))?);
         coverage.add(all(schedule, "seeds", drawn(seeds, Faults::USUAL))?);
     }
     println!("{coverage}");
@@ -91,7 +93,10 @@ fn all((name, run): Schedule, what: &str, plans: Vec<Plan>) -> Result<Coverage, 
         }
         Err(failed) => {
             let shortest = shortest(&failed, run);
-            Err(format!("{shortest}Found by {}. Again: make soak PLAN='{name} {}'", failed.plan, shortest.plan))
+            Err(format!(
+                "{shortest}Found by {}. Again: make soak PLAN='{name} {}'",
+                failed.plan, shortest.plan
+            ))
         }
     }
 }

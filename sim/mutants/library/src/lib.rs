@@ -10,7 +10,7 @@ mod mutations;
 pub mod mutation {
     use std::cell::Cell;
 
-    pub use crate::mutations::MUTANTS;
+    pub use crate::mutations::{MUTANTS, Mutant};
 
     thread_local! {
         static AWAKE: Cell<&'static str> = const { Cell::new("") };
