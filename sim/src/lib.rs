@@ -36,7 +36,7 @@ pub use fault::{Fault, Faults};
 pub use history::History;
 pub use many::many;
 pub use plan::{NotAPlan, Plan, Strike, Strikes};
-pub use schedule::{Run, SCHEDULES, run};
+pub use schedule::{Named, Run, SCHEDULES, run};
 pub use shop::Shop;
 pub use shrink::shortest;
 pub use till::Till;

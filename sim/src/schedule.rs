@@ -72,9 +72,11 @@ impl std::fmt::Display for Run {
     }
 }
 
-/// The project's own schedules, by name.
-pub const SCHEDULES: [(&str, fn(Plan) -> Run); 2] =
-    [("shop", |plan| run(&Shop, plan)), ("till", |plan| run(&Till, plan))];
+/// A schedule's name, and how it is run.
+pub type Named = (&'static str, fn(Plan) -> Run);
+
+/// The project's own schedules.
+pub const SCHEDULES: [Named; 2] = [("shop", |plan| run(&Shop, plan)), ("till", |plan| run(&Till, plan))];
 
 /// Runs a schedule by a plan.
 pub fn run<S: Schedule>(schedule: &S, plan: Plan) -> Run {

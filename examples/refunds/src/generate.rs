@@ -3,6 +3,8 @@
 
 use std::fmt::Write;
 
+use handover::record::Record;
+
 /// Accounts that are refunded.
 pub const ACCOUNTS: u32 = 20;
 /// An account that is not there at first, and opened when its refund has failed twice.
@@ -39,8 +41,15 @@ pub struct Line {
     pub fate: Fate,
 }
 
+impl Line {
+    /// A line that says this.
+    pub fn taken(text: String, refund: Refund) -> Line {
+        Line { text, refund: Some(refund), fate: Fate::Taken }
+    }
+}
+
 /// A refund, as far as the summary needs to know it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Refund {
     /// The notification's id.
     pub id: String,
@@ -48,6 +57,15 @@ pub struct Refund {
     pub account: String,
     /// In cents.
     pub amount: u64,
+}
+
+impl Refund {
+    /// The refund that a record is of.
+    pub fn of(record: &Record) -> Option<Refund> {
+        let data: serde_json::Value = record.data.to().ok()?;
+        let account = data.get("account")?.as_str()?.to_owned();
+        Some(Refund { id: record.id.clone(), account, amount: data.get("amount")?.as_u64()? })
+    }
 }
 
 /// The name of account `number`, from 0.
@@ -60,7 +78,8 @@ fn refund(number: u32) -> Refund {
     Refund { id: format!("refund-{number:04}"), account, amount: u64::from(100 + number * 37 % 9_900) }
 }
 
-fn event(refund: &Refund) -> String {
+/// A refund as a producer sends it.
+pub fn event(refund: &Refund) -> String {
     let Refund { id, account, amount } = refund;
     format!(
         r#"{{"specversion":"1.0","id":"{id}","type":"refund.requested","kind":"command","source":"orders","subject":"{account}","data":{{"account":"{account}","amount":{amount}}}}}"#
@@ -75,31 +94,32 @@ pub fn failing() -> Vec<Refund> {
 }
 
 /// The same content in another spelling: other order, spaces, a number with a fraction.
-fn respelled(refund: &Refund) -> String {
+pub fn respelled(refund: &Refund) -> String {
     let Refund { id, account, amount } = refund;
     format!(
         r#"{{ "data": {{ "amount": {amount}.0, "account": "{account}" }}, "subject": "{account}", "source": "orders", "kind": "command", "type": "refund.requested", "id": "{id}", "specversion": "1.0", "time": "2026-11-22T08:15:00Z" }}"#
     )
 }
 
-/// Lines that are refused, with the code of the reason.
-fn refused() -> Vec<(String, &'static str)> {
-    let good = event(&refund(9_999));
+/// This refund with a mistake: a line for each that is refused.
+pub fn refused(refund: &Refund) -> Vec<Line> {
+    let good = event(refund);
+    let id = refund.id.as_str();
     let with = |part: &str, other: &str| {
         assert!(good.contains(part), "{part}");
         good.replacen(part, other, 1)
     };
-    vec![
+    let lines = vec![
         ("this is not JSON".into(), "malformed-json"),
         (good[..good.len() - 2].into(), "malformed-json"),
         (with(r#""amount""#, r#""amount":1,"amount""#), "duplicate-key"),
         (with(r#""specversion":"1.0","#, r#""specversion":"1.0","id":"refund-9998","#), "duplicate-key"),
-        (with(r#""id":"refund-9999","#, ""), "missing"),
+        (with(&format!(r#""id":"{id}","#), ""), "missing"),
         (with(r#""kind":"command","#, ""), "missing"),
-        (with("refund-9999", ""), "invalid"),
-        (with("refund-9999", "refund 9999"), "invalid"),
-        (with("refund-9999", &"9".repeat(129)), "too-long"),
-        (with(r#""refund-9999""#, "9999"), "wrong-type"),
+        (with(id, ""), "invalid"),
+        (with(id, &id.replace('-', " ")), "invalid"),
+        (with(id, &"9".repeat(129)), "too-long"),
+        (with(&format!(r#""{id}""#), "9999"), "wrong-type"),
         (with(r#""amount":"#, r#""amount":9007199254740993,"cents":"#), "number"),
         (with(r#""amount":"#, r#""amount":1e400,"cents":"#), "number"),
         (with("refund.requested", "refund.requestd"), "unknown-type"),
@@ -112,38 +132,35 @@ fn refused() -> Vec<(String, &'static str)> {
             with(r#""account":"#, &format!(r#""notes":{}0{},"account":"#, "[".repeat(70), "]".repeat(70))),
             "too-deep",
         ),
-    ]
+    ];
+    let line = |(text, code)| Line { text, refund: None, fate: Fate::Refused(code) };
+    lines.into_iter().map(line).collect()
 }
 
 /// All lines, in the order of the file.
 pub fn lines() -> Vec<Line> {
-    let taken = |text: String, refund: Refund| Line { text, refund: Some(refund), fate: Fate::Taken };
     let mut lines = Vec::new();
-    let mut refused = refused().into_iter();
+    let mut refused = refused(&refund(9_999)).into_iter();
     let mut failing = failing().into_iter();
     for number in 1..=ORIGINALS {
         let it = refund(number);
-        lines.push(taken(event(&it), it.clone()));
+        lines.push(Line::taken(event(&it), it.clone()));
         if number % REPEAT_EVERY == 0 {
-            lines.push(taken(event(&it), it.clone()));
-            lines.push(taken(respelled(&it), it.clone()));
+            lines.push(Line::taken(event(&it), it.clone()));
+            lines.push(Line::taken(respelled(&it), it.clone()));
         }
         if number % CONTRADICT_EVERY == 0 {
             let other = Refund { amount: it.amount + 1, ..it };
-            lines.push(taken(event(&other), other));
+            lines.push(Line::taken(event(&other), other));
         }
         if number % 50 == 0 {
-            lines.extend(failing.next().map(|it| taken(event(&it), it)));
+            lines.extend(failing.next().map(|it| Line::taken(event(&it), it)));
         }
         if number % 10 == 0 {
-            lines.extend(refused.next().map(|(text, code)| Line {
-                text,
-                refund: None,
-                fate: Fate::Refused(code),
-            }));
+            lines.extend(refused.next());
         }
     }
-    assert_eq!((refused.next(), failing.next()), (None, None), "every line has its place");
+    assert!(refused.next().is_none() && failing.next().is_none(), "every line has its place");
     lines
 }
 

@@ -1,22 +1,17 @@
 //! The refunds example: sends `examples/refunds.jsonl` through the deployed stack, waits until
 //! all is at rest, and holds what became of each line against what was to become of it.
 
-mod generate;
-mod summary;
-mod world;
-
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use clap::{Parser, Subcommand};
 use handover::record::{Record, Status};
 use indicatif::{ProgressBar, ProgressStyle};
-
-use crate::generate::{ABSENT, ACCOUNTS, LATE, account, file, lines};
-use crate::summary::Summary;
-use crate::world::World;
+use refunds::generate::{ABSENT, ABSENT_REFUNDS, ACCOUNTS, LATE, account, file, lines};
+use refunds::summary::{Row, Summary};
+use refunds::world::World;
 
 /// How long the pipeline may take until it rests, in seconds.
 const REST_SECONDS_MAX: u64 = 120;
@@ -72,27 +67,28 @@ async fn run(stack: &str, path: &Path) -> anyhow::Result<bool> {
 
     let lines_sent = text.lines().count();
     println!("Sending {lines_sent} lines of {}: refunds, repeats, and mistakes", path.display());
-    ensure!(handover(stack, &["send", "--unchecked", &path.to_string_lossy()])?, "not every line was sent");
+    ensure!(handover(&world, &["send", "--unchecked", &path.to_string_lossy()])?, "not every line was sent");
     rest(&world).await?;
 
     println!("Refunds to an account that is not there are dead after six attempts:");
-    handover(stack, &["dead-letters"])?;
-    let died = world.records().await?.into_iter().filter(|record| record.status == Status::Dead).collect();
+    handover(&world, &["dead-letters"])?;
+    let records = world.records().await?.into_iter();
+    let died: Vec<Record> = records.filter(|record| record.status == Status::Dead).collect();
     println!("It is opened now, and they are redriven:");
     world.open_accounts(&[ABSENT.to_owned()]).await?;
-    ensure!(handover(stack, &["redrive", "--all"])?, "not every dead letter was redriven");
+    ensure!(handover(&world, &["redrive", "--all"])?, "not every dead letter was redriven");
     rest(&world).await?;
-    let summary = Summary::of(&lines(), died, &world).await?;
+    let refused = world.take_refused().await?.into_iter();
+    let refused = refused.map(|(text, reason)| (text, reason.unwrap_or_else(|| "none given".into())));
+    let found = world.found(refused.collect()).await?;
+    let summary = Summary::of(&lines(), &found, attempts(&found.records, &died));
     println!("{summary}");
     Ok(summary.agrees())
 }
 
-/// Runs the command that users have, which stands beside this program; whether it succeeded.
-fn handover(stack: &str, arguments: &[&str]) -> anyhow::Result<bool> {
-    let command = std::env::current_exe()?.with_file_name("handover");
-    let status = Command::new(&command).args(["--stack", stack]).args(arguments).status();
-    let status = status.with_context(|| format!("cannot run {}; build the workspace", command.display()))?;
-    Ok(status.success())
+/// Runs the command that users have; whether it succeeded.
+fn handover(world: &World, arguments: &[&str]) -> anyhow::Result<bool> {
+    Ok(world.handover(arguments)?.status().context("cannot run handover")?.success())
 }
 
 /// Whether it is the refund to the late account, after two failed attempts.
@@ -109,7 +105,7 @@ async fn rest(world: &World) -> anyhow::Result<()> {
     let begun = Instant::now();
     let mut is_late_open = world.balances().await?.contains_key(LATE);
     loop {
-        let (left, records) = (world.upstream_left().await?, world.records().await?);
+        let (left, records) = (world.left("upstream").await?, world.records().await?);
         let ended = records.iter().filter(|record| record.status != Status::Init).count();
         if !is_late_open && records.iter().any(failed_twice) {
             world.open_accounts(&[LATE.to_owned()]).await?;
@@ -129,4 +125,20 @@ async fn rest(world: &World) -> anyhow::Result<()> {
     }
     bar.finish_and_clear();
     Ok(())
+}
+
+/// What failed, and how often. `died` are the records as they were when they were dead, before they were
+/// redriven.
+fn attempts(records: &[Record], died: &[Record]) -> Vec<Row> {
+    let of = |record: &Record| u64::from(record.destinations.values().map(|it| it.attempts).sum::<u32>());
+    let late = records.iter().filter(|record| record.subject.as_deref() == Some(LATE));
+    let late = late.filter(|record| of(record) >= 2 && record.status == Status::Done);
+    let absent = u64::from(ABSENT_REFUNDS);
+    let redriven =
+        records.iter().filter(|record| record.subject.as_deref() == Some(ABSENT) && record.offers == 2);
+    vec![
+        ("failed twice or more, then done".into(), 1, late.count() as u64),
+        ("attempts of those that died".into(), absent * 6, died.iter().map(of).sum()),
+        ("dead, then redriven".into(), absent, redriven.count() as u64),
+    ]
 }

@@ -1,12 +1,13 @@
 //! What the deployed stack holds: its tables and queues, read as anybody could.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::process::Command;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, ensure};
 use aws_config::{BehaviorVersion, SdkConfig};
-use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
+use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, Select, WriteRequest};
 use aws_sdk_sqs::types::QueueAttributeName;
-use handover::record::{Item, Record};
+use handover::record::{Item, Record, Status};
 use handover::upstream::REASON;
 
 use crate::generate::Refund;
@@ -21,7 +22,36 @@ pub struct World {
     stack: String,
 }
 
+/// What it holds when it rests.
+pub struct Found {
+    /// The records of all notifications.
+    pub records: Vec<Record>,
+    /// Which refund was credited to which account.
+    pub entries: Vec<Refund>,
+    /// In cents.
+    pub balances: BTreeMap<String, u64>,
+    /// What was refused, and the reason.
+    pub refused: Vec<(String, String)>,
+}
+
+impl Found {
+    /// The refund that each id stands for.
+    pub fn held(&self) -> HashMap<&str, Refund> {
+        self.records.iter().filter_map(|record| Some((record.id.as_str(), Refund::of(record)?))).collect()
+    }
+
+    /// What the entries of each account come to, in cents.
+    pub fn credited(&self) -> HashMap<&str, u64> {
+        let mut credited = HashMap::new();
+        for entry in &self.entries {
+            *credited.entry(entry.account.as_str()).or_default() += entry.amount;
+        }
+        credited
+    }
+}
+
 impl World {
+    /// The stack of this name, by the standard environment and profile.
     pub async fn connect(stack: &str) -> World {
         let aws: SdkConfig = aws_config::load_defaults(BehaviorVersion::latest()).await;
         World {
@@ -33,6 +63,15 @@ impl World {
 
     fn table(&self, name: &str) -> String {
         format!("{}-{name}", self.stack)
+    }
+
+    /// The command that users have, which stands beside this program.
+    pub fn handover(&self, arguments: &[&str]) -> anyhow::Result<Command> {
+        let command = std::env::current_exe()?.with_file_name("handover");
+        ensure!(command.exists(), "there is no {}; build the workspace", command.display());
+        let mut command = Command::new(command);
+        command.args(["--stack", &self.stack]).args(arguments);
+        Ok(command)
     }
 
     /// Opens accounts with nothing on them.
@@ -47,7 +86,7 @@ impl World {
             let writes: Vec<_> = accounts.iter().map(write).collect();
             let call = self.dynamodb.batch_write_item().request_items(self.table("accounts"), writes);
             let left = call.send().await.context("cannot open the accounts")?.unprocessed_items;
-            anyhow::ensure!(left.is_none_or(|left| left.is_empty()), "not all accounts could be opened");
+            ensure!(left.is_none_or(|left| left.is_empty()), "not all accounts could be opened");
         }
         Ok(())
     }
@@ -62,6 +101,22 @@ impl World {
     pub async fn records(&self) -> anyhow::Result<Vec<Record>> {
         let items = self.scan("notifications").await?;
         items.into_iter().map(|item| Ok(Record::decode(item)?)).collect()
+    }
+
+    /// How many notifications are stored, and how many of them have this status.
+    pub async fn count(&self, status: Status) -> anyhow::Result<(u64, u64)> {
+        let scan = self.dynamodb.scan().table_name(self.table("notifications")).consistent_read(true);
+        let scan = scan.select(Select::Count).filter_expression("#status = :status");
+        let scan = scan.expression_attribute_names("#status", "status");
+        let status = AttributeValue::S(status.as_str().into());
+        let mut pages = scan.expression_attribute_values(":status", status).into_paginator().send();
+        let (mut stored, mut counted) = (0, 0);
+        while let Some(page) = pages.next().await {
+            let page = page.context("cannot count the notifications")?;
+            stored += u64::from(page.scanned_count.unsigned_abs());
+            counted += u64::from(page.count.unsigned_abs());
+        }
+        Ok((stored, counted))
     }
 
     /// The balances, in cents.
@@ -80,6 +135,12 @@ impl World {
         items.iter().map(refund).collect()
     }
 
+    /// All that it holds, with what was taken out of the upstream's dead-letter queue.
+    pub async fn found(&self, refused: Vec<(String, String)>) -> anyhow::Result<Found> {
+        let (records, entries, balances) = tokio::try_join!(self.records(), self.entries(), self.balances())?;
+        Ok(Found { records, entries, balances, refused })
+    }
+
     async fn queue(&self, name: &str) -> anyhow::Result<String> {
         let name = format!("{}-{name}", self.stack);
         let found = self.sqs.get_queue_url().queue_name(&name).send().await;
@@ -92,20 +153,21 @@ impl World {
         found.queue_url.ok_or_else(|| anyhow!("the queue {name} has no URL"))
     }
 
-    /// About how many messages wait in the upstream queue, or are being accepted.
-    pub async fn upstream_left(&self) -> anyhow::Result<u64> {
+    /// About how many messages wait in this queue, or are being received.
+    pub async fn left(&self, queue: &str) -> anyhow::Result<u64> {
         let names = [
             QueueAttributeName::ApproximateNumberOfMessages,
             QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
         ];
-        let call = self.sqs.get_queue_attributes().queue_url(self.queue("upstream").await?);
+        let call = self.sqs.get_queue_attributes().queue_url(self.queue(queue).await?);
         let attributes =
             call.set_attribute_names(Some(names.to_vec())).send().await?.attributes.unwrap_or_default();
         Ok(attributes.values().filter_map(|count| count.parse::<u64>().ok()).sum())
     }
 
-    /// Takes the refused messages out of the upstream's dead-letter queue: text and reason.
-    pub async fn take_refused(&self) -> anyhow::Result<Vec<(String, String)>> {
+    /// Takes all messages out of the upstream's dead-letter queue: each text, and the reason where it
+    /// was refused. One without was moved there by SQS.
+    pub async fn take_refused(&self) -> anyhow::Result<Vec<(String, Option<String>)>> {
         let url = self.queue("upstream-dead-letters").await?;
         let mut refused = Vec::new();
         loop {
@@ -119,8 +181,7 @@ impl World {
             for message in messages {
                 let attributes = message.message_attributes.unwrap_or_default();
                 let reason = attributes.get(REASON).and_then(|value| value.string_value.clone());
-                refused
-                    .push((message.body.unwrap_or_default(), reason.unwrap_or_else(|| "none given".into())));
+                refused.push((message.body.unwrap_or_default(), reason));
                 let handle = message.receipt_handle.unwrap_or_default();
                 self.sqs.delete_message().queue_url(&url).receipt_handle(handle).send().await?;
             }

@@ -5,17 +5,14 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use handover_sim::{Coverage, Fault, Faults, Plan, Run, SCHEDULES, Strikes, many, shortest};
+use handover_sim::{Coverage, Fault, Faults, Named, Plan, SCHEDULES, Strikes, many, shortest};
 
 const USAGE: &str =
     "usage: soak SEEDS, or soak --plan 'SCHEDULE PLAN' (shop or till; a seed, or what a failure printed)";
 /// Runs of each schedule of which every place is struck, one at a time.
 const STRUCK_ONCE: u64 = 4;
 /// A run of which every two places are struck, an order that is taken: its schedule, seed and message.
-const STRUCK_TWICE: (Schedule, u64, usize) = (SCHEDULES[0], 10, 0);
-
-/// A schedule's name, and how it is run.
-type Schedule = (&'static str, fn(Plan) -> Run);
+const STRUCK_TWICE: (Named, u64, usize) = (SCHEDULES[0], 10, 0);
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -70,7 +67,7 @@ fn soak(seeds: u64) -> Result<(), String> {
 }
 
 /// The plan with one strike more, for each place of its run.
-fn each_place((_, run): Schedule, plan: &Plan) -> Vec<Plan> {
+fn each_place((_, run): Named, plan: &Plan) -> Vec<Plan> {
     let run = run(plan.clone());
     let with = |place| {
         let mut strikes = run.history.strikes.clone();
@@ -80,7 +77,7 @@ fn each_place((_, run): Schedule, plan: &Plan) -> Vec<Plan> {
 }
 
 /// Runs these, and says how many there were and how long it took.
-fn all((name, run): Schedule, what: &str, plans: Vec<Plan>) -> Result<Coverage, String> {
+fn all((name, run): Named, what: &str, plans: Vec<Plan>) -> Result<Coverage, String> {
     let begun = Instant::now();
     let count = plans.len();
     let progress = |done| eprint!("\r{name}: {done} of {count} {what}, {} s ", begun.elapsed().as_secs());
