@@ -14,7 +14,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 use serde::de::DeserializeOwned;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::attempt::NotEnded;
 use crate::consume::{Applied, Handler, Settings, Times, Work, caught, decided, typed};
@@ -195,7 +195,9 @@ fn next(delivery: Option<&Delivery>, unknown: Unknown, time_out: SignedDuration,
         _ if held => Next::Wait,
         (None, _) => Next::Call { fence, called_at: now, asks: false },
         (Some(called_at), Unknown::Retry { key_lives }) => {
-            let has_key = now + time_out + LEASE_MARGIN < called_at + key_lives;
+            let key_lives = SignedDuration::try_from(key_lives).unwrap_or(SignedDuration::MAX);
+            let needs = time_out.saturating_add(LEASE_MARGIN);
+            let has_key = now.duration_since(called_at).saturating_add(needs) < key_lives;
             match has_key {
                 true => Next::Call { fence, called_at, asks: false },
                 false => Next::Escalate { fence: it.fence, why: KEY_ENDED },
@@ -239,14 +241,22 @@ impl<E: External> Calls<E> {
                 }
                 Next::Call { fence, called_at, asks } => (fence, called_at, asks),
             };
-            let needs = if asks { 2 * self.0.time_out() } else { self.0.time_out() };
-            self.fits(needs, times)?;
+            let needs = self.0.time_out().saturating_mul(if asks { 2 } else { 1 });
+            fits(needs, times)?;
             let until = now + needs + LEASE_MARGIN;
             let holder = format!("{:016x}", fastrand::u64(..));
             let lease = Move::Lease { fence, until, holder, called_at };
-            match settings.ledger.make(settings.move_of(work, lease)).await {
+            let lease = settings.ledger.make(settings.move_of(work, lease));
+            match timeout_at(times.end_by, lease).await.map_err(|_| NotEnded::NoTime)? {
                 Ok(Marked::Now) => {
-                    let called = self.ask_and_call(settings, &notification, asks, until - needs).await;
+                    // The write of the lease may have taken long.
+                    let begins = settings.clock.now() + CALL_MARGIN + needs <= until;
+                    let called = match begins && fits(needs, times).is_ok() {
+                        true => self.ask_and_call(settings, &notification, asks).await,
+                        false => {
+                            Err(CallFailure::not_done(Failure::passing("no time was left for the call")))
+                        }
+                    };
                     let called = called.map_err(|it| it.after(called_at < now));
                     return self.record(settings, work, called, fence, times).await;
                 }
@@ -256,17 +266,6 @@ impl<E: External> Calls<E> {
                 Err(other) => return Err(other.into()),
             }
         }
-    }
-
-    /// Whether so much time is left; if there never is, that is said.
-    fn fits(&self, needs: Duration, times: Times) -> Result<(), NotEnded> {
-        if times.begun + needs > times.end_by {
-            return Err(Failure::passing(format!(
-                "a call takes up to {needs:?}, which the function does not have: raise its time-out"
-            ))
-            .into());
-        }
-        if Instant::now() + needs > times.end_by { Err(NotEnded::NoTime) } else { Ok(()) }
     }
 
     async fn read(&self, settings: &Settings, work: &Work) -> Result<Delivery, NotEnded> {
@@ -282,12 +281,7 @@ impl<E: External> Calls<E> {
         settings: &Settings,
         notification: &Notification<E::Data>,
         asks: bool,
-        begin_by: Timestamp,
     ) -> Result<Effect, CallFailure> {
-        // The write of the lease may have taken long.
-        if settings.clock.now() + CALL_MARGIN > begin_by {
-            return Err(CallFailure::not_done(Failure::passing("no time was left in its lease")));
-        }
         if asks {
             let asked = self.within(settings, "`ask`", self.0.ask(notification)).await?;
             let unknown = |failure| CallFailure { failure, is_unknown: true };
@@ -346,6 +340,19 @@ impl<E: External> Calls<E> {
     }
 }
 
+/// Whether so much time is left; if there never is, that is said.
+fn fits(needs: Duration, times: Times) -> Result<(), NotEnded> {
+    if needs > times.end_by.saturating_duration_since(times.begun) {
+        let why =
+            format!("a call takes up to {needs:?}, which the function does not have: raise its time-out");
+        return Err(Failure::passing(why).into());
+    }
+    match needs > times.end_by.saturating_duration_since(Instant::now()) {
+        true => Err(NotEnded::NoTime),
+        false => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -389,6 +396,12 @@ mod tests {
     fn g5_a_key_is_not_used_after_its_life() {
         assert!(matches!(decided(&called(44), RETRY), Next::Call { .. }));
         assert_eq!(decided(&called(45), RETRY), Next::Escalate { fence: 2, why: KEY_ENDED });
+    }
+
+    #[test]
+    fn a_key_may_live_for_ever() {
+        let for_ever = Unknown::Retry { key_lives: Duration::MAX };
+        assert!(matches!(decided(&called(1), for_ever), Next::Call { .. }));
     }
 
     #[test]

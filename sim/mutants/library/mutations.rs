@@ -261,8 +261,8 @@ const SHOP: &[Mutant] = &[
 const TILL: &[Mutant] = &[
     ("a call before its start is recorded", &[(
         "external.rs",
-        "            match settings.ledger.make(settings.move_of(work, lease)).await {",
-        "            let made = if is(\"a call before its start is recorded\") { Ok(Marked::Now) } else { settings.ledger.make(settings.move_of(work, lease)).await };\n            match made {",
+        "            match timeout_at(times.end_by, lease).await.map_err(|_| NotEnded::NoTime)? {",
+        "            let made = if is(\"a call before its start is recorded\") { Ok(Marked::Now) } else { timeout_at(times.end_by, lease).await.map_err(|_| NotEnded::NoTime)? };\n            match made {",
     )]),
     ("a lease that lives is taken", &[(
         "external.rs",
@@ -290,8 +290,8 @@ const TILL: &[Mutant] = &[
     )]),
     ("a key is used after its life", &[(
         "external.rs",
-        "            let has_key = now + time_out + LEASE_MARGIN < called_at + key_lives;",
-        "            let has_key = now + time_out + LEASE_MARGIN < called_at + key_lives || is(\"a key is used after its life\");",
+        "            let has_key = now.duration_since(called_at).saturating_add(needs) < key_lives;",
+        "            let has_key = now.duration_since(called_at).saturating_add(needs) < key_lives || is(\"a key is used after its life\");",
     )]),
     ("a key lives from the last call", &[(
         "external.rs",
@@ -315,8 +315,8 @@ const TILL: &[Mutant] = &[
     )]),
     ("a call begins though its lease was long in the making", &[(
         "external.rs",
-        "        if settings.clock.now() + CALL_MARGIN > begin_by {",
-        "        if settings.clock.now() + CALL_MARGIN > begin_by && !is(\"a call begins though its lease was long in the making\") {",
+        "                    let begins = settings.clock.now() + CALL_MARGIN + needs <= until;",
+        "                    let begins = settings.clock.now() + CALL_MARGIN + needs <= until || is(\"a call begins though its lease was long in the making\");",
     )]),
     ("a lease is taken for somebody else's", &[(
         "moves.rs",
