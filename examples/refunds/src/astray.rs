@@ -125,18 +125,18 @@ impl fmt::Display for Astray {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::generate::{event, refused};
     use handover::{Draft, Routes};
     use jiff::Timestamp;
     use serde_json::json;
 
-    fn refund(id: &str, amount: u64) -> Refund {
+    pub(crate) fn refund(id: &str, amount: u64) -> Refund {
         Refund { id: id.into(), account: "account-01".into(), amount }
     }
 
-    fn line(refund: &Refund) -> Line {
+    pub(crate) fn line(refund: &Refund) -> Line {
         Line::taken(event(refund), refund.clone())
     }
 
@@ -149,7 +149,7 @@ mod tests {
     }
 
     /// A stack where all of these are applied, once.
-    fn applied(refunds: &[Refund]) -> Found {
+    pub(crate) fn applied(refunds: &[Refund]) -> Found {
         let balance = refunds.iter().map(|it| it.amount).sum();
         Found {
             records: refunds.iter().map(|it| record(it, Status::Done)).collect(),

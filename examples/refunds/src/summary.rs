@@ -54,7 +54,8 @@ fn outcomes(lines: &[Line], found: &Found, held: &HashMap<&str, Refund>) -> Vec<
     // Queues keep no order, so either of two contents may come first; the other is refused.
     let conflicts =
         taken.iter().filter(|it| held.get(it.id.as_str()).is_some_and(|held| held != **it)).count();
-    let duplicates = taken.len() - ids.len() - conflicts;
+    // What was never sent so makes conflicts of all lines of its id.
+    let duplicates = taken.len().saturating_sub(ids.len() + conflicts);
 
     let mut expected: BTreeMap<&str, u64> = BTreeMap::from([("conflict", conflicts as u64)]);
     for line in lines {
@@ -165,10 +166,20 @@ pub fn grouped(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::astray::tests::{applied, line, refund};
 
     #[test]
     fn numbers_are_grouped_by_thousands() {
         assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+    }
+
+    #[test]
+    fn other_contents_than_were_sent_are_told_and_not_counted_wrong() {
+        let refunds = [refund("r-1", 100), refund("r-2", 200)];
+        let lines = refunds.each_ref().map(line);
+        assert!(Summary::of(&lines, &applied(&refunds), vec![]).agrees());
+        let other = [refund("r-1", 101), refund("r-2", 200)];
+        assert!(!Summary::of(&lines, &applied(&other), vec![]).agrees());
     }
 
     #[test]
