@@ -11,7 +11,7 @@ export LOCAL ?= ministack
 # One target folder, where the template and localstack/ look for binaries.
 export CARGO_TARGET_DIR := $(CURDIR)/target
 
-FUNCTIONS := accept relay refund reconcile
+FUNCTIONS := accept relay refund payment reconcile
 TOOLS := .local/venv/bin
 ARCHITECTURE ?= arm64
 

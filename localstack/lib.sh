@@ -16,6 +16,8 @@ LOCAL=${LOCAL:-ministack}
 PORT=${PORT:-4566}
 STACK=${STACK:-handover}
 endpoint=http://127.0.0.1:$PORT
+# Where the tests serve a payment provider.
+provider=127.0.0.1:$((PORT + 1000))
 
 mkdir -p "$logs" "$running"
 
@@ -202,7 +204,7 @@ environment() {
     export AWS_EC2_METADATA_DISABLED=true AWS_PAGER=
     export NO_PROXY=127.0.0.1,localhost${NO_PROXY:+,$NO_PROXY}
     export no_proxy=$NO_PROXY
-    export HANDOVER_STACK=$STACK HANDOVER_LOCAL=$LOCAL
+    export HANDOVER_STACK=$STACK HANDOVER_LOCAL=$LOCAL HANDOVER_PROVIDER=$provider
 }
 
 start_emulator() {
@@ -236,13 +238,14 @@ END
 deploy() {
     local name architecture
     case $(uname -m) in arm64 | aarch64) architecture=arm64 ;; *) architecture=x86_64 ;; esac
-    for name in accept relay refund reconcile; do
+    for name in accept relay refund payment reconcile; do
         [[ -x $root/target/lambda/$name/bootstrap ]] || die "target/lambda/$name/bootstrap is missing; build it: make build"
     done
     say "Deploying template.yaml as $STACK to $LOCAL"
     # Its home is ours, so that it leaves nothing in the user's; no telemetry.
     SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR=$state/sam start deploy sam_deploy \
         "file://$root/infra/local.yaml" "Architecture=$architecture" "StreamMappings=$stream_mappings" \
+        "PaymentProviderUrl=http://$provider" \
         >"$logs/deploy.log" 2>&1
     finish deploy "The stack could not be deployed."
 }
@@ -259,7 +262,7 @@ start_event_sources() {
     [[ $stream_mappings == disabled ]] || return 0
     local i program=$root/target/debug/event-sources
     [[ -x $program ]] || die "target/debug/event-sources is missing; build it: make build"
-    start event-sources "$program" --functions "$STACK-" --expect 2 >"$logs/event-sources.log" 2>&1
+    start event-sources "$program" --functions "$STACK-" --expect 3 >"$logs/event-sources.log" 2>&1
     for ((i = 0; i < 150; i++)); do
         grep -q '^ready: ' "$logs/event-sources.log" && return
         is_running event-sources || break

@@ -5,6 +5,7 @@ mod accept;
 mod consume;
 mod crash;
 mod effects;
+mod external;
 mod failure;
 mod fatal;
 mod outbox;
