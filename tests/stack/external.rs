@@ -1,88 +1,19 @@
-//! External effects, through the deployed `payment` and a provider that is a real HTTP server: it
-//! honours keys or forgets them, hangs, loses answers and refuses.
+//! External effects, through the deployed `payment` and a provider that is a real HTTP server.
 
-use std::collections::HashMap;
-use std::convert::Infallible;
-use std::sync::{LazyLock, Mutex};
 use std::time::Duration;
 
-use bytes::Bytes;
 use handover::Draft;
+use handover::by_hand::Answer;
 use handover::record::{Settled, State, Status};
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper::{Method, Request, Response};
-use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
-use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use provider::{Seen, seen};
+use serde_json::json;
 
 use crate::world::{World, unique};
 
-/// What the provider has seen of each payment, by its key.
-static SEEN: LazyLock<Mutex<HashMap<String, Seen>>> = LazyLock::new(Mutex::default);
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Seen {
-    requests: u32,
-    payments: u32,
-}
-
-fn seen(key: &str) -> Seen {
-    SEEN.lock().unwrap().get(key).copied().unwrap_or_default()
-}
-
-/// The provider: what it does with a payment is what the account is called.
-async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-    assert_eq!((request.method(), request.uri().path()), (&Method::POST, "/payments"));
-    let key = request.headers()["idempotency-key"].to_str().unwrap().to_owned();
-    let body = request.into_body().collect().await.unwrap().to_bytes();
-    let payment: Value = serde_json::from_slice(&body).unwrap();
-    let account = payment["account"].as_str().unwrap().to_owned();
-    let before = {
-        let mut all = SEEN.lock().unwrap();
-        let seen = all.entry(key.clone()).or_default();
-        let before = *seen;
-        seen.requests += 1;
-        let is_taken = !matches!(account.as_str(), "refused" | "busy-once") || before.requests > 0;
-        // It honours keys, but for those whose answer it loses.
-        seen.payments += u32::from(is_taken && account != "refused" && before.payments == 0);
-        before
-    };
-    let (status, said) = match account.as_str() {
-        "refused" => (402, json!({ "reason": "no cover" })),
-        "busy-once" if before.requests == 0 => (429, json!({})),
-        "lost-once" if before.requests == 0 => (500, json!({})),
-        "hangs-once" if before.requests == 0 => std::future::pending().await,
-        _ => (201, json!({ "payment": format!("payment of {key}") })),
-    };
-    let response = Response::builder().status(status).body(Full::from(said.to_string()));
-    Ok(response.unwrap())
-}
-
-/// Serves where the deployed function calls, for as long as the tests run.
-static SERVED: LazyLock<()> = LazyLock::new(|| {
-    let address = std::env::var("HANDOVER_PROVIDER").expect("where the provider is: run `make test`");
-    let listener = std::net::TcpListener::bind(address).unwrap();
-    listener.set_nonblocking(true).unwrap();
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let listener = TcpListener::from_std(listener).unwrap();
-            loop {
-                let (stream, _) = listener.accept().await.unwrap();
-                let serve = hyper::server::conn::http1::Builder::new()
-                    .serve_connection(TokioIo::new(stream), service_fn(answer));
-                tokio::spawn(serve);
-            }
-        })
-    });
-});
-
 /// Sends a payment that the provider treats so; its id.
 async fn pay(world: &World, account: &str) -> String {
-    LazyLock::force(&SERVED);
+    provider::serve(&std::env::var("HANDOVER_PROVIDER").expect("where the provider is: run `make test`"));
     let id = unique("payment");
     let data = json!({ "account": account, "amount": 5 });
     let payment = Draft::command("payment.requested", "orders", &data).with_id(&id).unwrap();
@@ -148,6 +79,6 @@ async fn g5_only_what_is_not_known_is_settled() {
     world.record_when(&id, |record| record.destinations["payment"].state == State::Done).await;
     tokio::time::sleep(Duration::from_millis(1)).await;
     let settled = world.ledger().settle(&id, "payment", Settled::Again, Timestamp::now()).await.unwrap();
-    assert_ne!(settled, handover::by_hand::Answer::Now);
+    assert_ne!(settled, Answer::Now);
     assert_eq!(seen(&id).requests, 1);
 }
