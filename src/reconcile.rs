@@ -420,7 +420,7 @@ mod tests {
             assert!(ledger_days > days + LETTERS / DAY, "a record outlasts its dead letter: {line}");
         }
         let letters = template.matches(&format!("MessageRetentionPeriod: {LETTERS}")).count();
-        assert_eq!(letters, 4, "dead letters and failures are kept as long as SQS can");
+        assert_eq!(letters, 6, "dead letters and failures are kept as long as SQS can");
         let first = crate::due::FIRST_DUE_AFTER;
         assert!(first > crate::due::AHEAD + SignedDuration::from_mins(15), "an invocation takes 15 min");
     }
