@@ -62,6 +62,11 @@ impl NotEnded {
         }
     }
 
+    /// Whether it came before its turn, and will be woken for it.
+    pub(crate) fn is_woken(&self) -> bool {
+        matches!(self, NotEnded::NotMarked(NotMarked::Early { is_written: true }))
+    }
+
     pub(crate) fn weight(&self) -> Weight {
         match self {
             NotEnded::Called { error, .. } => error.weight(),
@@ -69,7 +74,10 @@ impl NotEnded {
             NotEnded::Failed(_) => Weight::Attempt,
             NotEnded::NotMarked(NotMarked::Fault(_)) | NotEnded::NoTime => Weight::None,
             NotEnded::NotMarked(NotMarked::Write { .. }) => Weight::Attempt,
-            NotEnded::NotMarked(NotMarked::Invalid(_) | NotMarked::EmitConflict { .. }) => Weight::Last,
+            NotEnded::NotMarked(NotMarked::Early { .. }) => Weight::None,
+            NotEnded::NotMarked(
+                NotMarked::Invalid(_) | NotMarked::EmitConflict { .. } | NotMarked::Taken,
+            ) => Weight::Last,
             NotEnded::NotMarked(NotMarked::Lost(Lost::Held | Lost::Counted(_) | Lost::Offered(_))) => {
                 Weight::None
             }
@@ -108,6 +116,7 @@ mod tests {
         }
         assert_eq!(NotEnded::NoTime.weight(), Weight::None);
         assert_eq!(NotEnded::from(NotMarked::Lost(Lost::Held)).weight(), Weight::None);
+        assert_eq!(NotEnded::from(NotMarked::Early { is_written: true }).weight(), Weight::None);
     }
 
     #[test]

@@ -3,14 +3,21 @@
 //! Each is one conditional update. A repeat, or one that comes too late, changes nothing and
 //! says how it stands.
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
+use tokio::time::timeout;
 
 use crate::due::{FIRST_DUE_AFTER, next};
 use crate::fault::Fault;
 use crate::ledger::{Ledger, Mark, Marked, NotMarked};
 use crate::moves::{Form, Lost, Move, Stamp, offer_again};
 use crate::record::{Settled, State};
-use crate::transaction::returned;
+use crate::sequence::{Place, Positions, Turn};
+use crate::transaction::{self, returned};
+
+/// How long a close of what is sequenced tries.
+const CLOSE_WITHIN: Duration = Duration::from_secs(30);
 
 /// What became of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +32,10 @@ pub enum Answer {
     Known,
     /// A call of it may be under way; it says no more than that.
     Held,
+    /// At a sequenced destination more than [`AHEAD_MAX`] are to come before it; close those first.
+    ///
+    /// [`AHEAD_MAX`]: crate::sequence::AHEAD_MAX
+    Early,
 }
 
 impl Answer {
@@ -34,7 +45,7 @@ impl Answer {
         match self {
             Answer::Now => true,
             Answer::Was(state) => state.is_final(),
-            Answer::Unknown | Answer::Known | Answer::Held => false,
+            Answer::Unknown | Answer::Known | Answer::Held | Answer::Early => false,
         }
     }
 }
@@ -120,17 +131,42 @@ impl Ledger {
     /// it was to do was done by hand, or is not to be done. The reason is kept (512 bytes of
     /// it); an ended record is kept for `keep`.
     ///
+    /// A sequenced destination goes on behind it, now or when its turn would have come. To close
+    /// several of a key, begin with the last: the next one is woken as soon as nothing holds it.
+    ///
     /// # Errors
     /// A [`Fault`]; try again.
     pub async fn close(
         &self,
+        positions: &Positions,
         id: &str,
         destination: &str,
         reason: &str,
         now: Timestamp,
         keep: SignedDuration,
     ) -> Result<Answer, Fault> {
-        self.by_hand(id, destination, Move::Closed { reason: reason.into() }, now, keep).await
+        let it = Move::Closed { reason: reason.into() };
+        let record = self.get(id).await?;
+        let Some(delivery) = record.as_ref().and_then(|it| it.destinations.get(destination)) else {
+            return Ok(Answer::Unknown);
+        };
+        let place = record.as_ref().and_then(|it| Place::of(&it.notification(), destination));
+        let Some(place) = place.filter(|_| delivery.sequenced) else {
+            return self.by_hand(id, destination, it, now, keep).await;
+        };
+        let mut turn = positions.closing(&place, &positions.get(&place).await?);
+        if turn.as_ref().is_some_and(Turn::is_too_early) {
+            return Ok(Answer::Early);
+        }
+        let mark = mark_by_hand(id, destination, it, now, keep);
+        let closed = timeout(CLOSE_WITHIN, self.commit(mark, &mut turn, &[], vec![])).await;
+        let closed = closed.unwrap_or(Err(Fault::no_time(transaction::CALL).into()));
+        let answer = answer(closed)?;
+        // Whoever repeats this when it failed here finds it closed, and wakes who waits.
+        if let Some(next) = positions.get(&place).await?.next() {
+            self.offer_again(&next, now).await?;
+        }
+        Ok(answer)
     }
 
     async fn by_hand(
@@ -141,16 +177,24 @@ impl Ledger {
         now: Timestamp,
         keep: SignedDuration,
     ) -> Result<Answer, Fault> {
-        let stamp = Stamp { now, relayed_at: None, received_at: None, ledger: keep };
-        let form = Form { from: State::Dead, ..Form::guess(&it, 1) };
-        let mark = Mark { id: id.into(), destination: destination.into(), it, form, stamp };
-        match self.make(mark).await {
-            Ok(Marked::Now) => Ok(Answer::Now),
-            Ok(Marked::Before(state)) | Err(NotMarked::Lost(Lost::Was(state))) => Ok(Answer::Was(state)),
-            Err(NotMarked::Lost(Lost::Known)) => Ok(Answer::Known),
-            Err(NotMarked::Lost(Lost::Held)) => Ok(Answer::Held),
-            Err(NotMarked::Fault(fault)) if !fault.is_missing_record() => Err(fault),
-            Err(_) => Ok(Answer::Unknown),
-        }
+        answer(self.make(mark_by_hand(id, destination, it, now, keep)).await)
+    }
+}
+
+/// What a person does most often, to what is dead.
+fn mark_by_hand(id: &str, destination: &str, it: Move, now: Timestamp, keep: SignedDuration) -> Mark {
+    let stamp = Stamp { now, relayed_at: None, received_at: None, ledger: keep };
+    let form = Form { from: State::Dead, ..Form::guess(&it, 1) };
+    Mark { id: id.into(), destination: destination.into(), it, form, stamp }
+}
+
+fn answer(made: Result<Marked, NotMarked>) -> Result<Answer, Fault> {
+    match made {
+        Ok(Marked::Now) => Ok(Answer::Now),
+        Ok(Marked::Before(state)) | Err(NotMarked::Lost(Lost::Was(state))) => Ok(Answer::Was(state)),
+        Err(NotMarked::Lost(Lost::Known)) => Ok(Answer::Known),
+        Err(NotMarked::Lost(Lost::Held)) => Ok(Answer::Held),
+        Err(NotMarked::Fault(fault)) if !fault.is_missing_record() => Err(fault),
+        Err(_) => Ok(Answer::Unknown),
     }
 }

@@ -3,10 +3,12 @@
 //! Decode, decide, commit: the handler decides; its effect and the mark commit together.
 //! If a commit fails before or after it took effect, or the function dies, the offer comes
 //! again and meets the mark (G4). A call to somebody else's API, which no transaction spans, is made
-//! by `external.rs` instead. Distinct notifications run concurrently (G8). What follows when one does
-//! not end is in `lane.rs`.
+//! by `external.rs` instead. Distinct notifications run concurrently; those that are applied in sequence
+//! run one after another, each in its turn (G8). What follows when one does not end is in `lane.rs`.
 
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt, stream};
@@ -21,14 +23,16 @@ use crate::destination::Destination;
 use crate::digest::emitted_id;
 use crate::effect::{Effect, End, Failure};
 use crate::external::{Calls, External};
-use crate::ledger::{Ledger, Mark, Marked, STATEMENTS_MAX};
+use crate::fault::{Cause, Fault};
+use crate::ledger::{Ledger, Mark, Marked, NotMarked, STATEMENTS_MAX};
 use crate::moves::{Form, Move, Stamp};
 use crate::notification::Notification;
 use crate::offer::Offer;
 use crate::parking::Parking;
-use crate::record::{Delivery, Record};
+use crate::record::{Delivery, Record, State};
 use crate::refusal::Refusal;
 use crate::route::Routes;
+use crate::sequence::{Place, Position, Positions, Stand, Turn};
 
 /// Notifications applied at once.
 const CONCURRENCY_MAX: usize = 64;
@@ -58,6 +62,8 @@ pub struct Settings {
     pub name: String,
     /// The records.
     pub ledger: Ledger,
+    /// How far it has come with each key, where it applies notifications in sequence.
+    pub positions: Option<Positions>,
     /// The destination's queues.
     pub parking: Parking,
     /// Where emits go.
@@ -65,7 +71,7 @@ pub struct Settings {
     /// How long an ended record is kept.
     pub keep: SignedDuration,
     /// How long a copy waits after the first failed attempt; twice as long after each other.
-    pub backoff: std::time::Duration,
+    pub backoff: Duration,
     /// The time.
     pub clock: Clock,
 }
@@ -79,6 +85,10 @@ pub(crate) struct Work {
     pub copies: Vec<String>,
     /// Where it stands at this destination, where that was read.
     pub delivery: Option<Delivery>,
+    /// Its place, where this destination applies it in sequence.
+    pub place: Option<Place>,
+    /// What ends with it there, when it is its turn.
+    pub turn: Option<Turn>,
 }
 
 /// When work of a batch has to stop, before its invocation does.
@@ -129,11 +139,28 @@ impl Consumer {
 
     /// Applies each, once.
     pub(crate) async fn consume(&self, work: Vec<Work>, times: Times) -> Vec<Settled> {
-        let steps = stream::iter(work).map(|work| self.step(work, times)).buffer_unordered(CONCURRENCY_MAX);
+        let steps = stream::iter(lines(work)).map(|line| self.line(line, times));
+        let steps = steps.buffer_unordered(CONCURRENCY_MAX).flat_map(stream::iter);
         // Without a bound of its own: to wait for marks must not keep handlers from running.
         let mark_calls = Semaphore::new(MARK_CALLS_MAX);
         let settled = steps.ready_chunks(STATEMENTS_MAX).map(|steps| self.settle(steps, &mark_calls, times));
         settled.buffer_unordered(usize::MAX).concat().await
+    }
+
+    /// What stands in a line is applied one after another.
+    async fn line(&self, line: Vec<Work>, times: Times) -> Vec<Step> {
+        let mut known = None;
+        let mut steps = Vec::with_capacity(line.len());
+        let mut line = line.into_iter().peekable();
+        while let Some(work) = line.next() {
+            let Some(place) = work.place.clone() else {
+                steps.push(self.step(work, times).await);
+                continue;
+            };
+            let next = line.peek().map(|next| next.offer.notification.id.as_str());
+            steps.push(self.step_in_turn(work, &place, &mut known, next, times).await);
+        }
+        steps
     }
 
     async fn step(&self, work: Work, times: Times) -> Step {
@@ -142,9 +169,58 @@ impl Consumer {
             return settled(work, Err(NotEnded::NoTime));
         }
         match self.handler.handle(&self.settings, &work, times).await {
-            Ok(Applied::Ended(marked)) => settled(work, Ok(marked)),
+            Ok(Applied::Ended { marked, .. }) => settled(work, Ok(marked)),
             Ok(Applied::ToMark(mark)) => Step::Mark(mark, work),
             Err(error) => settled(work, Err(error)),
+        }
+    }
+
+    /// Applies a notification if it is its turn, by the position that is known of its key, or is read; and
+    /// then wakes who waits for its end, unless that is the `next` one in the line. What ended and could not
+    /// wake him has to come again.
+    async fn step_in_turn(
+        &self,
+        mut work: Work,
+        place: &Place,
+        known: &mut Option<Position>,
+        next: Option<&str>,
+        times: Times,
+    ) -> Step {
+        let result = async {
+            let (marked, waits) = self.apply_in_turn(&mut work, place, known, times).await?;
+            if let Some(waits) = waits.filter(|id| next != Some(id)) {
+                let woken = timeout_at(times.end_by, self.settings.wake(&waits)).await;
+                woken.map_err(|_| NotEnded::NoTime)?.map_err(NotMarked::from)?;
+            }
+            Ok(marked)
+        };
+        let result = result.await;
+        Step::Settled(Settled { work, result })
+    }
+
+    /// Applies a notification if it is its turn; says who waits for that.
+    async fn apply_in_turn(
+        &self,
+        work: &mut Work,
+        place: &Place,
+        known: &mut Option<Position>,
+        times: Times,
+    ) -> Result<(Marked, Option<String>), NotEnded> {
+        if Instant::now() >= times.begin_by {
+            return Err(NotEnded::NoTime);
+        }
+        let stands = timeout_at(times.end_by, self.settings.stands(place, known)).await;
+        match stands.map_err(|_| NotEnded::NoTime)?? {
+            Stands::Ended { marked, waits } => return Ok((marked, waits)),
+            Stands::Now(turn) => work.turn = Some(turn),
+        }
+        match self.handler.handle(&self.settings, work, times).await? {
+            Applied::Ended { marked, waits } => {
+                // The next one's guess; it is wrong where somebody waits or was closed, and then corrected.
+                *known = (marked == Marked::Now).then(|| Position::just(place.sequence));
+                Ok((marked, waits))
+            }
+            Applied::ToMark(_) => unreachable!("a mark with a position is committed"),
         }
     }
 
@@ -177,6 +253,30 @@ impl Consumer {
         }));
         settled
     }
+}
+
+/// Those of one key that are applied in sequence stand in a line, in their order; each other one stands
+/// alone.
+fn lines(work: Vec<Work>) -> Vec<Vec<Work>> {
+    let (sequenced, others): (Vec<_>, Vec<_>) = work.into_iter().partition(|it| it.place.is_some());
+    let mut lines: BTreeMap<String, Vec<Work>> = BTreeMap::new();
+    for work in sequenced {
+        let key = work.place.as_ref().map(|place| place.key.clone()).unwrap_or_default();
+        lines.entry(key).or_default().push(work);
+    }
+    let sorted = lines.into_values().map(|mut line| {
+        line.sort_by_key(|work| work.place.as_ref().map(|place| place.sequence));
+        line
+    });
+    sorted.chain(others.into_iter().map(|work| vec![work])).collect()
+}
+
+/// Where a notification stands that is applied in sequence.
+enum Stands {
+    /// It is its turn.
+    Now(Turn),
+    /// It had ended; this one has its turn now, if it waits.
+    Ended { marked: Marked, waits: Option<String> },
 }
 
 /// A destination whose effect commits with the mark.
@@ -231,7 +331,7 @@ impl Settings {
         fence: Option<u32>,
         times: Times,
     ) -> Result<Applied, NotEnded> {
-        effect.check()?;
+        effect.check(work.turn.is_some())?;
         let emits = self.emits(&work.offer.notification, &effect)?;
         let it = match effect.end {
             // A refused result did not pass `Effect::check`.
@@ -239,12 +339,58 @@ impl Settings {
             End::Rejected { reason } => Move::Rejected { reason, fence },
         };
         let mark = self.move_of(work, it);
-        if effect.writes.is_empty() && emits.is_empty() {
+        let mut turn = work.turn.clone();
+        if effect.writes.is_empty() && emits.is_empty() && turn.is_none() {
             return Ok(Applied::ToMark(Box::new(mark)));
         }
-        let commit = self.ledger.commit(mark, &effect.writes, emits);
-        let marked = timeout_at(times.end_by, commit).await.map_err(|_| NotEnded::NoTime)?;
-        Ok(Applied::Ended(marked?))
+        let commit = self.ledger.commit(mark, &mut turn, &effect.writes, emits);
+        let marked = timeout_at(times.end_by, commit).await.map_err(|_| NotEnded::NoTime)??;
+        let waits = turn.as_ref().and_then(Turn::wakes).map(str::to_owned);
+        Ok(Applied::Ended { marked, waits })
+    }
+
+    /// Where a notification stands by the position that is known of its key, which is kept up to date.
+    async fn stands(&self, place: &Place, known: &mut Option<Position>) -> Result<Stands, NotEnded> {
+        const CALL: &str = "GetItem";
+        let missing =
+            || Failure::passing("its destination applies it in sequence, and has no POSITIONS_TABLE");
+        let positions = self.positions.as_ref().ok_or_else(missing)?;
+        let mut position = match known.take() {
+            Some(position) => position,
+            None => positions.get(place).await.map_err(NotMarked::from)?,
+        };
+        let stand = positions.stand(place, &mut position).await.map_err(NotMarked::from)?;
+        let stands = match stand {
+            Stand::Now(advance) => Ok(Stands::Now(positions.turn(place, advance))),
+            Stand::Early { is_written } => Err(NotMarked::Early { is_written }.into()),
+            Stand::Past => {
+                // A repeat, most likely.
+                let record = self.ledger.get(place.id()).await.map_err(NotMarked::from)?;
+                let record = record.ok_or_else(|| NotMarked::from(Fault::new(CALL, Cause::Missing)))?;
+                match record.destinations.get(&self.name) {
+                    Some(it) if it.state.is_final() => {
+                        Ok(Stands::Ended { marked: Marked::Before(it.state), waits: position.next() })
+                    }
+                    _ => Err(NotMarked::Taken.into()),
+                }
+            }
+        };
+        *known = Some(position);
+        stands
+    }
+
+    /// Brings a notification a copy, for its turn has come.
+    async fn wake(&self, id: &str) -> Result<(), Fault> {
+        let Some(record) = self.ledger.get(id).await? else {
+            return Err(Fault::new("GetItem", Cause::Missing));
+        };
+        match record.destinations.get(&self.name) {
+            Some(it) if it.state == State::Pending => {
+                let offer = Offer::of(&record, vec![self.name.clone()], self.clock.now());
+                self.parking.park(&offer, it.attempts, Duration::ZERO).await
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The INIT records of what the effect emits. A refusal would be the same each time.
@@ -284,8 +430,17 @@ fn undecodable(error: &serde_json::Error) -> Failure {
 
 /// How far a notification has come with its handler's decision.
 pub(crate) enum Applied {
-    Ended(Marked),
+    /// It has ended, and so it is the turn of the one who waits for that.
+    Ended { marked: Marked, waits: Option<String> },
+    /// Its mark can go with others.
     ToMark(Box<Mark>),
+}
+
+impl Applied {
+    /// It had ended.
+    pub(crate) fn ended(marked: Marked) -> Applied {
+        Applied::Ended { marked, waits: None }
+    }
 }
 
 #[cfg(test)]

@@ -10,7 +10,8 @@ use crate::notification::Draft;
 use crate::record::RESULT_BYTES_MAX;
 use crate::refusal::Refusal;
 
-/// Most writes and emits of one effect: a transaction takes 100 actions, and one is the mark.
+/// Most writes and emits of one effect: a transaction takes 100 actions, and one is the mark. At a
+/// sequenced destination it is one less, for the position.
 pub const ACTIONS_MAX: usize = 99;
 
 /// The effect of a notification. It commits together with the mark that ends the
@@ -109,11 +110,12 @@ impl Effect {
     }
 
     /// Holds the effect to the limits of a transaction and of the record.
-    pub(crate) fn check(&self) -> Result<(), Failure> {
+    pub(crate) fn check(&self, sequenced: bool) -> Result<(), Failure> {
         let actions = self.writes.len() + self.emits.len();
-        if actions > ACTIONS_MAX {
+        let max = ACTIONS_MAX - usize::from(sequenced);
+        if actions > max {
             return Err(Failure::permanent(format!(
-                "the effect has {actions} writes and emits, over the limit of {ACTIONS_MAX}; split the notification"
+                "the effect has {actions} writes and emits, over the limit of {max}; split the notification"
             )));
         }
         let mut names = BTreeSet::new();
@@ -171,16 +173,17 @@ mod tests {
     fn an_effect_is_held_to_its_limits() {
         let draft = || Draft::event("t", "s", &());
         let emits = |count: usize| (0..count).fold(Effect::new(), |it, n| it.emit(n.to_string(), draft()));
-        assert_eq!(emits(ACTIONS_MAX).check(), Ok(()));
-        let failure = emits(ACTIONS_MAX + 1).check().unwrap_err();
+        assert_eq!(emits(ACTIONS_MAX).check(false), Ok(()));
+        assert!(emits(ACTIONS_MAX).check(true).unwrap_err().error.contains("limit of 98"));
+        let failure = emits(ACTIONS_MAX + 1).check(false).unwrap_err();
         assert!(failure.permanent && failure.error.contains("limit of 99"));
         let twice = Effect::new().emit("a", draft()).emit("b", draft()).emit("a", draft());
-        assert!(twice.check().unwrap_err().error.contains("two emits are named `a`"));
-        let result = |bytes: usize| Effect::new().result(&"x".repeat(bytes - 2)).check();
+        assert!(twice.check(false).unwrap_err().error.contains("two emits are named `a`"));
+        let result = |bytes: usize| Effect::new().result(&"x".repeat(bytes - 2)).check(false);
         assert_eq!(result(RESULT_BYTES_MAX), Ok(()));
         assert!(result(RESULT_BYTES_MAX + 1).unwrap_err().error.contains("4097 bytes"));
-        assert!(Effect::new().result(&f64::MAX).check().is_ok());
-        assert!(Effect::new().result(&u64::MAX).check().unwrap_err().permanent);
+        assert!(Effect::new().result(&f64::MAX).check(false).is_ok());
+        assert!(Effect::new().result(&u64::MAX).check(false).unwrap_err().permanent);
     }
 
     #[test]

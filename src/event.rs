@@ -118,7 +118,10 @@ pub(crate) fn text(from: &mut Map<String, Value>, field: &'static str) -> Result
     optional_text(from, field)?.ok_or(Refusal::Missing { field })
 }
 
-fn optional_text(from: &mut Map<String, Value>, field: &'static str) -> Result<Option<String>, Refusal> {
+pub(crate) fn optional_text(
+    from: &mut Map<String, Value>,
+    field: &'static str,
+) -> Result<Option<String>, Refusal> {
     match from.remove(field) {
         // CloudEvents: an attribute that is null is one that is not there.
         None | Some(Value::Null) => Ok(None),

@@ -230,7 +230,7 @@ impl<E: External> Calls<E> {
         loop {
             let now = settings.clock.now();
             let (fence, called_at, asks) = match next(delivery.as_ref(), self.0.unknown(), time_out, now) {
-                Next::Ended(marked) => return Ok(Applied::Ended(marked)),
+                Next::Ended(marked) => return Ok(Applied::ended(marked)),
                 Next::Wait => return Err(NotMarked::Lost(Lost::Held).into()),
                 Next::Done { fence } => {
                     let effect = decided(self.0.done(&notification), times).await?;
@@ -260,7 +260,7 @@ impl<E: External> Calls<E> {
                     let called = called.map_err(|it| it.after(called_at < now));
                     return self.record(settings, work, called, fence, times).await;
                 }
-                Ok(before) => return Ok(Applied::Ended(before)),
+                Ok(before) => return Ok(Applied::ended(before)),
                 // It is not new, or another was faster.
                 Err(NotMarked::Lost(Lost::Held)) => delivery = Some(self.read(settings, work).await?),
                 Err(other) => return Err(other.into()),

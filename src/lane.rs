@@ -23,7 +23,7 @@ use crate::ledger::{Marked, NotMarked};
 use crate::moves::{Lost, Move};
 use crate::offer::Offer;
 use crate::parking::ERROR;
-use crate::record::State;
+use crate::record::{Delivery, State};
 use crate::sqs::{body, id, receives};
 
 /// What becomes of the copies of a notification.
@@ -147,7 +147,9 @@ impl Consumer {
                     Some(at) => work[*at].copies.push(copy),
                     None => {
                         by_id.insert(offer.notification.id.clone(), work.len());
-                        work.push(Work { offer, received_at, copies: vec![copy], delivery: None });
+                        let place = offer.place(&self.settings.name);
+                        let (copies, delivery, turn) = (vec![copy], None, None);
+                        work.push(Work { offer, received_at, copies, delivery, place, turn });
                     }
                 },
                 Err(_) => undecodable.push((copy, data)),
@@ -168,7 +170,7 @@ impl Consumer {
 
     /// Looks at the record before a parked copy is tried, for the attempts so far. Copies of
     /// what has ended are dropped, and those of a dead one, too, unless somebody moved its
-    /// dead letter here: then there is nothing to try.
+    /// dead letter here: then there is nothing to try, and nobody to wake.
     async fn look(
         &self,
         mut work: Work,
@@ -183,10 +185,14 @@ impl Consumer {
             Ok(Err(fault)) => Err(fault),
             Ok(Ok(None)) => Err(Fault::new(CALL, Cause::Missing)),
             Ok(Ok(Some(mut record))) => {
-                work.delivery = record
-                    .destinations
-                    .remove(&self.settings.name)
-                    .filter(|it| it.state == State::Pending || (it.state == State::Dead && is_dead_letter));
+                let is_sequenced = work.place.is_some();
+                let has_a_use = |it: &Delivery| match it.state {
+                    State::Pending => true,
+                    State::Dead => is_dead_letter,
+                    // Whoever ended it may have died before he woke the one that waited for that.
+                    State::Done | State::Rejected | State::Closed => is_sequenced,
+                };
+                work.delivery = record.destinations.remove(&self.settings.name).filter(has_a_use);
                 Ok(work.delivery.as_ref().map(|it| it.attempts))
             }
         };
@@ -243,6 +249,11 @@ impl Consumer {
     /// otherwise than was known, it is asked again with what it returned.
     async fn count(&self, work: &Work, error: &NotEnded, lane: Lane) -> Result<Fate, NotMarked> {
         let weight = error.weight();
+        // A dead letter that somebody moved to the retry queue has to stay: nobody wakes what is dead.
+        let is_dead = work.delivery.as_ref().is_some_and(|it| it.state == State::Dead);
+        if error.is_woken() && !is_dead {
+            return Ok(Fate::Drop);
+        }
         if weight == Weight::None {
             return Ok(self.give_back(work, lane).await?);
         }

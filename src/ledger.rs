@@ -13,6 +13,7 @@ use crate::accept::Outcome;
 use crate::fault::{Cause, Fault, pause};
 use crate::moves::{Form, Lost, Move, Stamp, plan};
 use crate::record::{Item, Record, State};
+use crate::sequence::Turn;
 use crate::transaction::{self, MarkLost, Verdict, judge, mark_lost, token};
 use crate::update::{self, Expression, key, statement};
 
@@ -70,6 +71,15 @@ pub(crate) enum NotMarked {
         "the emitted notification {id} holds other content already; a repeat must emit the same under the same name"
     )]
     EmitConflict { id: String },
+    /// At a sequenced destination one before it has not ended.
+    #[error("its turn has not come: one before it has not ended")]
+    Early {
+        /// It is written down, and will be woken.
+        is_written: bool,
+    },
+    /// At a sequenced destination another has ended under its number.
+    #[error("another notification of its source and `partitionkey` has had its `sequence`; number each once")]
+    Taken,
 }
 
 impl Mark {
@@ -159,20 +169,26 @@ impl Ledger {
     /// Commits an effect with its mark, all or nothing. Contention, throttling and lost
     /// answers are tried again until the caller's deadline drops the call.
     ///
-    /// An effect whose answer was lost is met again by its own mark: it is `Before`.
+    /// An effect whose answer was lost is met again by its own mark: it is `Before`. Where it has a turn at
+    /// a sequenced destination, that is left as it was taken.
     pub(crate) async fn commit(
         &self,
         mut mark: Mark,
+        turn: &mut Option<Turn>,
         writes: &[TransactWriteItem],
         mut emits: Vec<Record>,
     ) -> Result<Marked, NotMarked> {
         for tries in 1.. {
-            let fault = match self.transact(&mark, writes, &emits).await {
+            let fault = match self.transact(&mark, turn.as_ref(), writes, &emits).await {
                 Ok(()) => return Ok(Marked::Now),
                 Err(Verdict::Mark(lost)) => match mark.lost(lost) {
                     Some(result) => return result,
                     None => continue,
                 },
+                Err(Verdict::Position(item)) => {
+                    *turn = turn.as_ref().map(|it| it.again(item.as_ref())).transpose()?.flatten();
+                    continue;
+                }
                 Err(Verdict::Emitted(stored)) => {
                     let kept = emits.into_iter().enumerate().filter(|(at, _)| !stored.contains(at));
                     emits = kept.map(|(_, record)| record).collect();
@@ -197,10 +213,12 @@ impl Ledger {
     async fn transact(
         &self,
         mark: &Mark,
+        turn: Option<&Turn>,
         writes: &[TransactWriteItem],
         emits: &[Record],
     ) -> Result<(), Verdict> {
         let mut actions = vec![self.mark_action(mark)];
+        actions.extend(turn.map(Turn::action));
         actions.extend_from_slice(writes);
         actions.extend(emits.iter().map(|record| self.accept_action(record)));
         let token = token(&actions);
@@ -212,7 +230,7 @@ impl Ledger {
         };
         match error.as_service_error() {
             Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
-                Err(judge(cancelled.cancellation_reasons(), writes.len(), emits, |item| {
+                Err(judge(cancelled.cancellation_reasons(), turn.is_some(), writes.len(), emits, |item| {
                     mark.returned(transaction::CALL, item)
                 }))
             }

@@ -7,7 +7,7 @@
 //!
 //! One file per stage: [`accept`] (behind [`upstream`], the queue), [`relay`], [`consume`],
 //! [`reconcile`]. One file per shape: [`event`] on the wire, [`record`] in the table, [`offer`] in the
-//! stream. [`moves`] says what may become of a record.
+//! stream. [`moves`] says what may become of a record, and [`sequence`] when it is the turn of a numbered one.
 
 pub mod accept;
 mod attempt;
@@ -38,6 +38,7 @@ mod refusal;
 pub mod relay;
 pub mod route;
 pub mod runtime;
+pub mod sequence;
 mod sqs;
 mod transaction;
 pub mod update;
@@ -58,6 +59,7 @@ pub use outbox::Outbox;
 pub use refusal::Refusal;
 pub use route::Routes;
 pub use runtime::{Error, run, run_external};
+pub use sequence::Positions;
 
 /// The code that the README shows compiles.
 #[cfg(doctest)]

@@ -1,8 +1,8 @@
 //! The Kinesis record: a notification, offered to the destinations that are pending.
 //!
-//! It is the event of `event.rs` with four more extension attributes: `destinations`
-//! (names, separated by commas, since CloudEvents knows no lists), `offer` (its number, from
-//! 1), `acceptedtime` and `relayedtime`. The times travel with the message, so that the
+//! It is the event of `event.rs` with up to five more extension attributes: `destinations` and
+//! `sequenced` (names, separated by commas, since CloudEvents knows no lists), `offer` (its number,
+//! from 1), `acceptedtime` and `relayedtime`. The times travel with the message, so that the
 //! custody timeline costs no write of its own.
 
 use jiff::Timestamp;
@@ -12,6 +12,7 @@ use crate::event::{self, Event};
 use crate::notification::Notification;
 use crate::record::Record;
 use crate::refusal::Refusal;
+use crate::sequence::Place;
 
 /// One trip of a notification through the stream. It is a copy: it may be lost or doubled,
 /// and only says which record to look at.
@@ -21,6 +22,8 @@ pub struct Offer {
     pub notification: Notification,
     /// The destinations that were pending when it was offered.
     pub destinations: Vec<String>,
+    /// Those of them that apply it in sequence.
+    pub sequenced: Vec<String>,
     /// Which offer it is, from 1.
     pub number: u32,
     /// When the notification was accepted.
@@ -34,6 +37,8 @@ struct Wire<'a> {
     #[serde(flatten)]
     event: Event<'a>,
     destinations: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    sequenced: String,
     offer: u32,
     acceptedtime: Timestamp,
     relayedtime: Timestamp,
@@ -42,8 +47,10 @@ struct Wire<'a> {
 impl Offer {
     /// What a record offers to these destinations.
     pub(crate) fn of(record: &Record, destinations: Vec<String>, relayed_at: Timestamp) -> Offer {
+        let is_sequenced = |name: &&String| record.destinations.get(*name).is_some_and(|it| it.sequenced);
         Offer {
             notification: record.notification(),
+            sequenced: destinations.iter().filter(is_sequenced).cloned().collect(),
             destinations,
             number: record.offers,
             accepted_at: record.accepted_at,
@@ -60,11 +67,18 @@ impl Offer {
         self.destinations.iter().any(|name| name == destination)
     }
 
+    /// The notification's place, where a destination applies it in sequence.
+    pub(crate) fn place(&self, destination: &str) -> Option<Place> {
+        let is_sequenced = self.sequenced.iter().any(|name| name == destination);
+        is_sequenced.then(|| Place::of(&self.notification, destination)).flatten()
+    }
+
     /// The Kinesis record's data.
     pub fn encode(&self) -> Vec<u8> {
         let wire = Wire {
             event: Event::from(&self.notification),
             destinations: self.destinations.join(","),
+            sequenced: self.sequenced.join(","),
             offer: self.number,
             acceptedtime: self.accepted_at,
             relayedtime: self.relayed_at,
@@ -79,19 +93,29 @@ impl Offer {
     pub fn decode(bytes: &[u8]) -> Result<Offer, Refusal> {
         let mut from = event::attributes(bytes)?;
         let destinations = event::text(&mut from, "destinations")?;
+        let sequenced = event::optional_text(&mut from, "sequenced")?;
         let number =
             event::optional_integer(&mut from, "offer")?.ok_or(Refusal::Missing { field: "offer" })?;
         let mut time = |field| event::optional_time(&mut from, field)?.ok_or(Refusal::Missing { field });
         Ok(Offer {
             accepted_at: time("acceptedtime")?,
             relayed_at: time("relayedtime")?,
-            destinations: destinations.split(',').map(str::to_owned).collect(),
+            destinations: names(&destinations),
+            sequenced: sequenced.as_deref().map(names).unwrap_or_default(),
             number: number
                 .try_into()
                 .map_err(|_| Refusal::Invalid { field: "offer", problem: "is too large" })?,
             notification: event::from_attributes(from)?,
         })
+        .and_then(|offer: Offer| match offer.notification.sequence {
+            None if !offer.sequenced.is_empty() => Err(Refusal::Missing { field: "sequence" }),
+            _ => Ok(offer),
+        })
     }
+}
+
+fn names(list: &str) -> Vec<String> {
+    list.split(',').map(str::to_owned).collect()
 }
 
 #[cfg(test)]
@@ -103,6 +127,7 @@ mod tests {
         Offer {
             notification: Draft::command("t", "s", &"x").with_id("1").unwrap(),
             destinations: vec!["refund".into(), "audit".into()],
+            sequenced: vec![],
             number: 2,
             accepted_at: Timestamp::from_millisecond(1_000).unwrap(),
             relayed_at: Timestamp::from_millisecond(1_234).unwrap(),
@@ -113,6 +138,18 @@ mod tests {
     fn survives_the_stream() {
         assert_eq!(Offer::decode(&offer().encode()).unwrap(), offer());
         assert!(offer().is_for("audit") && !offer().is_for("aud"));
+    }
+
+    #[test]
+    fn names_those_that_apply_it_in_sequence() {
+        let draft = Draft::command("t", "s", &"x").partitionkey("k").sequence(3);
+        let notification = draft.with_id("1").unwrap();
+        let numbered = Offer { notification, sequenced: vec!["audit".into()], ..offer() };
+        assert_eq!(Offer::decode(&numbered.encode()).unwrap(), numbered);
+        assert_eq!(numbered.place("audit").unwrap().sequence, 3);
+        assert_eq!(numbered.place("refund"), None);
+        let unnumbered = Offer { notification: offer().notification, ..numbered };
+        assert_eq!(Offer::decode(&unnumbered.encode()).unwrap_err().code(), "missing");
     }
 
     #[test]

@@ -149,6 +149,9 @@ pub struct FailedAttempt {
 pub struct Delivery {
     /// Where it stands.
     pub state: State,
+    /// Whether it is applied in sequence.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sequenced: bool,
     /// Failed attempts since it was accepted or redriven.
     pub attempts: u32,
     /// The failed attempts by their number. Present from the start, so that an update can
@@ -270,6 +273,7 @@ impl Record {
         let route = routes.of(&notification)?;
         let delivery = Delivery {
             state: State::Pending,
+            sequenced: false,
             attempts: 0,
             failures: BTreeMap::new(),
             due_at: now + FIRST_DUE_AFTER,
@@ -285,7 +289,10 @@ impl Record {
             reason: None,
             result: None,
         };
-        let destinations = route.destinations.iter().map(|name| (name.clone(), delivery.clone()));
+        let destinations = route.destinations.iter().map(|name| {
+            let sequenced = route.sequenced.contains(name);
+            (name.clone(), Delivery { sequenced, ..delivery.clone() })
+        });
         Ok(Record {
             digest: digest(&notification),
             bucket: bucket(&notification.id, now + FIRST_DUE_AFTER),
@@ -399,6 +406,7 @@ pub(crate) mod tests {
             match value {
                 AttributeValue::S(text) => text.len(),
                 AttributeValue::N(_) => 21,
+                AttributeValue::Bool(_) => 1,
                 AttributeValue::M(map) => 3 + size(map) + map.len(),
                 other => panic!("records hold no {other:?}"),
             }
@@ -491,6 +499,7 @@ pub(crate) mod tests {
         delivery.reason = Some("x".repeat(ERROR_BYTES_MAX));
         delivery.result = Some(Json::of(&"x".repeat(RESULT_BYTES_MAX)).unwrap());
         (delivery.lease_until, delivery.fence) = (Some(at(1)), 1);
+        delivery.sequenced = true;
         (delivery.relayed_at, delivery.received_at) = (Some(at(1)), Some(at(1)));
         (delivery.redriven_at, delivery.ended_at) = (Some(at(1)), Some(at(1)));
         let name = |n: usize| format!("{n:0>width$}", width = DESTINATION_BYTES_MAX);

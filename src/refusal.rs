@@ -116,6 +116,12 @@ pub enum Refusal {
         /// The kind that its route names.
         expected: Kind,
     },
+    /// A destination takes this type in sequence, and it is not numbered.
+    #[error("the type `{name}` is applied in sequence; send `partitionkey` and `sequence`, numbered from 1")]
+    NotNumbered {
+        /// The type.
+        name: String,
+    },
 }
 
 impl Refusal {
@@ -137,6 +143,7 @@ impl Refusal {
             Refusal::UnknownKind => "unknown-kind",
             Refusal::UnknownType { .. } => "unknown-type",
             Refusal::WrongKind { .. } => "wrong-kind",
+            Refusal::NotNumbered { .. } => "not-numbered",
         }
     }
 }

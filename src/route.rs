@@ -33,6 +33,11 @@ pub struct Route {
     pub kind: Kind,
     /// The destinations' names. A command has one: its owner.
     pub destinations: Vec<String>,
+    /// Those of them that apply the notifications of a source and `partitionkey` in the order of their
+    /// `sequence`, which then is required. Such a destination has to get all that are numbered, of
+    /// whatever type.
+    #[serde(default)]
+    pub sequenced: Vec<String>,
 }
 
 /// Why routes cannot be used: mend the configuration.
@@ -65,6 +70,11 @@ fn check(name: &str, route: &Route) -> Result<(), BadRoutes> {
         (_, many) if many > distinct.len() => return bad("names a destination twice"),
         _ => (),
     }
+    if let Some(stranger) = route.sequenced.iter().find(|name| !route.destinations.contains(name)) {
+        return bad(&format!(
+            "has `{stranger}` as sequenced, which is not one of its destinations; add it there"
+        ));
+    }
     match route.destinations.iter().find(|name| !is_destination(name)) {
         Some(destination) => bad(&format!(
             "has the destination `{destination}`; a name has 1 to 32 characters of a-z, 0-9 and _, a letter first"
@@ -86,16 +96,25 @@ impl Routes {
         self.0.values().flat_map(|route| &route.destinations).map(String::as_str).collect()
     }
 
+    /// Whether a destination gets notifications in sequence.
+    pub fn is_sequenced(&self, destination: &str) -> bool {
+        self.0.values().any(|route| route.sequenced.iter().any(|name| name == destination))
+    }
+
     /// The route of a notification.
     ///
     /// # Errors
-    /// [`Refusal::UnknownType`] or [`Refusal::WrongKind`].
+    /// [`Refusal::UnknownType`] or [`Refusal::WrongKind`]; [`Refusal::NotNumbered`] where a destination
+    /// takes it in sequence.
     pub fn of(&self, notification: &Notification) -> Result<&Route, Refusal> {
         let name = || notification.r#type.clone();
         match self.0.get(&notification.r#type) {
             None => Err(Refusal::UnknownType { name: name() }),
             Some(route) if route.kind != notification.kind => {
                 Err(Refusal::WrongKind { name: name(), expected: route.kind })
+            }
+            Some(route) if !route.sequenced.is_empty() && notification.sequence.is_none() => {
+                Err(Refusal::NotNumbered { name: name() })
             }
             Some(route) => Ok(route),
         }
@@ -122,6 +141,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_taken_in_sequence_has_to_be_numbered() {
+        let routes = routes(r#"{"t":{"kind":"event","destinations":["a","b"],"sequenced":["b"]}}"#).unwrap();
+        assert!(routes.is_sequenced("b") && !routes.is_sequenced("a"));
+        let draft = || Draft::event("t", "s", &()).partitionkey("k");
+        let refused = routes.of(&draft().with_id("1").unwrap()).unwrap_err();
+        assert_eq!(refused, Refusal::NotNumbered { name: "t".into() });
+        assert!(routes.of(&draft().sequence(1).with_id("1").unwrap()).is_ok());
+    }
+
+    #[test]
     fn bad_ones_say_what_is_wrong() {
         for (route, said) in [
             (r#"{"kind":"event","destinations":[]}"#, "`t` has no destination"),
@@ -130,6 +159,7 @@ mod tests {
             (r#"{"kind":"event","destinations":["A-b"]}"#, "`A-b`"),
             (r#"{"kind":"event","destinations":["a"],"x":1}"#, "unknown field `x`"),
             (r#"{"kind":"query","destinations":["a"]}"#, "unknown variant `query`"),
+            (r#"{"kind":"event","destinations":["a"],"sequenced":["b"]}"#, "`b` as sequenced"),
         ] {
             let said_instead = routes(&format!("{{\"t\":{route}}}")).unwrap_err();
             assert!(said_instead.contains(said), "{said_instead}");

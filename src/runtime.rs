@@ -22,6 +22,7 @@ use crate::external::{External, Unknown};
 use crate::ledger::Ledger;
 use crate::parking::{DeadLetters, Parking};
 use crate::route::{BadRoutes, Routes};
+use crate::sequence::Positions;
 
 /// Time before the end of an invocation at which work stops, so that its answer still gets
 /// out, in milliseconds.
@@ -120,6 +121,14 @@ pub fn ledger(aws: &SdkConfig) -> Result<Ledger, Error> {
     Ok(Ledger::new(aws_sdk_dynamodb::Client::new(aws), variable("NOTIFICATIONS_TABLE")?))
 }
 
+/// The positions of sequenced destinations, from `POSITIONS_TABLE`.
+///
+/// # Errors
+/// [`Error::Missing`].
+pub fn positions(aws: &SdkConfig) -> Result<Positions, Error> {
+    Ok(Positions::new(aws_sdk_dynamodb::Client::new(aws), variable("POSITIONS_TABLE")?))
+}
+
 /// The dead-letter queue of each destination, from `DEAD_LETTER_QUEUES`: a JSON object of names and URLs.
 ///
 /// # Errors
@@ -135,7 +144,8 @@ pub fn dead_letters(aws: &SdkConfig) -> Result<HashMap<String, DeadLetters>, Err
 /// Runs a destination as a Lambda function, on the Kinesis stream and on its retry queue. Its
 /// name is `DESTINATION`, its queues are `RETRY_QUEUE_URL` and `DEAD_LETTER_QUEUE_URL`; after
 /// the first failed attempt it waits `RETRY_BACKOFF_SECONDS`, and an ended record is kept for
-/// `LEDGER_DAYS`.
+/// `LEDGER_DAYS`. Where `ROUTES` have it apply notifications in sequence, its positions are in
+/// `POSITIONS_TABLE`.
 ///
 /// # Errors
 /// When the environment is not complete, or the Lambda runtime ends.
@@ -153,11 +163,13 @@ pub async fn run_external(external: impl External) -> Result<(), Error> {
 
 fn settings(aws: &SdkConfig) -> Result<Settings, Error> {
     let queues = (variable("RETRY_QUEUE_URL")?, variable("DEAD_LETTER_QUEUE_URL")?);
+    let (name, routes) = (variable("DESTINATION")?, routes()?);
     Ok(Settings {
-        name: variable("DESTINATION")?,
+        positions: routes.is_sequenced(&name).then(|| positions(aws)).transpose()?,
+        name,
         ledger: ledger(aws)?,
         parking: Parking::new(aws_sdk_sqs::Client::new(aws), queues.0, queues.1),
-        routes: routes()?,
+        routes,
         keep: days("LEDGER_DAYS")?,
         backoff: seconds("RETRY_BACKOFF_SECONDS")?,
         clock: Clock::system(),

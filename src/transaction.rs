@@ -14,7 +14,8 @@ use crate::record::{Item, Record};
 
 /// The name of the call in faults.
 pub(crate) const CALL: &str = "TransactWriteItems";
-/// Where the mark stands in the transaction; the effect's writes follow, then the emits.
+/// Where the mark stands in the transaction; the position follows, where there is one, then the effect's
+/// writes, then the emits.
 pub(crate) const MARK_AT: usize = 0;
 
 /// What the returned record says of a mark whose condition failed.
@@ -58,6 +59,8 @@ pub(crate) fn mark_lost(
 #[derive(Debug)]
 pub(crate) enum Verdict {
     Mark(MarkLost),
+    /// The position of a sequenced destination is another one: this item, if there is one.
+    Position(Option<Item>),
     /// The emits at these places are stored already; leave them out and send the rest.
     Emitted(Vec<usize>),
     /// The id of the emit at this place is held by other content.
@@ -78,6 +81,7 @@ pub(crate) enum Verdict {
 /// whole is tried again anyway, and fresh conditions are the ones that count.
 pub(crate) fn judge(
     reasons: &[CancellationReason],
+    sequenced: bool,
     writes: usize,
     emits: &[Record],
     mark: impl FnOnce(Option<Item>) -> Result<MarkLost, Fault>,
@@ -92,7 +96,13 @@ pub(crate) fn judge(
     if let Some(fault) = faults.into_iter().find(Fault::is_retryable) {
         return Verdict::Fault(fault);
     }
-    let others = reasons.get(MARK_AT + 1..).unwrap_or_default();
+    let mut others = reasons.get(MARK_AT + 1..).unwrap_or_default();
+    if sequenced && let Some((position, rest)) = others.split_first() {
+        if failed(position) {
+            return Verdict::Position(position.item().cloned());
+        }
+        others = rest;
+    }
     let (own, emitted) = others.split_at(writes.min(others.len()));
     if let Some((at, reason)) = own.iter().enumerate().find(|(_, reason)| is_set(reason)) {
         return Verdict::Write { at, code: reason.code().unwrap_or_default().to_owned() };
@@ -220,7 +230,7 @@ mod tests {
     /// The verdict over a mark, one write and one emit.
     fn verdict(mark: CancellationReason, write: CancellationReason, emit: CancellationReason) -> Verdict {
         let done = Move::Done { result: None, fence: None };
-        judge(&[mark, write, emit], 1, &[event_for(&["b"])], |item| {
+        judge(&[mark, write, emit], false, 1, &[event_for(&["b"])], |item| {
             mark_lost(CALL, item, "a", &done, Timestamp::UNIX_EPOCH)
         })
     }
@@ -251,6 +261,21 @@ mod tests {
     }
 
     #[test]
+    fn a_position_comes_after_the_mark_and_before_the_writes() {
+        let failed = "ConditionalCheckFailed";
+        let verdict = |mark, position| {
+            let done = Move::Done { result: None, fence: None };
+            judge(&[mark, position, reason(failed, None)], true, 1, &[], |item| {
+                mark_lost(CALL, item, "a", &done, Timestamp::UNIX_EPOCH)
+            })
+        };
+        assert!(matches!(verdict(none(), reason(failed, None)), Verdict::Position(None)));
+        assert!(matches!(verdict(none(), none()), Verdict::Write { at: 0, .. }));
+        let ended = reason(failed, Some(&event_for(&["a"])));
+        assert!(matches!(verdict(ended, reason(failed, None)), Verdict::Mark(_)));
+    }
+
+    #[test]
     fn contention_and_throttling_are_tried_again_before_conditions_count() {
         for code in ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"] {
             let contended = verdict(none(), reason("ConditionalCheckFailed", None), reason(code, None));
@@ -262,7 +287,7 @@ mod tests {
 
     #[test]
     fn a_cancellation_without_reasons_is_tried_again() {
-        let verdict = judge(&[], 1, &[], |_| unreachable!("the mark has no reason"));
+        let verdict = judge(&[], false, 1, &[], |_| unreachable!("the mark has no reason"));
         assert!(matches!(&verdict, Verdict::Fault(fault) if fault.is_retryable()), "{verdict:?}");
     }
 

@@ -28,6 +28,8 @@ pub enum Condition {
     Is(Path, AttributeValue),
     /// The attribute is a number above this one.
     Above(Path, i64),
+    /// There is no such attribute.
+    Absent(Path),
 }
 
 /// What an attribute is set to.
@@ -67,6 +69,7 @@ impl Expression {
         let conditions = update.conditions.iter().map(|condition| match condition {
             Condition::Is(path, value) => format!("{} = {}", it.path(path), it.value(value.clone())),
             Condition::Above(path, least) => format!("{} > {}", it.path(path), it.value(number(least))),
+            Condition::Absent(path) => format!("attribute_not_exists({})", it.path(path)),
         });
         let condition = conditions.collect::<Vec<_>>().join(" AND ");
         let sets = update.sets.iter().map(|(path, set)| match (it.path(path), set) {
@@ -124,6 +127,7 @@ pub(crate) fn statement(table: &str, id: &str, update: &Update) -> (String, Vec<
                 conditions += &format!(" AND {}=?", quoted(path));
             }
             Condition::Above(path, least) => conditions += &format!(" AND {}>{least}", quoted(path)),
+            Condition::Absent(path) => conditions += &format!(" AND {} IS MISSING", quoted(path)),
         }
     }
     (format!("UPDATE \"{table}\"{sets}{removes} WHERE \"id\"=?{conditions}"), parameters)
@@ -142,6 +146,7 @@ pub(crate) mod tests {
         let holds = |condition: &Condition| match condition {
             Condition::Is(path, value) => find(item, path) == Some(value),
             Condition::Above(path, least) => find(item, path).is_some_and(|held| integer(held) > *least),
+            Condition::Absent(path) => find(item, path).is_none(),
         };
         let mut changed = update.conditions.iter().all(holds).then(|| item.clone())?;
         for (path, set) in &update.sets {

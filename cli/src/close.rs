@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 
-use handover::Ledger;
 use handover::by_hand::Answer;
 use handover::record::State;
+use handover::{Ledger, Positions};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::aws::{connect, explained};
@@ -28,7 +28,9 @@ pub struct Arguments {
 pub async fn close(stack: &str, arguments: Arguments) -> anyhow::Result<ExitCode> {
     let Arguments { id, reason, destination, ledger_days } = arguments;
     let aws = connect().await;
-    let ledger = Ledger::new(handover::dynamodb::Client::new(&aws), format!("{stack}-notifications"));
+    let dynamodb = handover::dynamodb::Client::new(&aws);
+    let ledger = Ledger::new(dynamodb.clone(), format!("{stack}-notifications"));
+    let positions = Positions::new(dynamodb, format!("{stack}-positions"));
     let record = ledger.get(&id).await.map_err(|fault| explained(fault, stack, &aws))?;
     let Some(record) = record else {
         anyhow::bail!("`{id}` is not in the ledger of `{stack}`");
@@ -38,10 +40,11 @@ pub async fn close(stack: &str, arguments: Arguments) -> anyhow::Result<ExitCode
     let is_meant = |name: &str| destination.as_deref().is_none_or(|wanted| wanted == name);
     let mut closed = 0;
     for (name, delivery) in record.destinations.iter().filter(|(name, _)| is_meant(name)) {
-        let answer = ledger.close(&id, name, &reason, Timestamp::now(), keep).await;
+        let answer = ledger.close(&positions, &id, name, &reason, Timestamp::now(), keep).await;
         match answer.map_err(|fault| explained(fault, stack, &aws))? {
             Answer::Now => closed += 1,
             Answer::Was(state) => println!("{name}: it was {} before", state.as_str()),
+            Answer::Early => println!("{name}: too far ahead of its key; close those before it first"),
             Answer::Unknown | Answer::Known | Answer::Held => (),
         }
         if delivery.state == State::Dead {

@@ -24,14 +24,14 @@ use serde_json::{Value, json};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::sleep;
 
-use crate::coverage::{OF_CURSOR, OF_HANDLER, Site};
+use crate::coverage::{OF_CURSOR, OF_HANDLER, OF_POSITION, Site};
 use crate::draw::{happens, of_name};
 use crate::dynamodb::{Answer, DynamoDb};
 use crate::fault::{Call, Fault, Purpose};
 use crate::history::History;
 use crate::plan::{Plan, Strike};
 use crate::provider::{self, PROVIDER, Provider};
-use crate::rules::{self, Leases};
+use crate::rules::{self, Leases, Turns};
 use crate::sqs::Queues;
 use crate::stream::Stream;
 use crate::time::Time;
@@ -40,6 +40,8 @@ use crate::time::Time;
 pub const NOTIFICATIONS: &str = "notifications";
 /// The table of reconcile's cursor.
 pub const RECONCILE: &str = "reconcile";
+/// The table of the positions of sequenced destinations.
+pub const POSITIONS: &str = "positions";
 /// How long a call that takes long takes longer, in milliseconds: longer than its caller waits, so that
 /// it takes effect after its own repeat.
 const SLOW_MS: u64 = 4_000;
@@ -73,6 +75,7 @@ pub struct State {
     pub queues: Queues,
     pub provider: Provider,
     pub leases: Leases,
+    pub turns: Turns,
     pub history: History,
     /// What did not hold on the way.
     pub violations: Vec<String>,
@@ -303,7 +306,8 @@ impl Aws {
         let mut state = self.state();
         let now_ms = self.time().now_ms();
         for change in changes {
-            let broken = rules::broken_by(&change, who, &mut state.leases);
+            let State { leases, turns, .. } = &mut *state;
+            let broken = rules::broken_by(&change, who, leases, turns);
             state.violations.extend(broken);
             state.changes.add_change(change, now_ms);
         }
@@ -369,6 +373,7 @@ fn called(service: &str, operation: &str, body: &[u8]) -> String {
         // As a table's name, in JSON and in a statement.
         _ if says("\"notifications\"") || says("\\\"notifications\\\"") => operation.to_owned(),
         _ if says("\"reconcile\"") => format!("{operation} {OF_CURSOR}"),
+        _ if says("\"positions\"") => format!("{operation} {OF_POSITION}"),
         _ if service.starts_with("DynamoDB") => format!("{operation} {OF_HANDLER}"),
         _ => operation.to_owned(),
     }

@@ -18,6 +18,8 @@ pub struct Site {
 pub const OF_HANDLER: &str = "of the handler";
 /// What a call is for that reads or moves reconcile's cursor.
 pub const OF_CURSOR: &str = "of the cursor";
+/// What a call is for that reads the position of a key, or writes down that somebody waits.
+pub const OF_POSITION: &str = "of the position";
 
 /// How often each fault struck each site.
 #[derive(Clone, Debug, Default)]
@@ -43,6 +45,8 @@ const SITES: &[(&str, &[&str])] = &[
             "SendMessage to retry",
             "SendMessage to dead letters",
             "GetItem of the handler",
+            "GetItem of the position",
+            "UpdateItem of the position",
             "GetItem",
             "POST payment",
             "GET payment",
@@ -56,9 +60,12 @@ const SITES: &[(&str, &[&str])] = &[
             "BatchExecuteStatement",
             "TransactWriteItems",
             "UpdateItem",
+            "SendMessage to retry",
             "SendMessage to dead letters",
             "ChangeMessageVisibility",
             "GetItem of the handler",
+            "GetItem of the position",
+            "UpdateItem of the position",
             "POST payment",
             "GET payment",
         ],
@@ -78,7 +85,7 @@ const SITES: &[(&str, &[&str])] = &[
     ),
     // Programs elsewhere.
     ("outbox", &["", "TransactWriteItems"]),
-    ("by hand", &["", "GetItem", "UpdateItem"]),
+    ("by hand", &["", "GetItem", "UpdateItem", "GetItem of the position", "TransactWriteItems"]),
 ];
 
 /// Whether this fault can strike that site.
@@ -92,7 +99,8 @@ fn can_strike(fault: Fault, stage: &'static str, call: &str) -> bool {
         (Fault::Again | Fault::AtOnce, "accept" | "relay" | "stream" | "retry") => call.is_empty(),
         (Fault::Skew, _) => call.is_empty(),
         // Reads of a handler, and of the index, need not be consistent.
-        _ => fault.meets(&site, matches!(call, "GetItem" | "GetItem of the cursor")),
+        _ => fault
+            .meets(&site, matches!(call, "GetItem" | "GetItem of the cursor" | "GetItem of the position")),
     }
 }
 

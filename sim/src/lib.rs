@@ -12,6 +12,7 @@ mod draw;
 mod dynamodb;
 mod fault;
 mod history;
+mod journal;
 mod lambda;
 mod many;
 #[path = "../../functions/payment/src/payments.rs"]
@@ -34,6 +35,7 @@ pub use check::{AtRest, Check, check};
 pub use coverage::{Coverage, Site};
 pub use fault::{Fault, Faults};
 pub use history::History;
+pub use journal::Journal;
 pub use many::many;
 pub use plan::{NotAPlan, Plan, Strike, Strikes};
 pub use schedule::{Named, Run, SCHEDULES, run};

@@ -1,7 +1,7 @@
 //! What must hold, whatever failed: written from the design's table and guarantees, not from the
 //! library's code, and the same for every schedule.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use handover::parking::{ATTEMPTS, ERROR};
 use handover::upstream::REASON;
@@ -58,10 +58,11 @@ struct Lease {
 
 /// What is wrong with a change of a record that somebody made, unless it is a move of the table that
 /// leaves a record which is whole.
-pub fn broken_by(change: &Value, who: &str, leases: &mut Leases) -> Option<String> {
+pub fn broken_by(change: &Value, who: &str, leases: &mut Leases, turns: &mut Turns) -> Option<String> {
     let (old, new) = (&change["dynamodb"]["OldImage"], &change["dynamodb"]["NewImage"]);
     let id = text(&change["dynamodb"]["Keys"], "id");
-    let is_right = is_move(old, new).and_then(|()| is_whole(new)).and_then(|()| leases.follow(old, new, who));
+    let is_right = is_move(old, new).and_then(|()| is_whole(new));
+    let is_right = is_right.and_then(|()| leases.follow(old, new, who)).and_then(|()| turns.follow(old, new));
     let why = is_right.err()?;
     let mut changed = Vec::new();
     differences(id, old, new, &mut changed);
@@ -158,6 +159,48 @@ impl Leases {
             let is_forgotten = called > 0 && calls < 0 && text(new, "change") != "offer";
             if is_forgotten && (lease.repeats || lease.holder != who) {
                 return wrong("forgot an earlier call without an outcome");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Numbers that have ended at sequenced destinations, by key.
+#[derive(Debug, Default)]
+pub struct Turns(BTreeMap<String, BTreeSet<i64>>);
+
+/// The key of a delivery that is made in sequence.
+pub fn key(record: &Value, destination: &str, delivery: &Value) -> Option<String> {
+    let is_sequenced = delivery["sequenced"]["BOOL"] == true;
+    is_sequenced.then(|| format!("{destination} {} {}", text(record, "source"), text(record, "partitionkey")))
+}
+
+impl Turns {
+    /// Whether one before this number has not ended.
+    pub fn is_before(&self, key: &str, at: i64) -> bool {
+        let ended = self.0.get(key);
+        (1..at).any(|before| !ended.is_some_and(|it| it.contains(&before)))
+    }
+
+    /// G8: what is numbered is applied in its turn, and neither tried nor called before; no number is applied
+    /// twice.
+    fn follow(&mut self, old: &Value, new: &Value) -> Result<(), String> {
+        let was = destinations(old);
+        for (name, is) in destinations(new) {
+            let (Some(was), Some(key)) = (was.get(name), key(new, name, is)) else { continue };
+            let (at, ended) = (number(new, "sequence"), self.0.entry(key).or_default());
+            let is_applied = state(was) != state(is) && matches!(state(is), "done" | "rejected");
+            let is_tried = ["attempts", "fence"].into_iter().any(|it| number(is, it) > number(was, it));
+            let is_first = !ended.contains(&at);
+            // That its number was used before counts as an attempt, the last.
+            if (is_applied || is_tried && is_first) && (1..at).any(|before| !ended.contains(&before)) {
+                return Err(format!("G8: {name} came to {at} before its turn; ended are {ended:?}"));
+            }
+            if is_applied && !is_first {
+                return Err(format!("G8: {name} applied {at} twice"));
+            }
+            if is_applied || state(is) == "closed" {
+                ended.insert(at);
             }
         }
         Ok(())

@@ -9,10 +9,11 @@ use tokio::time::{sleep, sleep_until};
 
 use crate::dynamodb::Table;
 use crate::history::History;
+use crate::journal::Journal;
 use crate::plan::Plan;
 use crate::rules::{Sent, broken_at_rest};
 use crate::shop::Shop;
-use crate::till::Till;
+use crate::till::{Till, found_out};
 use crate::world::{World, dead_letters};
 
 /// For how long faults strike, in milliseconds of virtual time.
@@ -76,7 +77,11 @@ impl std::fmt::Display for Run {
 pub type Named = (&'static str, fn(Plan) -> Run);
 
 /// The project's own schedules.
-pub const SCHEDULES: [Named; 2] = [("shop", |plan| run(&Shop, plan)), ("till", |plan| run(&Till, plan))];
+pub const SCHEDULES: [Named; 3] = [
+    ("shop", |plan| run(&Shop, plan)),
+    ("till", |plan| run(&Till, plan)),
+    ("journal", |plan| run(&Journal, plan)),
+];
 
 /// Runs a schedule by a plan.
 pub fn run<S: Schedule>(schedule: &S, plan: Plan) -> Run {
@@ -92,9 +97,9 @@ pub fn run<S: Schedule>(schedule: &S, plan: Plan) -> Run {
         sleep_until(world.aws.time().at(FAULTS_MS)).await;
         world.aws.state().calm = true;
         world.aws.note("faults", "have stopped");
-        settle(&world).await;
+        settle(&world, S::REDRIVES).await;
         if S::REDRIVES && redrive(&world).await {
-            settle(&world).await;
+            settle(&world, false).await;
         }
         let mut violations = std::mem::take(&mut world.aws.state().violations);
         violations.extend(broken_at_rest(&world, &sent));
@@ -104,8 +109,9 @@ pub fn run<S: Schedule>(schedule: &S, plan: Plan) -> Run {
     })
 }
 
-/// Waits until all has ended, or should have.
-async fn settle(world: &World) {
+/// Waits until all has ended, or should have; or, if somebody is to redrive it then, until all that is
+/// open waits for what is dead.
+async fn settle(world: &World, until_held: bool) {
     let begin_ms = world.aws.time().elapsed_ms().max(world.lambda.stopped_until_ms());
     let given_up_ms = world.give_up_after().as_millis() as u64;
     let until_ms = begin_ms.max(FAULTS_AGAIN_MS.end) + given_up_ms + SETTLED_WITHIN_MS;
@@ -113,7 +119,12 @@ async fn settle(world: &World) {
     while world.aws.time().elapsed_ms() < until_ms {
         let is_quiet = quiet_s >= 2 * LOOK_S;
         // Reconcile is for what was lost; where nothing was, what is open then stays so.
-        if is_quiet && (world.open_ids().is_empty() || !world.aws.state().history.may_have_lost()) {
+        // What waits for its turn may do so until it is given up.
+        let comes_late = || world.aws.state().history.may_have_lost() || world.waits(false);
+        if is_quiet && (world.open_ids().is_empty() || !comes_late()) {
+            break;
+        }
+        if until_held && world.waits(true) {
             break;
         }
         let look_s = if is_quiet { LOOK_AGAIN_S } else { LOOK_S };
@@ -133,11 +144,16 @@ async fn redrive(world: &World) -> bool {
     let mut redriven = false;
     for destination in world.destinations() {
         let url = dead_letters(&destination);
+        // Somebody may have looked at it just now.
+        while world.aws.state().queues.hides(&url, world.aws.time().now_ms()) {
+            sleep(Duration::from_secs(LOOK_S)).await;
+        }
         let now_ms = world.aws.time().now_ms();
         let letters = world.aws.state().queues.receive(&url, now_ms, usize::MAX, |_| false);
         for letter in letters {
             let Some(id) = letter.notification_id() else { continue };
-            world.redrive(&destination, id, &letter, None).await;
+            let settled = found_out(world, &destination, &id);
+            world.redrive(&destination, id, &letter, settled).await;
             redriven = true;
         }
     }

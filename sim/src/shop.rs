@@ -246,7 +246,7 @@ async fn letter_comes(world: &World) {
 }
 
 /// A person looks at a dead letter, or at a record.
-async fn look_after(world: &World, nth: u64) {
+pub async fn look_after(world: &World, nth: u64) {
     world.aws.state().history.tended = true;
     let draw = |end, what: u64| below(end, world.aws.seed(), &[Purpose::Person as u64, what, nth]);
     let mut destinations = with_letters(world);
@@ -272,8 +272,7 @@ async fn look_after(world: &World, nth: u64) {
             world.aws.note("person", &format!("redrives {}: {redriven:?}", letter.id));
         }
         (3, Some(_), Some(id)) => {
-            let close = async move { ledger.close(&id, &destination, "mended by hand", now, KEEP).await };
-            let closed = world.by_hand(close).await;
+            let closed = world.close(&id, &destination, KEEP).await;
             world.aws.note("person", &format!("closes: {closed:?}"));
         }
         // A copy more does no harm.

@@ -61,6 +61,11 @@ impl Queues {
         id
     }
 
+    /// Whether a message is hidden, since somebody received it.
+    pub fn hides(&self, url: &str, now_ms: u64) -> bool {
+        self.queues[url].messages.iter().any(|it| it.visible_ms > now_ms)
+    }
+
     fn queue(&mut self, url: &str) -> &mut Queue {
         self.queues.get_mut(url).unwrap_or_else(|| panic!("no queue {url}"))
     }

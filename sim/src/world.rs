@@ -19,16 +19,17 @@ use handover::reconcile::{self, Reconcile};
 use handover::record::Settled;
 use handover::relay::Relay;
 use handover::upstream::Upstream;
-use handover::{Clock, Destination, Effect, Failure, Ledger, Notification, Outbox, Routes};
+use handover::{Clock, Destination, Effect, Failure, Ledger, Notification, Outbox, Positions, Routes};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use crate::aws::{Aws, NOTIFICATIONS, RECONCILE};
+use crate::aws::{Aws, NOTIFICATIONS, POSITIONS, RECONCILE};
 use crate::draw::below;
 use crate::dynamodb::{DynamoDb, Table};
 use crate::fault::{Fault, Purpose};
 use crate::lambda::{Function, Lambda, Mapping, Source};
 use crate::plan::Plan;
+use crate::rules;
 use crate::sqs::Message;
 use crate::stream::SHARDS;
 use crate::time::Time;
@@ -138,6 +139,7 @@ impl World {
         let index = Some(("due", "bucket"));
         tables.push(Table { stream: true, index, ..Table::new(NOTIFICATIONS, &["id"]) });
         tables.push(Table::new(RECONCILE, &["name"]));
+        tables.push(Table::new(POSITIONS, &["key"]));
         let aws = Aws::new(plan, time, DynamoDb::new(time, tables));
         let (dynamodb, kinesis, sqs) = aws.clients();
         let world = World {
@@ -268,6 +270,7 @@ impl World {
         consume::Settings {
             name: name.to_owned(),
             ledger: self.ledger.clone(),
+            positions: self.routes.is_sequenced(name).then(|| self.positions()),
             parking: Parking::new(self.sqs.clone(), retry(name), dead_letters(name)),
             routes: self.routes.clone(),
             keep: KEEP,
@@ -305,6 +308,10 @@ impl World {
     pub fn tries(&self, destination: &str, id: &str) -> i64 {
         let key = (destination.to_owned(), id.to_owned());
         self.tries.lock().expect("no panic holds it").get(&key).copied().unwrap_or_default()
+    }
+
+    fn positions(&self) -> Positions {
+        Positions::new(self.dynamodb.clone(), POSITIONS)
     }
 
     /// The outbox of a producer.
@@ -364,6 +371,42 @@ impl World {
             self.aws.state().queues.delete(&dead_letters(destination), letter.receipt());
         }
         redriven
+    }
+
+    /// A person closes a notification.
+    pub async fn close(
+        &self,
+        id: &str,
+        destination: &str,
+        keep: SignedDuration,
+    ) -> Option<Result<Answer, handover::Fault>> {
+        let (ledger, positions, now) = (self.ledger.clone(), self.positions(), self.clock("person").now());
+        let (id, destination) = (id.to_owned(), destination.to_owned());
+        let close =
+            async move { ledger.close(&positions, &id, &destination, "mended by hand", now, keep).await };
+        self.by_hand(close).await
+    }
+
+    /// Whether something is open, and all that is waits for one before it that has not ended: that is dead,
+    /// or else was perhaps never sent.
+    pub fn waits(&self, for_dead: bool) -> bool {
+        let records = self.aws.dynamodb().items(NOTIFICATIONS);
+        let state = self.aws.state();
+        let places = |wanted: &'static str| {
+            let of = move |record| {
+                let all = rules::destinations(record).into_iter();
+                all.filter(move |(_, it)| rules::state(it) == wanted)
+                    .map(move |(name, it)| (rules::key(record, name, it), rules::number(record, "sequence")))
+            };
+            records.iter().flat_map(of)
+        };
+        let dead: Vec<_> = places("dead").collect();
+        let waits = |(key, at): (Option<String>, i64)| {
+            let is_dead = dead.iter().any(|(of, before)| *of == key && *before < at);
+            key.is_some_and(|key| state.turns.is_before(&key, at)) && (is_dead || !for_dead)
+        };
+        let mut open = places("pending").peekable();
+        open.peek().is_some() && open.all(waits)
     }
 
     /// Somebody's program on the ledger.

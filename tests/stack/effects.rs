@@ -71,6 +71,7 @@ impl Tested<'_> {
         let settings = Settings {
             name: name.into(),
             ledger: world.ledger(),
+            positions: Some(world.positions()),
             parking: Parking::new(world.sqs.clone(), &retry_queue, &dead_letters),
             routes: routes(),
             keep: SignedDuration::from_hours(24),

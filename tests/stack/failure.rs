@@ -133,7 +133,9 @@ async fn g6_a_copy_after_close_applies_nothing() {
     world.send(&[refund(&id, &account, 7)]).await;
     world.record_when(&id, |record| record.status == Status::Dead).await;
     let keep = SignedDuration::from_hours(24);
-    let closed = world.ledger().close(&id, "refund", "paid by hand", Timestamp::now(), keep).await.unwrap();
+    let (ledger, positions) = (world.ledger(), world.positions());
+    let closed = ledger.close(&positions, &id, "refund", "paid by hand", Timestamp::now(), keep);
+    let closed = closed.await.unwrap();
     assert_eq!(closed, Answer::Now);
     let closed = world.record(&id).await.unwrap();
     assert_eq!((closed.status, closed.closed, closed.dead), (Status::Closed, 1, 0));

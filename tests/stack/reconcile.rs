@@ -101,7 +101,14 @@ async fn what_is_open_but_not_due_is_looked_at_later() {
     assert_eq!(
         world
             .ledger()
-            .close(&record.id, "refund", "a test", Timestamp::now(), SignedDuration::from_hours(1))
+            .close(
+                &world.positions(),
+                &record.id,
+                "refund",
+                "a test",
+                Timestamp::now(),
+                SignedDuration::from_hours(1)
+            )
             .await
             .unwrap(),
         Answer::Now

@@ -14,7 +14,7 @@ use base64::prelude::BASE64_STANDARD as STANDARD;
 use handover::dynamodb::types::AttributeValue;
 use handover::offer::Offer;
 use handover::record::{Item, Record, Status};
-use handover::{Clock, Draft, Ledger, Notification, Outbox, Routes};
+use handover::{Clock, Draft, Ledger, Notification, Outbox, Positions, Routes};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -55,6 +55,10 @@ impl World {
 
     pub fn ledger(&self) -> Ledger {
         Ledger::new(self.dynamodb.clone(), self.named("notifications"))
+    }
+
+    pub fn positions(&self) -> Positions {
+        Positions::new(self.dynamodb.clone(), self.named("positions"))
     }
 
     pub fn outbox(&self, routes: &Routes) -> Outbox {
@@ -281,6 +285,7 @@ pub fn offer(notification: Notification, destinations: &[&str]) -> Offer {
     Offer {
         notification,
         destinations: destinations.iter().map(|name| name.to_string()).collect(),
+        sequenced: vec![],
         number: 1,
         accepted_at: now,
         relayed_at: now,

@@ -64,8 +64,8 @@ const SHOP: &[Mutant] = &[
     )]),
     ("the effect before the mark", &[(
         "ledger.rs",
-        "        let mut actions = vec![self.mark_action(mark)];\n        actions.extend_from_slice(writes);",
-        "        let mut actions = vec![self.mark_action(mark)];\n        if is(\"the effect before the mark\") {\n            let _ = self.client.transact_write_items().set_transact_items(Some(writes.to_vec())).send().await;\n        } else {\n            actions.extend_from_slice(writes);\n        }",
+        "        actions.extend_from_slice(writes);",
+        "        if is(\"the effect before the mark\") {\n            let _ = self.client.transact_write_items().set_transact_items(Some(writes.to_vec())).send().await;\n        } else {\n            actions.extend_from_slice(writes);\n        }",
     )]),
     ("any failed condition is a duplicate", &[(
         "transaction.rs",
@@ -173,8 +173,8 @@ const SHOP: &[Mutant] = &[
     )]),
     ("a dead letter that was moved to the retry queue is dropped", &[(
         "lane.rs",
-        "(it.state == State::Dead && is_dead_letter)",
-        "(it.state == State::Dead && is_dead_letter && !is(\"a dead letter that was moved to the retry queue is dropped\"))",
+        "                    State::Dead => is_dead_letter,",
+        "                    State::Dead => is_dead_letter && !is(\"a dead letter that was moved to the retry queue is dropped\"),",
     )]),
     ("dead whatever was offered since", &[(
         "moves.rs",
