@@ -77,8 +77,8 @@ pub(crate) enum NotMarked {
         /// It is written down, and will be woken.
         is_written: bool,
     },
-    /// At a sequenced destination another has ended under its number.
-    #[error("another notification of its source and `partitionkey` has had its `sequence`; number each once")]
+    /// At a sequenced destination another has ended under its number, or waits under it.
+    #[error("another notification of its source and `partitionkey` has its `sequence`; number each once")]
     Taken,
 }
 

@@ -69,7 +69,7 @@ pub(crate) enum Stand {
     Now(Advance),
     /// One before it has not ended. Whether it is written down, so that it will be woken.
     Early { is_written: bool },
-    /// Its number has ended.
+    /// Its number has ended, or another waits under it.
     Past,
 }
 
@@ -168,13 +168,17 @@ impl Position {
     pub(crate) fn stand(&self, place: &Place) -> Stand {
         let reached = self.reach(self.at);
         match place.sequence {
-            passed if passed <= reached || self.later.get(&passed) == Some(&Later::Closed) => Stand::Past,
+            passed if passed <= reached => Stand::Past,
             next if next == reached + 1 => {
                 let to = self.reach(next);
                 let passed = self.later.range(..=to).map(|(at, _)| *at).collect();
                 Stand::Now(Advance::To { from: self.at, to, passed, wakes: self.who_waits_at(to + 1) })
             }
-            at => Stand::Early { is_written: self.who_waits_at(at).as_ref() == Some(&place.id) },
+            early => match self.later.get(&early) {
+                None => Stand::Early { is_written: false },
+                Some(Later::Waits(id)) if *id == place.id => Stand::Early { is_written: true },
+                Some(_) => Stand::Past,
+            },
         }
     }
 
@@ -403,7 +407,7 @@ mod tests {
         wait(&mut item, 2, "two");
         let written = Position::decode(&item);
         assert_eq!(written.stand(&place(2, "two")), Stand::Early { is_written: true });
-        assert_eq!(written.stand(&place(2, "other")), Stand::Early { is_written: false });
+        assert_eq!(written.stand(&place(2, "other")), Stand::Past, "its number is another's");
         assert_eq!(written.wait(&place(2, "other")), None);
         // It was decided when nobody waited, and is decided anew.
         assert_eq!(end(&mut item, &known, 1).unwrap().wakes(), Some("two"));

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use comfy_table::{ContentArrangement, Table, presets};
 use handover::custody::{What, custody};
 use handover::record::{Record, State, Status};
-use handover::{Kind, Ledger};
+use handover::{Kind, Ledger, Positions};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -25,8 +25,8 @@ pub struct Arguments {
 
 pub async fn status(stack: &str, arguments: Arguments) -> anyhow::Result<ExitCode> {
     let aws = connect().await;
-    let table = format!("{stack}-notifications");
-    let ledger = Ledger::new(handover::dynamodb::Client::new(&aws), table);
+    let dynamodb = handover::dynamodb::Client::new(&aws);
+    let ledger = Ledger::new(dynamodb.clone(), format!("{stack}-notifications"));
     let record = ledger.get(&arguments.id).await.map_err(|fault| explained(fault, stack, &aws))?;
     let Some(record) = record else {
         eprintln!(
@@ -35,7 +35,12 @@ pub async fn status(stack: &str, arguments: Arguments) -> anyhow::Result<ExitCod
         );
         return Ok(ExitCode::FAILURE);
     };
-    let view = View::of(&record, arguments.data);
+    let mut view = View::of(&record, arguments.data);
+    let positions = Positions::new(dynamodb, format!("{stack}-positions"));
+    for it in view.destinations.iter_mut().filter(|it| record.destinations[it.name].sequenced) {
+        let position = positions.position(&record, it.name).await;
+        it.position = position.map_err(|fault| explained(fault, stack, &aws))?;
+    }
     match arguments.json {
         true => println!("{}", serde_json::to_string_pretty(&view)?),
         false => print(&view),
@@ -72,6 +77,9 @@ struct DeliveryView<'a> {
     name: &'a str,
     state: State,
     attempts: u32,
+    /// Of a sequenced destination: how far it has come with the key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    position: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -103,7 +111,12 @@ impl<'a> View<'a> {
             version: record.version,
             offers: record.offers,
             destinations: destinations
-                .map(|(name, it)| DeliveryView { name, state: it.state, attempts: it.attempts })
+                .map(|(name, it)| DeliveryView {
+                    name,
+                    state: it.state,
+                    attempts: it.attempts,
+                    position: None,
+                })
                 .collect(),
             custody: custody.collect(),
             expires_at: record.expires_at,
@@ -133,7 +146,13 @@ fn print(view: &View) {
             0 => String::new(),
             count => format!(", failed {}", times(count)),
         };
-        println!("  {}: {}{attempts}", it.name, it.state.as_str());
+        let place = match (it.position, view.sequence) {
+            (Some(position), Some(sequence)) if position + 1 < sequence && !it.state.is_final() => {
+                format!(", waits for its turn: {sequence}, after {position}")
+            }
+            _ => String::new(),
+        };
+        println!("  {}: {}{attempts}{place}", it.name, it.state.as_str());
     }
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);

@@ -87,6 +87,7 @@ pub fn check<D: Destination>(
         name: name.to_owned(),
         serve: Box::new(move |world| world.serve(&served, destination(&world.dynamodb))),
         routes: None,
+        sequenced: false,
         tables: Vec::new(),
         items: Vec::new(),
         messages: Vec::new(),
@@ -101,6 +102,7 @@ pub struct Check {
     name: String,
     serve: Box<dyn Fn(&World) + Sync>,
     routes: Option<Routes>,
+    sequenced: bool,
     tables: Vec<Table>,
     items: Vec<(String, Value)>,
     messages: Vec<Notification>,
@@ -136,6 +138,12 @@ impl Check {
     /// emits for example, is taken there.
     pub fn routes(mut self, routes: Routes) -> Check {
         self.routes = Some(routes);
+        self
+    }
+
+    /// Routes them so that the destination applies them in sequence; they have to be numbered.
+    pub fn sequenced(mut self) -> Check {
+        self.sequenced = true;
         self
     }
 
@@ -181,7 +189,9 @@ impl Schedule for Check {
     fn routes(&self) -> Routes {
         self.routes.clone().unwrap_or_else(|| {
             let route = |it: &Notification| {
-                (it.r#type.clone(), json!({ "kind": it.kind, "destinations": [self.name] }))
+                let sequenced = if self.sequenced { vec![&self.name] } else { vec![] };
+                let route = json!({ "kind": it.kind, "destinations": [self.name], "sequenced": sequenced });
+                (it.r#type.clone(), route)
             };
             let routes: serde_json::Map<String, Value> = self.messages.iter().map(route).collect();
             Value::Object(routes).to_string().parse().expect("a route for each type")

@@ -26,7 +26,6 @@ use crate::world::{KEEP, World};
 
 /// Notifications of a run at most, in two books.
 const NOTIFICATIONS_MAX: u64 = 6;
-const BOOKS: u64 = 2;
 /// When what went wrong by itself goes well.
 const WELL_AFTER: Duration = Duration::from_secs(25);
 /// How long a payment may take.
@@ -114,17 +113,20 @@ impl Schedule for Journal {
 fn sends(draw: &dyn Fn(u64, u64, u64) -> u64) -> Vec<(u64, Sent)> {
     let mut sends = Vec::new();
     let mut last = BTreeMap::new();
-    let count = 1 + draw(NOTIFICATIONS_MAX, 0, 0).min(draw(NOTIFICATIONS_MAX, 0, 1));
+    let count = 2 + draw(NOTIFICATIONS_MAX - 1, 0, 0).min(draw(NOTIFICATIONS_MAX - 1, 0, 1));
+    // In a run of two they come nearly at once, and in one of three some pay.
+    let within_ms = [3_000, 300][draw(2, 10, 0) as usize];
+    let pays = draw(3, 11, 0) == 0;
     for at in 0..count {
-        let book = ["journal", "journal", "card"][draw(3, 1, at) as usize];
-        let book = format!("{book} {}", draw(BOOKS, 2, at));
+        let book = if pays && draw(4, 1, at) > 0 { "card" } else { "journal" };
+        let book = format!("{book} {}", draw(4, 2, at) / 3);
         let last = last.entry(book.clone()).or_insert(0);
         // Now and then a number is used twice; who paid under it first may be the other one.
-        let is_used_again = *last > 0 && !book.starts_with("card") && draw(12, 3, at) == 0;
+        let is_used_again = *last > 0 && !book.starts_with("card") && draw(6, 3, at) == 0;
         *last += u64::from(!is_used_again);
         // They come in any order, and some late.
         let late_ms = if draw(6, 4, at) == 0 { 20_000 } else { 0 };
-        let at_ms = draw(3_000, 5, at) + late_ms;
+        let at_ms = draw(within_ms, 5, at) + late_ms;
         let luck =
             ["good", "good", "good", "mark", "late", "never", "reject", "panic"][draw(8, 6, at) as usize];
         let message = message(at, &book, *last, luck);

@@ -137,7 +137,7 @@ impl Leases {
             let (called, calls) = (number(was, "called_at"), number(is, "called_at"));
             let wrong = |what: &str| Err(format!("G5: {who} {what}, of {name}"));
             match (text(new, "change"), number(is, "fence") - number(was, "fence")) {
-                ("lease", 1) if number(was, "lease_until") >= number(new, "updated_at") => {
+                ("lease", 1) if number(was, "lease_until") > number(new, "updated_at") => {
                     return wrong("took a lease that lived");
                 }
                 ("lease", 1) if called > 0 && calls != called => {

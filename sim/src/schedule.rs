@@ -124,7 +124,7 @@ async fn settle(world: &World, until_held: bool) {
         if is_quiet && (world.open_ids().is_empty() || !comes_late()) {
             break;
         }
-        if until_held && world.waits(true) {
+        if is_quiet && until_held && world.waits(true) {
             break;
         }
         let look_s = if is_quiet { LOOK_AGAIN_S } else { LOOK_S };

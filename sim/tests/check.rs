@@ -52,6 +52,42 @@ fn what_it_returns_is_applied_once() {
     rewards(false).over_seeds(0..100);
 }
 
+/// A write that holds only behind the one before it: it would fail, and count an attempt, out of turn.
+struct Steps;
+
+impl Destination for Steps {
+    type Data = u32;
+
+    async fn apply(&self, step: &Notification<u32>) -> Result<Effect, Failure> {
+        let number = |it: u32| AttributeValue::N(it.to_string());
+        let set = Update::builder().table_name("stairs").key("stairs", AttributeValue::S("s-1".into()));
+        let set =
+            set.update_expression("SET step = :step").expression_attribute_values(":step", number(step.data));
+        let set = set.condition_expression("step = :before");
+        Ok(Effect::new().write(set.expression_attribute_values(":before", number(step.data - 1)).build()?))
+    }
+}
+
+#[test]
+fn g8_a_sequenced_destination_applies_in_order() {
+    let step = |n: u64| {
+        let draft = Draft::event("step.taken", "shop", &n).partitionkey("s-1").sequence(n);
+        draft.with_id(format!("step-{n}")).unwrap()
+    };
+    check("steps", |_| Steps)
+        .table("stairs", &["stairs"])
+        .item("stairs", json!({ "stairs": "s-1", "step": 0 }))
+        .sends([3, 1, 4, 2].map(step))
+        .sequenced()
+        .at_rest(|world| {
+            assert_eq!(world.sum("stairs", "step"), 4);
+            for record in world.records() {
+                assert_eq!(record.destinations["steps"].attempts, 0, "{record:?}");
+            }
+        })
+        .over_seeds(0..100);
+}
+
 /// The failure says what did not hold, the history, as short as it gets, and how to see it again.
 #[test]
 fn what_a_handler_does_by_itself_is_found_and_told() {

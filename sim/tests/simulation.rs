@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use handover_sim::{Faults, Plan, Run, Shop, Strikes, Till, many, run};
+use handover_sim::{Faults, Journal, Plan, Run, Shop, Strikes, Till, many, run};
 
 /// Plans that found something once; the change log says what. The mutants hold the same for good, since
 /// a plan means something else when the schedule draws otherwise.
@@ -52,6 +52,19 @@ fn g5_no_payment_is_made_twice_or_forgotten() {
         [(0..40, Faults::NONE), (0..300, Faults::USUAL), (0..40, Faults::LOSING), (0..300, Faults::STALLING)];
     for (seeds, faults) in seeds {
         hold(|plan| run(&Till, plan), &drawn(seeds, faults));
+    }
+}
+
+#[test]
+fn g8_what_is_numbered_is_applied_in_its_turn() {
+    let seeds = [
+        (0..100, Faults::NONE),
+        (0..400, Faults::USUAL),
+        (0..40, Faults::LOSING),
+        (0..100, Faults::STALLING),
+    ];
+    for (seeds, faults) in seeds {
+        hold(|plan| run(&Journal, plan), &drawn(seeds, faults));
     }
 }
 

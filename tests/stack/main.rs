@@ -11,4 +11,5 @@ mod fatal;
 mod outbox;
 mod reconcile;
 mod relay;
+mod sequence;
 mod world;

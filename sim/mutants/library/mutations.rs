@@ -9,7 +9,7 @@ pub type Edit = (&'static str, &'static str, &'static str);
 pub type Mutant = (&'static str, &'static [Edit]);
 
 /// Every mutant, by the schedule that is to find it.
-pub const MUTANTS: [(&str, &[Mutant]); 2] = [("shop", SHOP), ("till", TILL)];
+pub const MUTANTS: [(&str, &[Mutant]); 3] = [("shop", SHOP), ("till", TILL), ("journal", JOURNAL)];
 
 #[rustfmt::skip]
 const SHOP: &[Mutant] = &[
@@ -332,5 +332,79 @@ const TILL: &[Mutant] = &[
         "external.rs",
         "        _ if it.settled == Some(Settled::Done) =>",
         "        _ if it.settled == Some(Settled::Done) && !is(\"settled as done, and called again\") =>",
+    )]),
+];
+
+#[rustfmt::skip]
+const JOURNAL: &[Mutant] = &[
+    ("a turn is not waited for", &[(
+        "sequence.rs",
+        "            early => match self.later.get(&early) {",
+        "            to if is(\"a turn is not waited for\") => Stand::Now(Advance::To { from: self.at, to, passed: vec![], wakes: self.who_waits_at(to + 1) }),\n            early => match self.later.get(&early) {",
+    )]),
+    ("a number that was used is waited for", &[(
+        "sequence.rs",
+        "            passed if passed <= reached => Stand::Past,",
+        "            passed if passed <= reached && !is(\"a number that was used is waited for\") => Stand::Past,",
+    )]),
+    ("the mark leaves the position", &[(
+        "ledger.rs",
+        "        actions.extend(turn.map(Turn::action));",
+        "        actions.extend(turn.map(Turn::action).filter(|_| !is(\"the mark leaves the position\")));",
+    )]),
+    ("the position is not asked for", &[(
+        "sequence.rs",
+        "                    conditions: vec![is_at(*from), next],",
+        "                    conditions: if is(\"the position is not asked for\") { vec![next] } else { vec![is_at(*from), next] },",
+    )]),
+    ("who waits is not asked for", &[(
+        "sequence.rs",
+        // As the mutant above leaves it.
+        "else { vec![is_at(*from), next] },",
+        "else if is(\"who waits is not asked for\") { vec![is_at(*from)] } else { vec![is_at(*from), next] },",
+    )]),
+    ("who comes to wait does not ask for the position", &[(
+        "sequence.rs",
+        "            conditions: vec![is_at(self.at), Condition::Absent(place.path())],",
+        "            conditions: if is(\"who comes to wait does not ask for the position\") { vec![Condition::Absent(place.path())] } else { vec![is_at(self.at), Condition::Absent(place.path())] },",
+    )]),
+    ("nobody is woken", &[(
+        "consume.rs",
+        "waits.filter(|id| next != Some(id))",
+        "waits.filter(|id| next != Some(id) && !is(\"nobody is woken\"))",
+    )]),
+    ("let go though the next one was not woken", &[(
+        "consume.rs",
+        "                woken.map_err(|_| NotEnded::NoTime)?.map_err(NotMarked::from)?;",
+        "                let woken = woken.map_err(|_| NotEnded::NoTime).and_then(|it| it.map_err(|fault| NotMarked::from(fault).into()));\n                if !is(\"let go though the next one was not woken\") { woken?; }",
+    )]),
+    ("what ended wakes nobody when it comes again", &[(
+        "lane.rs",
+        "                    State::Done | State::Rejected | State::Closed => is_sequenced,",
+        "                    State::Done | State::Rejected | State::Closed => is_sequenced && !is(\"what ended wakes nobody when it comes again\"),",
+    )]),
+    ("to come early is a failed attempt", &[(
+        "lane.rs",
+        "        if error.is_woken() && !is_dead {",
+        "        if error.is_woken() && !is_dead && !is(\"to come early is a failed attempt\") {",
+    ), (
+        "attempt.rs",
+        "            NotEnded::NotMarked(NotMarked::Early { .. }) => Weight::None,",
+        "            NotEnded::NotMarked(NotMarked::Early { .. }) if is(\"to come early is a failed attempt\") => Weight::Attempt,\n            NotEnded::NotMarked(NotMarked::Early { .. }) => Weight::None,",
+    )]),
+    ("a close leaves the position", &[(
+        "by_hand.rs",
+        "        let mut turn = positions.closing(&place, &positions.get(&place).await?);",
+        "        let mut turn = positions.closing(&place, &positions.get(&place).await?).filter(|_| !is(\"a close leaves the position\"));",
+    )]),
+    ("a close wakes nobody", &[(
+        "by_hand.rs",
+        "        if let Some(next) = positions.get(&place).await?.next() {",
+        "        if let Some(next) = positions.get(&place).await?.next().filter(|_| !is(\"a close wakes nobody\")) {",
+    )]),
+    ("what is closed early is not passed", &[(
+        "sequence.rs",
+        "        let is_closed = |at: &u64| self.later.get(at) == Some(&Later::Closed);",
+        "        let is_closed = |at: &u64| self.later.get(at) == Some(&Later::Closed) && !is(\"what is closed early is not passed\");",
     )]),
 ];

@@ -7,8 +7,7 @@ use std::time::Instant;
 
 use handover_sim::{Coverage, Fault, Faults, Named, Plan, SCHEDULES, Strikes, many, shortest};
 
-const USAGE: &str =
-    "usage: soak SEEDS, or soak --plan 'SCHEDULE PLAN' (shop or till; a seed, or what a failure printed)";
+const USAGE: &str = "usage: soak SEEDS, or soak --plan 'SCHEDULE PLAN' (shop, till or journal; a seed, or what a failure printed)";
 /// Runs of each schedule of which every place is struck, one at a time.
 const STRUCK_ONCE: u64 = 4;
 /// A run of which every two places are struck, an order that is taken: its schedule, seed and message.
