@@ -444,12 +444,14 @@ impl HttpConnector for Aws {
         let (done, answer) = oneshot::channel();
         let aws = self.clone();
         tokio::spawn(async move {
+            // Until it is answered, whatever becomes of the caller.
+            let _payment = payment;
             if let Some(answer) = aws.watched("AWS", carry).await {
                 let _ = done.send(answer);
             }
         });
         HttpConnectorFuture::new(async move {
-            let _waits = (waits, payment);
+            let _waits = waits;
             match answer.await {
                 Ok(Ok((status, body))) => {
                     let status = StatusCode::try_from(status).expect("a status");

@@ -17,6 +17,8 @@ pub struct History {
     pub strikes: BTreeSet<Strike>,
     /// Which calls were made, and what struck them, counted.
     pub coverage: Coverage,
+    /// A batch that was delivered again, though it had been done, was not done once more.
+    pub(crate) repeat_failed: bool,
     /// A person came by.
     pub(crate) tended: bool,
     /// Where something might have struck: every call, every poll, every fetch, and so on.

@@ -26,8 +26,9 @@ use crate::world::{KEEP, World};
 
 /// Notifications of a run at most, in two books.
 const NOTIFICATIONS_MAX: u64 = 6;
-/// When what went wrong by itself goes well.
+/// When what went wrong by itself goes well, soon or late.
 const WELL_AFTER: Duration = Duration::from_secs(25);
+const SOON: Duration = Duration::from_secs(3);
 /// How long a payment may take.
 const TIME_OUT: Duration = Duration::from_secs(1);
 
@@ -128,7 +129,7 @@ fn sends(draw: &dyn Fn(u64, u64, u64) -> u64) -> Vec<(u64, Sent)> {
         let late_ms = if draw(6, 4, at) == 0 { 20_000 } else { 0 };
         let at_ms = draw(within_ms, 5, at) + late_ms;
         let luck =
-            ["good", "good", "good", "mark", "late", "never", "reject", "panic"][draw(8, 6, at) as usize];
+            ["good", "good", "soon", "mark", "late", "never", "reject", "panic"][draw(8, 6, at) as usize];
         let message = message(at, &book, *last, luck);
         for again in 0..1 + draw(4, 7, at) / 3 {
             sends.push((at_ms + again * draw(5_000, 8, at), message.clone()));
@@ -185,8 +186,10 @@ impl Destination for Lines {
     type Data = Line;
 
     async fn apply(&self, line: &Notification<Line>) -> Result<Effect, Failure> {
-        let well = self.time.elapsed_ms() >= WELL_AFTER.as_millis() as u64;
+        let is_after = |it: Duration| self.time.elapsed_ms() >= it.as_millis() as u64;
+        let well = is_after(WELL_AFTER);
         match line.data.luck.as_str() {
+            "soon" if !is_after(SOON) => return Err(Failure::passing("not yet")),
             "late" if !well => return Err(Failure::passing("not yet")),
             "never" if !well => return Err(Failure::permanent("not so")),
             // A panic that is not printed.

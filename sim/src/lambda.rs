@@ -341,7 +341,10 @@ impl Lambda {
                             // A poller that was replaced delivers what another one has done.
                             while let Some(after) = again {
                                 sleep(after).await;
-                                again = it.invoke(&function, event.clone()).await.1;
+                                let (answer, next) = it.invoke(&function, event.clone()).await;
+                                // Nobody repeats the repeat.
+                                it.aws.state().history.repeat_failed |= !is_whole(&answer);
+                                again = next;
                             }
                         });
                     }
@@ -463,6 +466,14 @@ impl Source {
 
 fn records(event: &Value) -> impl Iterator<Item = &Value> {
     event["Records"].as_array().into_iter().flatten()
+}
+
+/// Whether an invocation did all that it was to do.
+fn is_whole(answer: &Answer) -> bool {
+    match answer {
+        Answer::Returned(text) => failures(&serde_json::from_str(text).expect("JSON")).next().is_none(),
+        _ => false,
+    }
 }
 
 /// What an answer reports as failed.

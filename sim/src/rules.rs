@@ -1,7 +1,7 @@
 //! What must hold, whatever failed: written from the design's table and guarantees, not from the
 //! library's code, and the same for every schedule.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use handover::parking::{ATTEMPTS, ERROR};
 use handover::upstream::REASON;
@@ -165,9 +165,9 @@ impl Leases {
     }
 }
 
-/// Numbers that have ended at sequenced destinations, by key.
+/// Numbers that have ended at sequenced destinations, by key, and whether they were applied.
 #[derive(Debug, Default)]
-pub struct Turns(BTreeMap<String, BTreeSet<i64>>);
+pub struct Turns(BTreeMap<String, BTreeMap<i64, bool>>);
 
 /// The key of a delivery that is made in sequence.
 pub fn key(record: &Value, destination: &str, delivery: &Value) -> Option<String> {
@@ -179,7 +179,7 @@ impl Turns {
     /// Whether one before this number has not ended.
     pub fn is_before(&self, key: &str, at: i64) -> bool {
         let ended = self.0.get(key);
-        (1..at).any(|before| !ended.is_some_and(|it| it.contains(&before)))
+        (1..at).any(|before| !ended.is_some_and(|it| it.contains_key(&before)))
     }
 
     /// G8: what is numbered is applied in its turn, and neither tried nor called before; no number is applied
@@ -190,17 +190,18 @@ impl Turns {
             let (Some(was), Some(key)) = (was.get(name), key(new, name, is)) else { continue };
             let (at, ended) = (number(new, "sequence"), self.0.entry(key).or_default());
             let is_applied = state(was) != state(is) && matches!(state(is), "done" | "rejected");
+            // That its number is another's counts as an attempt, too, and is the last.
+            let is_anothers = text(is, "reason").contains("number each once");
             let is_tried = ["attempts", "fence"].into_iter().any(|it| number(is, it) > number(was, it));
-            let is_first = !ended.contains(&at);
-            // That its number was used before counts as an attempt, the last.
-            if (is_applied || is_tried && is_first) && (1..at).any(|before| !ended.contains(&before)) {
+            if (is_applied || is_tried && !is_anothers) && (1..at).any(|before| !ended.contains_key(&before))
+            {
                 return Err(format!("G8: {name} came to {at} before its turn; ended are {ended:?}"));
             }
-            if is_applied && !is_first {
+            if is_applied && ended.insert(at, true) == Some(true) {
                 return Err(format!("G8: {name} applied {at} twice"));
             }
-            if is_applied || state(is) == "closed" {
-                ended.insert(at);
+            if state(is) == "closed" {
+                ended.entry(at).or_default();
             }
         }
         Ok(())

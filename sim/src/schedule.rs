@@ -119,8 +119,13 @@ async fn settle(world: &World, until_held: bool) {
     while world.aws.time().elapsed_ms() < until_ms {
         let is_quiet = quiet_s >= 2 * LOOK_S;
         // Reconcile is for what was lost; where nothing was, what is open then stays so.
-        // What waits for its turn may do so until it is given up.
-        let comes_late = || world.aws.state().history.may_have_lost() || world.waits(false);
+        // What waits for its turn may do so until it is given up, and a repeat that ended the one before it
+        // may not have woken it.
+        let comes_late = || {
+            world.aws.state().history.may_have_lost()
+                || world.waits(false)
+                || (world.is_sequenced() && world.aws.state().history.repeat_failed)
+        };
         if is_quiet && (world.open_ids().is_empty() || !comes_late()) {
             break;
         }

@@ -310,6 +310,11 @@ impl World {
         self.tries.lock().expect("no panic holds it").get(&key).copied().unwrap_or_default()
     }
 
+    /// Whether a destination applies something in sequence.
+    pub fn is_sequenced(&self) -> bool {
+        self.destinations().iter().any(|name| self.routes.is_sequenced(name))
+    }
+
     fn positions(&self) -> Positions {
         Positions::new(self.dynamodb.clone(), POSITIONS)
     }

@@ -1,6 +1,6 @@
-//! soak SEEDS: of each schedule, strikes every place of some small runs at which something can go wrong,
-//! then runs so many seeds, on every core, and says what struck where. soak --plan PLAN: one run, with its
-//! history.
+//! soak SEEDS: of each schedule, strikes every place of some small runs at which something can go wrong;
+//! then runs so many seeds, an equal part of them of each schedule, on every core, and says what struck
+//! where. soak --plan PLAN: one run, with its history.
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -53,10 +53,12 @@ fn soak(seeds: u64) -> Result<(), String> {
     let is_short = |plan: &Plan| !plan.to_string().contains(Fault::Forget.as_str());
     let twice = first.into_iter().chain(second).filter(is_short).collect();
     coverage.add(all(schedule, "places and pairs of places of one run", twice)?);
+    let seeds = seeds.div_ceil(SCHEDULES.len() as u64);
+    let tenth = seeds / 10;
     for schedule in SCHEDULES {
-        coverage.add(all(schedule, "seeds of which many lose copies", drawn(seeds / 10, Faults::LOSING))?);
-        coverage.add(all(schedule, "seeds of which many stand still", drawn(seeds / 10, Faults::STALLING))?);
-        coverage.add(all(schedule, "seeds", drawn(seeds, Faults::USUAL))?);
+        coverage.add(all(schedule, "seeds of which many lose copies", drawn(tenth, Faults::LOSING))?);
+        coverage.add(all(schedule, "seeds of which many stand still", drawn(tenth, Faults::STALLING))?);
+        coverage.add(all(schedule, "seeds", drawn(seeds - 2 * tenth, Faults::USUAL))?);
     }
     println!("{coverage}");
     match coverage.missing() {
