@@ -22,8 +22,8 @@ pub const FAULTS_MS: u64 = 60_000;
 /// milliseconds of virtual time.
 const FAULTS_AGAIN_MS: Range<u64> = 40 * 60_000..90 * 60_000;
 /// Once they have stopped, and the last mapping is enabled, all has to end within what reconcile gives
-/// it, and so many milliseconds of virtual time more.
-const SETTLED_WITHIN_MS: u64 = 3_600_000;
+/// it, and so many milliseconds of virtual time more: a parked copy waits for up to 12 hours.
+const SETTLED_WITHIN_MS: u64 = 13 * 3_600_000;
 /// Seconds between looks at whether all has ended.
 const LOOK_S: u64 = 5;
 /// Where nothing is under way and something is open, reconcile will find it.
