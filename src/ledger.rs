@@ -186,8 +186,15 @@ impl Ledger {
                     None => continue,
                 },
                 Err(Verdict::Position(item)) => {
-                    *turn = turn.as_ref().map(|it| it.again(item.as_ref())).transpose()?.flatten();
-                    continue;
+                    let again = turn.as_ref().map(|it| it.again(item.as_ref())).transpose()?.flatten();
+                    match again == *turn {
+                        // It was otherwise when it failed: others are at work on the key.
+                        true => Fault::new(transaction::CALL, Cause::Contended),
+                        false => {
+                            *turn = again;
+                            continue;
+                        }
+                    }
                 }
                 Err(Verdict::Emitted(stored)) => {
                     let kept = emits.into_iter().enumerate().filter(|(at, _)| !stored.contains(at));

@@ -275,6 +275,13 @@ impl Positions {
     }
 }
 
+/// Of one notification.
+impl PartialEq for Turn {
+    fn eq(&self, other: &Turn) -> bool {
+        self.advance == other.advance
+    }
+}
+
 impl Turn {
     /// Whether it closes what is so early that it cannot be written down.
     pub(crate) fn is_too_early(&self) -> bool {
