@@ -162,11 +162,25 @@ impl Ledger {
         let closed = timeout(CLOSE_WITHIN, self.commit(mark, &mut turn, &[], vec![])).await;
         let closed = closed.unwrap_or(Err(Fault::no_time(transaction::CALL).into()));
         let answer = answer(closed)?;
-        // Whoever repeats this when it failed here finds it closed, and wakes who waits.
-        if let Some(next) = positions.get(&place).await?.next() {
-            self.offer_again(&next, now).await?;
+        let next = match &turn {
+            Some(turn) => turn.wakes().map(str::to_owned),
+            // Whoever repeats this when it failed here finds it closed, and wakes who waits.
+            None => positions.get(&place).await?.next(),
+        };
+        if let Some(next) = next {
+            self.wake(&next, destination, now).await?;
         }
         Ok(answer)
+    }
+
+    /// Offers a notification again whose turn has come; but one that was tried has a copy, which waits.
+    async fn wake(&self, id: &str, destination: &str, now: Timestamp) -> Result<(), Fault> {
+        let record = self.get(id).await?;
+        let delivery = record.as_ref().and_then(|it| it.destinations.get(destination));
+        if delivery.is_some_and(|it| it.state == State::Pending && it.attempts == 0) {
+            self.offer_again(id, now).await?;
+        }
+        Ok(())
     }
 
     async fn by_hand(
@@ -195,6 +209,7 @@ fn answer(made: Result<Marked, NotMarked>) -> Result<Answer, Fault> {
         Err(NotMarked::Lost(Lost::Known)) => Ok(Answer::Known),
         Err(NotMarked::Lost(Lost::Held)) => Ok(Answer::Held),
         Err(NotMarked::Fault(fault)) if !fault.is_missing_record() => Err(fault),
+        Err(NotMarked::Invalid(fault)) => Err(fault),
         Err(_) => Ok(Answer::Unknown),
     }
 }

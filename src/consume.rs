@@ -23,7 +23,7 @@ use crate::destination::Destination;
 use crate::digest::emitted_id;
 use crate::effect::{Effect, End, Failure};
 use crate::external::{Calls, External};
-use crate::fault::{Cause, Fault};
+use crate::fault::{Cause, Fault, pause};
 use crate::ledger::{Ledger, Mark, Marked, NotMarked, STATEMENTS_MAX};
 use crate::moves::{Form, Move, Stamp};
 use crate::notification::Notification;
@@ -149,7 +149,7 @@ impl Consumer {
 
     /// What stands in a line is applied one after another.
     async fn line(&self, line: Vec<Work>, times: Times) -> Vec<Step> {
-        let mut known = None;
+        let (mut known, mut woken) = (None, None);
         let mut steps = Vec::with_capacity(line.len());
         let mut line = line.into_iter().peekable();
         while let Some(work) = line.next() {
@@ -158,7 +158,8 @@ impl Consumer {
                 continue;
             };
             let next = line.peek().map(|next| next.offer.notification.id.as_str());
-            steps.push(self.step_in_turn(work, &place, &mut known, next, times).await);
+            let result = self.step_in_turn(work, &place, &mut known, next, &mut woken, times);
+            steps.push(result.await);
         }
         steps
     }
@@ -176,21 +177,23 @@ impl Consumer {
     }
 
     /// Applies a notification if it is its turn, by the position that is known of its key, or is read; and
-    /// then wakes who waits for its end, unless that is the `next` one in the line. What ended and could not
-    /// wake him has to come again.
+    /// then wakes who waits for its end, unless he stands `next` in the line, or was `woken` already. What
+    /// ended and could not wake him has to come again.
     async fn step_in_turn(
         &self,
         mut work: Work,
         place: &Place,
         known: &mut Option<Position>,
         next: Option<&str>,
+        woken: &mut Option<String>,
         times: Times,
     ) -> Step {
         let result = async {
             let (marked, waits) = self.apply_in_turn(&mut work, place, known, times).await?;
-            if let Some(waits) = waits.filter(|id| next != Some(id)) {
-                let woken = timeout_at(times.end_by, self.settings.wake(&waits)).await;
-                woken.map_err(|_| NotEnded::NoTime)?.map_err(NotMarked::from)?;
+            if let Some(waits) = waits.filter(|id| next != Some(id) && woken.as_ref() != Some(id)) {
+                let wake = timeout_at(times.end_by, self.settings.wake(&waits)).await;
+                wake.map_err(|_| NotEnded::NoTime)?.map_err(NotMarked::from)?;
+                *woken = Some(waits);
             }
             Ok(marked)
         };
@@ -215,9 +218,17 @@ impl Consumer {
             Stands::Now(turn) => work.turn = Some(turn),
         }
         match self.handler.handle(&self.settings, work, times).await? {
-            Applied::Ended { marked, waits } => {
+            Applied::Ended { marked: Marked::Now, waits } => {
                 // The next one's guess; it is wrong where somebody waits or was closed, and then corrected.
-                *known = (marked == Marked::Now).then(|| Position::just(place.sequence));
+                *known = Some(Position::just(place.sequence));
+                Ok((Marked::Now, waits))
+            }
+            // By another, who may have died before he woke whoever came to wait meanwhile.
+            Applied::Ended { marked, .. } => {
+                let position = timeout_at(times.end_by, self.settings.position(place)).await;
+                let position = position.map_err(|_| NotEnded::NoTime)?.map_err(NotMarked::from)?;
+                let waits = position.next();
+                *known = Some(position);
                 Ok((marked, waits))
             }
             Applied::ToMark(_) => unreachable!("a mark with a position is committed"),
@@ -349,47 +360,78 @@ impl Settings {
         Ok(Applied::Ended { marked, waits })
     }
 
-    /// Where a notification stands by the position that is known of its key, which is kept up to date.
-    async fn stands(&self, place: &Place, known: &mut Option<Position>) -> Result<Stands, NotEnded> {
-        const CALL: &str = "GetItem";
-        let missing =
-            || Failure::passing("its destination applies it in sequence, and has no POSITIONS_TABLE");
-        let positions = self.positions.as_ref().ok_or_else(missing)?;
-        let mut position = match known.take() {
-            Some(position) => position,
-            None => positions.get(place).await.map_err(NotMarked::from)?,
-        };
-        let stand = positions.stand(place, &mut position).await.map_err(NotMarked::from)?;
-        let stands = match stand {
-            Stand::Now(advance) => Ok(Stands::Now(positions.turn(place, advance))),
-            Stand::Early { is_written } => Err(NotMarked::Early { is_written }.into()),
-            Stand::Past => {
-                // A repeat, most likely.
-                let record = self.ledger.get(place.id()).await.map_err(NotMarked::from)?;
-                let record = record.ok_or_else(|| NotMarked::from(Fault::new(CALL, Cause::Missing)))?;
-                match record.destinations.get(&self.name) {
-                    Some(it) if it.state.is_final() => {
-                        Ok(Stands::Ended { marked: Marked::Before(it.state), waits: position.next() })
-                    }
-                    _ => Err(NotMarked::Taken.into()),
-                }
-            }
-        };
-        *known = Some(position);
-        stands
+    fn positions(&self) -> Result<&Positions, Fault> {
+        self.positions.as_ref().ok_or(Fault::new("GetItem", Cause::NoPositions))
     }
 
-    /// Brings a notification a copy, for its turn has come.
-    async fn wake(&self, id: &str) -> Result<(), Fault> {
-        let Some(record) = self.ledger.get(id).await? else {
-            return Err(Fault::new("GetItem", Cause::Missing));
+    async fn position(&self, place: &Place) -> Result<Position, Fault> {
+        self.positions()?.get(place).await
+    }
+
+    /// The record of an id, and where it stands here.
+    async fn delivery(&self, id: &str) -> Result<(Record, Delivery), Fault> {
+        let record = self.ledger.get(id).await?.ok_or(Fault::new("GetItem", Cause::Missing))?;
+        let delivery = record.destinations.get(&self.name).cloned();
+        // It was offered here, or waits here.
+        delivery.map(|it| (record, it)).ok_or(Fault::new("GetItem", Cause::Missing))
+    }
+
+    /// Where a notification stands by the position that is known of its key, which is kept up to date.
+    async fn stands(&self, place: &Place, known: &mut Option<Position>) -> Result<Stands, NotMarked> {
+        let positions = self.positions()?;
+        let mut position = match known.take() {
+            Some(position) => position,
+            None => positions.get(place).await?,
         };
-        match record.destinations.get(&self.name) {
-            Some(it) if it.state == State::Pending => {
-                let offer = Offer::of(&record, vec![self.name.clone()], self.clock.now());
-                self.parking.park(&offer, it.attempts, Duration::ZERO).await
+        let stand = positions.stand(place, &mut position).await?;
+        let next = position.next();
+        *known = Some(position);
+        match stand {
+            Stand::Now(advance) => Ok(Stands::Now(positions.turn(place, advance))),
+            Stand::Early { is_written } => Err(NotMarked::Early { is_written }),
+            Stand::Past => match self.has_ended(place).await? {
+                Some(state) => Ok(Stands::Ended { marked: Marked::Before(state), waits: next }),
+                None => Err(NotMarked::Taken),
+            },
+        }
+    }
+
+    /// How a notification ended, whose number has: it is a repeat, most likely.
+    async fn has_ended(&self, place: &Place) -> Result<Option<State>, Fault> {
+        // Of one transaction a read may see the position, and the next one not yet the record.
+        for tries in 1..=2 {
+            let (_, delivery) = self.delivery(place.id()).await?;
+            if delivery.state.is_final() {
+                return Ok(Some(delivery.state));
             }
-            _ => Ok(()),
+            pause(tries).await;
+        }
+        Ok(None)
+    }
+
+    /// Brings a notification a copy, for its turn has come; or, where it has ended meanwhile, the next one.
+    async fn wake(&self, id: &str) -> Result<(), Fault> {
+        let mut id = id.to_owned();
+        loop {
+            let (record, delivery) = self.delivery(&id).await?;
+            let next = match delivery.state {
+                // One that was tried has a copy, which waits.
+                State::Pending if delivery.attempts == 0 => {
+                    let offer = Offer::of(&record, vec![self.name.clone()], self.clock.now());
+                    return self.parking.park(&offer, 0, Duration::ZERO).await;
+                }
+                State::Pending | State::Dead => None,
+                State::Done | State::Rejected | State::Closed => {
+                    match Place::of(&record.notification(), &self.name) {
+                        Some(place) => self.position(&place).await?.next(),
+                        None => None,
+                    }
+                }
+            };
+            match next {
+                Some(next) if next != id => id = next,
+                _ => return Ok(()),
+            }
         }
     }
 

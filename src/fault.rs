@@ -44,6 +44,14 @@ pub(crate) enum Cause {
     Missing,
     #[error(transparent)]
     NotARecord(#[from] NotARecord),
+    /// Somebody changed it by hand.
+    #[error(
+        "the item is not a position: `position` is a whole number from 1, or is not there; mend the table"
+    )]
+    NotAPosition,
+    /// The function was deployed before its routes.
+    #[error("it applies notifications in sequence, and has no POSITIONS_TABLE; set it in its template")]
+    NoPositions,
 }
 
 impl Fault {

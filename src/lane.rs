@@ -41,8 +41,8 @@ enum Lane {
     /// The stream: a copy that is to come again has to be parked.
     Stream,
     /// The retry queue: the copy stays there. So many attempts are recorded, and so often it
-    /// was received.
-    Retry { attempts: u32, receives: u32 },
+    /// was received; it may be a dead letter that somebody moved there.
+    Retry { attempts: u32, receives: u32, is_letter: bool },
 }
 
 /// How long a copy of the stream waits that counted no attempt, at most: long enough for a
@@ -97,7 +97,8 @@ impl Consumer {
                 Ok(None) => (),
                 Ok(Some(attempts)) => {
                     let id = work.offer.notification.id.clone();
-                    lanes.insert(id, Lane::Retry { attempts, receives: receives(&work) });
+                    let is_letter = work.copies.iter().any(|copy| is_dead_letter(&messages, copy));
+                    lanes.insert(id, Lane::Retry { attempts, receives: receives(&work), is_letter });
                     open.push(work);
                 }
                 Err(fault) => {
@@ -220,7 +221,12 @@ impl Consumer {
         join_all(not_ended.into_iter().map(async |(work, error)| {
             let id = work.offer.notification.id.as_str();
             let lane = lane(id);
-            tracing::warn!(id, destination, %error, weight = ?error.weight(), ?lane, "not ended");
+            match error.is_woken() {
+                true => tracing::debug!(id, destination, "waits for its turn"),
+                false => {
+                    tracing::warn!(id, destination, %error, weight = ?error.weight(), ?lane, "not ended")
+                }
+            }
             let fate = match timeout_at(until, self.count(&work, &error, lane)).await {
                 Ok(Ok(fate)) => fate,
                 Ok(Err(fault)) => {
@@ -249,9 +255,8 @@ impl Consumer {
     /// otherwise than was known, it is asked again with what it returned.
     async fn count(&self, work: &Work, error: &NotEnded, lane: Lane) -> Result<Fate, NotMarked> {
         let weight = error.weight();
-        // A dead letter that somebody moved to the retry queue has to stay: nobody wakes what is dead.
-        let is_dead = work.delivery.as_ref().is_some_and(|it| it.state == State::Dead);
-        if error.is_woken() && !is_dead {
+        // A dead letter has to stay: nobody wakes what is dead, or about to be.
+        if error.is_woken() && !matches!(lane, Lane::Retry { is_letter: true, .. }) {
             return Ok(Fate::Drop);
         }
         if weight == Weight::None {

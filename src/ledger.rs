@@ -3,10 +3,8 @@
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{
     BatchStatementError, BatchStatementRequest, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
-    Update,
 };
 
 use crate::accept::Outcome;
@@ -15,7 +13,7 @@ use crate::moves::{Form, Lost, Move, Stamp, plan};
 use crate::record::{Item, Record, State};
 use crate::sequence::Turn;
 use crate::transaction::{self, MarkLost, Verdict, judge, mark_lost, token};
-use crate::update::{self, Expression, key, statement};
+use crate::update::{self, key, statement};
 
 /// Most statements of a `BatchExecuteStatement`.
 pub(crate) const STATEMENTS_MAX: usize = 25;
@@ -78,7 +76,9 @@ pub(crate) enum NotMarked {
         is_written: bool,
     },
     /// At a sequenced destination another has ended under its number, or waits under it.
-    #[error("another notification of its source and `partitionkey` has its `sequence`; number each once")]
+    #[error(
+        "another notification of its source and `partitionkey` has its `sequence`; close this one, or send it again under an id and a number of its own"
+    )]
     Taken,
 }
 
@@ -224,7 +224,7 @@ impl Ledger {
         writes: &[TransactWriteItem],
         emits: &[Record],
     ) -> Result<(), Verdict> {
-        let mut actions = vec![self.mark_action(mark)];
+        let mut actions = vec![update::action(&self.table, key(&mark.id), &mark.update())];
         actions.extend(turn.map(Turn::action));
         actions.extend_from_slice(writes);
         actions.extend(emits.iter().map(|record| self.accept_action(record)));
@@ -243,21 +243,6 @@ impl Ledger {
             }
             _ => Err(Verdict::Fault(Fault::of(transaction::CALL, &error))),
         }
-    }
-
-    fn mark_action(&self, mark: &Mark) -> TransactWriteItem {
-        let it = Expression::of(&mark.update());
-        let update = Update::builder()
-            .table_name(&self.table)
-            .set_key(Some(key(&mark.id)))
-            .condition_expression(it.condition)
-            .update_expression(it.update)
-            .set_expression_attribute_names(Some(it.names))
-            .set_expression_attribute_values(Some(it.values))
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .build()
-            .expect("table, key and expression are set");
-        TransactWriteItem::builder().update(update).build()
     }
 
     /// Makes one move of a record: an attempt, the end of attempts, or what a person does.
@@ -286,24 +271,7 @@ impl Ledger {
     /// One `UpdateItem`: nothing, or the item on which its condition failed, which is empty
     /// where there is none.
     pub(crate) async fn update(&self, id: &str, update: &update::Update) -> Result<Option<Item>, Fault> {
-        let it = Expression::of(update);
-        let call = self.client.update_item().table_name(&self.table).set_key(Some(key(id)));
-        let call = call
-            .condition_expression(it.condition)
-            .update_expression(it.update)
-            .set_expression_attribute_names(Some(it.names))
-            .set_expression_attribute_values(Some(it.values))
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        let error = match call.send().await {
-            Ok(_) => return Ok(None),
-            Err(error) => error,
-        };
-        match error.as_service_error() {
-            Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {
-                Ok(Some(failed.item.clone().unwrap_or_default()))
-            }
-            _ => Err(Fault::of("UpdateItem", &error)),
-        }
+        update::send(&self.client, &self.table, key(id), update).await
     }
 
     /// Makes marks that change the record alone, many in one call, each under its own

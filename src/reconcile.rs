@@ -265,7 +265,8 @@ impl Reconcile {
         let Some((letters, delivery)) = dead_letters.get(name).zip(record.destinations.get(name)) else {
             return Ok(false);
         };
-        let reason = format!("not ended within {} h", self.settings.give_up_after.as_hours());
+        let waited = if delivery.sequenced { ", in which it may have waited for its turn" } else { "" };
+        let reason = format!("not ended within {} h{waited}", self.settings.give_up_after.as_hours());
         tracing::error!(id = record.id, destination = name, reason, "dead-lettered");
         let offer = Offer::of(record, vec![name.to_owned()], now);
         letters.bury(&offer, name, delivery.attempts, &reason).await?;

@@ -164,8 +164,13 @@ pub async fn run_external(external: impl External) -> Result<(), Error> {
 fn settings(aws: &SdkConfig) -> Result<Settings, Error> {
     let queues = (variable("RETRY_QUEUE_URL")?, variable("DEAD_LETTER_QUEUE_URL")?);
     let (name, routes) = (variable("DESTINATION")?, routes()?);
+    // What is under way may be sequenced though its route is so no longer.
+    let positions = match positions(aws) {
+        Err(missing) if routes.is_sequenced(&name) => return Err(missing),
+        positions => positions.ok(),
+    };
     Ok(Settings {
-        positions: routes.is_sequenced(&name).then(|| positions(aws)).transpose()?,
+        positions,
         name,
         ledger: ledger(aws)?,
         parking: Parking::new(aws_sdk_sqs::Client::new(aws), queues.0, queues.1),

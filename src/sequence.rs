@@ -9,24 +9,27 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::{
-    AttributeValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update as UpdateAction,
-};
+use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem};
 
-use crate::fault::{Fault, pause};
+use crate::fault::{Cause, Fault, pause};
 use crate::ledger::NotMarked;
-use crate::notification::Notification;
+use crate::notification::{Notification, SEQUENCE_MAX};
 use crate::record::{Item, Record};
-use crate::update::{Condition, Expression, Path, Set, Update, number, text};
+use crate::transaction::CALL;
+use crate::update::{self, Condition, Path, Set, Update, number, text};
 
 /// How far ahead of its key's position a notification is written down, at most: that bounds the item to
 /// so many ids. The copy of one that comes still earlier waits in the retry queue.
 pub const AHEAD_MAX: u64 = 1_000;
+/// Most numbers that a position leaves behind and that are removed with one move, so that its expression
+/// stays within DynamoDB's 4 KB. Those that are left are behind it, and go with a later move.
+const PASSED_MAX: usize = 100;
 /// Most tries of an update of a position, within one invocation.
 const TRIES_MAX: u32 = 8;
 
 const POSITION: &str = "position";
+const GET: &str = "GetItem";
+const UPDATE: &str = "UpdateItem";
 
 /// The `positions` table: an item for each destination, source and partition key.
 #[derive(Clone, Debug)]
@@ -85,8 +88,8 @@ pub(crate) enum Advance {
         /// Who waits for it.
         wakes: Option<String>,
     },
-    /// It stays; what comes later is closed already.
-    Closed { at: u64 },
+    /// It stays; what comes later is closed already. It may have waited itself.
+    Closed { at: u64, waits: bool },
 }
 
 /// What the end of a notification changes beside its record.
@@ -109,6 +112,10 @@ impl Place {
     /// Of the notification.
     pub(crate) fn id(&self) -> &str {
         &self.id
+    }
+
+    fn item_key(&self) -> Item {
+        Item::from([("key".to_owned(), text(&self.key))])
     }
 
     fn path(&self) -> Path {
@@ -134,8 +141,18 @@ impl Position {
     }
 
     /// Reads an item; of none, nothing has ended yet. Unknown attributes are left alone.
-    fn decode(item: &Item) -> Position {
-        let at = item.get(POSITION).and_then(|it| it.as_n().ok()?.parse().ok()).unwrap_or_default();
+    ///
+    /// # Errors
+    /// When its position is no whole number from 1.
+    fn decode(call: &'static str, item: &Item) -> Result<Position, Fault> {
+        let at = match item.get(POSITION) {
+            None => 0,
+            Some(AttributeValue::N(at)) => at.parse().ok().filter(|at| *at > 0).unwrap_or(u64::MAX),
+            Some(_) => u64::MAX,
+        };
+        if at > SEQUENCE_MAX {
+            return Err(Fault::new(call, Cause::NotAPosition));
+        }
         let later = item.iter().filter_map(|(name, value)| {
             let later = match value {
                 AttributeValue::S(id) => Later::Waits(id.clone()),
@@ -144,7 +161,7 @@ impl Position {
             };
             Some((name.parse().ok()?, later))
         });
-        Position { at, later: later.collect() }
+        Ok(Position { at, later: later.collect() })
     }
 
     /// How far it reaches from a number on: what was closed beforehand is passed.
@@ -162,24 +179,23 @@ impl Position {
 
     /// Who waits, and has its turn.
     pub(crate) fn next(&self) -> Option<String> {
-        self.who_waits_at(self.reach(self.at) + 1)
+        self.who_waits_at(self.at + 1)
     }
 
+    /// Where a notification stands. A number belongs to whoever came first, be it to wait.
     pub(crate) fn stand(&self, place: &Place) -> Stand {
-        let reached = self.reach(self.at);
-        match place.sequence {
-            passed if passed <= reached => Stand::Past,
-            next if next == reached + 1 => {
-                let to = self.reach(next);
-                let passed = self.later.range(..=to).map(|(at, _)| *at).collect();
-                Stand::Now(Advance::To { from: self.at, to, passed, wakes: self.who_waits_at(to + 1) })
-            }
-            early => match self.later.get(&early) {
-                None => Stand::Early { is_written: false },
-                Some(Later::Waits(id)) if *id == place.id => Stand::Early { is_written: true },
-                Some(_) => Stand::Past,
-            },
+        let is_written = match self.later.get(&place.sequence) {
+            _ if place.sequence <= self.at => return Stand::Past,
+            None => false,
+            Some(Later::Waits(id)) if *id == place.id => true,
+            Some(_) => return Stand::Past,
+        };
+        if place.sequence > self.at + 1 {
+            return Stand::Early { is_written };
         }
+        let to = self.reach(place.sequence);
+        let passed = self.later.range(..=to).map(|(at, _)| *at).take(PASSED_MAX).collect();
+        Stand::Now(Advance::To { from: self.at, to, passed, wakes: self.who_waits_at(to + 1) })
     }
 
     /// What it changes to write down that this one waits; nothing where somebody is written down under its
@@ -208,15 +224,16 @@ impl Positions {
     pub async fn position(&self, record: &Record, destination: &str) -> Result<Option<u64>, Fault> {
         match Place::of(&record.notification(), destination) {
             None => Ok(None),
-            Some(place) => self.get(&place).await.map(|it| Some(it.reach(it.at))),
+            Some(place) => self.get(&place).await.map(|it| Some(it.at)),
         }
     }
 
     /// The position of a place's key, read consistently.
     pub(crate) async fn get(&self, place: &Place) -> Result<Position, Fault> {
-        let get = self.client.get_item().table_name(&self.table).key("key", text(&place.key));
-        let item = get.consistent_read(true).send().await.map_err(|error| Fault::of("GetItem", &error))?.item;
-        Ok(item.as_ref().map(Position::decode).unwrap_or_default())
+        let get = self.client.get_item().table_name(&self.table).set_key(Some(place.item_key()));
+        let get = get.consistent_read(true);
+        let item = get.send().await.map_err(|error| Fault::of(GET, &error))?.item.unwrap_or_default();
+        Position::decode(GET, &item)
     }
 
     /// Where a notification stands. One that is early is written down, so that whoever ends the one before
@@ -230,6 +247,8 @@ impl Positions {
             };
             match self.update(place, &wait).await? {
                 None => return Ok(Stand::Early { is_written: true }),
+                // It was otherwise when it failed: others are at work on the key.
+                Some(changed) if changed == *position => return Err(Fault::new(UPDATE, Cause::Contended)),
                 Some(changed) => *position = changed,
             }
         }
@@ -238,23 +257,11 @@ impl Positions {
     /// One conditional update: nothing, or the position on which its condition failed.
     async fn update(&self, place: &Place, update: &Update) -> Result<Option<Position>, Fault> {
         for tries in 1.. {
-            let it = Expression::of(update);
-            let call = self.client.update_item().table_name(&self.table).key("key", text(&place.key));
-            let call = call
-                .condition_expression(it.condition)
-                .update_expression(it.update)
-                .set_expression_attribute_names(Some(it.names))
-                .set_expression_attribute_values(Some(it.values))
-                .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-            let Err(error) = call.send().await else { return Ok(None) };
-            if let Some(UpdateItemError::ConditionalCheckFailedException(failed)) = error.as_service_error() {
-                return Ok(Some(failed.item.as_ref().map(Position::decode).unwrap_or_default()));
+            match update::send(&self.client, &self.table, place.item_key(), update).await {
+                Ok(failed) => return failed.map(|item| Position::decode(UPDATE, &item)).transpose(),
+                Err(fault) if fault.is_retryable() && tries < TRIES_MAX => pause(tries).await,
+                Err(fault) => return Err(fault),
             }
-            let fault = Fault::of("UpdateItem", &error);
-            if !fault.is_retryable() || tries == TRIES_MAX {
-                return Err(fault);
-            }
-            pause(tries).await;
         }
         unreachable!("the last try returns")
     }
@@ -268,7 +275,7 @@ impl Positions {
     pub(crate) fn closing(&self, place: &Place, position: &Position) -> Option<Turn> {
         let advance = match position.stand(place) {
             Stand::Now(advance) => advance,
-            Stand::Early { .. } => Advance::Closed { at: position.at },
+            Stand::Early { is_written } => Advance::Closed { at: position.at, waits: is_written },
             Stand::Past => return None,
         };
         Some(Turn { by_hand: true, ..self.turn(place, advance) })
@@ -285,7 +292,7 @@ impl PartialEq for Turn {
 impl Turn {
     /// Whether it closes what is so early that it cannot be written down.
     pub(crate) fn is_too_early(&self) -> bool {
-        matches!(self.advance, Advance::Closed { at } if self.place.sequence > at + AHEAD_MAX)
+        matches!(self.advance, Advance::Closed { at, .. } if self.place.sequence > at + AHEAD_MAX)
     }
 
     /// Who waits for it to end.
@@ -301,7 +308,7 @@ impl Turn {
     /// # Errors
     /// When it is not its turn.
     pub(crate) fn again(&self, item: Option<&Item>) -> Result<Option<Turn>, NotMarked> {
-        let position = item.map(Position::decode).unwrap_or_default();
+        let position = Position::decode(CALL, item.unwrap_or(&Item::new()))?;
         if self.by_hand {
             return Ok(self.positions.closing(&self.place, &position));
         }
@@ -314,18 +321,7 @@ impl Turn {
 
     /// The change as an action of the mark's transaction.
     pub(crate) fn action(&self) -> TransactWriteItem {
-        let it = Expression::of(&self.update());
-        let update = UpdateAction::builder()
-            .table_name(&self.positions.table)
-            .key("key", text(&self.place.key))
-            .condition_expression(it.condition)
-            .update_expression(it.update)
-            .set_expression_attribute_names(Some(it.names))
-            .set_expression_attribute_values(Some(it.values))
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .build()
-            .expect("table, key and expression are set");
-        TransactWriteItem::builder().update(update).build()
+        update::action(&self.positions.table, self.place.item_key(), &self.update())
     }
 
     /// It asks for the position that was read. What was closed beforehand stays so while that stands; and
@@ -344,8 +340,14 @@ impl Turn {
                     removes: passed.iter().map(path).collect(),
                 }
             }
-            Advance::Closed { at } => Update {
-                conditions: vec![is_at(*at)],
+            Advance::Closed { at, waits } => Update {
+                conditions: vec![
+                    is_at(*at),
+                    match waits {
+                        true => Condition::Is(self.place.path(), text(&self.place.id)),
+                        false => Condition::Absent(self.place.path()),
+                    },
+                ],
                 sets: vec![(self.place.path(), Set::To(AttributeValue::Null(true)))],
                 removes: vec![],
             },
@@ -382,8 +384,12 @@ mod tests {
         }
     }
 
+    fn decoded(item: &Item) -> Position {
+        Position::decode("", item).unwrap()
+    }
+
     fn end(item: &mut Item, known: &Position, sequence: u64) -> Option<Turn> {
-        let place = place(sequence, "x");
+        let place = place(sequence, &format!("n{sequence}"));
         match known.stand(&place) {
             Stand::Now(advance) => made(positions().turn(&place, advance), item),
             _ => None,
@@ -391,12 +397,12 @@ mod tests {
     }
 
     fn wait(item: &mut Item, sequence: u64, id: &str) {
-        let wait = Position::decode(item).wait(&place(sequence, id)).unwrap();
+        let wait = decoded(item).wait(&place(sequence, id)).unwrap();
         *item = applied(&wait, item).unwrap();
     }
 
     fn close(item: &mut Item, known: &Position, sequence: u64) -> Option<Turn> {
-        made(positions().closing(&place(sequence, "x"), known)?, item)
+        made(positions().closing(&place(sequence, &format!("n{sequence}")), known)?, item)
     }
 
     #[test]
@@ -410,19 +416,19 @@ mod tests {
     fn g8_each_in_its_turn_and_whoever_waits_is_woken() {
         let mut item = Item::new();
         let known = Position::default();
-        assert_eq!(known.stand(&place(2, "two")), Stand::Early { is_written: false });
-        wait(&mut item, 2, "two");
-        let written = Position::decode(&item);
-        assert_eq!(written.stand(&place(2, "two")), Stand::Early { is_written: true });
+        assert_eq!(known.stand(&place(2, "n2")), Stand::Early { is_written: false });
+        wait(&mut item, 2, "n2");
+        let written = decoded(&item);
+        assert_eq!(written.stand(&place(2, "n2")), Stand::Early { is_written: true });
         assert_eq!(written.stand(&place(2, "other")), Stand::Past, "its number is another's");
         assert_eq!(written.wait(&place(2, "other")), None);
         // It was decided when nobody waited, and is decided anew.
-        assert_eq!(end(&mut item, &known, 1).unwrap().wakes(), Some("two"));
+        assert_eq!(end(&mut item, &known, 1).unwrap().wakes(), Some("n2"));
         assert_eq!(item.len(), 2);
-        let now = Position::decode(&item);
-        assert_eq!((now.at, now.next().as_deref()), (1, Some("two")));
+        let now = decoded(&item);
+        assert_eq!((now.at, now.next().as_deref()), (1, Some("n2")));
         assert_eq!(end(&mut item, &now, 2).unwrap().wakes(), None);
-        assert_eq!(Position::decode(&item), Position::just(2));
+        assert_eq!(decoded(&item), Position::just(2));
         assert_eq!(Position::just(2).stand(&place(2, "other")), Stand::Past);
     }
 
@@ -432,7 +438,7 @@ mod tests {
         let stale = Position::default();
         let lost = stale.wait(&place(2, "two")).unwrap();
         assert_eq!(applied(&lost, &item), None, "the one before it has ended in between");
-        assert!(matches!(Position::decode(&item).stand(&place(2, "two")), Stand::Now(_)));
+        assert!(matches!(decoded(&item).stand(&place(2, "two")), Stand::Now(_)));
     }
 
     #[test]
@@ -442,11 +448,11 @@ mod tests {
             assert_eq!(close(&mut item, &Position::default(), sequence).unwrap().wakes(), None);
         }
         wait(&mut item, 4, "four");
-        let known = Position::decode(&item);
+        let known = decoded(&item);
         assert_eq!(known.stand(&place(3, "three")), Stand::Past, "no late copy applies it");
         assert!(known.wait(&place(3, "three")).is_none());
         assert_eq!(end(&mut item, &known, 1).unwrap().wakes(), Some("four"));
-        let now = Position::decode(&item);
+        let now = decoded(&item);
         assert_eq!((now.at, now.later.len()), (3, 1));
     }
 
@@ -454,9 +460,9 @@ mod tests {
     fn closing_in_turn_moves_the_position() {
         let mut item = HashMapOf([(POSITION, number(4))]).item();
         wait(&mut item, 6, "six");
-        let known = Position::decode(&item);
+        let known = decoded(&item);
         assert_eq!(close(&mut item, &known, 5).unwrap().wakes(), Some("six"));
-        assert_eq!(Position::decode(&item).at, 5);
+        assert_eq!(decoded(&item).at, 5);
         assert!(close(&mut item, &Position::just(5), 5).is_none(), "another has its number");
         assert!(positions().closing(&place(1_006, "far"), &Position::just(5)).unwrap().is_too_early());
     }
@@ -470,7 +476,39 @@ mod tests {
         (from + 1..=from + AHEAD_MAX).for_each(|at| wait(&mut item, at, &id));
         let bytes: usize = item.keys().map(|name| name.len() + ID_BYTES_MAX + 3).sum();
         assert!(bytes < 400 * 1024 / 2, "{bytes}");
+        // Closed, all of them, they do not make an expression too long.
+        item.retain(|name, _| name == POSITION);
+        item.extend((from + 2..=from + AHEAD_MAX).map(|at| (at.to_string(), AttributeValue::Null(true))));
+        let Stand::Now(advance) = decoded(&item).stand(&place(from + 1, "x")) else {
+            panic!("it is its turn")
+        };
+        let turn = positions().turn(&place(from + 1, "x"), advance);
+        let action = turn.action();
+        assert!(action.update().unwrap().update_expression().len() < 4 * 1024);
+        let after = decoded(&applied(&turn.update(), &item).unwrap());
+        assert_eq!((after.at, after.next()), (from + AHEAD_MAX, None));
         assert!(Position::just(0).wait(&place(AHEAD_MAX + 1, "x")).is_none());
+    }
+
+    #[test]
+    fn a_position_is_read_strictly() {
+        for wrong in [number(0), number(-1), number("1.5"), text("41")] {
+            let item = HashMapOf([(POSITION, wrong)]).item();
+            assert!(!Position::decode("", &item).unwrap_err().is_retryable());
+        }
+    }
+
+    #[test]
+    fn a_number_is_of_whoever_came_first() {
+        let mut item = HashMapOf([(POSITION, number(1))]).item();
+        wait(&mut item, 3, "n3");
+        item.insert(POSITION.into(), number(2));
+        assert_eq!(decoded(&item).stand(&place(3, "other")), Stand::Past);
+        assert!(matches!(decoded(&item).stand(&place(3, "n3")), Stand::Now(_)));
+        // He came to wait after a person had looked.
+        let stale = positions().closing(&place(3, "other"), &Position::just(1)).unwrap();
+        item.insert(POSITION.into(), number(1));
+        assert_eq!(applied(&stale.update(), &item), None);
     }
 
     /// An item by its attributes.
@@ -493,7 +531,7 @@ mod tests {
             let mut ended = std::collections::BTreeSet::new();
             let mut before = Position::default();
             for (what, sequence, is_stale) in history {
-                let now = Position::decode(&item);
+                let now = decoded(&item);
                 let known = if is_stale { before.clone() } else { now.clone() };
                 before = now.clone();
                 // The record's own condition comes first.
@@ -512,11 +550,11 @@ mod tests {
                 };
                 let Some(turn) = turn else { continue };
                 ended.insert(sequence);
-                let after = Position::decode(&item);
+                let after = decoded(&item);
                 let whole = (1..).take_while(|at| ended.contains(at)).last().unwrap_or(0);
-                prop_assert_eq!(after.reach(after.at), whole);
+                prop_assert_eq!(after.at, whole);
                 if what > 1 {
-                    prop_assert_eq!(sequence, now.reach(now.at) + 1, "out of turn");
+                    prop_assert_eq!(sequence, now.at + 1, "out of turn");
                 }
                 let woken = after.next().filter(|_| after.at != now.at);
                 prop_assert_eq!(turn.wakes().map(str::to_owned), woken);

@@ -1,10 +1,15 @@
-//! A conditional update of one record, and its two spellings: an expression of DynamoDB
+//! A conditional update of one item, and its two spellings: an expression of DynamoDB
 //! (alone or in a transaction) and a statement of PartiQL (many in a batch).
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::{
+    AttributeValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update as UpdateAction,
+};
 
+use crate::fault::Fault;
 use crate::record::Item;
 
 /// A path to an attribute: `["destinations", "refund", "state"]`.
@@ -56,15 +61,15 @@ pub(crate) fn key(id: &str) -> Item {
 
 /// An update as expressions, for `UpdateItem` and `TransactWriteItems`.
 #[derive(Debug, Default)]
-pub(crate) struct Expression {
-    pub condition: String,
-    pub update: String,
-    pub names: HashMap<String, String>,
-    pub values: HashMap<String, AttributeValue>,
+struct Expression {
+    condition: String,
+    update: String,
+    names: HashMap<String, String>,
+    values: HashMap<String, AttributeValue>,
 }
 
 impl Expression {
-    pub(crate) fn of(update: &Update) -> Expression {
+    fn of(update: &Update) -> Expression {
         let mut it = Expression::default();
         let conditions = update.conditions.iter().map(|condition| match condition {
             Condition::Is(path, value) => format!("{} = {}", it.path(path), it.value(value.clone())),
@@ -100,6 +105,47 @@ impl Expression {
         self.values.insert(placeholder.clone(), value);
         placeholder
     }
+}
+
+/// One `UpdateItem`: nothing, or the item on which its condition failed, which is empty where there is
+/// none.
+pub(crate) async fn send(
+    client: &Client,
+    table: &str,
+    key: Item,
+    update: &Update,
+) -> Result<Option<Item>, Fault> {
+    let it = Expression::of(update);
+    let call = client.update_item().table_name(table).set_key(Some(key));
+    let call = call
+        .condition_expression(it.condition)
+        .update_expression(it.update)
+        .set_expression_attribute_names(Some(it.names))
+        .set_expression_attribute_values(Some(it.values))
+        .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+    let Err(error) = call.send().await else { return Ok(None) };
+    match error.as_service_error() {
+        Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {
+            Ok(Some(failed.item.clone().unwrap_or_default()))
+        }
+        _ => Err(Fault::of("UpdateItem", &error)),
+    }
+}
+
+/// An update as an action of a transaction.
+pub(crate) fn action(table: &str, key: Item, update: &Update) -> TransactWriteItem {
+    let it = Expression::of(update);
+    let update = UpdateAction::builder()
+        .table_name(table)
+        .set_key(Some(key))
+        .condition_expression(it.condition)
+        .update_expression(it.update)
+        .set_expression_attribute_names(Some(it.names))
+        .set_expression_attribute_values(Some(it.values))
+        .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+        .build()
+        .expect("table, key and expression are set");
+    TransactWriteItem::builder().update(update).build()
 }
 
 /// An update as a PartiQL statement and its parameters, for `BatchExecuteStatement`. What

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use handover::by_hand::Answer;
 use handover::record::State;
+use handover::sequence::AHEAD_MAX;
 use handover::{Ledger, Positions};
 use jiff::{SignedDuration, Timestamp};
 
@@ -41,13 +42,22 @@ pub async fn close(stack: &str, arguments: Arguments) -> anyhow::Result<ExitCode
     let mut closed = 0;
     for (name, delivery) in record.destinations.iter().filter(|(name, _)| is_meant(name)) {
         let answer = ledger.close(&positions, &id, name, &reason, Timestamp::now(), keep).await;
-        match answer.map_err(|fault| explained(fault, stack, &aws))? {
+        let answer = answer.map_err(|fault| explained(fault, stack, &aws))?;
+        match answer {
             Answer::Now => closed += 1,
             Answer::Was(state) => println!("{name}: it was {} before", state.as_str()),
-            Answer::Early => println!("{name}: too far ahead of its key; close those before it first"),
-            Answer::Unknown | Answer::Known | Answer::Held => (),
+            Answer::Early => {
+                let position = positions.position(&record, name).await;
+                let position = position.map_err(|fault| explained(fault, stack, &aws))?.unwrap_or_default();
+                println!(
+                    "{name}: its key is at {position}, more than {AHEAD_MAX} before it; close those in between first, or send what is missing"
+                );
+            }
+            Answer::Unknown | Answer::Known | Answer::Held => {
+                println!("{name}: it has changed; look at its status, and try again");
+            }
         }
-        if delivery.state == State::Dead {
+        if delivery.state == State::Dead && answer.replaces_letter() {
             for letter in letters.receive_of(&id, name).await? {
                 letters.delete(&letter).await?;
             }

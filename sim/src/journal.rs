@@ -5,7 +5,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 use handover::dynamodb::types::{AttributeValue, Put};
 use handover::{Destination, Draft, Effect, Failure, Notification, Routes};
 use serde::Deserialize;
@@ -16,7 +15,6 @@ use crate::aws::NOTIFICATIONS;
 use crate::draw::below;
 use crate::dynamodb::Table;
 use crate::fault::Purpose;
-use crate::payments::Payments;
 use crate::rules::{Sent, destinations, number, state, text};
 use crate::schedule::{FAULTS_MS, Schedule};
 use crate::shop;
@@ -29,8 +27,6 @@ const NOTIFICATIONS_MAX: u64 = 6;
 /// When what went wrong by itself goes well, soon or late.
 const WELL_AFTER: Duration = Duration::from_secs(25);
 const SOON: Duration = Duration::from_secs(3);
-/// How long a payment may take.
-const TIME_OUT: Duration = Duration::from_secs(1);
 
 const LINES: &str = "lines";
 
@@ -60,10 +56,7 @@ impl Schedule for Journal {
     fn serve(&self, world: &World) {
         world.serve("journal", Lines { time: world.aws.time() });
         world.serve("audit", Audit);
-        let (at, unknown) = PROVIDERS[0];
-        let http = SharedHttpConnector::new(world.aws.clone());
-        let (url, token) = (format!("http://provider/{at}"), String::new());
-        world.serve_external(at, Payments { http, url, token, time_out: TIME_OUT, unknown });
+        till::pay_at(world, PROVIDERS[0]);
     }
 
     async fn drive(&self, world: &World) -> Vec<Sent> {

@@ -191,7 +191,7 @@ impl Turns {
             let (at, ended) = (number(new, "sequence"), self.0.entry(key).or_default());
             let is_applied = state(was) != state(is) && matches!(state(is), "done" | "rejected");
             // That its number is another's counts as an attempt, too, and is the last.
-            let is_anothers = text(is, "reason").contains("number each once");
+            let is_anothers = text(is, "reason").contains("has its `sequence`");
             let is_tried = ["attempts", "fence"].into_iter().any(|it| number(is, it) > number(was, it));
             if (is_applied || is_tried && !is_anothers) && (1..at).any(|before| !ended.contains_key(&before))
             {

@@ -53,11 +53,7 @@ impl Schedule for Till {
     }
 
     fn serve(&self, world: &World) {
-        for (at, unknown) in PROVIDERS {
-            let http = SharedHttpConnector::new(world.aws.clone());
-            let (url, token) = (format!("http://provider/{at}"), String::new());
-            world.serve_external(at, Payments { http, url, token, time_out: TIME_OUT, unknown });
-        }
+        PROVIDERS.into_iter().for_each(|provider| pay_at(world, provider));
     }
 
     async fn drive(&self, world: &World) -> Vec<Sent> {
@@ -90,6 +86,13 @@ impl Schedule for Till {
     fn broken(&self, world: &World, _: &[Sent]) -> Vec<String> {
         paid_once(world)
     }
+}
+
+/// Deploys the destination that pays there.
+pub fn pay_at(world: &World, (at, unknown): (&str, Unknown)) {
+    let http = SharedHttpConnector::new(world.aws.clone());
+    let (url, token) = (format!("http://provider/{at}"), String::new());
+    world.serve_external(at, Payments { http, url, token, time_out: TIME_OUT, unknown });
 }
 
 /// G5: what is done was paid once, what is rejected never, and nothing twice.

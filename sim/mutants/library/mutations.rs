@@ -339,13 +339,18 @@ const TILL: &[Mutant] = &[
 const JOURNAL: &[Mutant] = &[
     ("a turn is not waited for", &[(
         "sequence.rs",
-        "            early => match self.later.get(&early) {",
-        "            to if is(\"a turn is not waited for\") => Stand::Now(Advance::To { from: self.at, to, passed: vec![], wakes: self.who_waits_at(to + 1) }),\n            early => match self.later.get(&early) {",
+        "        if place.sequence > self.at + 1 {",
+        "        if place.sequence > self.at + 1 && !is(\"a turn is not waited for\") {",
     )]),
     ("a number that was used is waited for", &[(
         "sequence.rs",
-        "            passed if passed <= reached => Stand::Past,",
-        "            passed if passed <= reached && !is(\"a number that was used is waited for\") => Stand::Past,",
+        "            _ if place.sequence <= self.at => return Stand::Past,",
+        "            _ if place.sequence <= self.at && is(\"a number that was used is waited for\") => true,\n            _ if place.sequence <= self.at => return Stand::Past,",
+    ), (
+        "sequence.rs",
+        // As the mutant above leaves it.
+        "        if place.sequence > self.at + 1 && !is(\"a turn is not waited for\") {",
+        "        if place.sequence <= self.at || place.sequence > self.at + 1 && !is(\"a turn is not waited for\") {",
     )]),
     ("the mark leaves the position", &[(
         "ledger.rs",
@@ -370,13 +375,13 @@ const JOURNAL: &[Mutant] = &[
     )]),
     ("nobody is woken", &[(
         "consume.rs",
-        "waits.filter(|id| next != Some(id))",
-        "waits.filter(|id| next != Some(id) && !is(\"nobody is woken\"))",
+        "waits.filter(|id| next != Some(id) && woken.as_ref() != Some(id))",
+        "waits.filter(|id| next != Some(id) && woken.as_ref() != Some(id) && !is(\"nobody is woken\"))",
     )]),
     ("let go though the next one was not woken", &[(
         "consume.rs",
-        "                woken.map_err(|_| NotEnded::NoTime)?.map_err(NotMarked::from)?;",
-        "                let woken = woken.map_err(|_| NotEnded::NoTime).and_then(|it| it.map_err(|fault| NotMarked::from(fault).into()));\n                if !is(\"let go though the next one was not woken\") { woken?; }",
+        "                wake.map_err(|_| NotEnded::NoTime)?.map_err(NotMarked::from)?;",
+        "                let wake = wake.map_err(|_| NotEnded::NoTime).and_then(|it| it.map_err(|fault| NotMarked::from(fault).into()));\n                if !is(\"let go though the next one was not woken\") { wake?; }",
     )]),
     ("what ended wakes nobody when it comes again", &[(
         "lane.rs",
@@ -385,8 +390,8 @@ const JOURNAL: &[Mutant] = &[
     )]),
     ("to come early is a failed attempt", &[(
         "lane.rs",
-        "        if error.is_woken() && !is_dead {",
-        "        if error.is_woken() && !is_dead && !is(\"to come early is a failed attempt\") {",
+        "        if error.is_woken() &&",
+        "        if !is(\"to come early is a failed attempt\") && error.is_woken() &&",
     ), (
         "attempt.rs",
         "            NotEnded::NotMarked(NotMarked::Early { .. }) => Weight::None,",
@@ -399,8 +404,8 @@ const JOURNAL: &[Mutant] = &[
     )]),
     ("a close wakes nobody", &[(
         "by_hand.rs",
-        "        if let Some(next) = positions.get(&place).await?.next() {",
-        "        if let Some(next) = positions.get(&place).await?.next().filter(|_| !is(\"a close wakes nobody\")) {",
+        "        if let Some(next) = next {",
+        "        if let Some(next) = next.filter(|_| !is(\"a close wakes nobody\")) {",
     )]),
     ("what is closed early is not passed", &[(
         "sequence.rs",
