@@ -3,10 +3,9 @@
 //! Decode, decide, commit: the handler decides; its effect and the mark commit together.
 //! If a commit fails before or after it took effect, or the function dies, the offer comes
 //! again and meets the mark (G4). A call to somebody else's API, which no transaction spans, is made
-//! by `external.rs` instead. Distinct notifications run concurrently; those that are applied in sequence
-//! run one after another, each in its turn (G8). What follows when one does not end is in `lane.rs`.
+//! by `external.rs` instead. Distinct notifications run concurrently (G8); those that are applied in
+//! sequence wait for their turn, in `line.rs`. What follows when one does not end is in `lane.rs`.
 
-use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
@@ -23,16 +22,16 @@ use crate::destination::Destination;
 use crate::digest::emitted_id;
 use crate::effect::{Effect, End, Failure};
 use crate::external::{Calls, External};
-use crate::fault::{Cause, Fault, pause};
-use crate::ledger::{Ledger, Mark, Marked, NotMarked, STATEMENTS_MAX};
+use crate::ledger::{Ledger, Mark, Marked, STATEMENTS_MAX};
+use crate::line::lines;
 use crate::moves::{Form, Move, Stamp};
 use crate::notification::Notification;
 use crate::offer::Offer;
 use crate::parking::Parking;
-use crate::record::{Delivery, Record, State};
+use crate::record::{Delivery, Record};
 use crate::refusal::Refusal;
 use crate::route::Routes;
-use crate::sequence::{Place, Position, Positions, Stand, Turn};
+use crate::sequence::{Place, Positions, Turn};
 
 /// Notifications applied at once.
 const CONCURRENCY_MAX: usize = 64;
@@ -41,7 +40,7 @@ const MARK_CALLS_MAX: usize = 4;
 
 /// The stage that consumes, for one destination.
 pub struct Consumer {
-    handler: Box<dyn Handler>,
+    pub(crate) handler: Box<dyn Handler>,
     pub(crate) settings: Settings,
 }
 
@@ -97,7 +96,7 @@ pub(crate) struct Times {
     /// When it began.
     pub begun: Instant,
     /// No handler begins after this.
-    begin_by: Instant,
+    pub begin_by: Instant,
     /// What still runs is cancelled, and parked.
     pub end_by: Instant,
 }
@@ -112,7 +111,7 @@ impl Times {
 }
 
 /// What is left to do for a notification after its handler.
-enum Step {
+pub(crate) enum Step {
     /// Its mark changes the record alone; it goes with others.
     Mark(Box<Mark>, Work),
     /// It is decided.
@@ -147,24 +146,7 @@ impl Consumer {
         settled.buffer_unordered(usize::MAX).concat().await
     }
 
-    /// What stands in a line is applied one after another.
-    async fn line(&self, line: Vec<Work>, times: Times) -> Vec<Step> {
-        let (mut known, mut woken) = (None, None);
-        let mut steps = Vec::with_capacity(line.len());
-        let mut line = line.into_iter().peekable();
-        while let Some(work) = line.next() {
-            let Some(place) = work.place.clone() else {
-                steps.push(self.step(work, times).await);
-                continue;
-            };
-            let next = line.peek().map(|next| next.offer.notification.id.as_str());
-            let result = self.step_in_turn(work, &place, &mut known, next, &mut woken, times);
-            steps.push(result.await);
-        }
-        steps
-    }
-
-    async fn step(&self, work: Work, times: Times) -> Step {
+    pub(crate) async fn step(&self, work: Work, times: Times) -> Step {
         let settled = |work, result| Step::Settled(Settled { work, result });
         if Instant::now() >= times.begin_by {
             return settled(work, Err(NotEnded::NoTime));
@@ -173,65 +155,6 @@ impl Consumer {
             Ok(Applied::Ended { marked, .. }) => settled(work, Ok(marked)),
             Ok(Applied::ToMark(mark)) => Step::Mark(mark, work),
             Err(error) => settled(work, Err(error)),
-        }
-    }
-
-    /// Applies a notification if it is its turn, by the position that is known of its key, or is read; and
-    /// then wakes who waits for its end, unless he stands `next` in the line, or was `woken` already. What
-    /// ended and could not wake him has to come again.
-    async fn step_in_turn(
-        &self,
-        mut work: Work,
-        place: &Place,
-        known: &mut Option<Position>,
-        next: Option<&str>,
-        woken: &mut Option<String>,
-        times: Times,
-    ) -> Step {
-        let result = async {
-            let (marked, waits) = self.apply_in_turn(&mut work, place, known, times).await?;
-            if let Some(waits) = waits.filter(|id| next != Some(id) && woken.as_ref() != Some(id)) {
-                let wake = timeout_at(times.end_by, self.settings.wake(&waits)).await;
-                wake.map_err(|_| NotEnded::NoTime)?.map_err(NotMarked::from)?;
-                *woken = Some(waits);
-            }
-            Ok(marked)
-        };
-        let result = result.await;
-        Step::Settled(Settled { work, result })
-    }
-
-    /// Applies a notification if it is its turn; says who waits for that.
-    async fn apply_in_turn(
-        &self,
-        work: &mut Work,
-        place: &Place,
-        known: &mut Option<Position>,
-        times: Times,
-    ) -> Result<(Marked, Option<String>), NotEnded> {
-        if Instant::now() >= times.begin_by {
-            return Err(NotEnded::NoTime);
-        }
-        let stands = timeout_at(times.end_by, self.settings.stands(place, known)).await;
-        match stands.map_err(|_| NotEnded::NoTime)?? {
-            Stands::Ended { marked, waits } => return Ok((marked, waits)),
-            Stands::Now(turn) => work.turn = Some(turn),
-        }
-        match self.handler.handle(&self.settings, work, times).await? {
-            Applied::Ended { marked: Marked::Now, waits } => {
-                // The next one's guess; it is wrong where somebody waits or was closed, and then corrected.
-                *known = Some(Position::just(place.sequence));
-                Ok((Marked::Now, waits))
-            }
-            // By another, who may have died before he woke whoever came to wait meanwhile.
-            Applied::Ended { marked, .. } => {
-                let position = timeout_at(times.end_by, self.settings.position(place)).await;
-                let position = position.map_err(|_| NotEnded::NoTime)?.map_err(NotMarked::from)?;
-                let waits = position.next();
-                *known = Some(position);
-                Ok((marked, waits))
-            }
-            Applied::ToMark(_) => unreachable!("a mark with a position is committed"),
         }
     }
 
@@ -264,30 +187,6 @@ impl Consumer {
         }));
         settled
     }
-}
-
-/// Those of one key that are applied in sequence stand in a line, in their order; each other one stands
-/// alone.
-fn lines(work: Vec<Work>) -> Vec<Vec<Work>> {
-    let (sequenced, others): (Vec<_>, Vec<_>) = work.into_iter().partition(|it| it.place.is_some());
-    let mut lines: BTreeMap<String, Vec<Work>> = BTreeMap::new();
-    for work in sequenced {
-        let key = work.place.as_ref().map(|place| place.key.clone()).unwrap_or_default();
-        lines.entry(key).or_default().push(work);
-    }
-    let sorted = lines.into_values().map(|mut line| {
-        line.sort_by_key(|work| work.place.as_ref().map(|place| place.sequence));
-        line
-    });
-    sorted.chain(others.into_iter().map(|work| vec![work])).collect()
-}
-
-/// Where a notification stands that is applied in sequence.
-enum Stands {
-    /// It is its turn.
-    Now(Turn),
-    /// It had ended; this one has its turn now, if it waits.
-    Ended { marked: Marked, waits: Option<String> },
 }
 
 /// A destination whose effect commits with the mark.
@@ -358,81 +257,6 @@ impl Settings {
         let marked = timeout_at(times.end_by, commit).await.map_err(|_| NotEnded::NoTime)??;
         let waits = turn.as_ref().and_then(Turn::wakes).map(str::to_owned);
         Ok(Applied::Ended { marked, waits })
-    }
-
-    fn positions(&self) -> Result<&Positions, Fault> {
-        self.positions.as_ref().ok_or(Fault::new("GetItem", Cause::NoPositions))
-    }
-
-    async fn position(&self, place: &Place) -> Result<Position, Fault> {
-        self.positions()?.get(place).await
-    }
-
-    /// The record of an id, and where it stands here.
-    async fn delivery(&self, id: &str) -> Result<(Record, Delivery), Fault> {
-        let record = self.ledger.get(id).await?.ok_or(Fault::new("GetItem", Cause::Missing))?;
-        let delivery = record.destinations.get(&self.name).cloned();
-        // It was offered here, or waits here.
-        delivery.map(|it| (record, it)).ok_or(Fault::new("GetItem", Cause::Missing))
-    }
-
-    /// Where a notification stands by the position that is known of its key, which is kept up to date.
-    async fn stands(&self, place: &Place, known: &mut Option<Position>) -> Result<Stands, NotMarked> {
-        let positions = self.positions()?;
-        let mut position = match known.take() {
-            Some(position) => position,
-            None => positions.get(place).await?,
-        };
-        let stand = positions.stand(place, &mut position).await?;
-        let next = position.next();
-        *known = Some(position);
-        match stand {
-            Stand::Now(advance) => Ok(Stands::Now(positions.turn(place, advance))),
-            Stand::Early { is_written } => Err(NotMarked::Early { is_written }),
-            Stand::Past => match self.has_ended(place).await? {
-                Some(state) => Ok(Stands::Ended { marked: Marked::Before(state), waits: next }),
-                None => Err(NotMarked::Taken),
-            },
-        }
-    }
-
-    /// How a notification ended, whose number has: it is a repeat, most likely.
-    async fn has_ended(&self, place: &Place) -> Result<Option<State>, Fault> {
-        // Of one transaction a read may see the position, and the next one not yet the record.
-        for tries in 1..=2 {
-            let (_, delivery) = self.delivery(place.id()).await?;
-            if delivery.state.is_final() {
-                return Ok(Some(delivery.state));
-            }
-            pause(tries).await;
-        }
-        Ok(None)
-    }
-
-    /// Brings a notification a copy, for its turn has come; or, where it has ended meanwhile, the next one.
-    async fn wake(&self, id: &str) -> Result<(), Fault> {
-        let mut id = id.to_owned();
-        loop {
-            let (record, delivery) = self.delivery(&id).await?;
-            let next = match delivery.state {
-                // One that was tried has a copy, which waits.
-                State::Pending if delivery.attempts == 0 => {
-                    let offer = Offer::of(&record, vec![self.name.clone()], self.clock.now());
-                    return self.parking.park(&offer, 0, Duration::ZERO).await;
-                }
-                State::Pending | State::Dead => None,
-                State::Done | State::Rejected | State::Closed => {
-                    match Place::of(&record.notification(), &self.name) {
-                        Some(place) => self.position(&place).await?.next(),
-                        None => None,
-                    }
-                }
-            };
-            match next {
-                Some(next) if next != id => id = next,
-                _ => return Ok(()),
-            }
-        }
     }
 
     /// The INIT records of what the effect emits. A refusal would be the same each time.

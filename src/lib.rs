@@ -26,6 +26,7 @@ pub mod index;
 mod json;
 mod lane;
 pub mod ledger;
+mod line;
 pub mod moves;
 pub mod notification;
 pub mod offer;

@@ -68,24 +68,36 @@ impl Destination for Steps {
     }
 }
 
+/// Every order of these.
+fn orders(of: &[u64]) -> Vec<Vec<u64>> {
+    let with_first = |at: usize| {
+        let mut rest = of.to_vec();
+        let first = rest.remove(at);
+        orders(&rest).into_iter().map(move |order| [vec![first], order].concat())
+    };
+    if of.is_empty() { vec![vec![]] } else { (0..of.len()).flat_map(with_first).collect() }
+}
+
 #[test]
-fn g8_a_sequenced_destination_applies_in_order() {
+fn g8_a_sequenced_destination_applies_in_order_whatever_order_they_arrive_in() {
     let step = |n: u64| {
         let draft = Draft::event("step.taken", "shop", &n).partitionkey("s-1").sequence(n);
         draft.with_id(format!("step-{n}")).unwrap()
     };
-    check("steps", |_| Steps)
-        .table("stairs", &["stairs"])
-        .item("stairs", json!({ "stairs": "s-1", "step": 0 }))
-        .sends([3, 1, 4, 2].map(step))
-        .sequenced()
-        .at_rest(|world| {
-            assert_eq!(world.sum("stairs", "step"), 4);
-            for record in world.records() {
-                assert_eq!(record.destinations["steps"].attempts, 0, "{record:?}");
-            }
-        })
-        .over_seeds(0..100);
+    for order in orders(&[1, 2, 3, 4]) {
+        check("steps", |_| Steps)
+            .table("stairs", &["stairs"])
+            .item("stairs", json!({ "stairs": "s-1", "step": 0 }))
+            .sends(order.into_iter().map(step))
+            .sequenced()
+            .at_rest(|world| {
+                assert_eq!(world.sum("stairs", "step"), 4);
+                for record in world.records() {
+                    assert_eq!(record.destinations["steps"].attempts, 0, "{record:?}");
+                }
+            })
+            .over_seeds(0..10);
+    }
 }
 
 /// The failure says what did not hold, the history, as short as it gets, and how to see it again.

@@ -374,12 +374,12 @@ const JOURNAL: &[Mutant] = &[
         "            conditions: if is(\"who comes to wait does not ask for the position\") { vec![Condition::Absent(place.path())] } else { vec![is_at(self.at), Condition::Absent(place.path())] },",
     )]),
     ("nobody is woken", &[(
-        "consume.rs",
+        "line.rs",
         "waits.filter(|id| next != Some(id) && woken.as_ref() != Some(id))",
         "waits.filter(|id| next != Some(id) && woken.as_ref() != Some(id) && !is(\"nobody is woken\"))",
     )]),
     ("let go though the next one was not woken", &[(
-        "consume.rs",
+        "line.rs",
         "                wake.map_err(|_| NotEnded::NoTime)?.map_err(NotMarked::from)?;",
         "                let wake = wake.map_err(|_| NotEnded::NoTime).and_then(|it| it.map_err(|fault| NotMarked::from(fault).into()));\n                if !is(\"let go though the next one was not woken\") { wake?; }",
     )]),
