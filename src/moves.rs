@@ -172,15 +172,16 @@ impl Move {
     }
 
     /// Whether this very move is the last one that the delivery shows.
-    fn is_made(&self, record: &Record, delivery: &Delivery, now: Timestamp) -> bool {
-        let is_now = record.updated_at.as_millisecond() == now.as_millisecond();
+    fn is_made(&self, delivery: &Delivery, now: Timestamp) -> bool {
         match self {
             Move::Lease { fence, holder, .. } => {
                 delivery.fence == *fence && delivery.holder.as_ref() == Some(holder)
             }
             _ if delivery.state != State::Pending => false,
             Move::Attempt { number, error, .. } => is_recorded(delivery, *number, error, now),
-            Move::Redrive { .. } => record.change == Change::Offer && is_now,
+            Move::Redrive { .. } => {
+                delivery.redriven_at.is_some_and(|at| at.as_millisecond() == now.as_millisecond())
+            }
             _ => false,
         }
     }
@@ -224,7 +225,7 @@ impl Form {
     pub fn of(record: &Record, destination: &str, it: &Move, now: Timestamp) -> Result<Form, Lost> {
         let delivery = record.destinations.get(destination).ok_or(Lost::Unknown)?;
         let from = delivery.state;
-        if it.is_made(record, delivery, now) {
+        if it.is_made(delivery, now) {
             return Err(Lost::Own);
         }
         if !it.leads_from(from) {
@@ -696,6 +697,9 @@ mod tests {
         assert_eq!(make(&again, "a", &redrive), Err(Lost::Own), "its own write, met again");
         let later = Form::of(&again, "a", &redrive, at(NOW + 1));
         assert_eq!(later, Err(Lost::Was(State::Pending)), "another one");
+        let accepted = event_for(&["a"]);
+        let at_once = Form::of(&accepted, "a", &redrive, accepted.accepted_at);
+        assert_eq!(at_once, Err(Lost::Was(State::Pending)), "an accept at that very time");
     }
 
     #[test]

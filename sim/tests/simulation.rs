@@ -13,6 +13,8 @@ const FOUND: &[&str] = &[
     "496 messages=2 strikes=person#1/conflict/1",
     // The SDK's repeat of the write that marks a record dead reached past a redrive.
     "672 messages=0,2 strikes=relay/forget/6999/126032141",
+    // A redrive took the accept of its very millisecond for its own write, and the letter was deleted.
+    "18301 messages=0,1 strikes=accept/skew/0/511,person/skew/0/208,producer#1/lost-request/0,relay#1/partial/0,relay#2/partial/0",
     // Of a moved letter and a copy, the copy was kept, and the letter deleted.
     "356 messages=0,1,2,3,4 strikes=refund#16/missing/2,refund#6/lost-request/0,refund#6/lost-answer/1,refund#7/lost-request/0,refund#7/lost-request/1,refund#7/lost-request/2,refund#7/lost-request/3,refund#7/lost-request/4,refund#7/lost-request/5,relay#3/lost-answer/0,relay#3/partial/1,relay#6/partial/0,relay#7/throttle/0",
 ];

@@ -161,6 +161,19 @@ const SHOP: &[Mutant] = &[
         "            conditions.push(Condition::Is(of(\"kind\"), text(\"command\")));",
         "            if !is(\"an event can be rejected\") { conditions.push(Condition::Is(of(\"kind\"), text(\"command\"))); }",
     )]),
+    ("a redrive takes another write of its time for its own", &[(
+        "moves.rs",
+        "                delivery.redriven_at.is_some_and(|at| at.as_millisecond() == now.as_millisecond())",
+        "                let it = if is(\"a redrive takes another write of its time for its own\") { Some(record.updated_at) } else { delivery.redriven_at };\n                it.is_some_and(|at| at.as_millisecond() == now.as_millisecond())",
+    ), (
+        "moves.rs",
+        "    fn is_made(&self, delivery: &Delivery, now: Timestamp) -> bool {",
+        "    fn is_made(&self, record: &Record, delivery: &Delivery, now: Timestamp) -> bool {",
+    ), (
+        "moves.rs",
+        "        if it.is_made(delivery, now) {",
+        "        if it.is_made(record, delivery, now) {",
+    )]),
     ("a redrive keeps the attempts", &[(
         "moves.rs",
         "            set(here(\"attempts\"), number(0));",
