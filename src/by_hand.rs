@@ -9,8 +9,8 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::timeout;
 
 use crate::due::{FIRST_DUE_AFTER, next};
-use crate::fault::Fault;
-use crate::ledger::{Ledger, Mark, Marked, NotMarked};
+use crate::fault::{Fault, pause};
+use crate::ledger::{Ledger, Mark, Marked, NotMarked, TRIES_MAX};
 use crate::moves::{Form, Lost, Move, Stamp, offer_again};
 use crate::record::{Settled, State};
 use crate::sequence::{Place, Positions, Turn};
@@ -112,9 +112,17 @@ impl Ledger {
         let Some(mut record) = self.get(id).await? else {
             return Ok(Answer::Unknown);
         };
+        let mut tries = 0;
         while let Some(update) = offer_again(&record, now, |_, delivery| next(record.since(delivery), now)) {
-            let Some(item) = self.update(id, &update).await? else {
-                return Ok(Answer::Now);
+            tries += 1;
+            let item = match self.update(id, &update).await {
+                Ok(None) => return Ok(Answer::Now),
+                Ok(Some(item)) => item,
+                Err(fault) if fault.is_retryable() && tries < TRIES_MAX => {
+                    pause(tries).await;
+                    continue;
+                }
+                Err(fault) => return Err(fault),
             };
             let changed = returned(CALL, Some(item))?;
             if changed.offers > record.offers {
@@ -135,7 +143,7 @@ impl Ledger {
     /// several of a key, begin with the last: the next one is woken as soon as nothing holds it.
     ///
     /// # Errors
-    /// A [`Fault`]; try again.
+    /// A [`Fault`]; try again, even where it is closed by now: whoever waits for that may not be woken yet.
     pub async fn close(
         &self,
         positions: &Positions,

@@ -18,7 +18,7 @@ use crate::update::{self, key, statement};
 /// Most statements of a `BatchExecuteStatement`.
 pub(crate) const STATEMENTS_MAX: usize = 25;
 /// Most tries of an update of the record alone, within one invocation.
-const TRIES_MAX: u32 = 8;
+pub(crate) const TRIES_MAX: u32 = 8;
 
 /// The `notifications` table.
 #[derive(Clone, Debug)]
