@@ -22,6 +22,7 @@ use handover::upstream::Upstream;
 use handover::{Clock, Destination, Effect, Failure, Ledger, Notification, Outbox, Positions, Routes};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
 use crate::aws::{Aws, NOTIFICATIONS, POSITIONS, RECONCILE};
 use crate::draw::below;
@@ -378,18 +379,25 @@ impl World {
         redriven
     }
 
-    /// A person closes a notification.
+    /// A person closes a notification, and tries again until that is answered.
     pub async fn close(
         &self,
         id: &str,
         destination: &str,
         keep: SignedDuration,
     ) -> Option<Result<Answer, handover::Fault>> {
-        let (ledger, positions, now) = (self.ledger.clone(), self.positions(), self.clock("person").now());
-        let (id, destination) = (id.to_owned(), destination.to_owned());
-        let close =
-            async move { ledger.close(&positions, &id, &destination, "mended by hand", now, keep).await };
-        self.by_hand(close).await
+        loop {
+            let (ledger, positions, now) =
+                (self.ledger.clone(), self.positions(), self.clock("person").now());
+            let (id, destination) = (id.to_owned(), destination.to_owned());
+            let close =
+                async move { ledger.close(&positions, &id, &destination, "mended by hand", now, keep).await };
+            let closed = self.by_hand(close).await;
+            if matches!(closed, Some(Ok(_))) {
+                return closed;
+            }
+            sleep(Duration::from_secs(1)).await;
+        }
     }
 
     /// Whether something is open, and all that is waits for one before it that has not ended: that is dead,
