@@ -41,6 +41,8 @@ pub const UPSTREAM_DEAD_LETTERS: &str = "https://sqs/upstream-dead-letters";
 const TIMEOUT: Duration = Duration::from_secs(5);
 const RELAY_TIMEOUT: Duration = Duration::from_secs(10);
 const RECONCILE_TIMEOUT: Duration = Duration::from_secs(60);
+/// So often a person tries to close a notification: longer than anything is out of order.
+const CLOSES_MAX: u32 = 30;
 const RECONCILE_EVERY: Duration = Duration::from_secs(300);
 /// Offers and dead letters of a run of reconcile.
 const MOST: u32 = 2;
@@ -386,18 +388,20 @@ impl World {
         destination: &str,
         keep: SignedDuration,
     ) -> Option<Result<Answer, handover::Fault>> {
-        loop {
+        let mut closed = None;
+        for _ in 0..CLOSES_MAX {
             let (ledger, positions, now) =
                 (self.ledger.clone(), self.positions(), self.clock("person").now());
             let (id, destination) = (id.to_owned(), destination.to_owned());
             let close =
                 async move { ledger.close(&positions, &id, &destination, "mended by hand", now, keep).await };
-            let closed = self.by_hand(close).await;
+            closed = self.by_hand(close).await;
             if matches!(closed, Some(Ok(_))) {
-                return closed;
+                break;
             }
             sleep(Duration::from_secs(1)).await;
         }
+        closed
     }
 
     /// Whether something is open, and all that is waits for one before it that has not ended: that is dead,

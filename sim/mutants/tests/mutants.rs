@@ -17,6 +17,7 @@ const KNOWN: &[&str] = &[
     "3 messages=0 strikes=reconcile#16/death/21,relay/unread/0,relay/unread/1",
     "3 messages=0 strikes=reconcile#16/lost-request/19,reconcile#16/lost-request/20,reconcile#16/lost-request/21,relay/unread/0,relay/unread/1",
     "356 messages=0,1,2,3,4 strikes=refund#16/missing/2,refund#6/lost-request/0,refund#6/lost-answer/1,refund#7/lost-request/0,refund#7/lost-request/1,refund#7/lost-request/2,refund#7/lost-request/3,refund#7/lost-request/4,refund#7/lost-request/5,relay#3/lost-answer/0,relay#3/partial/1,relay#6/partial/0,relay#7/throttle/0",
+    "643",
     "496",
     "522",
     "192",
@@ -27,7 +28,7 @@ const KNOWN: &[&str] = &[
 const KNOWN_OF: &[(&str, u64, Faults)] = &[
     ("till", 991, Faults::STALLING),
     ("journal", 78, Faults::STALLING),
-    ("journal", 283, Faults::STALLING),
+    ("journal", 325, Faults::STALLING),
     ("journal", 421, Faults::USUAL),
 ];
 /// Seeds without a fault: some mistakes show best where nothing else goes wrong.
