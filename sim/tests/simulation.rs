@@ -18,6 +18,11 @@ const FOUND: &[&str] = &[
     // Of a moved letter and a copy, the copy was kept, and the letter deleted.
     "356 messages=0,1,2,3,4 strikes=refund#16/missing/2,refund#6/lost-request/0,refund#6/lost-answer/1,refund#7/lost-request/0,refund#7/lost-request/1,refund#7/lost-request/2,refund#7/lost-request/3,refund#7/lost-request/4,refund#7/lost-request/5,relay#3/lost-answer/0,relay#3/partial/1,relay#6/partial/0,relay#7/throttle/0",
 ];
+/// The same of the till.
+const FOUND_AT_THE_TILL: &[&str] = &[
+    // An invocation that stood still before it began counted an attempt.
+    "1129 messages=0 strikes=wire#1/lost-request/1,wire#1/again/0/6,wire#11/freeze/1/28324,wire#8/slow/0",
+];
 
 fn holds(plans: &[Plan]) {
     hold(|plan| run(&Shop, plan), plans);
@@ -72,7 +77,9 @@ fn g8_what_is_numbered_is_applied_in_its_turn() {
 
 #[test]
 fn what_was_found_stays_mended() {
-    holds(&FOUND.iter().map(|plan| plan.parse().unwrap()).collect::<Vec<_>>());
+    let plans = |found: &[&str]| found.iter().map(|plan| plan.parse().unwrap()).collect::<Vec<_>>();
+    holds(&plans(FOUND));
+    hold(|plan| run(&Till, plan), &plans(FOUND_AT_THE_TILL));
 }
 
 /// A death and a freeze at every poll, every fault of every call, and so on, of a small schedule, one at

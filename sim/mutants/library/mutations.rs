@@ -341,6 +341,11 @@ const TILL: &[Mutant] = &[
         "        if delivery.lease_until.is_some_and(|until| until > now) {",
         "        if delivery.lease_until.is_some_and(|until| until > now) && !is(\"settled while a call may be under way\") {",
     )]),
+    ("what stood still counts an attempt", &[(
+        "external.rs",
+        "    match needs > times.end_by.saturating_duration_since(Instant::now()) {",
+        "    if needs > times.end_by.saturating_duration_since(times.begun) && is(\"what stood still counts an attempt\") { return Err(Failure::passing(\"no time\").into()); }\n    match needs > times.end_by.saturating_duration_since(Instant::now()) {",
+    )]),
     ("settled as done, and called again", &[(
         "external.rs",
         "        _ if it.settled == Some(Settled::Done) =>",

@@ -27,6 +27,7 @@ const KNOWN: &[&str] = &[
 /// The same of the other schedules: seeds, and with which faults.
 const KNOWN_OF: &[(&str, u64, Faults)] = &[
     ("till", 991, Faults::STALLING),
+    ("till", 1129, Faults::USUAL),
     ("journal", 78, Faults::STALLING),
     ("journal", 325, Faults::STALLING),
     ("journal", 421, Faults::USUAL),
