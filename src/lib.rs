@@ -11,6 +11,7 @@
 
 pub mod accept;
 mod attempt;
+pub mod aws;
 pub mod by_hand;
 pub mod clock;
 pub mod consume;

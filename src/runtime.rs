@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
+use aws_config::SdkConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, SdkConfig};
 use aws_lambda_events::kinesis::KinesisEvent;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use aws_lambda_events::streams::KinesisEventResponse;
@@ -15,6 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
+use crate::aws;
 use crate::clock::Clock;
 use crate::consume::{Consumer, Settings};
 use crate::destination::Destination;
@@ -48,7 +49,10 @@ pub enum Error {
 }
 
 /// Begins a function: logs as JSON at the level of `RUST_LOG`, and AWS from its environment.
-pub async fn start() -> SdkConfig {
+///
+/// # Errors
+/// When `AWS_CA_BUNDLE` names a file that is not there.
+pub async fn start() -> Result<SdkConfig, Error> {
     tracing_subscriber::fmt()
         .json()
         .flatten_event(true)
@@ -56,7 +60,7 @@ pub async fn start() -> SdkConfig {
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
         .init();
     let timeouts = TimeoutConfig::builder().operation_attempt_timeout(Duration::from_millis(CALL_TIMEOUT_MS));
-    aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts.build()).load().await
+    Ok(aws::config()?.timeout_config(timeouts.build()).load().await)
 }
 
 /// The value of an environment variable.
@@ -150,7 +154,7 @@ pub fn dead_letters(aws: &SdkConfig) -> Result<HashMap<String, DeadLetters>, Err
 /// # Errors
 /// When the environment is not complete, or the Lambda runtime ends.
 pub async fn run(destination: impl Destination) -> Result<(), Error> {
-    consume(Consumer::new(destination, settings(&start().await)?)).await
+    consume(Consumer::new(destination, settings(&start().await?)?)).await
 }
 
 /// Runs a destination whose effect is a call as a Lambda function, as [`run`] does.
@@ -158,7 +162,7 @@ pub async fn run(destination: impl Destination) -> Result<(), Error> {
 /// # Errors
 /// The same.
 pub async fn run_external(external: impl External) -> Result<(), Error> {
-    consume(Consumer::external(external, settings(&start().await)?)).await
+    consume(Consumer::external(external, settings(&start().await?)?)).await
 }
 
 fn settings(aws: &SdkConfig) -> Result<Settings, Error> {

@@ -3,12 +3,12 @@
 use std::fmt::Display;
 
 use anyhow::{Context, anyhow};
-use aws_config::{BehaviorVersion, SdkConfig};
+use aws_config::SdkConfig;
 use handover::{Fault, Routes};
 
 /// AWS, by the standard environment and profile.
-pub async fn connect() -> SdkConfig {
-    aws_config::load_defaults(BehaviorVersion::latest()).await
+pub async fn connect() -> anyhow::Result<SdkConfig> {
+    Ok(handover::aws::config()?.load().await)
 }
 
 /// A fault as an error that says what to do.

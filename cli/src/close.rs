@@ -28,7 +28,7 @@ pub struct Arguments {
 
 pub async fn close(stack: &str, arguments: Arguments) -> anyhow::Result<ExitCode> {
     let Arguments { id, reason, destination, ledger_days } = arguments;
-    let aws = connect().await;
+    let aws = connect().await?;
     let dynamodb = handover::dynamodb::Client::new(&aws);
     let ledger = Ledger::new(dynamodb.clone(), format!("{stack}-notifications"));
     let positions = Positions::new(dynamodb, format!("{stack}-positions"));

@@ -32,7 +32,7 @@ struct Group {
 }
 
 pub async fn dead_letters(stack: &str, arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let aws = connect().await;
+    let aws = connect().await?;
     let letters = Letters::new(&aws, stack);
     let received = letters.receive(arguments.destination.as_deref()).await?;
     letters.release(&received).await;

@@ -48,7 +48,7 @@ impl From<As> for Settled {
 }
 
 pub async fn redrive(stack: &str, arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let aws = connect().await;
+    let aws = connect().await?;
     let ledger = Ledger::new(handover::dynamodb::Client::new(&aws), format!("{stack}-notifications"));
     let redrive = Redrive { stack, ledger, letters: Letters::new(&aws, stack), aws: &aws };
     match arguments.id {

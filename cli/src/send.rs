@@ -53,7 +53,7 @@ struct NotSent {
 
 pub async fn send(stack: &str, arguments: Arguments) -> anyhow::Result<ExitCode> {
     let (input, length) = open(&arguments.file)?;
-    let aws = connect().await;
+    let aws = connect().await?;
     let queue = Queue::find(&aws, stack).await?;
     let routes = match arguments.unchecked {
         true => None,

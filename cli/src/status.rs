@@ -24,7 +24,7 @@ pub struct Arguments {
 }
 
 pub async fn status(stack: &str, arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let aws = connect().await;
+    let aws = connect().await?;
     let dynamodb = handover::dynamodb::Client::new(&aws);
     let ledger = Ledger::new(dynamodb.clone(), format!("{stack}-notifications"));
     let record = ledger.get(&arguments.id).await.map_err(|fault| explained(fault, stack, &aws))?;

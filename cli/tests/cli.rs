@@ -32,7 +32,7 @@ fn unique(name: &str) -> String {
 
 /// Opens the account that the refunds here go to.
 async fn open_account() {
-    let aws = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
+    let aws = handover::aws::config().unwrap().load().await;
     let table = format!("{}-accounts", std::env::var("HANDOVER_STACK").unwrap());
     let put = handover::dynamodb::Client::new(&aws).put_item().table_name(table);
     put.item("account", AttributeValue::S("cli".into())).send().await.unwrap();

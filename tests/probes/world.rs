@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use aws_config::BehaviorVersion;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
     StreamSpecification, StreamViewType, TableStatus,
@@ -63,7 +62,7 @@ pub struct Queue {
 
 impl World {
     pub async fn connect(patience: Duration) -> World {
-        let aws = aws_config::load_defaults(BehaviorVersion::latest()).await;
+        let aws = handover::aws::config().unwrap().load().await;
         World {
             dynamodb: aws_sdk_dynamodb::Client::new(&aws),
             streams: aws_sdk_dynamodbstreams::Client::new(&aws),

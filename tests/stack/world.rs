@@ -6,7 +6,6 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use aws_config::BehaviorVersion;
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_sqs::types::Message;
 use base64::Engine;
@@ -39,7 +38,7 @@ impl World {
     pub async fn connect() -> World {
         let stack = std::env::var("HANDOVER_STACK")
             .expect("no stack to test against: run `make test`, or `make up` and `. .local/env` first");
-        let aws = aws_config::load_defaults(BehaviorVersion::latest()).await;
+        let aws = handover::aws::config().unwrap().load().await;
         World {
             dynamodb: handover::dynamodb::Client::new(&aws),
             sqs: aws_sdk_sqs::Client::new(&aws),

@@ -57,7 +57,7 @@ async fn main() -> ExitCode {
 async fn run(stack: &str, path: &Path) -> anyhow::Result<bool> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     ensure!(text == file(), "{} is not as generated; run `refunds generate > {0}`", path.display());
-    let world = World::connect(stack).await;
+    let world = World::connect(stack).await?;
     let accounts: Vec<String> = (0..ACCOUNTS).map(account).collect();
     ensure!(
         world.records().await?.is_empty(),

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::process::Command;
 
 use anyhow::{Context, anyhow, ensure};
-use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, Select, WriteRequest};
 use aws_sdk_sqs::types::QueueAttributeName;
 use handover::record::{Item, Record, Status};
@@ -52,13 +51,13 @@ impl Found {
 
 impl World {
     /// The stack of this name, by the standard environment and profile.
-    pub async fn connect(stack: &str) -> World {
-        let aws: SdkConfig = aws_config::load_defaults(BehaviorVersion::latest()).await;
-        World {
+    pub async fn connect(stack: &str) -> anyhow::Result<World> {
+        let aws = handover::aws::config()?.load().await;
+        Ok(World {
             dynamodb: aws_sdk_dynamodb::Client::new(&aws),
             sqs: aws_sdk_sqs::Client::new(&aws),
             stack: stack.to_owned(),
-        }
+        })
     }
 
     fn table(&self, name: &str) -> String {

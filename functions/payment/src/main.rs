@@ -13,7 +13,7 @@ use crate::payments::Payments;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let connector = Connector::builder().tls_provider(Provider::Rustls(CryptoMode::AwsLc)).build();
+    let connector = Connector::builder().tls_provider(Provider::Rustls(CryptoMode::Ring)).build();
     let payments = Payments {
         http: SharedHttpConnector::new(connector),
         url: variable("PROVIDER_URL")?,

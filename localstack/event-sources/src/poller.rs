@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
+use aws_smithy_http_client::Builder;
 use event_sources::Lineage;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -88,7 +89,9 @@ pub async fn run(args: &Args) -> Result<()> {
 }
 
 async fn start(args: &Args, pollers: &mut JoinSet<()>, stopped: &watch::Receiver<bool>) -> Result<()> {
-    let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
+    let config = aws_config::defaults(BehaviorVersion::latest());
+    // A local AWS speaks plain HTTP.
+    let config = config.http_client(Builder::new().build_http()).load().await;
     if config.endpoint_url().is_none() {
         bail!(
             "AWS_ENDPOINT_URL is not set; it names the local AWS to serve (on AWS itself, Lambda \

@@ -59,7 +59,7 @@ async fn run(Arguments { refunds, seed, stack }: &Arguments) -> anyhow::Result<b
     let seed = seed.unwrap_or_else(|| fastrand::u64(..1_000_000));
     let mut rng = Rng::with_seed(seed);
     let Sending { lines, texts } = Sending::draw(*refunds, &mut rng);
-    let world = World::connect(stack).await;
+    let world = World::connect(stack).await?;
     ensure!(world.records().await?.is_empty(), "the stack `{stack}` has notifications already; this counts");
     world.open_accounts(&(0..ACCOUNTS).map(account).collect::<Vec<_>>()).await?;
 

@@ -14,7 +14,6 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use aws_config::BehaviorVersion;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use aws_sdk_sqs::error::ProvideErrorMetadata;
 use base64::Engine;
@@ -97,7 +96,7 @@ fn now() -> u64 {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let aws = aws_config::load_defaults(BehaviorVersion::latest()).await;
+    let aws = handover::aws::config()?.load().await;
     let scripted = &Scripted {
         dynamodb: aws_sdk_dynamodb::Client::new(&aws),
         sqs: aws_sdk_sqs::Client::new(&aws),

@@ -1,0 +1,73 @@
+// What one writes by hand for speed: batches of 25 marks, several at a time, each key in its order.
+
+import { BatchExecuteStatementCommand, DynamoDBClient } from '@aws-sdk/client-dynamodb';
+
+import { run } from './runtime.mjs';
+
+const { DESTINATION, NOTIFICATIONS_TABLE } = process.env;
+const PATH = `"destinations"."${DESTINATION}"`;
+const MARK =
+  `UPDATE "${NOTIFICATIONS_TABLE}" SET ${PATH}."state"='done' SET ${PATH}."ended_at"=? SET "status"='DONE'` +
+  ` SET "open"="open"-1 SET "version"="version"+1 WHERE "id"=? AND ${PATH}."state"='pending' AND "open"=1`;
+// DynamoDB takes no more statements a call.
+const STATEMENTS = 25;
+
+const dynamodb = new DynamoDBClient({}); // its connections are kept alive
+
+// Lanes of [id, sequence number]: whole keys, in stream order, in as few calls as can be.
+function pack(records) {
+  const keys = new Map();
+  for (const { kinesis } of records) {
+    // Undecodable data fails the batch, which Lambda then bisects: nothing overtakes it.
+    const { id } = JSON.parse(Buffer.from(kinesis.data, 'base64').toString());
+    if (!keys.has(kinesis.partitionKey)) keys.set(kinesis.partitionKey, new Map());
+    const marks = keys.get(kinesis.partitionKey);
+    // A call takes an item once; a second copy shares the fate of the first.
+    if (!marks.has(id)) marks.set(id, kinesis.sequenceNumber);
+  }
+  const lanes = [];
+  for (const marks of keys.values()) {
+    const lane = lanes.find((lane) => lane.length + marks.size <= STATEMENTS);
+    if (lane) lane.push(...marks);
+    else lanes.push([...marks]);
+  }
+  return lanes;
+}
+
+// Marks a lane, one call after another; returns the sequence numbers that failed.
+async function runLane(lane) {
+  for (let start = 0; start < lane.length; start += STATEMENTS) {
+    const call = lane.slice(start, start + STATEMENTS);
+    const now = { N: `${Date.now()}` };
+    let responses;
+    try {
+      const Statements = call.map(([id]) => ({
+        Statement: MARK,
+        Parameters: [now, { S: id }],
+        ReturnValuesOnConditionCheckFailure: 'ALL_OLD',
+      }));
+      responses = (await dynamodb.send(new BatchExecuteStatementCommand({ Statements }))).Responses;
+    } catch (error) {
+      console.error(error);
+      return call.map(([, sequenceNumber]) => sequenceNumber);
+    }
+    const failed = call.filter((_, i) => !isDone(responses[i])).map(([, sequenceNumber]) => sequenceNumber);
+    if (failed.length > 0) return failed; // Lambda delivers everything behind the first of them again
+  }
+  return [];
+}
+
+function isDone({ Error: error }) {
+  if (!error) return true;
+  const state = error.Item?.destinations?.M?.[DESTINATION]?.M?.state?.S;
+  if (error.Code === 'ConditionalCheckFailed' && state === 'done') return true;
+  console.error(error.Code, error.Message);
+  return false;
+}
+
+const handler = async (event) => {
+  const failed = (await Promise.all(pack(event.Records).map(runLane))).flat();
+  return { batchItemFailures: failed.map((itemIdentifier) => ({ itemIdentifier })) };
+};
+
+await run(handler);

@@ -1,0 +1,200 @@
+//! Dollars for a million notifications: units that the stub counted, times list prices.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+
+use crate::events::{BATCH, MESSAGES};
+use crate::measure::LATENCY;
+use crate::stub::Behaviour;
+use crate::variant::{OURS, PEERS, Places, Running, Variant};
+
+/// Memory of every function, in GB, as the template has it.
+const MEMORY_GB: f64 = 0.25;
+
+#[derive(Deserialize)]
+struct Prices {
+    date: String,
+    region: String,
+    dynamodb: DynamoDb,
+    kinesis: Kinesis,
+    lambda: Lambda,
+    sqs: Requests,
+    pipes: Requests,
+    step_functions: StepFunctions,
+}
+
+#[derive(Deserialize)]
+struct DynamoDb {
+    write_unit_million: f64,
+    read_unit_million: f64,
+}
+
+#[derive(Deserialize)]
+struct Kinesis {
+    put_unit_million: f64,
+    shard_hour: f64,
+}
+
+#[derive(Deserialize)]
+struct Lambda {
+    request_million: f64,
+    gb_second: f64,
+}
+
+#[derive(Deserialize)]
+struct Requests {
+    request_million: f64,
+}
+
+#[derive(Deserialize)]
+struct StepFunctions {
+    transition_million: f64,
+}
+
+/// What a stage uses for a notification.
+#[derive(Clone, Copy, Default)]
+struct Use {
+    writes: f64,
+    index_writes: f64,
+    reads: f64,
+    put_units: f64,
+    invocations: f64,
+    seconds: f64,
+}
+
+/// A part of a design's price.
+struct Line {
+    what: String,
+    dollars: f64,
+}
+
+/// Prints what each design costs, and how that comes about.
+pub async fn run(places: &Places, prices: &Path) -> Result<()> {
+    let prices: Prices = toml::from_str(&std::fs::read_to_string(prices)?)?;
+    eprintln!("Counting what each stage uses, at a latency of {} ms a call", LATENCY.as_millis());
+    let named = |name: &str| {
+        let found = OURS.iter().chain(&PEERS).find(|it| it.name == name);
+        found.copied().with_context(|| format!("no variant `{name}`"))
+    };
+    let accept = used(named("accept")?, places).await?;
+    let relay = used(named("relay")?, places).await?;
+    let plain_accept = Use { index_writes: 0.0, ..accept };
+    println!(
+        "Dollars for a million notifications of 1 KB and less, full batches; list prices of {} in {}.",
+        prices.date, prices.region
+    );
+    for (title, name) in [
+        ("Handover, mark only", "mark only"),
+        ("Handover, a stored effect", "stored effect"),
+        ("Handover, one effect item in the transaction", "one write in the transaction"),
+        ("Handover, refund: two effect items in the transaction", "refund: two writes in the transaction"),
+    ] {
+        let consume = used(named(name)?, places).await?;
+        let stages = [("accept", accept), ("relay", relay), ("destination", consume)];
+        print(title, lines(&prices, &stages));
+    }
+    println!("\nInstead of its parts, all without a backstop like reconcile:");
+    for peer in ["by hand, Python", "by hand, Node"] {
+        let consume = used(named(peer)?, places).await?;
+        print(peer, lines(&prices, &[("accept", plain_accept), ("relay", relay), ("destination", consume)]));
+    }
+    for peer in ["Powertools for Python", "Powertools for TypeScript, parallel"] {
+        let consume = used(named(peer)?, places).await?;
+        print(peer, lines(&prices, &[("accept", plain_accept), ("relay", relay), ("destination", consume)]));
+        // The handler's own write, beside the claim, the mark and the completion.
+        let effect = Use { writes: consume.writes + 1.0, ..consume };
+        let stages = [("accept", plain_accept), ("relay", relay), ("destination", effect)];
+        print(&format!("{peer}, with an effect of one item"), lines(&prices, &stages));
+    }
+    let marked = used(named("mark only")?, places).await?;
+    let mut pipes = lines(&prices, &[("accept", plain_accept), ("destination", marked)]);
+    pipes.push(line("Pipes, a request a record", 1.0, prices.pipes.request_million, "request"));
+    pipes.push(line("Kinesis", relay.put_units, prices.kinesis.put_unit_million, "put unit"));
+    print("EventBridge Pipes as relay", pipes);
+    let mut steps = lines(&prices, &[("accept", plain_accept)]);
+    steps.push(line("Step Functions, standard", 2.0, prices.step_functions.transition_million, "transition"));
+    print("Step Functions, two transitions in place of relay and destination", steps);
+
+    println!("\nApart from these:");
+    let sqs = 1.0 + 2.0 / MESSAGES as f64;
+    let upstream = line(
+        "upstream queue: a send, a tenth of a receive and of a delete",
+        sqs,
+        prices.sqs.request_million,
+        "request",
+    );
+    println!("  {} = ${:.2}", upstream.what, upstream.dollars);
+    println!(
+        "  a Kinesis shard, which takes 1,000 records a second: ${} an hour, ${:.2} in 30 days",
+        prices.kinesis.shard_hour,
+        prices.kinesis.shard_hour * 24.0 * 30.0
+    );
+    println!("  storage, logs, alarms, data transfer, and what an account has free");
+    Ok(())
+}
+
+/// What a stage uses for each record, counted in some batches.
+async fn used(variant: Variant, places: &Places) -> Result<Use> {
+    const BATCHES: usize = 4;
+    let behaviour = Behaviour { latency: LATENCY, ..Behaviour::default() };
+    let mut running = Running::start(variant, places, &behaviour, |it| it).await?;
+    running.batch().await?;
+    running.stub.state().reset();
+    let mut seconds = 0.0;
+    for _ in 0..BATCHES {
+        seconds += running.batch().await?.time.as_secs_f64();
+    }
+    let state = running.stub.state();
+    let records = (BATCHES * variant.load.batch()) as f64;
+    Ok(Use {
+        writes: state.dynamodb.units.writes / records,
+        index_writes: state.dynamodb.units.index_writes / records,
+        reads: state.dynamodb.units.reads / records,
+        put_units: state.put_units as f64 / records,
+        invocations: BATCHES as f64 / records,
+        seconds: seconds / records,
+    })
+}
+
+fn lines(prices: &Prices, stages: &[(&str, Use)]) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for (stage, it) in stages {
+        let Prices { dynamodb, kinesis, lambda, .. } = prices;
+        lines.push(line(&format!("{stage}: items"), it.writes, dynamodb.write_unit_million, "write unit"));
+        lines.push(line(
+            &format!("{stage}: reconcile's index"),
+            it.index_writes,
+            dynamodb.write_unit_million,
+            "write unit",
+        ));
+        lines.push(line(&format!("{stage}: reads"), it.reads, dynamodb.read_unit_million, "read unit"));
+        lines.push(line(&format!("{stage}: Kinesis"), it.put_units, kinesis.put_unit_million, "put unit"));
+        lines.push(line(
+            &format!("{stage}: Lambda, requests"),
+            it.invocations,
+            lambda.request_million,
+            "request",
+        ));
+        let gb_seconds = it.seconds * MEMORY_GB;
+        lines.push(line(&format!("{stage}: Lambda, time"), gb_seconds, lambda.gb_second * 1e6, "GB-second"));
+    }
+    lines.retain(|line| line.dollars > 0.0);
+    lines
+}
+
+fn line(what: &str, units: f64, million: f64, unit: &str) -> Line {
+    Line { what: format!("{what}: {units:.6} {unit}s × ${million:.3} a million"), dollars: units * million }
+}
+
+fn print(title: &str, lines: Vec<Line>) {
+    let total: f64 = lines.iter().map(|line| line.dollars).sum();
+    println!("\n{title}: ${total:.2}");
+    for Line { what, dollars } in lines {
+        println!("  {what:80} = ${dollars:.4}");
+    }
+}
+
+/// The batch sizes, which the arithmetic rests on.
+const _: () = assert!(BATCH == 100 && MESSAGES == 10);

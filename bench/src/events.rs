@@ -1,0 +1,171 @@
+//! What functions are fed: notifications in the form that each event source has for them.
+
+use anyhow::Result;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use handover::dynamodb::types::AttributeValue;
+use handover::offer::Offer;
+use handover::record::Record;
+use handover::{Draft, Notification, Routes, event};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::stub::{Item, NOTIFICATIONS, Stub};
+
+/// The name of the destination.
+pub const DESTINATION: &str = "mark";
+/// Notifications of a Kinesis batch and of a stream's batch.
+pub const BATCH: usize = 100;
+/// Messages of a batch of the upstream queue.
+pub const MESSAGES: usize = 10;
+/// Partition keys of a Kinesis batch; each has as many notifications, in between the others'.
+const KEYS: usize = 20;
+
+/// What is known of every type.
+pub fn routes() -> String {
+    let route = json!({ "kind": "command", "destinations": [DESTINATION] });
+    json!({ "refund.requested": route }).to_string()
+}
+
+/// The notifications of the nth batch: in a batch each partition key has five, unless it is set.
+fn notifications(nth: usize, count: usize, key: Option<&str>) -> Result<Vec<Notification>> {
+    let notification = |at: usize| {
+        let number = nth * count + at;
+        let data = json!({ "account": format!("account-{number}"), "amount": 1_999 });
+        let draft = Draft::command("refund.requested", "bench.orders", &data);
+        let own = format!("customer-{}", at * 7 % KEYS);
+        draft.partitionkey(key.unwrap_or(&own)).with_id(format!("01jdk3v6yq-{number:08}"))
+    };
+    Ok((0..count).map(notification).collect::<Result<_, _>>()?)
+}
+
+fn records(notifications: &[Notification]) -> Result<Vec<Record>> {
+    let routes: Routes = routes().parse()?;
+    let now = Timestamp::from_second(1_790_000_000)?;
+    let records = notifications.iter().map(|it| Record::accept(it.clone(), &routes, now));
+    Ok(records.collect::<Result<_, _>>()?)
+}
+
+/// The nth batch of Kinesis, whose records stand in the stub's table, as do the accounts.
+pub fn kinesis(nth: usize, stub: &Stub) -> Result<Bytes> {
+    let notifications = notifications(nth, BATCH, None)?;
+    let mut state = stub.state();
+    for (at, record) in records(&notifications)?.iter().enumerate() {
+        let key = record.partitionkey.clone().unwrap_or_default();
+        state.dynamodb.order.expect(&record.id, &key, (nth * BATCH + at + 1) as u64);
+        state.dynamodb.put(NOTIFICATIONS, item(record))?;
+        let account = format!("account-{}", nth * BATCH + at);
+        let account = json!({ "account": { "S": account }, "balance": { "N": "0" } });
+        state.dynamodb.put("accounts", account.as_object().cloned().unwrap_or_default())?;
+    }
+    let records = notifications.into_iter().enumerate().map(|(at, notification)| {
+        let offer = Offer {
+            notification,
+            destinations: vec![DESTINATION.to_owned()],
+            sequenced: vec![],
+            number: 1,
+            accepted_at: Timestamp::UNIX_EPOCH,
+            relayed_at: Timestamp::UNIX_EPOCH,
+        };
+        let sequence_number = format!("4957{:052}", nth * BATCH + at);
+        json!({
+            "kinesis": {
+                "kinesisSchemaVersion": "1.0", "partitionKey": offer.partition_key(),
+                "sequenceNumber": sequence_number, "data": BASE64_STANDARD.encode(offer.encode()),
+                "approximateArrivalTimestamp": 1_790_000_000.5,
+            },
+            "eventSource": "aws:kinesis", "eventVersion": "1.0", "eventName": "aws:kinesis:record",
+            "eventID": format!("shardId-000000000000:{sequence_number}"),
+            "invokeIdentityArn": "arn:aws:iam::000000000000:role/bench", "awsRegion": "us-east-1",
+            "eventSourceARN": "arn:aws:kinesis:us-east-1:000000000000:stream/bench",
+        })
+    });
+    Ok(json!({ "Records": records.collect::<Vec<_>>() }).to_string().into())
+}
+
+/// The nth batch of the upstream queue; with `twice`, each message is there two times.
+pub fn upstream(nth: usize, twice: bool) -> Result<Bytes> {
+    let notifications = notifications(nth, MESSAGES, None)?;
+    let messages = (0..MESSAGES).map(|at| {
+        let notification = &notifications[if twice { at / 2 } else { at }];
+        json!({
+            "messageId": format!("message-{nth}-{at}"), "receiptHandle": "receipt",
+            "body": String::from_utf8_lossy(&event::encode(notification)),
+            "attributes": { "ApproximateReceiveCount": "1", "SentTimestamp": "1790000000000" },
+            "messageAttributes": {}, "md5OfBody": "", "eventSource": "aws:sqs", "awsRegion": "us-east-1",
+            "eventSourceARN": "arn:aws:sqs:us-east-1:000000000000:bench-upstream",
+        })
+    });
+    Ok(json!({ "Records": messages.collect::<Vec<_>>() }).to_string().into())
+}
+
+/// The nth batch of the table's stream; with `hot`, all have one partition key.
+pub fn stream(nth: usize, hot: bool) -> Result<Bytes> {
+    let notifications = notifications(nth, BATCH, hot.then_some("customer"))?;
+    let records = records(&notifications)?;
+    let records = records.iter().enumerate().map(|(at, record)| {
+        json!({
+            "eventID": format!("{nth}-{at}"), "eventName": "INSERT", "eventVersion": "1.1",
+            "eventSource": "aws:dynamodb", "awsRegion": "us-east-1",
+            "eventSourceARN": "arn:aws:dynamodb:us-east-1:000000000000:table/notifications/stream/1",
+            "dynamodb": {
+                "ApproximateCreationDateTime": 1_790_000_000.0, "Keys": { "id": { "S": record.id } },
+                "NewImage": item(record), "SequenceNumber": format!("{:021}", nth * BATCH + at),
+                "SizeBytes": 700, "StreamViewType": "NEW_IMAGE",
+            },
+        })
+    });
+    Ok(json!({ "Records": records.collect::<Vec<_>>() }).to_string().into())
+}
+
+/// How many of the nth batch of Kinesis have ended, once.
+pub fn ended(nth: usize, stub: &Stub) -> Result<usize> {
+    let state = stub.state();
+    let has_ended = |it: &Notification| {
+        let item = state.dynamodb.item(NOTIFICATIONS, &it.id);
+        item.is_some_and(|item| item["status"]["S"] == "DONE" && item["version"]["N"] == "2")
+    };
+    Ok(notifications(nth, BATCH, None)?.iter().filter(|it| has_ended(it)).count())
+}
+
+/// A record as DynamoDB's JSON has it.
+pub fn item(record: &Record) -> Item {
+    record.encode().into_iter().map(|(name, value)| (name, json_of(&value))).collect()
+}
+
+fn json_of(value: &AttributeValue) -> Value {
+    match value {
+        AttributeValue::S(text) => json!({ "S": text }),
+        AttributeValue::N(number) => json!({ "N": number }),
+        AttributeValue::Bool(it) => json!({ "BOOL": it }),
+        AttributeValue::M(map) => {
+            let map: Item = map.iter().map(|(name, value)| (name.clone(), json_of(value))).collect();
+            json!({ "M": map })
+        }
+        AttributeValue::L(list) => json!({ "L": list.iter().map(json_of).collect::<Vec<_>>() }),
+        _ => json!({ "NULL": true }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stub::dynamodb::size;
+
+    #[test]
+    fn what_is_measured_fits_one_write_unit() {
+        for record in records(&notifications(0, BATCH, None).unwrap()).unwrap() {
+            // As much again as a mark adds.
+            assert!(size(&item(&record)) + 200 <= 1024, "{}", size(&item(&record)));
+        }
+    }
+
+    #[test]
+    fn each_key_of_a_batch_has_as_many_in_between_the_others() {
+        let all = notifications(3, BATCH, None).unwrap();
+        let of = |key: &str| all.iter().filter(|it| it.partitionkey.as_deref() == Some(key)).count();
+        assert!((0..KEYS).all(|key| of(&format!("customer-{key}")) == BATCH / KEYS));
+        assert!(all.windows(2).all(|pair| pair[0].partitionkey != pair[1].partitionkey));
+    }
+}

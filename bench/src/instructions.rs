@@ -1,0 +1,48 @@
+//! Instructions in user space, counted by valgrind: they hardly vary from run to run, whatever else the
+//! machine does.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::stub::Behaviour;
+use crate::variant::{Places, Running, Variant};
+
+/// Batches of the shorter and of the longer run, of which the difference counts.
+const BATCHES: (usize, usize) = (2, 12);
+
+/// Instructions of a variant for each record that it handles.
+pub async fn per_record(variant: Variant, places: &Places) -> Result<f64> {
+    let few = count(variant, places, BATCHES.0).await?;
+    let many = count(variant, places, BATCHES.1).await?;
+    let records = (BATCHES.1 - BATCHES.0) * variant.load.batch();
+    Ok((many.saturating_sub(few)) as f64 / records as f64)
+}
+
+async fn count(variant: Variant, places: &Places, batches: usize) -> Result<u64> {
+    let log = places.checkout.join(".local/bench/valgrind.log");
+    let wrap = |command: Command| {
+        let mut wrapped = Command::new(valgrind(places));
+        let log = format!("--log-file={}", log.display());
+        wrapped.args(["--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null", &log]);
+        wrapped.arg(command.get_program()).args(command.get_args());
+        wrapped
+    };
+    let mut running = Running::start(variant, places, &Behaviour::default(), wrap).await?;
+    for _ in 0..batches {
+        running.batch().await?;
+    }
+    running.process.end()?;
+    let text = std::fs::read_to_string(&log).context("valgrind says nothing")?;
+    let line = text.lines().find(|line| line.contains("I ") && line.contains("refs:"));
+    let count = line.and_then(|line| line.rsplit(' ').next()).context("valgrind counts nothing")?;
+    let count = count.replace(',', "").parse()?;
+    ensure!(count > 0, "valgrind counts nothing");
+    Ok(count)
+}
+
+/// As `bench/install-valgrind` found or installed it.
+fn valgrind(places: &Places) -> PathBuf {
+    places.checkout.join(".local/bench/valgrind")
+}

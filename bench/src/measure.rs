@@ -1,0 +1,188 @@
+//! Measures variants, in turns, so that whatever else the machine does falls on all of them alike.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use crate::instructions;
+use crate::stub::{Behaviour, Stub};
+use crate::variant::{Places, Program, Running, Variant, size_of};
+
+/// From the arrival of a call at the stub to its answer.
+pub const LATENCY: Duration = Duration::from_millis(5);
+/// Batches before those that count.
+const WARM_UP: usize = 3;
+/// A variant whose batches take longer than this is measured in fewer of them.
+const SLOW: Duration = Duration::from_millis(100);
+const SLOW_BATCHES: usize = 8;
+/// Batches after the first one over TLS, for the memory.
+const MEMORY_BATCHES: usize = 10;
+
+/// What a variant came to.
+pub struct Figures {
+    pub variant: Variant,
+    /// Of a batch: the median.
+    pub batch: Duration,
+    pub cpu_per_record: Duration,
+    pub calls_per_record: f64,
+    /// Billed: of items, and of the index.
+    pub writes_per_record: f64,
+    pub index_writes_per_record: f64,
+    /// Of the records of which order can be seen.
+    pub violations: u64,
+    pub connections: u64,
+    /// To the first request for an invocation: the median.
+    pub ready: Duration,
+    pub ready_cpu: Duration,
+    /// From the spawn to the end of the first batch, over TLS: the median.
+    pub first_batch: Duration,
+    pub memory_max: u64,
+    pub size: u64,
+    /// In user space, of this project's functions.
+    pub instructions_per_record: Option<f64>,
+}
+
+impl Figures {
+    /// The time of a batch over that of a call.
+    pub fn ratio(&self, latency: Duration) -> f64 {
+        self.batch.as_secs_f64() / latency.as_secs_f64()
+    }
+}
+
+/// The time that a call takes from a client that costs nothing: the injected latency, and what timers and
+/// loopback add to it.
+pub async fn effective_latency() -> Result<Duration> {
+    let stub = Stub::start(Behaviour { latency: LATENCY, ..Behaviour::default() }).await?;
+    let times = tokio::task::spawn_blocking(move || call_repeatedly(stub.address)).await??;
+    Ok(median(times))
+}
+
+fn call_repeatedly(address: SocketAddr) -> Result<Vec<Duration>> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_nodelay(true)?;
+    let body = r#"{"TableName":"notifications","Key":{"id":{"S":"1"}}}"#;
+    let head = "POST / HTTP/1.1\r\nhost: stub\r\nx-amz-target: DynamoDB_20120810.GetItem\r\ncontent-length";
+    let request = format!("{head}: {}\r\n\r\n{body}", body.len());
+    let call = |_| {
+        let begun = Instant::now();
+        stream.write_all(request.as_bytes())?;
+        let mut answer = [0; 1024];
+        anyhow::ensure!(stream.read(&mut answer)? > 0, "no answer");
+        Ok(begun.elapsed())
+    };
+    (0..100).map(call).collect()
+}
+
+/// Measures these, `rounds` batches each.
+pub async fn measure(
+    variants: &[Variant],
+    places: &Places,
+    tls: &Behaviour,
+    rounds: usize,
+) -> Result<Vec<Figures>> {
+    let plain = Behaviour { latency: LATENCY, ..Behaviour::default() };
+    let mut all = Vec::new();
+    for variant in variants {
+        let mut running = Running::start(*variant, places, &plain, |it| it).await?;
+        for _ in 0..WARM_UP {
+            running.batch().await?;
+        }
+        running.stub.state().reset();
+        all.push((running, Vec::new(), Duration::ZERO));
+    }
+    for round in 0..rounds {
+        eprint!("\r  {} batches of 100 of each variant, in turns: {}", rounds, round + 1);
+        for (running, times, cpu) in &mut all {
+            if round >= SLOW_BATCHES && times.first().is_some_and(|time| *time > SLOW) {
+                continue;
+            }
+            let took = running.batch().await?;
+            times.push(took.time);
+            *cpu += took.cpu;
+        }
+    }
+    eprintln!();
+    let mut figures: Vec<Figures> = all
+        .into_iter()
+        .map(|(running, times, cpu)| warm(&running, times, cpu, places))
+        .collect::<Result<_>>()?;
+    let colds = 5;
+    let mut cold: Vec<Vec<Cold>> = variants.iter().map(|_| Vec::new()).collect();
+    // Of the first round nothing counts: files are not in memory yet.
+    for round in 0..=colds {
+        eprint!("\r  cold starts of each variant, over TLS: {round} of {colds}");
+        for (at, variant) in variants.iter().enumerate() {
+            let started = start(*variant, places, tls).await?;
+            if round > 0 {
+                cold[at].push(started);
+            }
+        }
+    }
+    eprintln!();
+    for (figures, cold) in figures.iter_mut().zip(cold) {
+        figures.ready = median(cold.iter().map(|it| it.ready).collect());
+        figures.ready_cpu = median(cold.iter().map(|it| it.ready_cpu).collect());
+        figures.first_batch = median(cold.iter().map(|it| it.first_batch).collect());
+        figures.memory_max = cold.iter().map(|it| it.memory_max).max().unwrap_or_default();
+    }
+    for figures in figures.iter_mut().filter(|it| matches!(it.variant.program, Program::Rust(_))) {
+        eprint!("\r  instructions: {:50}", figures.variant.name);
+        figures.instructions_per_record = Some(instructions::per_record(figures.variant, places).await?);
+    }
+    eprintln!();
+    Ok(figures)
+}
+
+/// What a cold start came to.
+struct Cold {
+    ready: Duration,
+    ready_cpu: Duration,
+    first_batch: Duration,
+    memory_max: u64,
+}
+
+async fn start(variant: Variant, places: &Places, tls: &Behaviour) -> Result<Cold> {
+    let mut running = Running::start(variant, places, tls, |it| it).await?;
+    let first_batch = running.batch().await?.since_spawn;
+    for _ in 0..MEMORY_BATCHES {
+        running.batch().await?;
+    }
+    Ok(Cold {
+        ready: running.ready_after,
+        ready_cpu: running.ready_cpu,
+        first_batch,
+        memory_max: running.process.memory_max()?,
+    })
+}
+
+fn warm(running: &Running, times: Vec<Duration>, cpu: Duration, places: &Places) -> Result<Figures> {
+    let variant = running.variant;
+    let batches = times.len();
+    let records = (batches * variant.load.batch()) as f64;
+    let state = running.stub.state();
+    let calls: u64 = state.calls.values().sum();
+    let units = state.dynamodb.units;
+    Ok(Figures {
+        variant,
+        batch: median(times),
+        cpu_per_record: cpu.div_f64(records),
+        calls_per_record: calls as f64 / records,
+        writes_per_record: units.writes / records,
+        index_writes_per_record: units.index_writes / records,
+        violations: state.dynamodb.order.violations / batches as u64,
+        connections: state.connections,
+        ready: Duration::ZERO,
+        ready_cpu: Duration::ZERO,
+        first_batch: Duration::ZERO,
+        memory_max: 0,
+        size: size_of(variant.program, places)?,
+        instructions_per_record: None,
+    })
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times.get(times.len() / 2).copied().unwrap_or_default()
+}

@@ -1,0 +1,133 @@
+//! A stub of the Lambda Runtime API: hands a function its invocations, one at a time.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, bail};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+use tokio::sync::{Mutex, mpsc};
+use tokio::time::{Instant, timeout};
+
+/// Longest wait for a function, in seconds.
+const PATIENCE_S: u64 = 120;
+
+/// The harness's side.
+pub struct RuntimeApi {
+    pub address: SocketAddr,
+    events: mpsc::UnboundedSender<Bytes>,
+    answers: mpsc::UnboundedReceiver<Said>,
+}
+
+/// What a function said, and when.
+enum Said {
+    /// It asks for the next invocation.
+    Ready(Instant),
+    Answer(Instant, Bytes),
+    Failed(Bytes),
+}
+
+/// The function's side.
+struct Service {
+    events: Mutex<mpsc::UnboundedReceiver<Bytes>>,
+    said: mpsc::UnboundedSender<Said>,
+}
+
+impl RuntimeApi {
+    /// Starts on a free port, on the runtime that calls.
+    pub async fn start() -> Result<RuntimeApi> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let address = listener.local_addr()?;
+        let (events, to_function) = mpsc::unbounded_channel();
+        let (said, answers) = mpsc::unbounded_channel();
+        let service = Arc::new(Service { events: Mutex::new(to_function), said });
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let _ = stream.set_nodelay(true);
+                let service = service.clone();
+                tokio::spawn(async move {
+                    let answer = service_fn(|request| service.answer(request));
+                    // A connection that ends is the function's affair.
+                    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await;
+                });
+            }
+        });
+        Ok(RuntimeApi { address, events, answers })
+    }
+
+    /// When the function was ready for an invocation.
+    pub async fn ready(&mut self) -> Result<Instant> {
+        match self.said().await? {
+            Said::Ready(at) => Ok(at),
+            Said::Answer(..) => bail!("the function answered what was not asked"),
+            Said::Failed(why) => bail!("the function failed: {}", String::from_utf8_lossy(&why)),
+        }
+    }
+
+    /// Has the function handle an event that it is ready for; says how long that took, and the answer.
+    pub async fn invoke(&mut self, event: Bytes) -> Result<(Duration, Bytes)> {
+        let begun = Instant::now();
+        self.events.send(event).ok().context("the stub has ended")?;
+        match self.said().await? {
+            Said::Answer(at, answer) => Ok((at - begun, answer)),
+            Said::Ready(_) => bail!("the function asked for more before it answered"),
+            Said::Failed(why) => bail!("the function failed: {}", String::from_utf8_lossy(&why)),
+        }
+    }
+
+    async fn said(&mut self) -> Result<Said> {
+        let said = timeout(Duration::from_secs(PATIENCE_S), self.answers.recv()).await;
+        said.context("the function says nothing")?.context("the stub has ended")
+    }
+}
+
+impl Service {
+    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+        let path = request.uri().path().to_owned();
+        if request.method() == Method::GET && path.ends_with("/invocation/next") {
+            let _ = self.said.send(Said::Ready(Instant::now()));
+            let Some(event) = self.events.lock().await.recv().await else {
+                return Ok(response(410, Bytes::new()));
+            };
+            return Ok(invocation(event));
+        }
+        let arrived = Instant::now();
+        let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+        let _ = self.said.send(match path.ends_with("/response") {
+            true => Said::Answer(arrived, body),
+            false => Said::Failed(body),
+        });
+        Ok(response(202, Bytes::new()))
+    }
+}
+
+fn invocation(event: Bytes) -> Response<Full<Bytes>> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let deadline = now + Duration::from_secs(PATIENCE_S);
+    let mut response = response(200, event);
+    let headers = [
+        ("content-type", "application/json".to_owned()),
+        ("lambda-runtime-aws-request-id", "8476a536-e9f4-11e8-9739-2dfe598c3fcd".to_owned()),
+        ("lambda-runtime-deadline-ms", deadline.as_millis().to_string()),
+        (
+            "lambda-runtime-invoked-function-arn",
+            "arn:aws:lambda:us-east-1:000000000000:function:bench".to_owned(),
+        ),
+    ];
+    for (name, value) in headers {
+        response.headers_mut().insert(name, value.parse().expect("a header"));
+    }
+    response
+}
+
+fn response(status: u16, body: Bytes) -> Response<Full<Bytes>> {
+    Response::builder().status(status).body(Full::from(body)).expect("a response")
+}

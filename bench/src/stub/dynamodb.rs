@@ -1,0 +1,370 @@
+//! DynamoDB's conditional writes, in memory: alone, in a batch of statements and in a transaction. It
+//! counts what AWS would bill, and sees in what order notifications end.
+
+use std::collections::HashMap;
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Map, Value, json};
+
+use crate::stub::expression::{Condition, Item, Placeholders, Statement, Update};
+
+/// Bytes of an item that a write unit holds.
+const WRITE_UNIT_BYTES: usize = 1024;
+/// Bytes of an item that a read unit holds, when it is read consistently.
+const READ_UNIT_BYTES: usize = 4096;
+/// The table whose items end, under the keys of [`Order`].
+pub const NOTIFICATIONS: &str = "notifications";
+/// The tables, the attributes of their keys, and the attribute that an index of theirs has for its key.
+const TABLES: [(&str, &[&str], Option<&str>); 5] = [
+    (NOTIFICATIONS, &["id"], Some("bucket")),
+    ("idempotency", &["id"], None),
+    ("accounts", &["account"], None),
+    ("entries", &["account", "id"], None),
+    ("positions", &["key"], None),
+];
+
+/// The tables, and what was asked of them.
+#[derive(Default)]
+pub struct DynamoDb {
+    tables: HashMap<&'static str, HashMap<String, Item>>,
+    pub units: Units,
+    pub order: Order,
+}
+
+/// What is billed.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Units {
+    /// Of items.
+    pub writes: f64,
+    /// Of entries of an index.
+    pub index_writes: f64,
+    pub reads: f64,
+}
+
+/// In what order the notifications of a key ended.
+#[derive(Default)]
+pub struct Order {
+    /// The key of each notification, and its number there.
+    places: HashMap<String, (String, u64)>,
+    /// The number that ended last.
+    last: HashMap<String, u64>,
+    /// How many ended after one that came behind them.
+    pub violations: u64,
+}
+
+impl Order {
+    pub fn expect(&mut self, id: &str, key: &str, number: u64) {
+        self.places.insert(id.to_owned(), (key.to_owned(), number));
+    }
+
+    fn ended(&mut self, id: &str) {
+        let Some((key, number)) = self.places.get(id) else { return };
+        let last = self.last.entry(key.clone()).or_default();
+        self.violations += u64::from(*number < *last);
+        *last = (*last).max(*number);
+    }
+}
+
+/// Why a call was refused.
+pub enum Refused {
+    /// A condition does not hold; this is the item, if there is one.
+    Condition(Option<Item>),
+    /// A transaction was cancelled for these reasons.
+    Cancelled(Vec<Value>),
+}
+
+/// A write that would be made.
+struct Write {
+    table: &'static str,
+    key: String,
+    before: Option<Item>,
+    after: Option<Item>,
+    holds: bool,
+    units: f64,
+}
+
+impl DynamoDb {
+    pub fn put(&mut self, table: &str, item: Item) -> Result<()> {
+        let (name, keys, _) = table_of(table)?;
+        let key = key_of(keys, &item)?;
+        self.tables.entry(name).or_default().insert(key, item);
+        Ok(())
+    }
+
+    pub fn item(&self, table: &str, key: &str) -> Option<&Item> {
+        self.tables.get(table)?.get(key)
+    }
+
+    /// Answers a call; the outer error is a call that this stub does not know.
+    pub fn call(&mut self, operation: &str, request: &Map<String, Value>) -> Result<Result<Value, Refused>> {
+        Ok(match operation {
+            "PutItem" | "UpdateItem" | "DeleteItem" => {
+                let write = self.write(operation, request)?;
+                self.units.writes += write.units;
+                match write.holds {
+                    true => {
+                        self.commit(write);
+                        Ok(json!({}))
+                    }
+                    false => {
+                        let wants = request.get("ReturnValuesOnConditionCheckFailure");
+                        Err(Refused::Condition(write.before.filter(|_| wants == Some(&json!("ALL_OLD")))))
+                    }
+                }
+            }
+            "GetItem" => {
+                let (table, keys, _) = table_of(text(request, "TableName")?)?;
+                let key = key_of(keys, object(request, "Key")?)?;
+                let item = self.item(table, &key).cloned();
+                let is_consistent = request.get("ConsistentRead") == Some(&json!(true));
+                let size = item.as_ref().map_or(1, size);
+                self.units.reads += units(size, READ_UNIT_BYTES) * if is_consistent { 1.0 } else { 0.5 };
+                Ok(item.map_or(json!({}), |item| json!({ "Item": item })))
+            }
+            "BatchExecuteStatement" => {
+                let statements = request["Statements"].as_array().context("no statements")?;
+                let answers = statements.iter().map(|statement| self.statement(statement));
+                Ok(json!({ "Responses": answers.collect::<Result<Vec<_>>>()? }))
+            }
+            "TransactWriteItems" => {
+                self.transact(request["TransactItems"].as_array().context("no items")?)?
+            }
+            other => bail!("the stub does not know {other}"),
+        })
+    }
+
+    fn statement(&mut self, request: &Value) -> Result<Value> {
+        let text = request["Statement"].as_str().context("no statement")?;
+        let parameters = request["Parameters"].as_array().map_or(&[][..], |it| it);
+        let it = Statement::parse(text, parameters)?;
+        let (table, keys, _) = table_of(&it.table)?;
+        let wanted = keys.iter().map(|name| {
+            let value = it.condition.wanted(name).with_context(|| format!("no key {name}"))?;
+            Ok(((*name).to_owned(), value.clone()))
+        });
+        let key = wanted.collect::<Result<Item>>()?;
+        let write = self.planned(table, keys, &key, &it.condition, |item| it.update.apply(item))?;
+        self.units.writes += write.units;
+        if !write.holds {
+            let error =
+                json!({ "Code": "ConditionalCheckFailed", "Message": "The conditional request failed" });
+            let mut answer = json!({ "TableName": table, "Error": error });
+            let wants = &request["ReturnValuesOnConditionCheckFailure"];
+            if let (Some(item), "ALL_OLD") = (write.before, wants.as_str().unwrap_or_default()) {
+                answer["Error"]["Item"] = Value::Object(item);
+            }
+            return Ok(answer);
+        }
+        self.commit(write);
+        Ok(json!({ "TableName": table }))
+    }
+
+    fn transact(&mut self, actions: &[Value]) -> Result<Result<Value, Refused>> {
+        let mut writes = Vec::new();
+        for action in actions {
+            let (name, request) = action.as_object().and_then(|it| it.iter().next()).context("an action")?;
+            let request = request.as_object().context("an action")?;
+            let operation = match name.as_str() {
+                "Put" => "PutItem",
+                "Update" => "UpdateItem",
+                "Delete" => "DeleteItem",
+                other => bail!("the stub does not know {other} in a transaction"),
+            };
+            writes.push(self.write(operation, request)?);
+        }
+        self.units.writes += 2.0 * writes.iter().map(|write| write.units).sum::<f64>();
+        if writes.iter().all(|write| write.holds) {
+            writes.into_iter().for_each(|write| self.commit(write));
+            return Ok(Ok(json!({})));
+        }
+        let reasons = writes.into_iter().map(|write| match write.holds {
+            true => json!({ "Code": "None" }),
+            false => json!({ "Code": "ConditionalCheckFailed", "Item": write.before }),
+        });
+        Ok(Err(Refused::Cancelled(reasons.collect())))
+    }
+
+    /// What a write comes to, whether or not its condition holds.
+    fn write(&self, operation: &str, request: &Map<String, Value>) -> Result<Write> {
+        let (table, keys, _) = table_of(text(request, "TableName")?)?;
+        let placeholders = Placeholders {
+            names: request.get("ExpressionAttributeNames").and_then(Value::as_object),
+            values: request.get("ExpressionAttributeValues").and_then(Value::as_object),
+            parameters: &[],
+        };
+        let condition = match request.get("ConditionExpression").and_then(Value::as_str) {
+            Some(text) => Condition::parse(text, &placeholders)?,
+            None => Condition::Always,
+        };
+        match operation {
+            "PutItem" => {
+                let item = object(request, "Item")?;
+                self.planned(table, keys, item, &condition, |it| {
+                    *it = item.clone();
+                    Ok(())
+                })
+            }
+            "UpdateItem" => {
+                let update = Update::parse(text(request, "UpdateExpression")?, &placeholders)?;
+                self.planned(table, keys, object(request, "Key")?, &condition, |it| update.apply(it))
+            }
+            _ => {
+                let mut write = self.planned(table, keys, object(request, "Key")?, &condition, |_| Ok(()))?;
+                write.after = None;
+                Ok(write)
+            }
+        }
+    }
+
+    fn planned(
+        &self,
+        table: &'static str,
+        keys: &[&str],
+        key: &Item,
+        condition: &Condition,
+        change: impl FnOnce(&mut Item) -> Result<()>,
+    ) -> Result<Write> {
+        let name = key_of(keys, key)?;
+        let before = self.item(table, &name).cloned();
+        let holds = condition.holds(before.as_ref().unwrap_or(&Item::new()))?;
+        let mut after = before.clone().unwrap_or_else(|| key.clone());
+        if holds {
+            change(&mut after)?;
+        }
+        let bytes = before.as_ref().map_or(0, size).max(if holds { size(&after) } else { 1 });
+        Ok(Write {
+            table,
+            key: name,
+            before,
+            after: Some(after),
+            holds,
+            units: units(bytes, WRITE_UNIT_BYTES),
+        })
+    }
+
+    fn commit(&mut self, write: Write) {
+        let Write { table, key, before, after, .. } = write;
+        let (_, _, index) = table_of(table).expect("it was found before");
+        let entry = |item: &Option<Item>| index.and_then(|name| item.as_ref()?.get(name).cloned());
+        // An entry that moves is one deleted and one put; its item is smaller than a unit.
+        let (old, new) = (entry(&before), entry(&after));
+        if old != new {
+            self.units.index_writes += f64::from(u8::from(old.is_some()) + u8::from(new.is_some()));
+        }
+        let has_ended = |item: &Option<Item>| {
+            item.as_ref().is_some_and(|item| item.get("status").is_some_and(|it| it["S"] != "INIT"))
+        };
+        if table == NOTIFICATIONS && has_ended(&after) && !has_ended(&before) {
+            self.order.ended(&key);
+        }
+        let items = self.tables.entry(table).or_default();
+        match after {
+            Some(after) => items.insert(key, after),
+            None => items.remove(&key),
+        };
+    }
+}
+
+fn table_of(name: &str) -> Result<(&'static str, &'static [&'static str], Option<&'static str>)> {
+    let table = TABLES.iter().find(|(table, _, _)| *table == name);
+    table.copied().with_context(|| format!("the stub has no table {name}"))
+}
+
+fn key_of(keys: &[&str], item: &Item) -> Result<String> {
+    let parts = keys.iter().map(|name| {
+        let value = item.get(*name).and_then(|value| value["S"].as_str());
+        value.with_context(|| format!("no key {name}"))
+    });
+    Ok(parts.collect::<Result<Vec<_>>>()?.join("\u{0}"))
+}
+
+fn text<'a>(request: &'a Map<String, Value>, name: &str) -> Result<&'a str> {
+    request.get(name).and_then(Value::as_str).with_context(|| format!("no {name}"))
+}
+
+fn object<'a>(request: &'a Map<String, Value>, name: &str) -> Result<&'a Item> {
+    request.get(name).and_then(Value::as_object).with_context(|| format!("no {name}"))
+}
+
+fn units(bytes: usize, of: usize) -> f64 {
+    bytes.max(1).div_ceil(of) as f64
+}
+
+/// The size of an item in bytes, as AWS counts it: names and values, and a little for maps and lists.
+pub fn size(item: &Item) -> usize {
+    item.iter().map(|(name, value)| name.len() + size_of(value)).sum()
+}
+
+fn size_of(value: &Value) -> usize {
+    let Some((kind, inner)) = value.as_object().and_then(|it| it.iter().next()) else { return 0 };
+    match (kind.as_str(), inner) {
+        ("N", Value::String(digits)) => digits.len() / 2 + 1,
+        (_, Value::String(text)) => text.len(),
+        ("M", Value::Object(map)) => 3 + map.len() + size(map),
+        ("L", Value::Array(list)) => 3 + list.len() + list.iter().map(size_of).sum::<usize>(),
+        _ => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(id: &str) -> Item {
+        let item = json!({ "id": { "S": id }, "status": { "S": "INIT" }, "bucket": { "S": "b" }, "x": { "S": "y".repeat(1100) } });
+        item.as_object().unwrap().clone()
+    }
+
+    fn call(db: &mut DynamoDb, operation: &str, request: Value) -> Result<Value, Refused> {
+        db.call(operation, request.as_object().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_conditional_put_is_made_once_and_billed_twice() {
+        let mut db = DynamoDb::default();
+        let put = json!({ "TableName": NOTIFICATIONS, "Item": record("1"), "ConditionExpression": "attribute_not_exists(id)",
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD" });
+        assert!(call(&mut db, "PutItem", put.clone()).is_ok());
+        let again = call(&mut db, "PutItem", put);
+        assert!(matches!(again, Err(Refused::Condition(Some(item))) if item == record("1")));
+        assert_eq!(db.units, Units { writes: 4.0, index_writes: 1.0, reads: 0.0 });
+    }
+
+    #[test]
+    fn a_transaction_is_all_or_nothing_and_costs_twice() {
+        let mut db = DynamoDb::default();
+        let put = |id: &str| {
+            json!({ "Put": { "TableName": "accounts", "Item": { "account": { "S": id } },
+            "ConditionExpression": "attribute_not_exists(account)" } })
+        };
+        assert!(
+            call(&mut db, "TransactWriteItems", json!({ "TransactItems": [put("a"), put("b")] })).is_ok()
+        );
+        let refused = call(&mut db, "TransactWriteItems", json!({ "TransactItems": [put("c"), put("a")] }));
+        let Err(Refused::Cancelled(reasons)) = refused else { panic!("it is cancelled") };
+        assert_eq!(
+            (&reasons[0]["Code"], &reasons[1]["Code"]),
+            (&json!("None"), &json!("ConditionalCheckFailed"))
+        );
+        assert!(db.item("accounts", "c").is_none());
+        assert_eq!(db.units.writes, 8.0);
+    }
+
+    #[test]
+    fn statements_stand_alone_and_the_order_of_ends_is_seen() {
+        let mut db = DynamoDb::default();
+        for (at, id) in ["1", "2", "3"].into_iter().enumerate() {
+            db.put(NOTIFICATIONS, record(id)).unwrap();
+            db.order.expect(id, "k", at as u64);
+        }
+        let done = |id: &str| {
+            json!({ "Statement": r#"UPDATE "notifications" SET "status"='DONE' WHERE "id"=? AND "status"='INIT'"#,
+            "Parameters": [{ "S": id }], "ReturnValuesOnConditionCheckFailure": "ALL_OLD" })
+        };
+        let request = json!({ "Statements": [done("1"), done("3"), done("1"), done("2")] });
+        let Ok(answer) = call(&mut db, "BatchExecuteStatement", request) else { panic!("it is answered") };
+        assert_eq!(answer["Responses"][2]["Error"]["Item"]["status"], json!({ "S": "DONE" }));
+        assert!(answer["Responses"][3]["Error"].is_null());
+        assert_eq!((db.order.violations, db.units.writes), (1, 8.0));
+    }
+}

@@ -1,0 +1,210 @@
+//! A stub of AWS on loopback, for one variant: every call is answered a fixed time after it came, and
+//! counted. What it keeps is real: a condition holds or it does not.
+
+pub mod dynamodb;
+mod expression;
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio::time::{Instant, sleep_until};
+use tokio_rustls::TlsAcceptor;
+
+use dynamodb::Refused;
+pub use dynamodb::{DynamoDb, NOTIFICATIONS, Units};
+pub use expression::Item;
+
+/// How a stub behaves.
+#[derive(Clone, Default)]
+pub struct Behaviour {
+    /// From the arrival of a call to its answer.
+    pub latency: Duration,
+    /// One in so many writes (`PutItem`, a record of `PutRecords`) is throttled; 0 for none.
+    pub throttles_one_in: u64,
+    /// With this certificate, over TLS.
+    pub tls: Option<TlsAcceptor>,
+}
+
+/// A running stub.
+#[derive(Clone)]
+pub struct Stub {
+    pub address: SocketAddr,
+    state: Arc<Mutex<State>>,
+}
+
+/// What a stub has seen.
+#[derive(Default)]
+pub struct State {
+    pub dynamodb: DynamoDb,
+    /// Calls, by operation.
+    pub calls: BTreeMap<String, u64>,
+    pub connections: u64,
+    /// Records that Kinesis took, and those of them that were there before.
+    pub streamed: u64,
+    /// Bytes of those, in the units of 25 KB that Kinesis bills.
+    pub put_units: u64,
+    /// Writes so far, for the throttle.
+    writes: u64,
+    /// A call that the stub does not understand: then a figure means nothing.
+    pub error: Option<String>,
+}
+
+impl State {
+    /// Begins to count anew; what is kept stays.
+    pub fn reset(&mut self) {
+        self.calls.clear();
+        self.dynamodb.units = Units::default();
+        (self.streamed, self.put_units) = (0, 0);
+    }
+
+    fn is_throttled(&mut self, one_in: u64) -> bool {
+        self.writes += 1;
+        one_in > 0 && self.writes.is_multiple_of(one_in)
+    }
+
+    fn answer(&mut self, behaviour: &Behaviour, target: &str, body: &[u8]) -> Result<(u16, Value)> {
+        let (service, operation) = target.split_once('.').context("no target")?;
+        *self.calls.entry(operation.to_owned()).or_default() += 1;
+        let request: Value = serde_json::from_slice(body)?;
+        let request = request.as_object().context("not an object")?;
+        if operation == "PutItem" && self.is_throttled(behaviour.throttles_one_in) {
+            self.dynamodb.units.writes += 0.0; // what is throttled is not billed
+            return Ok((400, throttled()));
+        }
+        if service.starts_with("DynamoDB") {
+            return Ok(match self.dynamodb.call(operation, request)? {
+                Ok(answer) => (200, answer),
+                Err(refused) => (400, refused_as(refused)),
+            });
+        }
+        let ids = |list: &str| {
+            let entries = request.get(list).and_then(Value::as_array).into_iter().flatten();
+            entries
+                .map(|entry| json!({ "Id": entry["Id"], "MessageId": entry["Id"], "MD5OfMessageBody": "" }))
+        };
+        Ok((
+            200,
+            match operation {
+                "PutRecords" => self.put_records(behaviour, request.get("Records").context("no records")?),
+                "SendMessage" => json!({ "MessageId": "1", "MD5OfMessageBody": "" }),
+                "ChangeMessageVisibility" => json!({}),
+                "SendMessageBatch" | "ChangeMessageVisibilityBatch" => {
+                    json!({ "Successful": ids("Entries").collect::<Vec<_>>(), "Failed": [] })
+                }
+                other => bail!("the stub does not know {other}"),
+            },
+        ))
+    }
+
+    fn put_records(&mut self, behaviour: &Behaviour, records: &Value) -> Value {
+        let mut failed = 0;
+        let mut results = Vec::new();
+        for record in records.as_array().into_iter().flatten() {
+            if self.is_throttled(behaviour.throttles_one_in) {
+                failed += 1;
+                results.push(json!({ "ErrorCode": "ProvisionedThroughputExceededException", "ErrorMessage": "slow down" }));
+                continue;
+            }
+            self.streamed += 1;
+            let bytes = record["Data"].as_str().map_or(0, |data| data.len() / 4 * 3);
+            self.put_units += bytes.max(1).div_ceil(25 * 1024) as u64;
+            results.push(
+                json!({ "SequenceNumber": self.streamed.to_string(), "ShardId": "shardId-000000000000" }),
+            );
+        }
+        json!({ "FailedRecordCount": failed, "Records": results })
+    }
+}
+
+fn throttled() -> Value {
+    json!({ "__type": "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException", "message": "slow down" })
+}
+
+fn refused_as(refused: Refused) -> Value {
+    let kind = |name: &str| format!("com.amazonaws.dynamodb.v20120810#{name}");
+    match refused {
+        Refused::Condition(item) => {
+            let mut answer = json!({ "__type": kind("ConditionalCheckFailedException"), "message": "The conditional request failed" });
+            if let Some(item) = item {
+                answer["Item"] = Value::Object(item);
+            }
+            answer
+        }
+        Refused::Cancelled(reasons) => {
+            json!({ "__type": kind("TransactionCanceledException"), "Message": "cancelled", "CancellationReasons": reasons })
+        }
+    }
+}
+
+impl Stub {
+    /// Starts on a free port, on the runtime that calls.
+    pub async fn start(behaviour: Behaviour) -> Result<Stub> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let stub = Stub { address: listener.local_addr()?, state: Arc::default() };
+        tokio::spawn(stub.clone().accept(listener, Arc::new(behaviour)));
+        Ok(stub)
+    }
+
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("nobody panics who has it")
+    }
+
+    async fn accept(self, listener: TcpListener, behaviour: Arc<Behaviour>) {
+        while let Ok((stream, _)) = listener.accept().await {
+            let _ = stream.set_nodelay(true);
+            self.state().connections += 1;
+            let (stub, behaviour) = (self.clone(), behaviour.clone());
+            tokio::spawn(async move {
+                match behaviour.tls.clone() {
+                    None => stub.serve(stream, behaviour).await,
+                    Some(tls) => {
+                        if let Ok(stream) = tls.accept(stream).await {
+                            stub.serve(stream, behaviour).await;
+                        }
+                    }
+                }
+            });
+        }
+    }
+
+    async fn serve(&self, stream: impl AsyncRead + AsyncWrite + Unpin, behaviour: Arc<Behaviour>) {
+        let answer = service_fn(|request| self.answer(request, &behaviour));
+        // A connection that ends is the client's affair.
+        let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await;
+    }
+
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        behaviour: &Behaviour,
+    ) -> Result<Response<Full<Bytes>>, Infallible> {
+        let arrived = Instant::now();
+        let target =
+            request.headers().get("x-amz-target").and_then(|it| it.to_str().ok()).unwrap_or_default();
+        let target = target.to_owned();
+        let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+        let answer = self.state().answer(behaviour, &target, &body);
+        let (status, answer) = answer.unwrap_or_else(|error| {
+            self.state().error.get_or_insert_with(|| format!("{target}: {error:#}"));
+            (500, json!({ "__type": "InternalServerError", "message": "the stub does not know this" }))
+        });
+        sleep_until(arrived + behaviour.latency).await;
+        let response =
+            Response::builder().status(status).header("content-type", "application/x-amz-json-1.0");
+        Ok(response.body(Full::from(answer.to_string())).expect("a response"))
+    }
+}
