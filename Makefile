@@ -54,6 +54,7 @@ test: ## Check everything: format, lints, licences, template, unit and integrati
 	@$(MAKE) --no-print-directory build WITH='$(LINTS)'
 	$(LINTS) cargo test --workspace --locked --no-run
 	$(call step,4/4,Tests; the integration tests through the deployed stack,7 min)
+	@$(MAKE) --no-print-directory gate
 	$(LINTS) localstack/with cargo test --workspace --locked
 	@printf '\nAll checks passed.\n'
 
@@ -74,6 +75,40 @@ soak: ## Run many seeds of the simulation on every core: SEEDS=10000
 	cargo build --workspace --locked
 	$(call step,2/2,Simulation,4 min and 25 s a thousand seeds on 2 cores)
 	target/debug/soak $(if $(PLAN),--plan '$(PLAN)',$(or $(SEEDS),10000))
+
+# ------------------------------------------------------------------------------- benchmarks
+
+BENCHED := bench bench-destination accept relay refund
+
+.PHONY: bench
+bench: ## Measure the functions and their peers, and write bench/RESULTS.md
+	$(call step,1/3,Peers and valgrind,1 min once)
+	bench/peers/setup
+	bench/install-valgrind
+	@$(MAKE) --no-print-directory .build-bench STEP=2/3
+	$(call step,3/3,Measure,5 min)
+	target/release/bench run
+
+.PHONY: cost
+cost: ## Print what a million notifications cost on AWS, with the arithmetic
+	$(call step,1/3,Peers,1 min once)
+	bench/peers/setup
+	@$(MAKE) --no-print-directory .build-bench STEP=2/3
+	$(call step,3/3,Count what each design uses,30 s)
+	target/release/bench cost
+
+.PHONY: .build-bench
+.build-bench:
+	$(call step,$(STEP),Build for release,10 min once)
+	cargo build --release --locked $(addprefix --package ,$(BENCHED))
+
+# Of what `make build` has built; `make gate WRITE=1` writes the baseline anew.
+.PHONY: gate
+gate: ## Compare instructions and calls a record and sizes of binaries with bench/baseline.toml
+	bench/install-valgrind || true
+	target/debug/bench gate $(if $(WRITE),--write)
+
+# ------------------------------------------------------------------------------------- local
 
 .PHONY: up
 up: build ## Start the local AWS with the stack deployed, and leave it running

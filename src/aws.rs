@@ -4,8 +4,11 @@
 //! trusts the roots that come with the program, as the AWS CLI does: the system's take milliseconds to
 //! read at each cold start.
 
-use aws_config::{BehaviorVersion, ConfigLoader};
-use aws_smithy_http_client::Builder;
+use aws_config::environment::EnvironmentVariableCredentialsProvider;
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
+use aws_sdk_dynamodb::config::SharedCredentialsProvider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
@@ -27,6 +30,24 @@ pub fn config() -> Result<ConfigLoader, Error> {
     Ok(aws_config::defaults(BehaviorVersion::latest()).http_client(http_client()?))
 }
 
+/// AWS by the environment of a Lambda function alone. The files and services that other programs have their
+/// credentials from take time to ask, and room in memory.
+pub(crate) fn of_lambda(timeouts: TimeoutConfig) -> Result<SdkConfig, Error> {
+    let is_set = |name| std::env::var(name).is_ok_and(|value| value.eq_ignore_ascii_case("true"));
+    let credentials = EnvironmentVariableCredentialsProvider::new();
+    let mut aws = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .retry_config(RetryConfig::standard())
+        .timeout_config(timeouts)
+        .http_client(http_client()?)
+        .use_fips(is_set("AWS_USE_FIPS_ENDPOINT"))
+        .use_dual_stack(is_set("AWS_USE_DUALSTACK_ENDPOINT"));
+    aws.set_region(std::env::var("AWS_REGION").ok().map(Region::new));
+    aws.set_endpoint_url(std::env::var("AWS_ENDPOINT_URL").ok());
+    Ok(aws.build())
+}
+
 fn http_client() -> Result<SharedHttpClient, Error> {
     let trusted = match std::env::var_os(CA_BUNDLE) {
         Some(path) => {
@@ -36,7 +57,8 @@ fn http_client() -> Result<SharedHttpClient, Error> {
     };
     let trusted = TrustStore::empty().with_pem_certificate(trusted);
     let tls = TlsContext::builder().with_trust_store(trusted).build().expect("a trust store is enough");
-    Ok(Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).tls_context(tls).build_https())
+    let client = aws_smithy_http_client::Builder::new();
+    Ok(client.tls_provider(Provider::Rustls(CryptoMode::Ring)).tls_context(tls).build_https())
 }
 
 /// Mozilla's roots, in the form that the SDK takes.

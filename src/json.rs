@@ -50,6 +50,11 @@ impl Json {
         Json(text.expect("a parsed value holds finite numbers and string keys only"))
     }
 
+    /// What was canonical when it was written.
+    pub(crate) fn verbatim(json: &RawValue) -> Json {
+        Json(json.get().to_owned())
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0

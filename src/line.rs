@@ -53,7 +53,8 @@ impl Consumer {
                 continue;
             };
             let next = line.peek().map(|next| next.offer.notification.id.as_str());
-            let result = self.step_in_turn(work, &place, &mut known, next, &mut woken, times);
+            // On the heap: whoever is not sequenced need not carry, and move, the room that this takes.
+            let result = Box::pin(self.step_in_turn(work, &place, &mut known, next, &mut woken, times));
             steps.push(result.await);
         }
         steps

@@ -14,6 +14,9 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::aws;
 use crate::clock::Clock;
@@ -52,15 +55,14 @@ pub enum Error {
 ///
 /// # Errors
 /// When `AWS_CA_BUNDLE` names a file that is not there.
-pub async fn start() -> Result<SdkConfig, Error> {
-    tracing_subscriber::fmt()
-        .json()
-        .flatten_event(true)
-        .with_current_span(false)
-        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
-        .init();
+pub fn start() -> Result<SdkConfig, Error> {
+    // Not `EnvFilter`: it brings an engine of regular expressions, which a cold start would pay for.
+    let level = std::env::var("RUST_LOG").ok().and_then(|filter| filter.parse::<Targets>().ok());
+    let level = level.unwrap_or_else(|| Targets::new().with_default(LevelFilter::ERROR));
+    let logs = tracing_subscriber::fmt::layer().json().flatten_event(true).with_current_span(false);
+    tracing_subscriber::registry().with(logs).with(level).init();
     let timeouts = TimeoutConfig::builder().operation_attempt_timeout(Duration::from_millis(CALL_TIMEOUT_MS));
-    Ok(aws::config()?.timeout_config(timeouts.build()).load().await)
+    aws::of_lambda(timeouts.build())
 }
 
 /// The value of an environment variable.
@@ -154,7 +156,7 @@ pub fn dead_letters(aws: &SdkConfig) -> Result<HashMap<String, DeadLetters>, Err
 /// # Errors
 /// When the environment is not complete, or the Lambda runtime ends.
 pub async fn run(destination: impl Destination) -> Result<(), Error> {
-    consume(Consumer::new(destination, settings(&start().await?)?)).await
+    consume(Consumer::new(destination, settings(&start()?)?)).await
 }
 
 /// Runs a destination whose effect is a call as a Lambda function, as [`run`] does.
@@ -162,7 +164,7 @@ pub async fn run(destination: impl Destination) -> Result<(), Error> {
 /// # Errors
 /// The same.
 pub async fn run_external(external: impl External) -> Result<(), Error> {
-    consume(Consumer::external(external, settings(&start().await?)?)).await
+    consume(Consumer::external(external, settings(&start()?)?)).await
 }
 
 fn settings(aws: &SdkConfig) -> Result<Settings, Error> {
@@ -209,23 +211,10 @@ enum Answer {
 
 impl<'de> Deserialize<'de> for Batch {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        struct Sources {
-            #[serde(rename = "Records")]
-            records: Vec<Source>,
-        }
-        #[derive(Deserialize)]
-        struct Source {
-            #[serde(rename = "eventSource")]
-            name: String,
-        }
-        let event = Box::<RawValue>::deserialize(from)?;
-        let sources: Sources = serde_json::from_str(event.get()).map_err(D::Error::custom)?;
-        match sources.records.first() {
-            Some(source) if source.name == "aws:sqs" => serde_json::from_str(event.get()).map(Batch::Retry),
-            _ => serde_json::from_str(event.get()).map(Batch::Stream),
-        }
-        .map_err(D::Error::custom)
+        // A message has no `kinesis`, and a batch of messages is small: it may be read twice.
+        let event = <&RawValue>::deserialize(from)?.get();
+        let stream = serde_json::from_str(event).map(Batch::Stream);
+        stream.or_else(|_| serde_json::from_str(event).map(Batch::Retry)).map_err(D::Error::custom)
     }
 }
 

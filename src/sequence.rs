@@ -324,8 +324,9 @@ impl Turn {
         update::action(&self.positions.table, self.place.item_key(), &self.update())
     }
 
-    /// It asks for the position that was read. What was closed beforehand stays so while that stands; and
-    /// nobody may have come to wait next, or he would not be woken.
+    /// It asks for the position that was read. What was closed beforehand stays so while that stands;
+    /// nobody may have come to wait next, or he would not be woken; and nobody else under its own number, for
+    /// that would be his.
     fn update(&self) -> Update {
         match &self.advance {
             Advance::To { from, to, passed, wakes } => {
@@ -334,8 +335,9 @@ impl Turn {
                     Some(id) => Condition::Is(next, text(id)),
                     None => Condition::Absent(next),
                 };
+                let own = Condition::AbsentOr(self.place.path(), text(&self.place.id));
                 Update {
-                    conditions: vec![is_at(*from), next],
+                    conditions: vec![is_at(*from), next, own],
                     sets: vec![(path(POSITION), Set::To(number(to)))],
                     removes: passed.iter().map(path).collect(),
                 }
@@ -509,6 +511,13 @@ mod tests {
         let stale = positions().closing(&place(3, "other"), &Position::just(1)).unwrap();
         item.insert(POSITION.into(), number(1));
         assert_eq!(applied(&stale.update(), &item), None);
+        // Another of the same batch ended the one before, and knew nothing of who waits.
+        item.insert(POSITION.into(), number(2));
+        let Stand::Now(advance) = Position::just(2).stand(&place(3, "other")) else {
+            panic!("as far as is known")
+        };
+        assert!(made(positions().turn(&place(3, "other"), advance.clone()), &mut item).is_none());
+        assert!(made(positions().turn(&place(3, "n3"), advance), &mut item).is_some());
     }
 
     /// An item by its attributes.

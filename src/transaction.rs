@@ -130,20 +130,24 @@ pub(crate) fn judge(
 /// SDK's own retries of this request and different for any other. Once-ness does not rest on
 /// it.
 pub(crate) fn token(actions: &[TransactWriteItem]) -> String {
-    let mut hash = Hash(Sha256::new());
+    let mut content = Content(Vec::with_capacity(2 * 1024));
     for action in actions {
-        hash.action(action);
+        content.action(action);
     }
-    hex(&hash.0.finalize()[..18])
+    hex(&Sha256::digest(&content.0)[..18])
 }
 
-/// Feeds a request to a hash, each part with its length and maps in the order of their keys.
-struct Hash(Sha256);
+/// What a request says, each part with its length and maps in the order of their keys.
+struct Content(Vec<u8>);
 
-impl Hash {
+impl Content {
     fn bytes(&mut self, bytes: &[u8]) {
-        self.0.update((bytes.len() as u64).to_be_bytes());
-        self.0.update(bytes);
+        self.length(bytes.len());
+        self.0.extend_from_slice(bytes);
+    }
+
+    fn length(&mut self, length: usize) {
+        self.0.extend_from_slice(&(length as u64).to_be_bytes());
     }
 
     fn text(&mut self, text: Option<&str>) {
@@ -188,7 +192,7 @@ impl Hash {
     fn item(&mut self, item: &Item) {
         let mut entries: Vec<_> = item.iter().collect();
         entries.sort_by_key(|(name, _)| *name);
-        self.0.update((entries.len() as u64).to_be_bytes());
+        self.length(entries.len());
         for (name, value) in entries {
             self.text(Some(name));
             self.value(value);
@@ -203,8 +207,16 @@ impl Hash {
             }
             AttributeValue::L(list) => {
                 self.text(Some("L"));
-                self.0.update((list.len() as u64).to_be_bytes());
+                self.length(list.len());
                 list.iter().for_each(|value| self.value(value));
+            }
+            AttributeValue::S(text) => {
+                self.text(Some("S"));
+                self.text(Some(text));
+            }
+            AttributeValue::N(number) => {
+                self.text(Some("N"));
+                self.text(Some(number));
             }
             // The others hold no map, so their debug form has one order.
             plain => self.text(Some(&format!("{plain:?}"))),

@@ -12,6 +12,9 @@ use aws_sdk_dynamodb::types::{
 use crate::fault::Fault;
 use crate::record::Item;
 
+/// About as long as a mark is in either spelling.
+const TEXT_BYTES: usize = 512;
+
 /// A path to an attribute: `["destinations", "refund", "state"]`.
 pub type Path = Vec<String>;
 
@@ -35,6 +38,8 @@ pub enum Condition {
     Above(Path, i64),
     /// There is no such attribute.
     Absent(Path),
+    /// There is no such attribute, or it has this value.
+    AbsentOr(Path, AttributeValue),
 }
 
 /// What an attribute is set to.
@@ -71,39 +76,74 @@ struct Expression {
 impl Expression {
     fn of(update: &Update) -> Expression {
         let mut it = Expression::default();
-        let conditions = update.conditions.iter().map(|condition| match condition {
-            Condition::Is(path, value) => format!("{} = {}", it.path(path), it.value(value.clone())),
-            Condition::Above(path, least) => format!("{} > {}", it.path(path), it.value(number(least))),
-            Condition::Absent(path) => format!("attribute_not_exists({})", it.path(path)),
-        });
-        let condition = conditions.collect::<Vec<_>>().join(" AND ");
-        let sets = update.sets.iter().map(|(path, set)| match (it.path(path), set) {
-            (path, Set::To(value)) => format!("{path} = {}", it.value(value.clone())),
-            (path, Set::Plus(more)) => format!("{path} = {path} + {}", it.value(number(more))),
-        });
-        let mut text = format!("SET {}", sets.collect::<Vec<_>>().join(", "));
-        if !update.removes.is_empty() {
-            let removes: Vec<_> = update.removes.iter().map(|path| it.path(path)).collect();
-            text = format!("{text} REMOVE {}", removes.join(", "));
+        let mut text = String::with_capacity(TEXT_BYTES);
+        for (at, condition) in update.conditions.iter().enumerate() {
+            text += if at > 0 { " AND " } else { "" };
+            match condition {
+                Condition::Is(path, value) => {
+                    it.path(&mut text, path);
+                    text += " = ";
+                    it.value(&mut text, value.clone());
+                }
+                Condition::Above(path, least) => {
+                    it.path(&mut text, path);
+                    text += " > ";
+                    it.value(&mut text, number(least));
+                }
+                Condition::Absent(path) => {
+                    text += "attribute_not_exists(";
+                    it.path(&mut text, path);
+                    text += ")";
+                }
+                Condition::AbsentOr(path, value) => {
+                    text += "(attribute_not_exists(";
+                    it.path(&mut text, path);
+                    text += ") OR ";
+                    it.path(&mut text, path);
+                    text += " = ";
+                    it.value(&mut text, value.clone());
+                    text += ")";
+                }
+            }
         }
-        (it.condition, it.update) = (condition, text);
+        it.condition = text;
+        let mut text = String::with_capacity(TEXT_BYTES);
+        for (at, (path, set)) in update.sets.iter().enumerate() {
+            text += if at > 0 { ", " } else { "SET " };
+            it.path(&mut text, path);
+            text += " = ";
+            match set {
+                Set::To(value) => it.value(&mut text, value.clone()),
+                Set::Plus(more) => {
+                    it.path(&mut text, path);
+                    text += " + ";
+                    it.value(&mut text, number(more));
+                }
+            }
+        }
+        for (at, path) in update.removes.iter().enumerate() {
+            text += if at > 0 { ", " } else { " REMOVE " };
+            it.path(&mut text, path);
+        }
+        it.update = text;
         it
     }
 
     /// Every name goes through a placeholder: several are reserved words.
-    fn path(&mut self, path: &Path) -> String {
-        let names = path.iter().map(|name| {
-            let placeholder = format!("#{name}");
-            self.names.insert(placeholder.clone(), name.clone());
-            placeholder
-        });
-        names.collect::<Vec<_>>().join(".")
+    fn path(&mut self, to: &mut String, path: &Path) {
+        for (at, name) in path.iter().enumerate() {
+            let begin = to.len() + usize::from(at > 0);
+            to.extend([if at > 0 { ".#" } else { "#" }, name]);
+            if !self.names.contains_key(&to[begin..]) {
+                self.names.insert(to[begin..].to_owned(), name.clone());
+            }
+        }
     }
 
-    fn value(&mut self, value: AttributeValue) -> String {
+    fn value(&mut self, to: &mut String, value: AttributeValue) {
         let placeholder = format!(":{}", self.values.len());
-        self.values.insert(placeholder.clone(), value);
-        placeholder
+        *to += &placeholder;
+        self.values.insert(placeholder, value);
     }
 }
 
@@ -152,35 +192,62 @@ pub(crate) fn action(table: &str, key: Item, update: &Update) -> TransactWriteIt
 /// stands in `WHERE` beside the key is its condition.
 pub(crate) fn statement(table: &str, id: &str, update: &Update) -> (String, Vec<AttributeValue>) {
     let mut parameters = Vec::new();
-    let mut sets = String::new();
+    let mut it = String::with_capacity(TEXT_BYTES);
+    it.extend(["UPDATE \"", table, "\""]);
     for (path, set) in &update.sets {
-        let path = quoted(path);
+        it += " SET ";
+        quote(&mut it, path);
+        it += "=";
         match set {
             Set::To(value) => {
                 parameters.push(value.clone());
-                sets += &format!(" SET {path}=?");
+                it += "?";
             }
-            Set::Plus(more) => sets += &format!(" SET {path}={path}{more:+}"),
+            Set::Plus(more) => {
+                quote(&mut it, path);
+                it += &format!("{more:+}");
+            }
         }
     }
-    let removes: String = update.removes.iter().map(|path| format!(" REMOVE {}", quoted(path))).collect();
+    for path in &update.removes {
+        it += " REMOVE ";
+        quote(&mut it, path);
+    }
     parameters.push(text(id));
-    let mut conditions = String::new();
+    it += " WHERE \"id\"=?";
     for condition in &update.conditions {
+        it += " AND ";
         match condition {
             Condition::Is(path, value) => {
                 parameters.push(value.clone());
-                conditions += &format!(" AND {}=?", quoted(path));
+                quote(&mut it, path);
+                it += "=?";
             }
-            Condition::Above(path, least) => conditions += &format!(" AND {}>{least}", quoted(path)),
-            Condition::Absent(path) => conditions += &format!(" AND {} IS MISSING", quoted(path)),
+            Condition::Above(path, least) => {
+                quote(&mut it, path);
+                it += &format!(">{least}");
+            }
+            Condition::Absent(path) => {
+                quote(&mut it, path);
+                it += " IS MISSING";
+            }
+            Condition::AbsentOr(path, value) => {
+                parameters.push(value.clone());
+                it += "(";
+                quote(&mut it, path);
+                it += " IS MISSING OR ";
+                quote(&mut it, path);
+                it += "=?)";
+            }
         }
     }
-    (format!("UPDATE \"{table}\"{sets}{removes} WHERE \"id\"=?{conditions}"), parameters)
+    (it, parameters)
 }
 
-fn quoted(path: &Path) -> String {
-    path.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(".")
+fn quote(to: &mut String, path: &Path) {
+    for (at, name) in path.iter().enumerate() {
+        to.extend([if at > 0 { ".\"" } else { "\"" }, name, "\""]);
+    }
 }
 
 #[cfg(test)]
@@ -193,6 +260,7 @@ pub(crate) mod tests {
             Condition::Is(path, value) => find(item, path) == Some(value),
             Condition::Above(path, least) => find(item, path).is_some_and(|held| integer(held) > *least),
             Condition::Absent(path) => find(item, path).is_none(),
+            Condition::AbsentOr(path, value) => find(item, path).is_none_or(|held| held == value),
         };
         let mut changed = update.conditions.iter().all(holds).then(|| item.clone())?;
         for (path, set) in &update.sets {
@@ -238,6 +306,7 @@ pub(crate) mod tests {
             conditions: vec![
                 Condition::Is(path(&["d", "refund", "state"]), text("pending")),
                 Condition::Above(path(&["open"]), 1),
+                Condition::AbsentOr(path(&["dead"]), number(0)),
             ],
             sets: vec![
                 (path(&["d", "refund", "state"]), Set::To(text("done"))),
@@ -251,12 +320,15 @@ pub(crate) mod tests {
     #[test]
     fn as_an_expression() {
         let it = Expression::of(&update());
-        assert_eq!(it.condition, "#d.#refund.#state = :0 AND #open > :1");
+        assert_eq!(
+            it.condition,
+            "#d.#refund.#state = :0 AND #open > :1 AND (attribute_not_exists(#dead) OR #dead = :2)"
+        );
         assert_eq!(
             it.update,
-            "SET #d.#refund.#state = :2, #open = #open + :3, #version = #version + :4 REMOVE #expires_at"
+            "SET #d.#refund.#state = :3, #open = #open + :4, #version = #version + :5 REMOVE #expires_at"
         );
-        assert_eq!((it.names["#state"].as_str(), &it.values[":3"]), ("state", &number(-1)));
+        assert_eq!((it.names["#state"].as_str(), &it.values[":4"]), ("state", &number(-1)));
     }
 
     #[test]
@@ -264,8 +336,8 @@ pub(crate) mod tests {
         let (statement, parameters) = statement("t", "1", &update());
         assert_eq!(
             statement,
-            r#"UPDATE "t" SET "d"."refund"."state"=? SET "open"="open"-1 SET "version"="version"+1 REMOVE "expires_at" WHERE "id"=? AND "d"."refund"."state"=? AND "open">1"#
+            r#"UPDATE "t" SET "d"."refund"."state"=? SET "open"="open"-1 SET "version"="version"+1 REMOVE "expires_at" WHERE "id"=? AND "d"."refund"."state"=? AND "open">1 AND ("dead" IS MISSING OR "dead"=?)"#
         );
-        assert_eq!(parameters, [text("done"), text("1"), text("pending")]);
+        assert_eq!(parameters, [text("done"), text("1"), text("pending"), number(0)]);
     }
 }

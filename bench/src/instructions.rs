@@ -12,6 +12,11 @@ use crate::variant::{Places, Running, Variant};
 /// Batches of the shorter and of the longer run, of which the difference counts.
 const BATCHES: (usize, usize) = (2, 12);
 
+/// Whether there is a valgrind.
+pub fn can_count(places: &Places) -> bool {
+    valgrind(places).exists()
+}
+
 /// Instructions of a variant for each record that it handles.
 pub async fn per_record(variant: Variant, places: &Places) -> Result<f64> {
     let few = count(variant, places, BATCHES.0).await?;

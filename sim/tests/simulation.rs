@@ -23,6 +23,11 @@ const FOUND_AT_THE_TILL: &[&str] = &[
     // An invocation that stood still before it began counted an attempt.
     "1129 messages=0 strikes=wire#1/lost-request/1,wire#1/again/0/6,wire#11/freeze/1/28324,wire#8/slow/0",
 ];
+/// The same of the journal.
+const FOUND_IN_THE_JOURNAL: &[&str] = &[
+    // One that was dead took its turn under the number of another, who waited.
+    "23758 messages=0,1,2 strikes=journal#2/death/12,journal#2/freeze/9/11996,journal#4/missing/2,person#2/lost-request/3,person#2/lost-answer/1,person#2/throttle/2,person#2/conflict/0,person#2/freeze/12/25868,relay#1/lost-answer/0,relay#2/again/0/1027",
+];
 
 fn holds(plans: &[Plan]) {
     hold(|plan| run(&Shop, plan), plans);
@@ -80,6 +85,7 @@ fn what_was_found_stays_mended() {
     let plans = |found: &[&str]| found.iter().map(|plan| plan.parse().unwrap()).collect::<Vec<_>>();
     holds(&plans(FOUND));
     hold(|plan| run(&Till, plan), &plans(FOUND_AT_THE_TILL));
+    hold(|plan| run(&Journal, plan), &plans(FOUND_IN_THE_JOURNAL));
 }
 
 /// A death and a freeze at every poll, every fault of every call, and so on, of a small schedule, one at

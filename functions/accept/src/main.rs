@@ -7,7 +7,7 @@ use handover::{Clock, Error};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let aws = start().await?;
+    let aws = start()?;
     let upstream = Upstream::new(
         Accept::new(ledger(&aws)?, routes()?, Clock::system()),
         aws_sdk_sqs::Client::new(&aws),

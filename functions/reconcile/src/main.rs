@@ -8,7 +8,7 @@ use serde::de::IgnoredAny;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let aws = start().await?;
+    let aws = start()?;
     let reconcile = Reconcile::new(Settings {
         ledger: ledger(&aws)?,
         cursor: Cursor::new(aws_sdk_dynamodb::Client::new(&aws), variable("RECONCILE_TABLE")?),

@@ -6,7 +6,7 @@ use handover::{Clock, Error};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let aws = start().await?;
+    let aws = start()?;
     let kinesis = aws_sdk_kinesis::Client::new(&aws);
     let relay = Relay::new(kinesis, variable("NOTIFICATIONS_STREAM")?, Clock::system());
     serve(async |event, until| relay.receive(event, until).await).await

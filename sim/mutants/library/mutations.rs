@@ -377,14 +377,20 @@ const JOURNAL: &[Mutant] = &[
     )]),
     ("the position is not asked for", &[(
         "sequence.rs",
-        "                    conditions: vec![is_at(*from), next],",
-        "                    conditions: if is(\"the position is not asked for\") { vec![next] } else { vec![is_at(*from), next] },",
+        "                    conditions: vec![is_at(*from), next, own],",
+        "                    conditions: if is(\"the position is not asked for\") { vec![next, own] } else { vec![is_at(*from), next, own] },",
     )]),
     ("who waits is not asked for", &[(
         "sequence.rs",
         // As the mutant above leaves it.
-        "else { vec![is_at(*from), next] },",
-        "else if is(\"who waits is not asked for\") { vec![is_at(*from)] } else { vec![is_at(*from), next] },",
+        "else { vec![is_at(*from), next, own] },",
+        "else if is(\"who waits is not asked for\") { vec![is_at(*from), own] } else { vec![is_at(*from), next, own] },",
+    )]),
+    ("who waits under the same number is not asked for", &[(
+        "sequence.rs",
+        // As the mutant above leaves it.
+        "{ vec![is_at(*from), own] } else { vec![is_at(*from), next, own] },",
+        "{ vec![is_at(*from), own] } else if is(\"who waits under the same number is not asked for\") { vec![is_at(*from), next] } else { vec![is_at(*from), next, own] },",
     )]),
     ("who comes to wait does not ask for the position", &[(
         "sequence.rs",

@@ -31,6 +31,7 @@ const KNOWN_OF: &[(&str, u64, Faults)] = &[
     ("journal", 78, Faults::STALLING),
     ("journal", 325, Faults::STALLING),
     ("journal", 421, Faults::USUAL),
+    ("journal", 23_758, Faults::USUAL),
 ];
 /// Seeds without a fault: some mistakes show best where nothing else goes wrong.
 const QUIET: u64 = 30;
