@@ -76,6 +76,24 @@ soak: ## Run many seeds of the simulation on every core: SEEDS=10000
 	$(call step,2/2,Simulation,4 min and 25 s a thousand seeds on 2 cores)
 	target/debug/soak $(if $(PLAN),--plan '$(PLAN)',$(or $(SEEDS),10000))
 
+.PHONY: up
+up: build ## Start the local AWS with the stack deployed, and leave it running
+	localstack/up
+
+.PHONY: down
+down: ## End what `make up` started
+	localstack/down
+
+# The whole workspace in one go: another choice of packages would build the SDK again. Debug
+# symbols stay out of the functions' folders; they would be zipped at each deployment.
+.PHONY: build
+build: ## Build everything, and put the functions where the template looks for them
+	$(WITH) cargo build --workspace --locked
+	@for name in $(FUNCTIONS); do \
+	    mkdir -p target/lambda/$$name && \
+	    strip -o target/lambda/$$name/bootstrap target/debug/$$name || exit 1; \
+	done
+
 # ------------------------------------------------------------------------------- benchmarks
 
 BENCHED := bench bench-destination accept relay refund
@@ -107,26 +125,6 @@ cost: ## Print what a million notifications cost on AWS, with the arithmetic
 gate: ## Compare instructions and calls a record and sizes of binaries with bench/baseline.toml
 	bench/install-valgrind || true
 	target/debug/bench gate $(if $(WRITE),--write)
-
-# ------------------------------------------------------------------------------------- local
-
-.PHONY: up
-up: build ## Start the local AWS with the stack deployed, and leave it running
-	localstack/up
-
-.PHONY: down
-down: ## End what `make up` started
-	localstack/down
-
-# The whole workspace in one go: another choice of packages would build the SDK again. Debug
-# symbols stay out of the functions' folders; they would be zipped at each deployment.
-.PHONY: build
-build: ## Build everything, and put the functions where the template looks for them
-	$(WITH) cargo build --workspace --locked
-	@for name in $(FUNCTIONS); do \
-	    mkdir -p target/lambda/$$name && \
-	    strip -o target/lambda/$$name/bootstrap target/debug/$$name || exit 1; \
-	done
 
 # ------------------------------------------------------------------------------------ checks
 

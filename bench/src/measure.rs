@@ -17,8 +17,9 @@ const WARM_UP: usize = 3;
 /// A variant whose batches take longer than this is measured in fewer of them.
 const SLOW: Duration = Duration::from_millis(100);
 const SLOW_BATCHES: usize = 8;
-/// Batches after the first one over TLS, for the memory.
+/// Batches after the first one over TLS, for the memory: so many, or for so long.
 const MEMORY_BATCHES: usize = 10;
+const MEMORY_TIME: Duration = Duration::from_secs(2);
 
 /// What a variant came to.
 pub struct Figures {
@@ -146,8 +147,11 @@ struct Cold {
 async fn start(variant: Variant, places: &Places, tls: &Behaviour) -> Result<Cold> {
     let mut running = Running::start(variant, places, tls, |it| it).await?;
     let first_batch = running.batch().await?.since_spawn;
+    let begun = Instant::now();
     for _ in 0..MEMORY_BATCHES {
-        running.batch().await?;
+        if begun.elapsed() < MEMORY_TIME {
+            running.batch().await?;
+        }
     }
     Ok(Cold {
         ready: running.ready_after,

@@ -77,8 +77,10 @@ pub enum Refused {
 struct Write {
     table: &'static str,
     key: String,
-    before: Option<Item>,
+    /// The item then; nothing where it is deleted.
     after: Option<Item>,
+    /// The item now, where the condition does not hold.
+    refused: Option<Item>,
     holds: bool,
     units: f64,
 }
@@ -108,7 +110,7 @@ impl DynamoDb {
                     }
                     false => {
                         let wants = request.get("ReturnValuesOnConditionCheckFailure");
-                        Err(Refused::Condition(write.before.filter(|_| wants == Some(&json!("ALL_OLD")))))
+                        Err(Refused::Condition(write.refused.filter(|_| wants == Some(&json!("ALL_OLD")))))
                     }
                 }
             }
@@ -150,7 +152,7 @@ impl DynamoDb {
                 json!({ "Code": "ConditionalCheckFailed", "Message": "The conditional request failed" });
             let mut answer = json!({ "TableName": table, "Error": error });
             let wants = &request["ReturnValuesOnConditionCheckFailure"];
-            if let (Some(item), "ALL_OLD") = (write.before, wants.as_str().unwrap_or_default()) {
+            if let (Some(item), "ALL_OLD") = (write.refused, wants.as_str().unwrap_or_default()) {
                 answer["Error"]["Item"] = Value::Object(item);
             }
             return Ok(answer);
@@ -179,7 +181,7 @@ impl DynamoDb {
         }
         let reasons = writes.into_iter().map(|write| match write.holds {
             true => json!({ "Code": "None" }),
-            false => json!({ "Code": "ConditionalCheckFailed", "Item": write.before }),
+            false => json!({ "Code": "ConditionalCheckFailed", "Item": write.refused }),
         });
         Ok(Err(Refused::Cancelled(reasons.collect())))
     }
@@ -225,43 +227,40 @@ impl DynamoDb {
         change: impl FnOnce(&mut Item) -> Result<()>,
     ) -> Result<Write> {
         let name = key_of(keys, key)?;
-        let before = self.item(table, &name).cloned();
-        let holds = condition.holds(before.as_ref().unwrap_or(&Item::new()))?;
-        let mut after = before.clone().unwrap_or_else(|| key.clone());
+        let before = self.item(table, &name);
+        let holds = condition.holds(before.unwrap_or(&Item::new()))?;
+        let mut after = None;
         if holds {
-            change(&mut after)?;
+            let mut item = before.unwrap_or(key).clone();
+            change(&mut item)?;
+            after = Some(item);
         }
-        let bytes = before.as_ref().map_or(0, size).max(if holds { size(&after) } else { 1 });
-        Ok(Write {
-            table,
-            key: name,
-            before,
-            after: Some(after),
-            holds,
-            units: units(bytes, WRITE_UNIT_BYTES),
-        })
+        let bytes = before.map_or(1, size).max(after.as_ref().map_or(1, size));
+        let refused = before.filter(|_| !holds).cloned();
+        Ok(Write { table, key: name, after, refused, holds, units: units(bytes, WRITE_UNIT_BYTES) })
     }
 
     fn commit(&mut self, write: Write) {
-        let Write { table, key, before, after, .. } = write;
+        let Write { table, key, after, .. } = write;
         let (_, _, index) = table_of(table).expect("it was found before");
         let entry = |item: &Option<Item>| index.and_then(|name| item.as_ref()?.get(name).cloned());
-        // An entry that moves is one deleted and one put; its item is smaller than a unit.
-        let (old, new) = (entry(&before), entry(&after));
-        if old != new {
-            self.units.index_writes += f64::from(u8::from(old.is_some()) + u8::from(new.is_some()));
-        }
         let has_ended = |item: &Option<Item>| {
             item.as_ref().is_some_and(|item| item.get("status").is_some_and(|it| it["S"] != "INIT"))
         };
-        if table == NOTIFICATIONS && has_ended(&after) && !has_ended(&before) {
-            self.order.ended(&key);
-        }
+        let (new, ends) = (entry(&after), table == NOTIFICATIONS && has_ended(&after));
         let items = self.tables.entry(table).or_default();
-        match after {
-            Some(after) => items.insert(key, after),
+        let before = match after {
+            Some(after) => items.insert(key.clone(), after),
             None => items.remove(&key),
         };
+        // An entry that moves is one deleted and one put; its item is smaller than a unit.
+        let old = entry(&before);
+        if old != new {
+            self.units.index_writes += f64::from(u8::from(old.is_some()) + u8::from(new.is_some()));
+        }
+        if ends && !has_ended(&before) {
+            self.order.ended(&key);
+        }
     }
 }
 

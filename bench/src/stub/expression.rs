@@ -124,14 +124,18 @@ impl Update {
     }
 
     pub fn apply(&self, item: &mut Item) -> Result<()> {
-        let before = item.clone();
+        // All of it speaks of the item as it was.
+        let mut values = Vec::with_capacity(self.sets.len() + self.adds.len());
         for (path, operand) in &self.sets {
-            set(item, path, operand.of(&before)?.context("set to what is not there")?)?;
+            values.push((path, operand.of(item)?.context("set to what is not there")?));
         }
         for (path, operand) in &self.adds {
-            let held = find(&before, path).map_or(Ok(0), integer)?;
-            let more = integer(&operand.of(&before)?.context("nothing to add")?)?;
-            set(item, path, json!({ "N": (held + more).to_string() }))?;
+            let held = find(item, path).map_or(Ok(0), integer)?;
+            let more = integer(&operand.of(item)?.context("nothing to add")?)?;
+            values.push((path, json!({ "N": (held + more).to_string() })));
+        }
+        for (path, value) in values {
+            set(item, path, value)?;
         }
         for path in &self.removes {
             let (name, parents) = path.split_last().context("an empty path")?;

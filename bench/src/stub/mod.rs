@@ -53,7 +53,7 @@ pub struct State {
     /// Calls, by operation.
     pub calls: BTreeMap<String, u64>,
     pub connections: u64,
-    /// Records that Kinesis took, and those of them that were there before.
+    /// Records that Kinesis took.
     pub streamed: u64,
     /// Bytes of those, in the units of 25 KB that Kinesis bills.
     pub put_units: u64,
@@ -82,7 +82,7 @@ impl State {
         let request: Value = serde_json::from_slice(body)?;
         let request = request.as_object().context("not an object")?;
         if operation == "PutItem" && self.is_throttled(behaviour.throttles_one_in) {
-            self.dynamodb.units.writes += 0.0; // what is throttled is not billed
+            // Which is not billed.
             return Ok((400, throttled()));
         }
         if service.starts_with("DynamoDB") {
