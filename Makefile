@@ -50,11 +50,11 @@ test: ## Check everything: format, lints, licences, template, unit and integrati
 	@$(MAKE) --no-print-directory $(CARGO_DENY)
 	$(call step,2/4,Format and licences and template,30 s)
 	@$(MAKE) --no-print-directory check-format check-licences check-template
-	$(call step,3/4,Build with lints,10 min once)
+	$(call step,3/4,Build with lints; instructions and sizes against the baseline,10 min once)
 	@$(MAKE) --no-print-directory build WITH='$(LINTS)'
+	@$(MAKE) --no-print-directory gate
 	$(LINTS) cargo test --workspace --locked --no-run
 	$(call step,4/4,Tests; the integration tests through the deployed stack,7 min)
-	@$(MAKE) --no-print-directory gate
 	$(LINTS) localstack/with cargo test --workspace --locked
 	@printf '\nAll checks passed.\n'
 
@@ -104,7 +104,7 @@ bench: ## Measure the functions and their peers, and write bench/RESULTS.md
 	bench/peers/setup
 	bench/install-valgrind
 	@$(MAKE) --no-print-directory .build-bench STEP=2/3
-	$(call step,3/3,Measure,5 min)
+	$(call step,3/3,Measure,7 min)
 	target/release/bench run
 
 .PHONY: cost
@@ -117,7 +117,7 @@ cost: ## Print what a million notifications cost on AWS, with the arithmetic
 
 .PHONY: .build-bench
 .build-bench:
-	$(call step,$(STEP),Build for release,10 min once)
+	$(call step,$(STEP),Build for release,8 min once)
 	cargo build --release --locked $(addprefix --package ,$(BENCHED))
 
 # Of what `make build` has built; `make gate WRITE=1` writes the baseline anew.

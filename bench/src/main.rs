@@ -149,7 +149,7 @@ fn versions(places: &Places, ours: bool) -> Vec<String> {
     let requirements = requirements.unwrap_or_default();
     let of_python = requirements
         .lines()
-        .filter(|it| it.starts_with("aws-lambda-powertools=") || it.starts_with("boto3="));
+        .filter(|it| it.starts_with("aws_lambda_powertools=") || it.starts_with("boto3="));
     versions.extend(of_python.map(|it| it.replace("==", " ")));
     let package =
         std::fs::read_to_string(places.checkout.join("bench/peers/package.json")).unwrap_or_default();

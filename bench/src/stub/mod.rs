@@ -68,6 +68,7 @@ impl State {
     pub fn reset(&mut self) {
         self.calls.clear();
         self.dynamodb.units = Units::default();
+        self.dynamodb.order.violations = 0;
         (self.streamed, self.put_units) = (0, 0);
     }
 
