@@ -21,11 +21,12 @@ use crate::runtime::Error;
 /// Names a file of certificates in PEM form, which are then trusted and no others; the AWS CLI and the
 /// other SDKs know it, too.
 const CA_BUNDLE: &str = "AWS_CA_BUNDLE";
+const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 
 /// AWS by the standard environment and profile.
 ///
 /// # Errors
-/// When `AWS_CA_BUNDLE` names a file that is not there.
+/// When `AWS_CA_BUNDLE` names a file that is not there, or holds no certificate.
 pub fn config() -> Result<ConfigLoader, Error> {
     Ok(aws_config::defaults(BehaviorVersion::latest()).http_client(http_client()?))
 }
@@ -51,7 +52,11 @@ pub(crate) fn of_lambda(timeouts: TimeoutConfig) -> Result<SdkConfig, Error> {
 fn http_client() -> Result<SharedHttpClient, Error> {
     let trusted = match std::env::var_os(CA_BUNDLE) {
         Some(path) => {
-            std::fs::read(path).map_err(|_| Error::Invalid(CA_BUNDLE, "a file that can be read"))?
+            let pem = std::fs::read(path).ok().filter(|pem| holds_a_certificate(pem));
+            pem.ok_or(Error::Invalid(
+                CA_BUNDLE,
+                "a file that can be read and holds certificates in PEM form",
+            ))?
         }
         None => bundled().into_bytes(),
     };
@@ -61,11 +66,27 @@ fn http_client() -> Result<SharedHttpClient, Error> {
     Ok(client.tls_provider(Provider::Rustls(CryptoMode::Ring)).tls_context(tls).build_https())
 }
 
+fn holds_a_certificate(pem: &[u8]) -> bool {
+    pem.windows(BEGIN.len()).any(|part| part == BEGIN.as_bytes())
+}
+
 /// Mozilla's roots, in the form that the SDK takes.
 fn bundled() -> String {
     let pem = |der: &[u8]| {
         let text = BASE64_STANDARD.encode(der);
-        format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
+        format!("{BEGIN}\n{text}\n-----END CERTIFICATE-----\n")
     };
     TLS_SERVER_ROOT_CERTS.iter().map(|der| pem(der)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bundled_roots_are_certificates_and_other_files_are_not() {
+        assert!(holds_a_certificate(bundled().as_bytes()));
+        assert_eq!(bundled().matches(BEGIN).count(), TLS_SERVER_ROOT_CERTS.len());
+        assert!(!holds_a_certificate(b"") && !holds_a_certificate(b"-----BEGIN PRIVATE KEY-----"));
+    }
 }

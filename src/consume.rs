@@ -33,8 +33,8 @@ use crate::refusal::Refusal;
 use crate::route::Routes;
 use crate::sequence::{Place, Positions, Turn};
 
-/// Notifications applied at once. Each may have a connection of its own, of 70 KB; with more of them a batch
-/// of transactions takes as long, for a call costs a processor more than a fiftieth of its latency.
+/// Notifications applied at once. Each may have a connection of its own, which takes memory, and so many
+/// transactions keep a processor busy for longer than one of them takes (`make bench`).
 const CONCURRENCY_MAX: usize = 48;
 /// Batches of marks sent at once.
 const MARK_CALLS_MAX: usize = 4;

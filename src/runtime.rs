@@ -54,7 +54,7 @@ pub enum Error {
 /// Begins a function: logs as JSON at the level of `RUST_LOG`, and AWS from its environment.
 ///
 /// # Errors
-/// When `AWS_CA_BUNDLE` names a file that is not there.
+/// When `AWS_CA_BUNDLE` names a file that is not there, or holds no certificate.
 pub fn start() -> Result<SdkConfig, Error> {
     // Not `EnvFilter`: it brings an engine of regular expressions, which a cold start would pay for.
     let level = std::env::var("RUST_LOG").ok().and_then(|filter| filter.parse::<Targets>().ok());

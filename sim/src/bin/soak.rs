@@ -10,6 +10,8 @@ use handover_sim::{Coverage, Fault, Faults, Named, Plan, SCHEDULES, Strikes, man
 const USAGE: &str = "usage: soak SEEDS, or soak --plan 'SCHEDULE PLAN' (shop, till or journal; a seed, or what a failure printed)";
 /// Runs of each schedule of which every place is struck, one at a time.
 const STRUCK_ONCE: u64 = 4;
+/// A run of the first schedule of which so are the places, too: its copies are lost, and reconcile gives it up.
+const GIVEN_UP: &str = "3 messages=0 strikes=relay/unread/0,relay/unread/1";
 /// A run of which every two places are struck, an order that is taken: its schedule, seed and message.
 const STRUCK_TWICE: (Named, u64, usize) = (SCHEDULES[0], 10, 0);
 
@@ -46,6 +48,9 @@ fn soak(seeds: u64) -> Result<(), String> {
         let once = (0..STRUCK_ONCE).flat_map(|seed| each_place(schedule, &quiet(seed))).collect();
         coverage.add(all(schedule, "places, struck one at a time", once)?);
     }
+    let given_up: Plan = GIVEN_UP.parse().map_err(|error| format!("{error}"))?;
+    let given_up = each_place(SCHEDULES[0], &given_up);
+    coverage.add(all(SCHEDULES[0], "places of a run that is given up", given_up)?);
     let (schedule, seed, message) = STRUCK_TWICE;
     let first = each_place(schedule, &Plan { messages: Some([message].into()), ..quiet(seed) });
     let second: Vec<Plan> = first.iter().flat_map(|plan| each_place(schedule, plan)).collect();
