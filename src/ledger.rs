@@ -17,7 +17,7 @@ use crate::update::{self, key, statement};
 
 /// Most statements of a `BatchExecuteStatement`.
 pub(crate) const STATEMENTS_MAX: usize = 25;
-/// Most tries of an update of the record alone, within one invocation.
+/// Most tries of an update of one item alone, within one invocation.
 pub(crate) const TRIES_MAX: u32 = 8;
 
 /// The `notifications` table.

@@ -12,7 +12,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem};
 
 use crate::fault::{Cause, Fault, pause};
-use crate::ledger::NotMarked;
+use crate::ledger::{NotMarked, TRIES_MAX};
 use crate::notification::{Notification, SEQUENCE_MAX};
 use crate::record::{Item, Record};
 use crate::transaction::CALL;
@@ -24,8 +24,6 @@ pub const AHEAD_MAX: u64 = 1_000;
 /// Most numbers that a position leaves behind and that are removed with one move, so that its expression
 /// stays within DynamoDB's 4 KB. Those that are left are behind it, and go with a later move.
 const PASSED_MAX: usize = 100;
-/// Most tries of an update of a position, within one invocation.
-const TRIES_MAX: u32 = 8;
 
 const POSITION: &str = "position";
 const GET: &str = "GetItem";

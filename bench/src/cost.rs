@@ -85,8 +85,12 @@ pub async fn run(places: &Places, prices: &Path) -> Result<()> {
         "Dollars for a million notifications of 1 KB and less, full batches; list prices of {} in {}.",
         prices.date, prices.region
     );
+    let marked = used(named("mark only")?, places).await?;
+    print(
+        "Handover, mark only",
+        lines(&prices, &[("accept", accept), ("relay", relay), ("destination", marked)]),
+    );
     for (title, name) in [
-        ("Handover, mark only", "mark only"),
         ("Handover, a stored effect", "stored effect"),
         ("Handover, one effect item in the transaction", "one write in the transaction"),
         ("Handover, refund: two effect items in the transaction", "refund: two writes in the transaction"),
@@ -96,19 +100,22 @@ pub async fn run(places: &Places, prices: &Path) -> Result<()> {
         print(title, lines(&prices, &stages));
     }
     println!("\nInstead of its parts, all without a backstop like reconcile:");
-    for peer in ["by hand, Python", "by hand, Node"] {
+    for (peer, claims) in [
+        ("by hand, Python", false),
+        ("by hand, Node", false),
+        ("Powertools for Python", true),
+        ("Powertools for TypeScript, parallel", true),
+    ] {
         let consume = used(named(peer)?, places).await?;
         print(peer, lines(&prices, &[("accept", plain_accept), ("relay", relay), ("destination", consume)]));
-    }
-    for peer in ["Powertools for Python", "Powertools for TypeScript, parallel"] {
-        let consume = used(named(peer)?, places).await?;
-        print(peer, lines(&prices, &[("accept", plain_accept), ("relay", relay), ("destination", consume)]));
+        if !claims {
+            continue;
+        }
         // The handler's own write, beside the claim, the mark and the completion.
         let effect = Use { writes: consume.writes + 1.0, ..consume };
         let stages = [("accept", plain_accept), ("relay", relay), ("destination", effect)];
         print(&format!("{peer}, with an effect of one item"), lines(&prices, &stages));
     }
-    let marked = used(named("mark only")?, places).await?;
     let mut pipes = lines(&prices, &[("accept", plain_accept), ("destination", marked)]);
     pipes.push(line("Pipes, a request a record", 1.0, prices.pipes.request_million, "request"));
     pipes.push(line("Kinesis", relay.put_units, prices.kinesis.put_unit_million, "put unit"));

@@ -130,7 +130,7 @@ pub fn ended(nth: usize, stub: &Stub) -> Result<usize> {
 }
 
 /// A record as DynamoDB's JSON has it.
-pub fn item(record: &Record) -> Item {
+fn item(record: &Record) -> Item {
     record.encode().into_iter().map(|(name, value)| (name, json_of(&value))).collect()
 }
 
