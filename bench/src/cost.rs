@@ -85,19 +85,23 @@ pub async fn run(places: &Places, prices: &Path) -> Result<()> {
         "Dollars for a million notifications of 1 KB and less, full batches; list prices of {} in {}.",
         prices.date, prices.region
     );
-    let marked = used(named("mark only")?, places).await?;
-    print(
-        "Handover, mark only",
-        lines(&prices, &[("accept", accept), ("relay", relay), ("destination", marked)]),
-    );
-    for (title, name) in [
-        ("Handover, a stored effect", "stored effect"),
-        ("Handover, one effect item in the transaction", "one write in the transaction"),
-        ("Handover, refund: two effect items in the transaction", "refund: two writes in the transaction"),
+    for (title, name, goal) in [
+        ("Handover, mark only", "mark only", Some(2.00)),
+        ("Handover, a stored effect", "stored effect", Some(2.00)),
+        ("Handover, one effect item in the transaction", "one write in the transaction", Some(3.90)),
+        (
+            "Handover, refund: two effect items in the transaction",
+            "refund: two writes in the transaction",
+            None,
+        ),
     ] {
         let consume = used(named(name)?, places).await?;
         let stages = [("accept", accept), ("relay", relay), ("destination", consume)];
-        print(title, lines(&prices, &stages));
+        let total = print(title, lines(&prices, &stages));
+        if let Some(goal) = goal {
+            let verdict = if total <= goal { "met" } else { "not met" };
+            println!("  The goal, ${goal:.2} at most, is {verdict}.");
+        }
     }
     println!("\nInstead of its parts, all without a backstop like reconcile:");
     for (peer, claims) in [
@@ -116,6 +120,7 @@ pub async fn run(places: &Places, prices: &Path) -> Result<()> {
         let stages = [("accept", plain_accept), ("relay", relay), ("destination", effect)];
         print(&format!("{peer}, with an effect of one item"), lines(&prices, &stages));
     }
+    let marked = used(named("mark only")?, places).await?;
     let mut pipes = lines(&prices, &[("accept", plain_accept), ("destination", marked)]);
     pipes.push(line("Pipes, a request a record", 1.0, prices.pipes.request_million, "request"));
     pipes.push(line("Kinesis", relay.put_units, prices.kinesis.put_unit_million, "put unit"));
@@ -195,12 +200,14 @@ fn line(what: &str, units: f64, million: f64, unit: &str) -> Line {
     Line { what: format!("{what}: {units:.6} {unit}s × ${million:.3} a million"), dollars: units * million }
 }
 
-fn print(title: &str, lines: Vec<Line>) {
+/// Prints a design's price and its parts; returns the price.
+fn print(title: &str, lines: Vec<Line>) -> f64 {
     let total: f64 = lines.iter().map(|line| line.dollars).sum();
     println!("\n{title}: ${total:.2}");
     for Line { what, dollars } in lines {
         println!("  {what:80} = ${dollars:.4}");
     }
+    total
 }
 
 /// The batch sizes, which the arithmetic rests on.

@@ -84,7 +84,7 @@ async fn measure(variant: Variant, places: &Places) -> Result<Figures> {
     let calls: u64 = running.stub.state().calls.values().sum();
     Ok(Figures {
         instructions_per_record: match instructions::can_count(places) {
-            true => instructions::per_record(variant, places).await?.round(),
+            true => instructions::per_record(variant, places, instructions::BATCHES).await?.round(),
             false => 0.0,
         },
         calls_per_record: calls as f64 / (BATCHES * variant.load.batch()) as f64,

@@ -10,7 +10,9 @@ use crate::stub::Behaviour;
 use crate::variant::{Places, Running, Variant};
 
 /// Batches of the shorter and of the longer run, of which the difference counts.
-const BATCHES: (usize, usize) = (2, 12);
+pub const BATCHES: (usize, usize) = (2, 12);
+/// The same, of a variant of which a batch takes a minute when it is counted.
+pub const FEW_BATCHES: (usize, usize) = (1, 2);
 
 /// Whether there is a valgrind.
 pub fn can_count(places: &Places) -> bool {
@@ -18,11 +20,10 @@ pub fn can_count(places: &Places) -> bool {
 }
 
 /// Instructions of a variant for each record that it handles.
-pub async fn per_record(variant: Variant, places: &Places) -> Result<f64> {
-    let few = count(variant, places, BATCHES.0).await?;
-    let many = count(variant, places, BATCHES.1).await?;
-    let records = (BATCHES.1 - BATCHES.0) * variant.load.batch();
-    Ok((many.saturating_sub(few)) as f64 / records as f64)
+pub async fn per_record(variant: Variant, places: &Places, (few, many): (usize, usize)) -> Result<f64> {
+    let counts = (count(variant, places, few).await?, count(variant, places, many).await?);
+    let records = (many - few) * variant.load.batch();
+    Ok(counts.1.saturating_sub(counts.0) as f64 / records as f64)
 }
 
 async fn count(variant: Variant, places: &Places, batches: usize) -> Result<u64> {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::instructions;
+use crate::instructions::{self, BATCHES, FEW_BATCHES};
 use crate::stub::{Behaviour, Stub};
 use crate::variant::{Places, Program, Running, Variant, size_of};
 
@@ -41,7 +41,7 @@ pub struct Figures {
     pub first_batch: Duration,
     pub memory_max: u64,
     pub size: u64,
-    /// In user space, of this project's functions.
+    /// In user space, where valgrind can count them.
     pub instructions_per_record: Option<f64>,
 }
 
@@ -94,7 +94,7 @@ pub async fn measure(
         all.push((running, Vec::new(), Duration::ZERO));
     }
     for round in 0..rounds {
-        eprint!("\r  {} batches of 100 of each variant, in turns: {}", rounds, round + 1);
+        eprint!("\r  {rounds} batches of each variant, in turns: {}", round + 1);
         for (running, times, cpu) in &mut all {
             if round >= SLOW_BATCHES && times.first().is_some_and(|time| *time > SLOW) {
                 continue;
@@ -128,9 +128,12 @@ pub async fn measure(
         figures.first_batch = median(cold.iter().map(|it| it.first_batch).collect());
         figures.memory_max = cold.iter().map(|it| it.memory_max).max().unwrap_or_default();
     }
-    for figures in figures.iter_mut().filter(|it| matches!(it.variant.program, Program::Rust(_))) {
+    // valgrind does not run what V8 compiles.
+    for figures in figures.iter_mut().filter(|it| !matches!(it.variant.program, Program::Node(_))) {
         eprint!("\r  instructions: {:50}", figures.variant.name);
-        figures.instructions_per_record = Some(instructions::per_record(figures.variant, places).await?);
+        let batches = if figures.batch > SLOW { FEW_BATCHES } else { BATCHES };
+        let counted = instructions::per_record(figures.variant, places, batches).await?;
+        figures.instructions_per_record = Some(counted);
     }
     eprintln!();
     Ok(figures)
