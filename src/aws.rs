@@ -4,19 +4,14 @@
 //! trusts the roots that come with the program, as the AWS CLI does: the system's take milliseconds to
 //! read at each cold start.
 
-use std::time::Duration;
-
 use aws_config::environment::EnvironmentVariableCredentialsProvider;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
 use aws_sdk_dynamodb::config::SharedCredentialsProvider;
-use aws_smithy_http_client::Connector;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
-use aws_smithy_runtime_api::client::http::{
-    HttpConnectorSettings, SharedHttpClient, SharedHttpConnector, http_client_fn,
-};
+use aws_smithy_runtime_api::client::http::{HttpClient, SharedHttpClient, http_client_fn};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use webpki_root_certs::TLS_SERVER_ROOT_CERTS;
@@ -26,8 +21,6 @@ use crate::runtime::Error;
 /// Names a file of certificates in PEM form, which are then trusted and no others; the AWS CLI and the
 /// other SDKs know it, too.
 const CA_BUNDLE: &str = "AWS_CA_BUNDLE";
-/// How long a connection may take to open: as the SDK has it.
-const CONNECT_TIMEOUT: Duration = Duration::from_millis(3_100);
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 
 /// AWS by the standard environment and profile.
@@ -69,12 +62,10 @@ fn http_client() -> Result<SharedHttpClient, Error> {
     };
     let trusted = TrustStore::empty().with_pem_certificate(trusted);
     let tls = TlsContext::builder().with_trust_store(trusted).build().expect("a trust store is enough");
-    let settings = HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).build();
-    let connector = Connector::builder().connector_settings(settings);
-    let connector = connector.tls_provider(Provider::Rustls(CryptoMode::Ring)).tls_context(tls).build();
-    // As a client of the SDK's own it would read the roots again for each service.
-    let connector = SharedHttpConnector::new(connector);
-    Ok(http_client_fn(move |_, _| connector.clone()))
+    let client = aws_smithy_http_client::Builder::new();
+    let client = client.tls_provider(Provider::Rustls(CryptoMode::Ring)).tls_context(tls).build_https();
+    // Alone it would read the roots once more for each service, only to see that it can.
+    Ok(http_client_fn(move |settings, components| client.http_connector(settings, components)))
 }
 
 fn holds_a_certificate(pem: &[u8]) -> bool {

@@ -85,17 +85,16 @@ pub async fn run(places: &Places, prices: &Path) -> Result<()> {
         "Dollars for a million notifications of 1 KB and less, full batches; list prices of {} in {}.",
         prices.date, prices.region
     );
-    for (title, name, goal) in [
-        ("Handover, mark only", "mark only", Some(2.00)),
-        ("Handover, a stored effect", "stored effect", Some(2.00)),
-        ("Handover, one effect item in the transaction", "one write in the transaction", Some(3.90)),
-        (
-            "Handover, refund: two effect items in the transaction",
-            "refund: two writes in the transaction",
-            None,
-        ),
+    let marked = used(named("mark only")?, places).await?;
+    let stored = used(named("stored effect")?, places).await?;
+    let one_write = used(named("one write in the transaction")?, places).await?;
+    let refund = used(named("refund: two writes in the transaction")?, places).await?;
+    for (title, consume, goal) in [
+        ("Handover, mark only", marked, Some(2.00)),
+        ("Handover, a stored effect", stored, Some(2.00)),
+        ("Handover, one effect item in the transaction", one_write, Some(3.90)),
+        ("Handover, refund: two effect items in the transaction", refund, None),
     ] {
-        let consume = used(named(name)?, places).await?;
         let stages = [("accept", accept), ("relay", relay), ("destination", consume)];
         let total = print(title, lines(&prices, &stages));
         if let Some(goal) = goal {
@@ -120,7 +119,6 @@ pub async fn run(places: &Places, prices: &Path) -> Result<()> {
         let stages = [("accept", plain_accept), ("relay", relay), ("destination", effect)];
         print(&format!("{peer}, with an effect of one item"), lines(&prices, &stages));
     }
-    let marked = used(named("mark only")?, places).await?;
     let mut pipes = lines(&prices, &[("accept", plain_accept), ("destination", marked)]);
     pipes.push(line("Pipes, a request a record", 1.0, prices.pipes.request_million, "request"));
     pipes.push(line("Kinesis", relay.put_units, prices.kinesis.put_unit_million, "put unit"));

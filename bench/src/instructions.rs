@@ -11,7 +11,7 @@ use crate::variant::{Places, Running, Variant};
 
 /// Batches of the shorter and of the longer run, of which the difference counts.
 pub const BATCHES: (usize, usize) = (2, 12);
-/// The same, of a variant of which a batch takes a minute when it is counted.
+/// The same, of a variant whose batches are slow.
 pub const FEW_BATCHES: (usize, usize) = (1, 2);
 
 /// Whether there is a valgrind.
