@@ -9,7 +9,6 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use aws_lambda_events::kinesis::KinesisEvent;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use aws_lambda_events::streams::KinesisEventResponse;
 use futures_util::future::join_all;
@@ -21,7 +20,7 @@ use crate::due::FIRST_DUE_AFTER;
 use crate::fault::{Cause, Fault};
 use crate::ledger::{Marked, NotMarked};
 use crate::moves::{Lost, Move};
-use crate::offer::Offer;
+use crate::offer::{Offer, Offers};
 use crate::parking::ERROR;
 use crate::record::{Delivery, State};
 use crate::sqs::{body, id, receives};
@@ -62,10 +61,8 @@ impl Lane {
 impl Consumer {
     /// Handles a batch of the Kinesis stream by `until`. A batch item failure, which comes
     /// again with all that follows it, is only what could not even be parked.
-    pub async fn receive(&self, event: KinesisEvent, until: Instant) -> KinesisEventResponse {
-        let records = event.records.into_iter();
-        let copies = records.map(|it| (it.kinesis.sequence_number, it.kinesis.data.0)).collect();
-        let (work, undecodable) = self.read(copies);
+    pub async fn receive(&self, offers: Offers, until: Instant) -> KinesisEventResponse {
+        let (work, undecodable) = self.read(offers.copies());
         let buried = join_all(undecodable.into_iter().map(|(copy, data)| self.bury_raw(copy, data, until)));
         let (settled, unburied) = tokio::join!(self.consume(work, Times::until(until)), buried);
         let fates = self.fates(settled, until, |_| Lane::Stream).await;
@@ -80,7 +77,7 @@ impl Consumer {
     pub async fn retry(&self, event: SqsEvent, until: Instant) -> SqsBatchResponse {
         let times = Times::until(until);
         let messages: HashMap<&str, &SqsMessage> = event.records.iter().map(|it| (id(it), it)).collect();
-        let copies = event.records.iter().map(|it| (id(it).to_owned(), body(it).into())).collect();
+        let copies = event.records.iter().map(|it| (id(it).to_owned(), body(it).into()));
         let (work, undecodable) = self.read(copies);
         let buried = join_all(undecodable.into_iter().map(|(copy, data)| self.bury_raw(copy, data, until)));
         let looked = join_all(work.into_iter().map(|work| self.look(work, &messages, until)));
@@ -136,7 +133,7 @@ impl Consumer {
 
     /// The notifications that are for this destination, the copies of each together, and what
     /// is not an offer.
-    fn read(&self, copies: Vec<(String, Vec<u8>)>) -> (Vec<Work>, Vec<(String, Vec<u8>)>) {
+    fn read(&self, copies: impl Iterator<Item = (String, Vec<u8>)>) -> (Vec<Work>, Vec<(String, Vec<u8>)>) {
         let received_at = self.settings.clock.now();
         let mut work: Vec<Work> = Vec::new();
         let mut by_id: HashMap<String, usize> = HashMap::new();

@@ -1,11 +1,15 @@
 //! The `notifications` table: every call that Handover makes to it.
 
+use std::sync::Arc;
+
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
     BatchStatementError, BatchStatementRequest, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
 };
+use tokio::sync::Mutex;
+use tokio::task::yield_now;
 
 use crate::accept::Outcome;
 use crate::fault::{Cause, Fault, pause};
@@ -25,6 +29,7 @@ pub(crate) const TRIES_MAX: u32 = 8;
 pub struct Ledger {
     pub(crate) client: Client,
     pub(crate) table: String,
+    turnstile: Arc<Mutex<()>>,
 }
 
 /// A move to be made: a mark, most of all.
@@ -113,7 +118,14 @@ impl Mark {
 impl Ledger {
     /// The table of this name.
     pub fn new(client: Client, table: impl Into<String>) -> Ledger {
-        Ledger { client, table: table.into() }
+        Ledger { client, table: table.into(), turnstile: Arc::default() }
+    }
+
+    /// Lets calls that are made at once begin one after another, each on its way before the next is put
+    /// together: else the first would be sent when all are ready.
+    async fn in_turn(&self) {
+        let _turn = self.turnstile.lock().await;
+        yield_now().await;
     }
 
     /// Stores an INIT record, or tells what holds its id. One conditional put.
@@ -123,6 +135,7 @@ impl Ledger {
     pub(crate) async fn accept(&self, record: &Record) -> Result<Outcome, Fault> {
         const CALL: &str = "PutItem";
         for tries in 1.. {
+            self.in_turn().await;
             let put = self.client.put_item().table_name(&self.table).set_item(Some(record.encode()));
             let put = put
                 .condition_expression(ABSENT)
@@ -224,6 +237,7 @@ impl Ledger {
         writes: &[TransactWriteItem],
         emits: &[Record],
     ) -> Result<(), Verdict> {
+        self.in_turn().await;
         let mut actions = vec![update::action(&self.table, key(&mark.id), &mark.update())];
         actions.extend(turn.map(Turn::action));
         actions.extend_from_slice(writes);
@@ -309,6 +323,7 @@ impl Ledger {
         marks: impl Iterator<Item = &Mark> + Clone,
     ) -> Vec<Result<Option<MarkLost>, Fault>> {
         const CALL: &str = "BatchExecuteStatement";
+        self.in_turn().await;
         let statements = marks.clone().map(|mark| {
             let (statement, parameters) = statement(&self.table, &mark.id, &mark.update());
             BatchStatementRequest::builder()

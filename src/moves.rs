@@ -260,8 +260,9 @@ impl Form {
 
 /// The conditional update that makes a move.
 pub fn plan(it: &Move, destination: &str, form: Form, id: &str, stamp: &Stamp) -> Update {
-    let here = |name: &str| vec!["destinations".to_owned(), destination.to_owned(), name.to_owned()];
-    let mut update = Update::default();
+    let here = |name: &str| of_delivery(destination, name);
+    let mut update =
+        Update { conditions: Vec::with_capacity(6), sets: Vec::with_capacity(14), removes: vec![] };
     update.conditions.push(Condition::Is(here("state"), text(form.from.as_str())));
     update.conditions.extend(tally_conditions(it, form));
 
@@ -390,8 +391,7 @@ fn is_recorded(delivery: &Delivery, nth: u32, error: &str, now: Timestamp) -> bo
 
 /// The record of a failed attempt.
 fn failed(here: &dyn Fn(&str) -> Path, nth: u32, error: &str, now: Timestamp) -> [(Path, Set); 2] {
-    let mut path = here("failures");
-    path.push(nth.to_string());
+    let path = format!("{}.{nth}", here("failures"));
     let error = text(shortened(error, ERROR_BYTES_MAX));
     let failure = [("at".to_owned(), millis(now)), ("error".to_owned(), error)];
     let failure = aws_sdk_dynamodb::types::AttributeValue::M(failure.into());
@@ -410,8 +410,7 @@ pub fn offer_again(
     let mut update = look_again(record, now, dues.iter().map(|(_, at)| *at).min()?, Change::Offer);
     update.sets.push((of("offers"), Set::Plus(1)));
     for (name, at) in dues {
-        let path = vec!["destinations".to_owned(), name.clone(), "due_at".to_owned()];
-        update.sets.push((path, Set::To(millis(at))));
+        update.sets.push((of_delivery(name, "due_at"), Set::To(millis(at))));
     }
     Some(update)
 }
@@ -433,7 +432,11 @@ pub(crate) fn look_again(record: &Record, now: Timestamp, at: Timestamp, change:
 }
 
 fn of(name: &str) -> Path {
-    vec![name.to_owned()]
+    name.to_owned()
+}
+
+fn of_delivery(destination: &str, name: &str) -> Path {
+    ["destinations.", destination, ".", name].concat()
 }
 
 fn millis(time: Timestamp) -> aws_sdk_dynamodb::types::AttributeValue {

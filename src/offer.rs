@@ -5,6 +5,7 @@
 //! from 1), `acceptedtime` and `relayedtime`. The times travel with the message, so that the
 //! custody timeline costs no write of its own.
 
+use aws_lambda_events::encodings::Base64Data;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -32,6 +33,39 @@ pub struct Offer {
     pub accepted_at: Timestamp,
     /// When the relay put it into the stream.
     pub relayed_at: Timestamp,
+}
+
+/// A batch of the Kinesis stream, as Lambda hands it over. Of its records nothing is read but what is needed:
+/// there are many.
+#[derive(Debug, Deserialize)]
+pub struct Offers {
+    #[serde(rename = "Records")]
+    records: Vec<Received>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Received {
+    kinesis: Kinesis,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Kinesis {
+    sequence_number: String,
+    data: Base64Data,
+}
+
+impl Offers {
+    /// How many they are.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// The sequence number of each record, and its data.
+    pub(crate) fn copies(self) -> impl Iterator<Item = (String, Vec<u8>)> {
+        self.records.into_iter().map(|it| (it.kinesis.sequence_number, it.kinesis.data.0))
+    }
 }
 
 #[derive(Serialize)]

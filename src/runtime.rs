@@ -5,13 +5,12 @@ use std::time::{Duration, SystemTime};
 
 use aws_config::SdkConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_lambda_events::kinesis::KinesisEvent;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use aws_lambda_events::streams::KinesisEventResponse;
 use jiff::SignedDuration;
 use lambda_runtime::{LambdaEvent, service_fn};
-use serde::de::{DeserializeOwned, Error as _};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -24,6 +23,7 @@ use crate::consume::{Consumer, Settings};
 use crate::destination::Destination;
 use crate::external::{External, Unknown};
 use crate::ledger::Ledger;
+use crate::offer::Offers;
 use crate::parking::{DeadLetters, Parking};
 use crate::route::{BadRoutes, Routes};
 use crate::sequence::Positions;
@@ -188,7 +188,7 @@ fn settings(aws: &SdkConfig) -> Result<Settings, Error> {
 }
 
 async fn consume(consumer: Consumer) -> Result<(), Error> {
-    serve(async |event, until| match event {
+    serve_read(Batch::read, async |event, until| match event {
         Batch::Stream(event) => Answer::Stream(consumer.receive(event, until).await),
         Batch::Retry(event) => Answer::Retry(consumer.retry(event, until).await),
     })
@@ -197,7 +197,7 @@ async fn consume(consumer: Consumer) -> Result<(), Error> {
 
 /// What a destination is invoked with: records of the stream, or messages of its retry queue.
 enum Batch {
-    Stream(KinesisEvent),
+    Stream(Offers),
     Retry(SqsEvent),
 }
 
@@ -209,12 +209,11 @@ enum Answer {
     Retry(SqsBatchResponse),
 }
 
-impl<'de> Deserialize<'de> for Batch {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+impl Batch {
+    fn read(event: &str) -> serde_json::Result<Batch> {
         // A message has no `kinesis`, and a batch of messages is small: it may be read twice.
-        let event = <&RawValue>::deserialize(from)?.get();
         let stream = serde_json::from_str(event).map(Batch::Stream);
-        stream.or_else(|_| serde_json::from_str(event).map(Batch::Retry)).map_err(D::Error::custom)
+        stream.or_else(|_| serde_json::from_str(event).map(Batch::Retry))
     }
 }
 
@@ -228,10 +227,23 @@ where
     E: DeserializeOwned,
     R: Serialize,
 {
-    let handle = &handle;
-    let serve = service_fn(move |event: LambdaEvent<E>| async move {
+    serve_read(|event| serde_json::from_str(event), handle).await
+}
+
+/// The Lambda runtime hands over the event as it came: it would note the path of every field that it reads,
+/// which takes longer than to read them.
+async fn serve_read<E, R: Serialize>(
+    read: impl Fn(&str) -> serde_json::Result<E>,
+    handle: impl AsyncFn(E, Instant) -> R,
+) -> Result<(), Error> {
+    let (read, handle) = (&read, &handle);
+    let serve = service_fn(move |event: LambdaEvent<Box<RawValue>>| async move {
         let until = Instant::now() + work_time(event.context.deadline(), SystemTime::now());
-        Ok::<R, lambda_runtime::Error>(handle(event.payload, until).await)
+        let unread = event.payload;
+        let event = read(unread.get())?;
+        drop(unread);
+        // On the heap: what lies between would else be too deep for the compiler.
+        Ok::<R, lambda_runtime::Error>(Box::pin(handle(event, until)).await)
     });
     lambda_runtime::run(serve).await.map_err(Error::Runtime)
 }
@@ -248,12 +260,12 @@ mod tests {
 
     #[test]
     fn a_destination_tells_its_two_event_sources_apart() {
-        let batch = |json: &str| serde_json::from_str::<Batch>(json).unwrap();
+        let batch = |json: &str| Batch::read(json).unwrap();
         let retry = r#"{"Records":[{"eventSource":"aws:sqs","messageId":"1","body":"{}"}]}"#;
         assert!(matches!(batch(retry), Batch::Retry(event) if event.records.len() == 1));
         let stream = r#"{"Records":[{"eventSource":"aws:kinesis","kinesis":{"data":"e30=","sequenceNumber":"1",
             "approximateArrivalTimestamp":1.5}}]}"#;
-        assert!(matches!(batch(stream), Batch::Stream(event) if event.records.len() == 1));
+        assert!(matches!(batch(stream), Batch::Stream(offers) if offers.len() == 1));
     }
 
     #[test]

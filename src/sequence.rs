@@ -117,18 +117,14 @@ impl Place {
     }
 
     fn path(&self) -> Path {
-        path(self.sequence)
+        self.sequence.to_string()
     }
-}
-
-fn path(of: impl ToString) -> Path {
-    vec![of.to_string()]
 }
 
 fn is_at(at: u64) -> Condition {
     match at {
-        0 => Condition::Absent(path(POSITION)),
-        at => Condition::Is(path(POSITION), number(at)),
+        0 => Condition::Absent(POSITION.to_owned()),
+        at => Condition::Is(POSITION.to_owned(), number(at)),
     }
 }
 
@@ -328,7 +324,7 @@ impl Turn {
     fn update(&self) -> Update {
         match &self.advance {
             Advance::To { from, to, passed, wakes } => {
-                let next = path(to + 1);
+                let next = (to + 1).to_string();
                 let next = match wakes {
                     Some(id) => Condition::Is(next, text(id)),
                     None => Condition::Absent(next),
@@ -336,8 +332,8 @@ impl Turn {
                 let own = Condition::AbsentOr(self.place.path(), text(&self.place.id));
                 Update {
                     conditions: vec![is_at(*from), next, own],
-                    sets: vec![(path(POSITION), Set::To(number(to)))],
-                    removes: passed.iter().map(path).collect(),
+                    sets: vec![(POSITION.to_owned(), Set::To(number(to)))],
+                    removes: passed.iter().map(u64::to_string).collect(),
                 }
             }
             Advance::Closed { at, waits } => Update {

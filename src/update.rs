@@ -2,6 +2,7 @@
 //! (alone or in a transaction) and a statement of PartiQL (many in a batch).
 
 use std::collections::HashMap;
+use std::fmt::Write;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
@@ -13,10 +14,12 @@ use crate::fault::Fault;
 use crate::record::Item;
 
 /// About as long as a mark is in either spelling.
-const TEXT_BYTES: usize = 512;
+const TEXT_BYTES: usize = 640;
+/// About as many names, and values, as an expression of a mark has.
+const PLACEHOLDERS: usize = 24;
 
-/// A path to an attribute: `["destinations", "refund", "state"]`.
-pub type Path = Vec<String>;
+/// A path to an attribute: `destinations.refund.state`. No name in it has a dot.
+pub type Path = String;
 
 /// What is to hold, and what is then to change, all or nothing.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -75,7 +78,11 @@ struct Expression {
 
 impl Expression {
     fn of(update: &Update) -> Expression {
-        let mut it = Expression::default();
+        let mut it = Expression {
+            names: HashMap::with_capacity(PLACEHOLDERS),
+            values: HashMap::with_capacity(PLACEHOLDERS),
+            ..Expression::default()
+        };
         let mut text = String::with_capacity(TEXT_BYTES);
         for (at, condition) in update.conditions.iter().enumerate() {
             text += if at > 0 { " AND " } else { "" };
@@ -130,12 +137,12 @@ impl Expression {
     }
 
     /// Every name goes through a placeholder: several are reserved words.
-    fn path(&mut self, to: &mut String, path: &Path) {
-        for (at, name) in path.iter().enumerate() {
+    fn path(&mut self, to: &mut String, path: &str) {
+        for (at, name) in path.split('.').enumerate() {
             let begin = to.len() + usize::from(at > 0);
             to.extend([if at > 0 { ".#" } else { "#" }, name]);
             if !self.names.contains_key(&to[begin..]) {
-                self.names.insert(to[begin..].to_owned(), name.clone());
+                self.names.insert(to[begin..].to_owned(), name.to_owned());
             }
         }
     }
@@ -189,7 +196,8 @@ pub(crate) fn action(table: &str, key: Item, update: &Update) -> TransactWriteIt
 }
 
 /// An update as a PartiQL statement and its parameters, for `BatchExecuteStatement`. What
-/// stands in `WHERE` beside the key is its condition.
+/// stands in `WHERE` beside the key is its condition. Numbers and plain words stand in the statement,
+/// which is then a third shorter; what could be anything is a parameter.
 pub(crate) fn statement(table: &str, id: &str, update: &Update) -> (String, Vec<AttributeValue>) {
     let mut parameters = Vec::new();
     let mut it = String::with_capacity(TEXT_BYTES);
@@ -199,13 +207,10 @@ pub(crate) fn statement(table: &str, id: &str, update: &Update) -> (String, Vec<
         quote(&mut it, path);
         it += "=";
         match set {
-            Set::To(value) => {
-                parameters.push(value.clone());
-                it += "?";
-            }
+            Set::To(value) => literal(&mut it, value, &mut parameters),
             Set::Plus(more) => {
                 quote(&mut it, path);
-                it += &format!("{more:+}");
+                write!(it, "{more:+}").expect("writing to a string cannot fail");
             }
         }
     }
@@ -219,33 +224,47 @@ pub(crate) fn statement(table: &str, id: &str, update: &Update) -> (String, Vec<
         it += " AND ";
         match condition {
             Condition::Is(path, value) => {
-                parameters.push(value.clone());
                 quote(&mut it, path);
-                it += "=?";
+                it += "=";
+                literal(&mut it, value, &mut parameters);
             }
             Condition::Above(path, least) => {
                 quote(&mut it, path);
-                it += &format!(">{least}");
+                write!(it, ">{least}").expect("writing to a string cannot fail");
             }
             Condition::Absent(path) => {
                 quote(&mut it, path);
                 it += " IS MISSING";
             }
             Condition::AbsentOr(path, value) => {
-                parameters.push(value.clone());
                 it += "(";
                 quote(&mut it, path);
                 it += " IS MISSING OR ";
                 quote(&mut it, path);
-                it += "=?)";
+                it += "=";
+                literal(&mut it, value, &mut parameters);
+                it += ")";
             }
         }
     }
     (it, parameters)
 }
 
-fn quote(to: &mut String, path: &Path) {
-    for (at, name) in path.iter().enumerate() {
+fn literal(to: &mut String, value: &AttributeValue, parameters: &mut Vec<AttributeValue>) {
+    match value {
+        AttributeValue::N(number) => *to += number,
+        AttributeValue::S(word) if word.bytes().all(|byte| byte.is_ascii_alphabetic()) => {
+            to.extend(["'", word, "'"]);
+        }
+        other => {
+            parameters.push(other.clone());
+            *to += "?";
+        }
+    }
+}
+
+fn quote(to: &mut String, path: &str) {
+    for (at, name) in path.split('.').enumerate() {
         to.extend([if at > 0 { ".\"" } else { "\"" }, name, "\""]);
     }
 }
@@ -268,52 +287,50 @@ pub(crate) mod tests {
                 Set::To(value) => value.clone(),
                 Set::Plus(more) => number(integer(find(item, path).expect("a number to add to")) + more),
             };
-            let (name, parents) = path.split_last().unwrap();
-            parent(&mut changed, parents).insert(name.clone(), value);
+            let (parent, name) = parent(&mut changed, path);
+            parent.insert(name.to_owned(), value);
         }
         for path in &update.removes {
-            let (name, parents) = path.split_last().unwrap();
-            parent(&mut changed, parents).remove(name);
+            let (parent, name) = parent(&mut changed, path);
+            parent.remove(name);
         }
         Some(changed)
     }
 
-    fn find<'a>(item: &'a Item, path: &[String]) -> Option<&'a AttributeValue> {
-        match path {
-            [name] => item.get(name),
-            [name, rest @ ..] => find(item.get(name)?.as_m().ok()?, rest),
-            [] => None,
+    fn find<'a>(item: &'a Item, path: &str) -> Option<&'a AttributeValue> {
+        match path.split_once('.') {
+            Some((name, rest)) => find(item.get(name)?.as_m().ok()?, rest),
+            None => item.get(path),
         }
     }
 
-    fn parent<'a>(item: &'a mut Item, path: &[String]) -> &'a mut Item {
-        path.iter().fold(item, |item, name| match item.get_mut(name) {
+    /// The map that an attribute is in, and its name there.
+    fn parent<'a, 'p>(item: &'a mut Item, path: &'p str) -> (&'a mut Item, &'p str) {
+        let Some((parents, name)) = path.rsplit_once('.') else { return (item, path) };
+        let parent = parents.split('.').fold(item, |item, name| match item.get_mut(name) {
             Some(AttributeValue::M(inner)) => inner,
             _ => panic!("a path may only be set in a map that is there: {name}"),
-        })
+        });
+        (parent, name)
     }
 
     fn integer(value: &AttributeValue) -> i64 {
         value.as_n().unwrap().parse().unwrap()
     }
 
-    fn path(path: &[&str]) -> Path {
-        path.iter().map(|name| name.to_string()).collect()
-    }
-
     fn update() -> Update {
         Update {
             conditions: vec![
-                Condition::Is(path(&["d", "refund", "state"]), text("pending")),
-                Condition::Above(path(&["open"]), 1),
-                Condition::AbsentOr(path(&["dead"]), number(0)),
+                Condition::Is("d.refund.state".into(), text("pending")),
+                Condition::Above("open".into(), 1),
+                Condition::AbsentOr("dead".into(), number(0)),
             ],
             sets: vec![
-                (path(&["d", "refund", "state"]), Set::To(text("done"))),
-                (path(&["open"]), Set::Plus(-1)),
-                (path(&["version"]), Set::Plus(1)),
+                ("d.refund.state".into(), Set::To(text("done"))),
+                ("open".into(), Set::Plus(-1)),
+                ("version".into(), Set::Plus(1)),
             ],
-            removes: vec![path(&["expires_at"])],
+            removes: vec!["expires_at".into()],
         }
     }
 
@@ -336,8 +353,13 @@ pub(crate) mod tests {
         let (statement, parameters) = statement("t", "1", &update());
         assert_eq!(
             statement,
-            r#"UPDATE "t" SET "d"."refund"."state"=? SET "open"="open"-1 SET "version"="version"+1 REMOVE "expires_at" WHERE "id"=? AND "d"."refund"."state"=? AND "open">1 AND ("dead" IS MISSING OR "dead"=?)"#
+            r#"UPDATE "t" SET "d"."refund"."state"='done' SET "open"="open"-1 SET "version"="version"+1 REMOVE "expires_at" WHERE "id"=? AND "d"."refund"."state"='pending' AND "open">1 AND ("dead" IS MISSING OR "dead"=0)"#
         );
-        assert_eq!(parameters, [text("done"), text("1"), text("pending"), number(0)]);
+        assert_eq!(parameters, [text("1")]);
+        let others = r#"it's' OR "id"<>'"#;
+        let update = Update { sets: vec![("reason".into(), Set::To(text(others)))], ..Update::default() };
+        let (statement, parameters) = super::statement("t", "1", &update);
+        assert_eq!(statement, r#"UPDATE "t" SET "reason"=? WHERE "id"=?"#);
+        assert_eq!(parameters, [text(others), text("1")]);
     }
 }

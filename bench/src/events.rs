@@ -1,5 +1,7 @@
 //! What functions are fed: notifications in the form that each event source has for them.
 
+use std::collections::HashMap;
+
 use anyhow::Result;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -9,9 +11,9 @@ use handover::offer::Offer;
 use handover::record::Record;
 use handover::{Draft, Notification, Routes, event};
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::stub::{Item, NOTIFICATIONS, Stub};
+use crate::stub::{Attribute, Item, NOTIFICATIONS, Stub};
 
 /// The name of the destination.
 pub const DESTINATION: &str = "mark";
@@ -56,8 +58,8 @@ pub fn kinesis(nth: usize, stub: &Stub) -> Result<Bytes> {
         state.dynamodb.order.expect(&record.id, &key, (nth * BATCH + at + 1) as u64);
         state.dynamodb.put(NOTIFICATIONS, item(record))?;
         let account = format!("account-{}", nth * BATCH + at);
-        let account = json!({ "account": { "S": account }, "balance": { "N": "0" } });
-        state.dynamodb.put("accounts", account.as_object().cloned().unwrap_or_default())?;
+        let account = [("account", Attribute::S(account)), ("balance", Attribute::N("0".to_owned()))];
+        state.dynamodb.put("accounts", account.map(|(name, value)| (name.to_owned(), value)).into())?;
     }
     let records = notifications.into_iter().enumerate().map(|(at, notification)| {
         let offer = Offer {
@@ -124,27 +126,29 @@ pub fn ended(nth: usize, stub: &Stub) -> Result<usize> {
     let state = stub.state();
     let has_ended = |it: &Notification| {
         let item = state.dynamodb.item(NOTIFICATIONS, &it.id);
-        item.is_some_and(|item| item["status"]["S"] == "DONE" && item["version"]["N"] == "2")
+        let (done, twice) = (Attribute::S("DONE".to_owned()), Attribute::N("2".to_owned()));
+        item.is_some_and(|item| item["status"] == done && item["version"] == twice)
     };
     Ok(notifications(nth, BATCH, None)?.iter().filter(|it| has_ended(it)).count())
 }
 
-/// A record as DynamoDB's JSON has it.
+/// A record as the stub keeps it.
 fn item(record: &Record) -> Item {
-    record.encode().into_iter().map(|(name, value)| (name, json_of(&value))).collect()
+    attributes(record.encode())
 }
 
-fn json_of(value: &AttributeValue) -> Value {
+fn attributes(map: HashMap<String, AttributeValue>) -> Item {
+    map.into_iter().map(|(name, value)| (name, attribute(value))).collect()
+}
+
+fn attribute(value: AttributeValue) -> Attribute {
     match value {
-        AttributeValue::S(text) => json!({ "S": text }),
-        AttributeValue::N(number) => json!({ "N": number }),
-        AttributeValue::Bool(it) => json!({ "BOOL": it }),
-        AttributeValue::M(map) => {
-            let map: Item = map.iter().map(|(name, value)| (name.clone(), json_of(value))).collect();
-            json!({ "M": map })
-        }
-        AttributeValue::L(list) => json!({ "L": list.iter().map(json_of).collect::<Vec<_>>() }),
-        _ => json!({ "NULL": true }),
+        AttributeValue::S(text) => Attribute::S(text),
+        AttributeValue::N(number) => Attribute::N(number),
+        AttributeValue::Bool(it) => Attribute::Bool(it),
+        AttributeValue::M(map) => Attribute::M(attributes(map)),
+        AttributeValue::L(list) => Attribute::L(list.into_iter().map(attribute).collect()),
+        _ => Attribute::Null(true),
     }
 }
 

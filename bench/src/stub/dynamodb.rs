@@ -4,9 +4,10 @@
 use std::collections::HashMap;
 
 use anyhow::{Context, Result, bail};
-use serde_json::{Map, Value, json};
+use serde::Deserialize;
+use serde_json::{Value, from_slice, json};
 
-use crate::stub::expression::{Condition, Item, Placeholders, Statement, Update};
+use crate::stub::expression::{Attribute, Condition, Item, Placeholders, Statement, Update};
 
 /// Bytes of an item that a write unit holds.
 const WRITE_UNIT_BYTES: usize = 1024;
@@ -65,6 +66,51 @@ impl Order {
     }
 }
 
+/// A call for one item.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+struct Call {
+    table_name: String,
+    item: Item,
+    key: Item,
+    condition_expression: Option<String>,
+    update_expression: String,
+    expression_attribute_names: Option<HashMap<String, String>>,
+    expression_attribute_values: Option<Item>,
+    return_values_on_condition_check_failure: String,
+    consistent_read: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Transaction {
+    transact_items: Vec<Action>,
+}
+
+#[derive(Deserialize)]
+enum Action {
+    Put(Call),
+    Update(Call),
+    Delete(Call),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Batch {
+    statements: Vec<Request>,
+}
+
+/// A statement of PartiQL.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Request {
+    statement: String,
+    #[serde(default)]
+    parameters: Vec<Attribute>,
+    #[serde(default)]
+    return_values_on_condition_check_failure: String,
+}
+
 /// Why a call was refused.
 pub enum Refused {
     /// A condition does not hold; this is the item, if there is one.
@@ -98,48 +144,45 @@ impl DynamoDb {
     }
 
     /// Answers a call; the outer error is a call that this stub does not know.
-    pub fn call(&mut self, operation: &str, request: &Map<String, Value>) -> Result<Result<Value, Refused>> {
+    pub fn call(&mut self, operation: &str, body: &[u8]) -> Result<Result<Value, Refused>> {
         Ok(match operation {
-            "PutItem" | "UpdateItem" | "DeleteItem" => {
-                let write = self.write(operation, request)?;
-                self.units.writes += write.units;
-                match write.holds {
-                    true => {
-                        self.commit(write);
-                        Ok(json!({}))
-                    }
-                    false => {
-                        let wants = request.get("ReturnValuesOnConditionCheckFailure");
-                        Err(Refused::Condition(write.refused.filter(|_| wants == Some(&json!("ALL_OLD")))))
-                    }
-                }
-            }
+            "PutItem" => self.single(Action::Put(from_slice(body)?))?,
+            "UpdateItem" => self.single(Action::Update(from_slice(body)?))?,
+            "DeleteItem" => self.single(Action::Delete(from_slice(body)?))?,
             "GetItem" => {
-                let (table, keys, _) = table_of(text(request, "TableName")?)?;
-                let key = key_of(keys, object(request, "Key")?)?;
-                let item = self.item(table, &key).cloned();
-                let is_consistent = request.get("ConsistentRead") == Some(&json!(true));
+                let call: Call = from_slice(body)?;
+                let (table, keys, _) = table_of(&call.table_name)?;
+                let item = self.item(table, &key_of(keys, &call.key)?).cloned();
                 let size = item.as_ref().map_or(1, size);
-                self.units.reads += units(size, READ_UNIT_BYTES) * if is_consistent { 1.0 } else { 0.5 };
+                self.units.reads +=
+                    units(size, READ_UNIT_BYTES) * if call.consistent_read { 1.0 } else { 0.5 };
                 Ok(item.map_or(json!({}), |item| json!({ "Item": item })))
             }
             "BatchExecuteStatement" => {
-                let statements = request["Statements"].as_array().context("no statements")?;
-                let answers = statements.iter().map(|statement| self.statement(statement));
+                let batch: Batch = from_slice(body)?;
+                let answers = batch.statements.iter().map(|request| self.statement(request));
                 Ok(json!({ "Responses": answers.collect::<Result<Vec<_>>>()? }))
             }
-            "TransactWriteItems" => {
-                self.transact(request["TransactItems"].as_array().context("no items")?)?
-            }
+            "TransactWriteItems" => self.transact(&from_slice::<Transaction>(body)?.transact_items)?,
             other => bail!("the stub does not know {other}"),
         })
     }
 
-    fn statement(&mut self, request: &Value) -> Result<Value> {
-        let text = request["Statement"].as_str().context("no statement")?;
-        let parameters = request["Parameters"].as_array().map_or(&[][..], |it| it);
-        let it = Statement::parse(text, parameters)?;
-        let (table, keys, _) = table_of(&it.table)?;
+    fn single(&mut self, action: Action) -> Result<Result<Value, Refused>> {
+        let write = self.write(&action)?;
+        self.units.writes += write.units;
+        if write.holds {
+            self.commit(write);
+            return Ok(Ok(json!({})));
+        }
+        let (Action::Put(call) | Action::Update(call) | Action::Delete(call)) = &action;
+        let is_wanted = call.return_values_on_condition_check_failure == "ALL_OLD";
+        Ok(Err(Refused::Condition(write.refused.filter(|_| is_wanted))))
+    }
+
+    fn statement(&mut self, request: &Request) -> Result<Value> {
+        let it = Statement::parse(&request.statement, &request.parameters)?;
+        let (table, keys, _) = table_of(it.table)?;
         let wanted = keys.iter().map(|name| {
             let value = it.condition.wanted(name).with_context(|| format!("no key {name}"))?;
             Ok(((*name).to_owned(), value.clone()))
@@ -151,9 +194,9 @@ impl DynamoDb {
             let error =
                 json!({ "Code": "ConditionalCheckFailed", "Message": "The conditional request failed" });
             let mut answer = json!({ "TableName": table, "Error": error });
-            let wants = &request["ReturnValuesOnConditionCheckFailure"];
-            if let (Some(item), "ALL_OLD") = (write.refused, wants.as_str().unwrap_or_default()) {
-                answer["Error"]["Item"] = Value::Object(item);
+            let wants = request.return_values_on_condition_check_failure.as_str();
+            if let (Some(item), "ALL_OLD") = (write.refused, wants) {
+                answer["Error"]["Item"] = json!(item);
             }
             return Ok(answer);
         }
@@ -161,19 +204,8 @@ impl DynamoDb {
         Ok(json!({ "TableName": table }))
     }
 
-    fn transact(&mut self, actions: &[Value]) -> Result<Result<Value, Refused>> {
-        let mut writes = Vec::new();
-        for action in actions {
-            let (name, request) = action.as_object().and_then(|it| it.iter().next()).context("an action")?;
-            let request = request.as_object().context("an action")?;
-            let operation = match name.as_str() {
-                "Put" => "PutItem",
-                "Update" => "UpdateItem",
-                "Delete" => "DeleteItem",
-                other => bail!("the stub does not know {other} in a transaction"),
-            };
-            writes.push(self.write(operation, request)?);
-        }
+    fn transact(&mut self, actions: &[Action]) -> Result<Result<Value, Refused>> {
+        let writes: Vec<_> = actions.iter().map(|action| self.write(action)).collect::<Result<_>>()?;
         self.units.writes += 2.0 * writes.iter().map(|write| write.units).sum::<f64>();
         if writes.iter().all(|write| write.holds) {
             writes.into_iter().for_each(|write| self.commit(write));
@@ -187,31 +219,29 @@ impl DynamoDb {
     }
 
     /// What a write comes to, whether or not its condition holds.
-    fn write(&self, operation: &str, request: &Map<String, Value>) -> Result<Write> {
-        let (table, keys, _) = table_of(text(request, "TableName")?)?;
+    fn write(&self, action: &Action) -> Result<Write> {
+        let (Action::Put(call) | Action::Update(call) | Action::Delete(call)) = action;
+        let (table, keys, _) = table_of(&call.table_name)?;
         let placeholders = Placeholders {
-            names: request.get("ExpressionAttributeNames").and_then(Value::as_object),
-            values: request.get("ExpressionAttributeValues").and_then(Value::as_object),
+            names: call.expression_attribute_names.as_ref(),
+            values: call.expression_attribute_values.as_ref(),
             parameters: &[],
         };
-        let condition = match request.get("ConditionExpression").and_then(Value::as_str) {
+        let condition = match &call.condition_expression {
             Some(text) => Condition::parse(text, &placeholders)?,
             None => Condition::Always,
         };
-        match operation {
-            "PutItem" => {
-                let item = object(request, "Item")?;
-                self.planned(table, keys, item, &condition, |it| {
-                    *it = item.clone();
-                    Ok(())
-                })
+        match action {
+            Action::Put(Call { item, .. }) => self.planned(table, keys, item, &condition, |it| {
+                it.clone_from(item);
+                Ok(())
+            }),
+            Action::Update(Call { key, update_expression, .. }) => {
+                let update = Update::parse(update_expression, &placeholders)?;
+                self.planned(table, keys, key, &condition, |it| update.apply(it))
             }
-            "UpdateItem" => {
-                let update = Update::parse(text(request, "UpdateExpression")?, &placeholders)?;
-                self.planned(table, keys, object(request, "Key")?, &condition, |it| update.apply(it))
-            }
-            _ => {
-                let mut write = self.planned(table, keys, object(request, "Key")?, &condition, |_| Ok(()))?;
+            Action::Delete(Call { key, .. }) => {
+                let mut write = self.planned(table, keys, key, &condition, |_| Ok(()))?;
                 write.after = None;
                 Ok(write)
             }
@@ -245,7 +275,8 @@ impl DynamoDb {
         let (_, _, index) = table_of(table).expect("it was found before");
         let entry = |item: &Option<Item>| index.and_then(|name| item.as_ref()?.get(name).cloned());
         let has_ended = |item: &Option<Item>| {
-            item.as_ref().is_some_and(|item| item.get("status").is_some_and(|it| it["S"] != "INIT"))
+            let status = item.as_ref().and_then(|item| item.get("status"));
+            matches!(status, Some(Attribute::S(status)) if status != "INIT")
         };
         let (new, ends) = (entry(&after), table == NOTIFICATIONS && has_ended(&after));
         let items = self.tables.entry(table).or_default();
@@ -271,18 +302,10 @@ fn table_of(name: &str) -> Result<(&'static str, &'static [&'static str], Option
 
 fn key_of(keys: &[&str], item: &Item) -> Result<String> {
     let parts = keys.iter().map(|name| {
-        let value = item.get(*name).and_then(|value| value["S"].as_str());
-        value.with_context(|| format!("no key {name}"))
+        let Some(Attribute::S(value)) = item.get(*name) else { bail!("no key {name}") };
+        Ok(value.as_str())
     });
     Ok(parts.collect::<Result<Vec<_>>>()?.join("\u{0}"))
-}
-
-fn text<'a>(request: &'a Map<String, Value>, name: &str) -> Result<&'a str> {
-    request.get(name).and_then(Value::as_str).with_context(|| format!("no {name}"))
-}
-
-fn object<'a>(request: &'a Map<String, Value>, name: &str) -> Result<&'a Item> {
-    request.get(name).and_then(Value::as_object).with_context(|| format!("no {name}"))
 }
 
 fn units(bytes: usize, of: usize) -> f64 {
@@ -294,14 +317,13 @@ pub fn size(item: &Item) -> usize {
     item.iter().map(|(name, value)| name.len() + size_of(value)).sum()
 }
 
-fn size_of(value: &Value) -> usize {
-    let Some((kind, inner)) = value.as_object().and_then(|it| it.iter().next()) else { return 0 };
-    match (kind.as_str(), inner) {
-        ("N", Value::String(digits)) => digits.len() / 2 + 1,
-        (_, Value::String(text)) => text.len(),
-        ("M", Value::Object(map)) => 3 + map.len() + size(map),
-        ("L", Value::Array(list)) => 3 + list.len() + list.iter().map(size_of).sum::<usize>(),
-        _ => 1,
+fn size_of(value: &Attribute) -> usize {
+    match value {
+        Attribute::N(digits) => digits.len() / 2 + 1,
+        Attribute::S(text) | Attribute::B(text) => text.len(),
+        Attribute::M(map) => 3 + map.len() + size(map),
+        Attribute::L(list) => 3 + list.len() + list.iter().map(size_of).sum::<usize>(),
+        Attribute::Bool(_) | Attribute::Null(_) => 1,
     }
 }
 
@@ -311,11 +333,11 @@ mod tests {
 
     fn record(id: &str) -> Item {
         let item = json!({ "id": { "S": id }, "status": { "S": "INIT" }, "bucket": { "S": "b" }, "x": { "S": "y".repeat(1100) } });
-        item.as_object().unwrap().clone()
+        serde_json::from_value(item).unwrap()
     }
 
     fn call(db: &mut DynamoDb, operation: &str, request: Value) -> Result<Value, Refused> {
-        db.call(operation, request.as_object().unwrap()).unwrap()
+        db.call(operation, request.to_string().as_bytes()).unwrap()
     }
 
     #[test]

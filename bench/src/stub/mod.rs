@@ -21,12 +21,13 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until};
 use tokio_rustls::TlsAcceptor;
 
 use dynamodb::Refused;
 pub use dynamodb::{DynamoDb, NOTIFICATIONS, Units};
-pub use expression::Item;
+pub use expression::{Attribute, Item};
 
 /// How a stub behaves.
 #[derive(Clone, Default)]
@@ -77,30 +78,29 @@ impl State {
         one_in > 0 && self.writes.is_multiple_of(one_in)
     }
 
-    fn answer(&mut self, behaviour: &Behaviour, target: &str, body: &[u8]) -> Result<(u16, Value)> {
+    fn answer(&mut self, throttles_one_in: u64, target: &str, body: &[u8]) -> Result<(u16, Value)> {
         let (service, operation) = target.split_once('.').context("no target")?;
         *self.calls.entry(operation.to_owned()).or_default() += 1;
-        let request: Value = serde_json::from_slice(body)?;
-        let request = request.as_object().context("not an object")?;
-        if operation == "PutItem" && self.is_throttled(behaviour.throttles_one_in) {
+        if operation == "PutItem" && self.is_throttled(throttles_one_in) {
             // Which is not billed.
             return Ok((400, throttled()));
         }
         if service.starts_with("DynamoDB") {
-            return Ok(match self.dynamodb.call(operation, request)? {
+            return Ok(match self.dynamodb.call(operation, body)? {
                 Ok(answer) => (200, answer),
                 Err(refused) => (400, refused_as(refused)),
             });
         }
+        let request: Value = serde_json::from_slice(body)?;
         let ids = |list: &str| {
-            let entries = request.get(list).and_then(Value::as_array).into_iter().flatten();
+            let entries = request[list].as_array().into_iter().flatten();
             entries
                 .map(|entry| json!({ "Id": entry["Id"], "MessageId": entry["Id"], "MD5OfMessageBody": "" }))
         };
         Ok((
             200,
             match operation {
-                "PutRecords" => self.put_records(behaviour, request.get("Records").context("no records")?),
+                "PutRecords" => self.put_records(throttles_one_in, &request["Records"]),
                 "SendMessage" => json!({ "MessageId": "1", "MD5OfMessageBody": "" }),
                 "ChangeMessageVisibility" => json!({}),
                 "SendMessageBatch" | "ChangeMessageVisibilityBatch" => {
@@ -111,11 +111,11 @@ impl State {
         ))
     }
 
-    fn put_records(&mut self, behaviour: &Behaviour, records: &Value) -> Value {
+    fn put_records(&mut self, throttles_one_in: u64, records: &Value) -> Value {
         let mut failed = 0;
         let mut results = Vec::new();
         for record in records.as_array().into_iter().flatten() {
-            if self.is_throttled(behaviour.throttles_one_in) {
+            if self.is_throttled(throttles_one_in) {
                 failed += 1;
                 results.push(json!({ "ErrorCode": "ProvisionedThroughputExceededException", "ErrorMessage": "slow down" }));
                 continue;
@@ -141,7 +141,7 @@ fn refused_as(refused: Refused) -> Value {
         Refused::Condition(item) => {
             let mut answer = json!({ "__type": kind("ConditionalCheckFailedException"), "message": "The conditional request failed" });
             if let Some(item) = item {
-                answer["Item"] = Value::Object(item);
+                answer["Item"] = json!(item);
             }
             answer
         }
@@ -198,14 +198,20 @@ impl Stub {
             request.headers().get("x-amz-target").and_then(|it| it.to_str().ok()).unwrap_or_default();
         let target = target.to_owned();
         let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-        let answer = self.state().answer(behaviour, &target, &body);
-        let (status, answer) = answer.unwrap_or_else(|error| {
-            self.state().error.get_or_insert_with(|| format!("{target}: {error:#}"));
-            (500, json!({ "__type": "InternalServerError", "message": "the stub does not know this" }))
-        });
+        // On a thread of its own: the next call is taken meanwhile, and what is due is answered.
+        let (stub, throttles_one_in) = (self.clone(), behaviour.throttles_one_in);
+        let answer = move || {
+            let mut state = stub.state();
+            let answer = state.answer(throttles_one_in, &target, &body).unwrap_or_else(|error| {
+                state.error.get_or_insert_with(|| format!("{target}: {error:#}"));
+                (500, json!({ "__type": "InternalServerError", "message": "the stub does not know this" }))
+            });
+            (answer.0, answer.1.to_string())
+        };
+        let (status, answer) = spawn_blocking(answer).await.expect("it does not panic");
         sleep_until(arrived + behaviour.latency).await;
         let response =
             Response::builder().status(status).header("content-type", "application/x-amz-json-1.0");
-        Ok(response.body(Full::from(answer.to_string())).expect("a response"))
+        Ok(response.body(Full::from(answer)).expect("a response"))
     }
 }

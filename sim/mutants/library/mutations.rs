@@ -236,7 +236,7 @@ const SHOP: &[Mutant] = &[
     ("an offer renews the attempts", &[(
         "moves.rs",
         "    for (name, at) in dues {",
-        "    for (name, at) in dues {\n        if is(\"an offer renews the attempts\") { update.sets.push((vec![\"destinations\".to_owned(), name.clone(), \"attempts\".to_owned()], Set::To(number(0)))); }",
+        "    for (name, at) in dues {\n        if is(\"an offer renews the attempts\") { update.sets.push((of_delivery(name, \"attempts\"), Set::To(number(0)))); }",
     )]),
     ("an offer that is made again keeps its place in the index", &[(
         "moves.rs",

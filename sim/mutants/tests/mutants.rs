@@ -24,15 +24,20 @@ const KNOWN: &[&str] = &[
     "365",
     "158",
 ];
-/// The same of the other schedules: seeds, and with which faults.
-const KNOWN_OF: &[(&str, u64, Faults)] = &[
-    ("till", 991, Faults::STALLING),
-    ("till", 1129, Faults::USUAL),
-    ("journal", 78, Faults::STALLING),
-    ("journal", 325, Faults::STALLING),
-    ("journal", 421, Faults::USUAL),
-    ("journal", 23_758, Faults::USUAL),
+/// The same of the other schedules.
+const KNOWN_OF: &[(&str, &str)] = &[
+    ("till", "1129"),
+    (
+        "journal",
+        "421 messages=0,1,2 strikes=audit#1/lost-answer/0,audit#1/lost-answer/1,audit#2/lost-request/0,audit#2/lost-answer/1,journal#1/lost-answer/1,journal#1/throttle/2,journal#1/slow/0,journal#2/throttle/0,journal#2/death/10,journal#3/throttle/1,journal#4/throttle/1,journal#5/conflict/1,relay#1/partial/0",
+    ),
+    (
+        "journal",
+        "23758 messages=0,1,2 strikes=journal#2/death/12,journal#2/freeze/9/11996,journal#4/missing/2,person#2/lost-request/3,person#2/lost-answer/1,person#2/throttle/2,person#2/conflict/0,person#2/freeze/12/25868,relay#1/lost-answer/0,relay#2/again/0/1027",
+    ),
 ];
+/// And seeds of theirs, with functions that stall.
+const STALLED: &[(&str, u64)] = &[("till", 991), ("journal", 78), ("journal", 325)];
 /// Seeds without a fault: some mistakes show best where nothing else goes wrong.
 const QUIET: u64 = 30;
 
@@ -50,8 +55,10 @@ fn known() -> impl Iterator<Item = Plan> {
 }
 
 fn known_of(schedule: &str) -> impl Iterator<Item = Plan> {
-    let of = move |it: &&(&str, u64, Faults)| it.0 == schedule;
-    KNOWN_OF.iter().filter(of).map(|(_, seed, faults)| Plan::drawn(*seed, *faults))
+    let plans = KNOWN_OF.iter().filter(move |it| it.0 == schedule);
+    let plans = plans.map(|(_, plan)| plan.parse().expect("a plan"));
+    let seeds = STALLED.iter().filter(move |it| it.0 == schedule);
+    plans.chain(seeds.map(|(_, seed)| Plan::drawn(*seed, Faults::STALLING)))
 }
 
 /// What is tried to find a mutant, what finds most of them first.
