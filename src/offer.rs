@@ -56,12 +56,6 @@ struct Kinesis {
 }
 
 impl Offers {
-    /// How many they are.
-    #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
-        self.records.len()
-    }
-
     /// The sequence number of each record, and its data.
     pub(crate) fn copies(self) -> impl Iterator<Item = (String, Vec<u8>)> {
         self.records.into_iter().map(|it| (it.kinesis.sequence_number, it.kinesis.data.0))

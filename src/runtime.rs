@@ -212,8 +212,12 @@ enum Answer {
 impl Batch {
     fn read(event: &str) -> serde_json::Result<Batch> {
         // A message has no `kinesis`, and a batch of messages is small: it may be read twice.
+        let is_batch = |event: &SqsEvent| event.records.iter().all(|it| it.message_id.is_some());
         let stream = serde_json::from_str(event).map(Batch::Stream);
-        stream.or_else(|_| serde_json::from_str(event).map(Batch::Retry))
+        stream.or_else(|error| match serde_json::from_str(event) {
+            Ok(retry) if is_batch(&retry) => Ok(Batch::Retry(retry)),
+            _ => Err(error),
+        })
     }
 }
 
@@ -230,8 +234,8 @@ where
     serve_read(|event| serde_json::from_str(event), handle).await
 }
 
-/// The Lambda runtime hands over the event as it came: it would note the path of every field that it reads,
-/// which takes longer than to read them.
+/// Takes the event from the Lambda runtime as it came, and reads it: that one would note the path of every
+/// field, which takes longer than to read them.
 async fn serve_read<E, R: Serialize>(
     read: impl Fn(&str) -> serde_json::Result<E>,
     handle: impl AsyncFn(E, Instant) -> R,
@@ -240,12 +244,18 @@ async fn serve_read<E, R: Serialize>(
     let serve = service_fn(move |event: LambdaEvent<Box<RawValue>>| async move {
         let until = Instant::now() + work_time(event.context.deadline(), SystemTime::now());
         let unread = event.payload;
-        let event = read(unread.get())?;
+        let event = read(unread.get()).map_err(|error| unreadable(&error))?;
         drop(unread);
-        // On the heap: what lies between would else be too deep for the compiler.
+        // On the heap: else the types of futures in futures exceed what the compiler follows.
         Ok::<R, lambda_runtime::Error>(Box::pin(handle(event, until)).await)
     });
     lambda_runtime::run(serve).await.map_err(Error::Runtime)
+}
+
+/// Says where, and not what: serde's own text quotes the event.
+fn unreadable(error: &serde_json::Error) -> String {
+    let (line, column) = (error.line(), error.column());
+    format!("the event is not of the kind that this function takes (line {line}, column {column})")
 }
 
 /// How long an invocation may work: until the margin before its deadline.
@@ -259,13 +269,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_event_of_another_kind_is_said_without_quoting_it() {
+        for event in [r#"{"Records":"4111 1111"}"#, r#"{"Records":[{"kinesis":{"data":"4111"}}]}"#] {
+            let said = unreadable(&Batch::read(event).err().unwrap());
+            assert!(!said.contains("4111") && said.contains("(line 1, column "), "{said}");
+        }
+    }
+
+    #[test]
     fn a_destination_tells_its_two_event_sources_apart() {
         let batch = |json: &str| Batch::read(json).unwrap();
         let retry = r#"{"Records":[{"eventSource":"aws:sqs","messageId":"1","body":"{}"}]}"#;
         assert!(matches!(batch(retry), Batch::Retry(event) if event.records.len() == 1));
         let stream = r#"{"Records":[{"eventSource":"aws:kinesis","kinesis":{"data":"e30=","sequenceNumber":"1",
             "approximateArrivalTimestamp":1.5}}]}"#;
-        assert!(matches!(batch(stream), Batch::Stream(offers) if offers.len() == 1));
+        let Batch::Stream(offers) = batch(stream) else { panic!("of the stream") };
+        assert_eq!(offers.copies().count(), 1);
     }
 
     #[test]

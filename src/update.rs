@@ -15,7 +15,7 @@ use crate::record::Item;
 
 /// About as long as a mark is in either spelling.
 const TEXT_BYTES: usize = 640;
-/// About as many names, and values, as an expression of a mark has.
+/// Room for the names, and for the values, of a mark.
 const PLACEHOLDERS: usize = 24;
 
 /// A path to an attribute: `destinations.refund.state`. No name in it has a dot.
@@ -196,8 +196,8 @@ pub(crate) fn action(table: &str, key: Item, update: &Update) -> TransactWriteIt
 }
 
 /// An update as a PartiQL statement and its parameters, for `BatchExecuteStatement`. What
-/// stands in `WHERE` beside the key is its condition. Numbers and plain words stand in the statement,
-/// which is then a third shorter; what could be anything is a parameter.
+/// stands in `WHERE` beside the key is its condition. Numbers, and words of letters alone, stand in the
+/// statement, which makes the call a third shorter; all else is a parameter.
 pub(crate) fn statement(table: &str, id: &str, update: &Update) -> (String, Vec<AttributeValue>) {
     let mut parameters = Vec::new();
     let mut it = String::with_capacity(TEXT_BYTES);
@@ -253,7 +253,7 @@ pub(crate) fn statement(table: &str, id: &str, update: &Update) -> (String, Vec<
 fn literal(to: &mut String, value: &AttributeValue, parameters: &mut Vec<AttributeValue>) {
     match value {
         AttributeValue::N(number) => *to += number,
-        AttributeValue::S(word) if word.bytes().all(|byte| byte.is_ascii_alphabetic()) => {
+        AttributeValue::S(word) if is_word(word) => {
             to.extend(["'", word, "'"]);
         }
         other => {
@@ -261,6 +261,10 @@ fn literal(to: &mut String, value: &AttributeValue, parameters: &mut Vec<Attribu
             *to += "?";
         }
     }
+}
+
+fn is_word(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphabetic())
 }
 
 fn quote(to: &mut String, path: &str) {
@@ -356,10 +360,11 @@ pub(crate) mod tests {
             r#"UPDATE "t" SET "d"."refund"."state"='done' SET "open"="open"-1 SET "version"="version"+1 REMOVE "expires_at" WHERE "id"=? AND "d"."refund"."state"='pending' AND "open">1 AND ("dead" IS MISSING OR "dead"=0)"#
         );
         assert_eq!(parameters, [text("1")]);
-        let others = r#"it's' OR "id"<>'"#;
-        let update = Update { sets: vec![("reason".into(), Set::To(text(others)))], ..Update::default() };
-        let (statement, parameters) = super::statement("t", "1", &update);
-        assert_eq!(statement, r#"UPDATE "t" SET "reason"=? WHERE "id"=?"#);
-        assert_eq!(parameters, [text(others), text("1")]);
+        for others in [r#"it's' OR "id"<>'"#, "out of stock", ""] {
+            let update = Update { sets: vec![("reason".into(), Set::To(text(others)))], ..Update::default() };
+            let (statement, parameters) = super::statement("t", "1", &update);
+            assert_eq!(statement, r#"UPDATE "t" SET "reason"=? WHERE "id"=?"#);
+            assert_eq!(parameters, [text(others), text("1")]);
+        }
     }
 }

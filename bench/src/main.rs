@@ -56,7 +56,7 @@ enum What {
 }
 
 /// What the stubs keep is worked out on one thread, in the order in which calls come. It gives way to the one
-/// that takes calls and answers them.
+/// that takes calls and answers them. Whatever else is to block needs another thread.
 fn main() -> Result<()> {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     runtime.enable_all().max_blocking_threads(1).on_thread_start(|| {

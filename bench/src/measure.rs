@@ -181,7 +181,7 @@ fn warm(running: &Running, times: Vec<Duration>, cpu: Duration, places: &Places)
         writes_per_record: units.writes / records,
         index_writes_per_record: units.index_writes / records,
         violations: state.dynamodb.order.violations / batches as u64,
-        connections: state.connections,
+        connections: running.stub.connections(),
         ready: Duration::ZERO,
         ready_cpu: Duration::ZERO,
         first_batch: Duration::ZERO,

@@ -89,6 +89,7 @@ pub fn page(setting: &Setting, all: &[Figures]) -> String {
         let Goal { figure, variant, most, .. } = goal;
         let _ = writeln!(page, "| {figure} | {variant} | {} | ≤ {most} | {verdict} |", short(measured));
     }
+    page += "\nWhy a goal is not met is said in [README.md](README.md#goals-that-are-not-met).\n";
     page
 }
 

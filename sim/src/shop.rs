@@ -259,7 +259,7 @@ pub async fn look_after(world: &World, nth: u64) {
     let letters = world.aws.state().queues.receive(&url, now_ms, 1, |_| false);
     let letter = letters.into_iter().next();
     let id = letter.as_ref().and_then(Letter::notification_id);
-    let (ledger, now) = (world.ledger.clone(), world.clock("person").now());
+    let (ledger, now) = (world.ledger(), world.clock("person").now());
     match (draw(4, 1), letter, id) {
         // In the console of SQS.
         (0, Some(letter), _) => {

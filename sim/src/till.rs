@@ -133,7 +133,7 @@ async fn look_after(world: &World, nth: u64) {
     // A copy more does no harm.
     for id in world.open_ids().into_iter().filter(|_| draw(2, 1) == 0) {
         world.aws.state().history.tended = true;
-        let (ledger, now) = (world.ledger.clone(), world.clock("person").now());
+        let (ledger, now) = (world.ledger(), world.clock("person").now());
         let said = format!("offers {id} again");
         let offered = world.by_hand(async move { ledger.offer_again(&id, now).await }).await;
         world.aws.note("person", &format!("{said}: {offered:?}"));

@@ -76,7 +76,6 @@ pub struct World {
     /// What the functions and programs reach AWS with.
     pub dynamodb: aws_sdk_dynamodb::Client,
     sqs: aws_sdk_sqs::Client,
-    pub ledger: Ledger,
     pub routes: Routes,
     /// Of a destination; its queue hides a message six times as long.
     timeout: Duration,
@@ -147,7 +146,6 @@ impl World {
         let (dynamodb, kinesis, sqs) = aws.clients();
         let world = World {
             lambda: Lambda::new(aws.clone()),
-            ledger: Ledger::new(dynamodb.clone(), NOTIFICATIONS),
             aws,
             dynamodb,
             sqs,
@@ -168,12 +166,17 @@ impl World {
         Clock::new(move || time.timestamp(ahead_ms as i64))
     }
 
+    /// The records, for one program: each is a process of its own, whose calls begin in turn.
+    pub fn ledger(&self) -> Ledger {
+        Ledger::new(self.dynamodb.clone(), NOTIFICATIONS)
+    }
+
     fn serve_upstream(&self) {
         let mut state = self.aws.state();
         state.queues.create(UPSTREAM_DEAD_LETTERS, VISIBILITY_MS, None);
         state.queues.create(UPSTREAM, VISIBILITY_MS, Some((RECEIVES_MAX, UPSTREAM_DEAD_LETTERS)));
         drop(state);
-        let accept = Accept::new(self.ledger.clone(), self.routes.clone(), self.clock("accept"));
+        let accept = Accept::new(self.ledger(), self.routes.clone(), self.clock("accept"));
         let upstream =
             Upstream::new(accept, self.sqs.clone(), UPSTREAM, UPSTREAM_DEAD_LETTERS, BACKOFF.as_secs());
         let accept = Function::new("accept", "accept", TIMEOUT, async move |event, until| {
@@ -214,7 +217,7 @@ impl World {
             (name, letters)
         };
         let settings = reconcile::Settings {
-            ledger: self.ledger.clone(),
+            ledger: self.ledger(),
             cursor: Cursor::new(self.dynamodb.clone(), RECONCILE),
             dead_letters: self.destinations().into_iter().map(letters).collect(),
             give_up_after: self.give_up_after(),
@@ -272,7 +275,7 @@ impl World {
         self.destinations.borrow_mut().push(name.to_owned());
         consume::Settings {
             name: name.to_owned(),
-            ledger: self.ledger.clone(),
+            ledger: self.ledger(),
             positions: self.routes.is_sequenced(name).then(|| self.positions()),
             parking: Parking::new(self.sqs.clone(), retry(name), dead_letters(name)),
             routes: self.routes.clone(),
@@ -324,7 +327,7 @@ impl World {
 
     /// The outbox of a producer.
     pub fn outbox(&self) -> Outbox {
-        Outbox::new(self.ledger.clone(), self.routes.clone(), self.clock("producer"))
+        Outbox::new(self.ledger(), self.routes.clone(), self.clock("producer"))
     }
 
     /// Whether the message at this place is sent in this run.
@@ -366,7 +369,7 @@ impl World {
         letter: &Message,
         settled: Option<Settled>,
     ) -> Option<Result<Answer, handover::Fault>> {
-        let (ledger, now) = (self.ledger.clone(), self.clock("person").now());
+        let (ledger, now) = (self.ledger(), self.clock("person").now());
         let name = destination.to_owned();
         let redrive = async move {
             match settled {
@@ -390,8 +393,7 @@ impl World {
     ) -> Option<Result<Answer, handover::Fault>> {
         let mut closed = None;
         for _ in 0..CLOSES_MAX {
-            let (ledger, positions, now) =
-                (self.ledger.clone(), self.positions(), self.clock("person").now());
+            let (ledger, positions, now) = (self.ledger(), self.positions(), self.clock("person").now());
             let (id, destination) = (id.to_owned(), destination.to_owned());
             let close =
                 async move { ledger.close(&positions, &id, &destination, "mended by hand", now, keep).await };

@@ -123,10 +123,10 @@ impl Operand<'_> {
                 None => otherwise.of(item)?,
             },
             Operand::Sum(a, sign, b) => {
-                let number = |operand: &Operand| -> Result<i64> {
-                    integer(operand.of(item)?.context("a sum of what is not there")?.as_ref())
+                let value = |operand: &Operand| -> Result<i64> {
+                    number(operand.of(item)?.context("a sum of what is not there")?.as_ref())
                 };
-                Some(Cow::Owned(Attribute::N((number(a)? + sign * number(b)?).to_string())))
+                Some(Cow::Owned(Attribute::N((value(a)? + sign * value(b)?).to_string())))
             }
         })
     }
@@ -148,8 +148,8 @@ impl<'a> Update<'a> {
             values.push((path, value.into_owned()));
         }
         for (path, operand) in &self.adds {
-            let held = find(item, path).map_or(Ok(0), integer)?;
-            let more = integer(operand.of(item)?.context("nothing to add")?.as_ref())?;
+            let held = find(item, path).map_or(Ok(0), number)?;
+            let more: i64 = number(operand.of(item)?.context("nothing to add")?.as_ref())?;
             values.push((path, Attribute::N((held + more).to_string())));
         }
         for (path, value) in values {
@@ -202,10 +202,6 @@ fn set(item: &mut Item, path: &[&str], value: Attribute) -> Result<()> {
 fn number<T: FromStr>(value: &Attribute) -> Result<T> {
     let Attribute::N(number) = value else { bail!("not a number") };
     number.parse().ok().with_context(|| format!("not a number of this kind: {number}"))
-}
-
-fn integer(value: &Attribute) -> Result<i64> {
-    number(value)
 }
 
 fn order(a: &Attribute, b: &Attribute) -> Result<std::cmp::Ordering> {
@@ -394,10 +390,10 @@ impl<'a> Parser<'a> {
             ensure!(self.takes_sign(')'), "a parenthesis is not closed");
             return Ok(Operand::IfNotExists(path, Box::new(otherwise)));
         }
-        if let Some(Token::Value(_)) = self.peek()?
-            && let Some(Token::Value(value)) = self.ahead.take()
-        {
-            return Ok(Operand::Value(value));
+        self.peek()?;
+        match self.ahead.take() {
+            Some(Token::Value(value)) => return Ok(Operand::Value(value)),
+            other => self.ahead = other,
         }
         Ok(Operand::Path(self.path()?))
     }

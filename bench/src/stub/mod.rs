@@ -7,6 +7,7 @@ mod expression;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -44,6 +45,8 @@ pub struct Behaviour {
 #[derive(Clone)]
 pub struct Stub {
     pub address: SocketAddr,
+    /// How many there were.
+    connections: Arc<AtomicU64>,
     state: Arc<Mutex<State>>,
 }
 
@@ -53,7 +56,6 @@ pub struct State {
     pub dynamodb: DynamoDb,
     /// Calls, by operation.
     pub calls: BTreeMap<String, u64>,
-    pub connections: u64,
     /// Records that Kinesis took.
     pub streamed: u64,
     /// Bytes of those, in the units of 25 KB that Kinesis bills.
@@ -155,7 +157,8 @@ impl Stub {
     /// Starts on a free port, on the runtime that calls.
     pub async fn start(behaviour: Behaviour) -> Result<Stub> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-        let stub = Stub { address: listener.local_addr()?, state: Arc::default() };
+        let stub =
+            Stub { address: listener.local_addr()?, connections: Arc::default(), state: Arc::default() };
         tokio::spawn(stub.clone().accept(listener, Arc::new(behaviour)));
         Ok(stub)
     }
@@ -164,10 +167,14 @@ impl Stub {
         self.state.lock().expect("nobody panics who has it")
     }
 
+    pub fn connections(&self) -> u64 {
+        self.connections.load(Ordering::Relaxed)
+    }
+
     async fn accept(self, listener: TcpListener, behaviour: Arc<Behaviour>) {
         while let Ok((stream, _)) = listener.accept().await {
             let _ = stream.set_nodelay(true);
-            self.state().connections += 1;
+            self.connections.fetch_add(1, Ordering::Relaxed);
             let (stub, behaviour) = (self.clone(), behaviour.clone());
             tokio::spawn(async move {
                 match behaviour.tls.clone() {
