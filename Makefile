@@ -104,7 +104,7 @@ bench: ## Measure the functions and their peers, and write bench/RESULTS.md
 	bench/peers/setup
 	bench/install-valgrind
 	@$(MAKE) --no-print-directory .build-bench STEP=2/3
-	$(call step,3/3,Measure,7 min)
+	$(call step,3/3,Measure,5 min)
 	target/release/bench run
 
 .PHONY: cost
