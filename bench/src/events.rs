@@ -124,9 +124,9 @@ pub fn stream(nth: usize, hot: bool) -> Result<Bytes> {
 /// How many of the nth batch of Kinesis have ended, once.
 pub fn ended(nth: usize, stub: &Stub) -> Result<usize> {
     let state = stub.state();
+    let (done, twice) = (Attribute::S("DONE".to_owned()), Attribute::N("2".to_owned()));
     let has_ended = |it: &Notification| {
         let item = state.dynamodb.item(NOTIFICATIONS, &it.id);
-        let (done, twice) = (Attribute::S("DONE".to_owned()), Attribute::N("2".to_owned()));
         item.is_some_and(|item| item["status"] == done && item["version"] == twice)
     };
     Ok(notifications(nth, BATCH, None)?.iter().filter(|it| has_ended(it)).count())

@@ -74,7 +74,7 @@ struct Call {
     item: Item,
     key: Item,
     condition_expression: Option<String>,
-    update_expression: String,
+    update_expression: Option<String>,
     expression_attribute_names: Option<HashMap<String, String>>,
     expression_attribute_values: Option<Item>,
     return_values_on_condition_check_failure: String,
@@ -237,7 +237,8 @@ impl DynamoDb {
                 Ok(())
             }),
             Action::Update(Call { key, update_expression, .. }) => {
-                let update = Update::parse(update_expression, &placeholders)?;
+                let text = update_expression.as_ref().context("no UpdateExpression")?;
+                let update = Update::parse(text, &placeholders)?;
                 self.planned(table, keys, key, &condition, |it| update.apply(it))
             }
             Action::Delete(Call { key, .. }) => {

@@ -94,15 +94,18 @@ impl State {
             });
         }
         let request: Value = serde_json::from_slice(body)?;
+        let request = request.as_object().context("not an object")?;
         let ids = |list: &str| {
-            let entries = request[list].as_array().into_iter().flatten();
+            let entries = request.get(list).and_then(Value::as_array).into_iter().flatten();
             entries
                 .map(|entry| json!({ "Id": entry["Id"], "MessageId": entry["Id"], "MD5OfMessageBody": "" }))
         };
         Ok((
             200,
             match operation {
-                "PutRecords" => self.put_records(throttles_one_in, &request["Records"]),
+                "PutRecords" => {
+                    self.put_records(throttles_one_in, request.get("Records").context("no records")?)
+                }
                 "SendMessage" => json!({ "MessageId": "1", "MD5OfMessageBody": "" }),
                 "ChangeMessageVisibility" => json!({}),
                 "SendMessageBatch" | "ChangeMessageVisibilityBatch" => {
@@ -209,11 +212,12 @@ impl Stub {
         let (stub, throttles_one_in) = (self.clone(), behaviour.throttles_one_in);
         let answer = move || {
             let mut state = stub.state();
-            let answer = state.answer(throttles_one_in, &target, &body).unwrap_or_else(|error| {
+            let answer = state.answer(throttles_one_in, &target, &body);
+            let (status, answer) = answer.unwrap_or_else(|error| {
                 state.error.get_or_insert_with(|| format!("{target}: {error:#}"));
                 (500, json!({ "__type": "InternalServerError", "message": "the stub does not know this" }))
             });
-            (answer.0, answer.1.to_string())
+            (status, answer.to_string())
         };
         let (status, answer) = spawn_blocking(answer).await.expect("it does not panic");
         sleep_until(arrived + behaviour.latency).await;
