@@ -1,67 +1,42 @@
 //! Handover: transactional messaging for AWS serverless.
-//!
-//! A message is accepted once, carried to every destination at least once, and its effect is
-//! applied exactly once. Write a [`Destination`], wire it with [`run`], and let its functions
-//! be deployed beside `accept` and `relay`; a producer sends to the upstream queue, or
-//! commits a notification with its own write through the [`Outbox`].
-//!
-//! One file per stage: [`accept`] (behind [`upstream`], the queue), [`relay`], [`consume`],
-//! [`reconcile`]. One file per shape: [`event`] on the wire, [`record`] in the table, [`offer`] in the
-//! stream. [`moves`] says what may become of a record, and [`sequence`] when it is the turn of a numbered one.
 
-pub mod accept;
-mod attempt;
+#![cfg_attr(
+    not(feature = "lambda"),
+    allow(dead_code, unused_imports, reason = "a producer's outbox uses a part of what the stages share")
+)]
+
 pub mod aws;
-pub mod by_hand;
-pub mod clock;
-pub mod consume;
-pub mod custody;
-mod destination;
-mod digest;
-pub mod due;
-pub mod effect;
-pub mod event;
-pub mod external;
-pub mod fault;
-pub mod index;
-mod json;
-mod lane;
-pub mod ledger;
-mod line;
-pub mod moves;
+mod clock;
+pub mod destination;
+mod error;
+#[cfg(feature = "lambda")]
+pub mod lambda;
 pub mod notification;
-pub mod offer;
-pub mod outbox;
-mod packing;
-pub mod parking;
-pub mod reconcile;
+pub mod pipeline;
 pub mod record;
-mod refusal;
-pub mod relay;
-pub mod route;
-pub mod runtime;
-pub mod sequence;
-mod sqs;
-mod transaction;
-pub mod update;
-pub mod upstream;
+pub mod store;
 
 /// The SDK's client for DynamoDB, in the version whose types an [`Effect`] takes.
 pub use aws_sdk_dynamodb as dynamodb;
 
+pub use aws::fault::Fault;
 pub use clock::Clock;
-pub use destination::Destination;
-pub use effect::{Effect, Failure};
-pub use external::External;
-pub use fault::Fault;
-pub use json::Json;
-pub use ledger::Ledger;
-pub use notification::{Draft, Kind, Notification};
-pub use outbox::Outbox;
-pub use refusal::Refusal;
-pub use route::Routes;
-pub use runtime::{Error, run, run_external};
-pub use sequence::Positions;
+pub use destination::destination::Destination;
+pub use destination::effect::{Effect, Failure};
+pub use destination::external::{Asked, CallFailure, External, Unknown};
+pub use error::Error;
+#[cfg(feature = "lambda")]
+pub use lambda::{run, run_external};
+pub use notification::checked::Checked;
+pub use notification::draft::Draft;
+pub use notification::json::Json;
+pub use notification::kind::Kind;
+pub use notification::notification::Notification;
+pub use notification::refusal::Refusal;
+pub use notification::routes::Routes;
+pub use pipeline::outbox::Outbox;
+pub use store::ledger::Ledger;
+pub use store::positions::Positions;
 
 /// The code that the README shows compiles.
 #[cfg(doctest)]
