@@ -52,7 +52,7 @@ launch_emulator() {
         PROVIDER_OVERRIDE_DYNAMODB=v2 PROVIDER_OVERRIDE_DYNAMODBSTREAMS=v2 \
         LAMBDA_EVENT_SOURCE_MAPPING_POLL_INTERVAL_SEC=0.1 \
         LAMBDA_EVENT_SOURCE_MAPPING_MAX_BACKOFF_ON_EMPTY_POLL_SEC=0.5 \
-        start emulator "$localstack/venv/bin/python" "$root/localstack/isolated" "$PORT" \
+        start emulator "$localstack/venv/bin/python" "$root/localstack/isolated" "$PORT" "${provider##*:}" \
         "$localstack/venv/bin/python" -m localstack.runtime.main
 }
 
