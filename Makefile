@@ -11,7 +11,9 @@ export LOCAL ?= ministack
 # One target folder, where the template and localstack/ look for binaries.
 export CARGO_TARGET_DIR := $(CURDIR)/target
 
-FUNCTIONS := accept relay refund payment reconcile
+# The list of functions is the folders of functions/, here and in localstack/ and tests/chaos/. A function NAME
+# is the package handover-NAME with the binary NAME.
+FUNCTIONS := $(patsubst functions/%/Cargo.toml,%,$(wildcard functions/*/Cargo.toml))
 TOOLS := .local/venv/bin
 ARCHITECTURE ?= arm64
 
@@ -118,7 +120,7 @@ cost: ## Print what a million notifications cost on AWS, with the arithmetic
 .PHONY: .build-bench
 .build-bench:
 	$(call step,$(STEP),Build for release,8 min once)
-	cargo build --release --locked $(addprefix --package ,$(BENCHED))
+	cargo build --release --locked $(addprefix --package handover-,$(BENCHED))
 
 # Of what `make build` has built; `make gate WRITE=1` writes the baseline anew.
 .PHONY: gate
@@ -174,7 +176,7 @@ TARGET_x86_64 := x86_64-unknown-linux-gnu.2.34
 release: ## Build the functions for AWS (ARCHITECTURE=arm64 or x86_64) into target/lambda
 	@localstack/setup
 	PATH="$(CURDIR)/$(TOOLS):$$PATH" cargo lambda build --release --locked \
-	    --target $(TARGET_$(ARCHITECTURE)) $(addprefix --package ,$(FUNCTIONS))
+	    --target $(TARGET_$(ARCHITECTURE)) $(addprefix --package handover-,$(FUNCTIONS))
 
 .PHONY: deploy
 deploy: ## Build for AWS and deploy with your AWS profile: STAGE=dev or prod

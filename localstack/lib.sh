@@ -234,11 +234,17 @@ urllib.request.urlopen(sys.argv[1], timeout=2)
 END
 }
 
+# The names of the functions, one a line: the folders of functions/.
+functions() {
+    local manifest
+    for manifest in "$root"/functions/*/Cargo.toml; do basename "${manifest%/Cargo.toml}"; done
+}
+
 # The template as it is, with the parameters of the stage `local`.
 deploy() {
     local name architecture
     case $(uname -m) in arm64 | aarch64) architecture=arm64 ;; *) architecture=x86_64 ;; esac
-    for name in accept relay refund payment reconcile; do
+    for name in $(functions); do
         [[ -x $root/target/lambda/$name/bootstrap ]] || die "target/lambda/$name/bootstrap is missing; build it: make build"
     done
     say "Deploying template.yaml as $STACK to $LOCAL"
