@@ -60,6 +60,24 @@ test: ## Check everything: format, lints, licences, template, unit and integrati
 	$(LINTS) localstack/with cargo test --workspace --locked
 	@printf '\nAll checks passed.\n'
 
+# What the stack promises, one module each of tests/stack; of what `make test` has built.
+SHORT := accept:: consume:: external:: failure::
+
+.PHONY: test-localstack-short
+test-localstack-short: ## Check a short part of the stack's tests on LocalStack, where its Python is found
+	@if reason=$$(LOCAL=localstack localstack/has-python 2>&1); then \
+	    $(MAKE) --no-print-directory .test-short LOCAL=localstack; \
+	else \
+	    printf '\nSKIPPED: the tests on LocalStack.\n%s\n' "$$reason"; \
+	fi
+
+.PHONY: .test-short
+.test-short:
+	$(call step,1/2,Tools of LocalStack,5 min once)
+	localstack/setup
+	$(call step,2/2,The stack on LocalStack: $(SHORT),4 min)
+	$(LINTS) localstack/with cargo test --workspace --locked --test stack -- $(SHORT)
+
 .PHONY: chaos
 chaos: ## Send N=5000 refunds while functions are killed and the local AWS is paused; check every total
 	$(call step,1/3,Tools of the local AWS,3 min once)
