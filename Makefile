@@ -11,7 +11,9 @@ export LOCAL ?= ministack
 # One target folder, where the template and localstack/ look for binaries.
 export CARGO_TARGET_DIR := $(CURDIR)/target
 
-FUNCTIONS := accept relay refund payment reconcile
+# The list of functions is the folders of functions/, here and in localstack/ and tests/chaos/. A function NAME
+# is the package handover-NAME with the binary NAME.
+FUNCTIONS := $(patsubst functions/%/Cargo.toml,%,$(wildcard functions/*/Cargo.toml))
 TOOLS := .local/venv/bin
 ARCHITECTURE ?= arm64
 
@@ -57,6 +59,24 @@ test: ## Check everything: format, lints, licences, template, unit and integrati
 	$(call step,4/4,Tests; the integration tests through the deployed stack,7 min)
 	$(LINTS) localstack/with cargo test --workspace --locked
 	@printf '\nAll checks passed.\n'
+
+# What the stack promises, one module each of tests/stack; of what `make test` has built.
+SHORT := accept:: consume:: external:: failure::
+
+.PHONY: test-localstack-short
+test-localstack-short: ## Check a short part of the stack's tests on LocalStack, where its Python is found
+	@if reason=$$(LOCAL=localstack localstack/has-python 2>&1); then \
+	    $(MAKE) --no-print-directory .test-short LOCAL=localstack; \
+	else \
+	    printf '\nSKIPPED: the tests on LocalStack.\n%s\n' "$$reason"; \
+	fi
+
+.PHONY: .test-short
+.test-short:
+	$(call step,1/2,Tools of LocalStack,5 min once)
+	localstack/setup
+	$(call step,2/2,The stack on LocalStack: $(SHORT),4 min)
+	$(LINTS) localstack/with cargo test --workspace --locked --test stack -- $(SHORT)
 
 .PHONY: chaos
 chaos: ## Send N=5000 refunds while functions are killed and the local AWS is paused; check every total
@@ -118,7 +138,7 @@ cost: ## Print what a million notifications cost on AWS, with the arithmetic
 .PHONY: .build-bench
 .build-bench:
 	$(call step,$(STEP),Build for release,8 min once)
-	cargo build --release --locked $(addprefix --package ,$(BENCHED))
+	cargo build --release --locked $(addprefix --package handover-,$(BENCHED))
 
 # Of what `make build` has built; `make gate WRITE=1` writes the baseline anew.
 .PHONY: gate
@@ -174,7 +194,7 @@ TARGET_x86_64 := x86_64-unknown-linux-gnu.2.34
 release: ## Build the functions for AWS (ARCHITECTURE=arm64 or x86_64) into target/lambda
 	@localstack/setup
 	PATH="$(CURDIR)/$(TOOLS):$$PATH" cargo lambda build --release --locked \
-	    --target $(TARGET_$(ARCHITECTURE)) $(addprefix --package ,$(FUNCTIONS))
+	    --target $(TARGET_$(ARCHITECTURE)) $(addprefix --package handover-,$(FUNCTIONS))
 
 .PHONY: deploy
 deploy: ## Build for AWS and deploy with your AWS profile: STAGE=dev or prod

@@ -1,4 +1,4 @@
-//! Lambda's event source mappings, each with the function `tests/scripted` at its end.
+//! Lambda's event source mappings, each with the function `tests/support/scripted` at its end.
 
 use aws_sdk_lambda::types::{
     DestinationConfig, EventSourcePosition, Filter, FilterCriteria, FunctionResponseType, OnFailure,

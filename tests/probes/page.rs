@@ -23,7 +23,7 @@ This page is made of the probes and the list, by
 const END: &str = "\
 ## Mended
 
-The local AWSs are probed as `localstack/` sets them up. That mends some of what differs:
+The local AWSs are probed as `localstack/` sets them up. That setup fixes some of the differences:
 
 - LocalStack reads and writes the bodies of messages anew on their way to a function;
   `localstack/plugins` keeps them as they were sent, at the price of filters on them.
@@ -32,7 +32,7 @@ The local AWSs are probed as `localstack/` sets them up. That mends some of what
   translates. Functions run as processes.
 - MiniStack's own mappings from streams are the ones that are probed. For the deployed stack
   `localstack/event-sources` takes their place, by AWS's rules.
-- MiniStack's CloudFormation keeps numbers of a mapping as text; `localstack/mend-mappings` puts them
+- MiniStack's CloudFormation keeps numbers of a mapping as text; `localstack/fix-mappings` puts them
   right.
 
 ## Not probed

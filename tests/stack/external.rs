@@ -5,15 +5,17 @@ use std::time::Duration;
 use handover::Draft;
 use handover::by_hand::Answer;
 use handover::record::{Settled, State, Status};
+use handover_provider::{Seen, seen};
 use jiff::Timestamp;
-use provider::{Seen, seen};
 use serde_json::json;
 
 use crate::world::{World, unique};
 
 /// Sends a payment that the provider treats so; its id.
 async fn pay(world: &World, account: &str) -> String {
-    provider::serve(&std::env::var("HANDOVER_PROVIDER").expect("where the provider is: run `make test`"));
+    handover_provider::serve(
+        &std::env::var("HANDOVER_PROVIDER").expect("where the provider is: run `make test`"),
+    );
     let id = unique("payment");
     let data = json!({ "account": account, "amount": 5 });
     let payment = Draft::command("payment.requested", "orders", &data).with_id(&id).unwrap();

@@ -4,6 +4,7 @@
 //! `event-sources`, where it runs, stays: it stands for AWS's own mappings, and its positions, which AWS
 //! keeps, are in its memory.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 use std::path::Path;
@@ -16,9 +17,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use fastrand::Rng;
 
-/// The functions that are killed.
-pub const FUNCTIONS: [&str; 4] = ["accept", "relay", "refund", "reconcile"];
-/// How often each is struck in a round, in which the local AWS is paused once.
+/// Functions that no refund passes through, so that none of their processes may run. Every other one in
+/// `functions/` is killed.
+const IDLE: [&str; 1] = ["payment"];
+/// How often each function is struck in a round, in which the local AWS is paused once.
 const STRIKES: usize = 3;
 /// Between two strikes, in milliseconds.
 const BREATH_MS: Range<u64> = 100..1_000;
@@ -31,19 +33,19 @@ const HIT_SECONDS_MAX: u64 = 300;
 /// One blow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Strike {
-    /// SIGKILL to the function of this number.
+    /// SIGKILL to the function with this index.
     Kill(usize),
-    /// SIGSTOP to the local AWS, and SIGCONT after so long. The function of this number dies in the
-    /// middle, so that what it asked for may yet take effect.
+    /// SIGSTOP to the local AWS, and SIGCONT after this time. The function with this index dies in the
+    /// middle, so that what it asked for may still take effect.
     Pause(Duration, usize),
 }
 
-/// The strikes of a round, in any order.
-fn round(rng: &mut Rng) -> Vec<Strike> {
-    let kills = (0..FUNCTIONS.len()).map(Strike::Kill);
+/// The strikes of a round at this many functions, in any order.
+fn round(functions: usize, rng: &mut Rng) -> Vec<Strike> {
+    let kills = (0..functions).map(Strike::Kill);
     let mut strikes: Vec<Strike> = std::iter::repeat_n(kills, STRIKES).flatten().collect();
     let length = Duration::from_millis(rng.u64(PAUSE_MS));
-    strikes.push(Strike::Pause(length, rng.usize(..FUNCTIONS.len())));
+    strikes.push(Strike::Pause(length, rng.usize(..functions)));
     rng.shuffle(&mut strikes);
     strikes
 }
@@ -51,8 +53,8 @@ fn round(rng: &mut Rng) -> Vec<Strike> {
 /// What was done so far.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
-    /// Processes killed of each function.
-    pub killed: [u64; FUNCTIONS.len()],
+    /// Processes killed of each function, by its name.
+    pub killed: BTreeMap<String, u64>,
     /// How often the local AWS was paused.
     pub pauses: u64,
     /// How long, together.
@@ -60,15 +62,20 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// Nothing yet, of these functions.
+    fn of(functions: &[String]) -> Tally {
+        Tally { killed: functions.iter().map(|function| (function.clone(), 0)).collect(), ..Tally::default() }
+    }
+
     fn has_everything(&self) -> bool {
-        self.pauses > 0 && self.killed.iter().all(|killed| *killed > 0)
+        self.pauses > 0 && self.killed.values().all(|killed| *killed > 0)
     }
 }
 
 impl fmt::Display for Tally {
     fn fmt(&self, to: &mut fmt::Formatter) -> fmt::Result {
         write!(to, "killed")?;
-        for (function, killed) in FUNCTIONS.iter().zip(self.killed) {
+        for (function, killed) in &self.killed {
             write!(to, " {function} {killed},")?;
         }
         write!(to, " paused {} times", self.pauses)
@@ -83,13 +90,19 @@ pub struct Damage {
 
 impl Damage {
     /// Begins to strike at this stack.
-    pub fn begin(stack: &str, rng: Rng) -> Damage {
-        let striker = Arc::new(Striker { stack: stack.to_owned(), ..Striker::default() });
+    pub fn begin(stack: &str, rng: Rng) -> anyhow::Result<Damage> {
+        let functions = functions()?;
+        let striker = Arc::new(Striker {
+            stack: stack.to_owned(),
+            tally: Mutex::new(Tally::of(&functions)),
+            functions,
+            is_enough: AtomicBool::default(),
+        });
         let thread = std::thread::spawn({
             let striker = striker.clone();
             move || striker.go_on(rng)
         });
-        Damage { striker, thread }
+        Ok(Damage { striker, thread })
     }
 
     /// What was done so far.
@@ -115,9 +128,9 @@ impl Damage {
 }
 
 /// What strikes.
-#[derive(Default)]
 struct Striker {
     stack: String,
+    functions: Vec<String>,
     tally: Mutex<Tally>,
     is_enough: AtomicBool,
 }
@@ -130,7 +143,7 @@ impl Striker {
     fn go_on(&self, mut rng: Rng) -> anyhow::Result<()> {
         let mut enough_since = None;
         loop {
-            for strike in round(&mut rng) {
+            for strike in round(self.functions.len(), &mut rng) {
                 if self.is_enough.load(Ordering::Relaxed) {
                     if self.tally().has_everything() {
                         return Ok(());
@@ -149,11 +162,12 @@ impl Striker {
     }
 
     fn kill(&self, function: usize) -> anyhow::Result<()> {
-        let name = format!("{}-{}", self.stack, FUNCTIONS[function]);
-        // It says the pid of each process; where none ran, it fails.
+        let function = &self.functions[function];
+        let name = format!("{}-{function}", self.stack);
+        // It prints the pid of each process; where none ran, it fails.
         let said = script("kill-function", &name).output().context("cannot run localstack/kill-function")?;
         let killed = said.stdout.iter().filter(|byte| **byte == b'\n').count();
-        self.tally().killed[function] += killed as u64;
+        *self.tally().killed.entry(function.clone()).or_default() += killed as u64;
         Ok(())
     }
 
@@ -170,9 +184,28 @@ impl Striker {
     }
 }
 
+/// The functions that are killed, in the order of their names.
+fn functions() -> anyhow::Result<Vec<String>> {
+    let mut functions = Vec::new();
+    for entry in checkout().join("functions").read_dir().context("cannot read functions/")? {
+        let entry = entry?;
+        let name = entry.file_name().into_string().unwrap_or_default();
+        if entry.path().join("Cargo.toml").exists() && !IDLE.contains(&name.as_str()) {
+            functions.push(name);
+        }
+    }
+    functions.sort();
+    Ok(functions)
+}
+
+fn checkout() -> &'static Path {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    folder.ancestors().nth(2).expect("this crate is in tests/chaos/")
+}
+
 /// A script of localstack/.
 fn script(name: &str, argument: &str) -> Command {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../localstack").join(name);
+    let path = checkout().join("localstack").join(name);
     let mut command = Command::new(path);
     command.arg(argument).stderr(Stdio::inherit());
     command
@@ -184,18 +217,30 @@ mod tests {
 
     #[test]
     fn a_round_strikes_everything() {
-        let strikes = round(&mut Rng::with_seed(7));
-        for function in 0..FUNCTIONS.len() {
-            assert_eq!(strikes.iter().filter(|it| **it == Strike::Kill(function)).count(), STRIKES);
+        let strikes = round(4, &mut Rng::with_seed(7));
+        for function in 0..4 {
+            assert_eq!(strikes.iter().filter(|strike| **strike == Strike::Kill(function)).count(), STRIKES);
         }
-        assert_eq!(strikes.len(), FUNCTIONS.len() * STRIKES + 1);
+        assert_eq!(strikes.len(), 4 * STRIKES + 1);
     }
 
     #[test]
     fn everything_is_each_function_and_a_pause() {
-        let mut tally = Tally { killed: [1; FUNCTIONS.len()], pauses: 1, ..Tally::default() };
-        assert!(tally.has_everything());
-        tally.killed[2] = 0;
+        let mut tally = Tally::of(&["accept".to_owned(), "relay".to_owned()]);
+        tally.pauses = 1;
+        tally.killed.insert("accept".to_owned(), 1);
         assert!(!tally.has_everything());
+        tally.killed.insert("relay".to_owned(), 1);
+        assert!(tally.has_everything());
+    }
+
+    #[test]
+    fn every_function_that_a_refund_passes_through_is_killed() {
+        let functions = functions().unwrap();
+        for function in ["accept", "reconcile", "refund", "relay"] {
+            assert!(functions.iter().any(|name| name == function), "{function} is not in {functions:?}");
+        }
+        assert!(!functions.iter().any(|name| IDLE.contains(&name.as_str())));
+        assert!(IDLE.iter().all(|idle| checkout().join("functions").join(idle).exists()));
     }
 }

@@ -19,7 +19,7 @@ use refunds::generate::account;
 use refunds::summary::{Summary, grouped, table};
 use refunds::world::{Found, World};
 
-use crate::damage::{Damage, FUNCTIONS, Tally};
+use crate::damage::{Damage, Tally};
 use crate::lines::{ACCOUNTS, Sending};
 use crate::progress::Progress;
 use crate::send::send_all;
@@ -67,7 +67,7 @@ async fn run(Arguments { refunds, seed, stack }: &Arguments) -> anyhow::Result<b
     println!("Seed {seed}; again: make chaos N={refunds} SEED={seed}");
     let begun = Instant::now();
     let mut progress = Progress::new(u64::from(*refunds));
-    let damage = Damage::begin(stack, rng);
+    let damage = Damage::begin(stack, rng)?;
     send_all(&world, &texts, &damage, &mut progress).await?;
     damage.stop();
     while damage.goes_on() {
@@ -103,8 +103,8 @@ async fn done_to_it(
     }
     let deliveries = found.records.iter().flat_map(|record| record.destinations.values());
     let mut rows: Vec<(String, u64)> = vec![("messages sent, repeats included".into(), sent as u64)];
-    let killed = FUNCTIONS.iter().zip(tally.killed);
-    rows.extend(killed.map(|(function, killed)| (format!("processes of {function} killed"), killed)));
+    let killed = tally.killed.iter();
+    rows.extend(killed.map(|(function, killed)| (format!("processes of {function} killed"), *killed)));
     rows.extend([
         ("local AWS paused".into(), tally.pauses),
         ("for seconds, together".into(), tally.paused.as_secs()),

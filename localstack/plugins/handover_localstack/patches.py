@@ -1,4 +1,4 @@
-"""What LocalStack gets wrong, where one line puts it right."""
+"""Fixes for LocalStack that take one line each."""
 
 import json
 from types import SimpleNamespace
@@ -8,15 +8,15 @@ from localstack.services.lambda_.event_source_mapping.pollers import sqs_poller
 
 
 def take_as_text(body):
-    raise json.JSONDecodeError("not to be read", body, 0)
+    raise json.JSONDecodeError("not parsed", body, 0)
 
 
 @on_infra_start()
 def keep_message_bodies():
-    """Functions get the bodies of messages as they were sent.
+    """Passes the bodies of messages to functions as they were sent.
 
-    LocalStack reads and writes them anew on their way, for filters on their content: spaces move, and
-    of a name that occurs twice one is lost. What is no JSON it leaves alone.
+    LocalStack parses and serializes each body on its way, for filters on the content: that changes
+    spaces and drops one of two equal names. It passes a body unchanged if it is not JSON.
     """
     sqs_poller.json = SimpleNamespace(
         loads=take_as_text, dumps=json.dumps, JSONDecodeError=json.JSONDecodeError
