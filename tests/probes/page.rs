@@ -31,7 +31,7 @@ The local AWSs are probed as `localstack/` sets them up. That setup fixes some o
   quotes, as in SET open=open-1, and has ARNs and shard iterators of its own; `localstack/plugins`
   translates. Functions run as processes.
 - MiniStack's own mappings from streams are the ones that are probed. For the deployed stack
-  `localstack/event-sources` takes their place, by AWS's rules.
+  `event-sources/` takes their place, by AWS's rules.
 - MiniStack's CloudFormation keeps numbers of a mapping as text; `localstack/fix-mappings` puts them
   right.
 

@@ -3,9 +3,7 @@
 //! only when, MaximumRetryAttempts or its age says so. None is skipped, delivered behind the
 //! checkpoint, or overtaken within its key; and the same inputs give the same outputs.
 
-#[path = "delivery/scenario.rs"]
 mod scenario;
-#[path = "delivery/world.rs"]
 mod world;
 
 use proptest::prelude::*;
