@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use handover::dynamodb::types::AttributeValue;
-use handover::offer::Offer;
+use handover::record::Dispatch;
 use handover::record::Record;
 use handover::{Draft, Notification, Routes, event};
 use jiff::Timestamp;
@@ -37,7 +37,7 @@ fn notifications(nth: usize, count: usize, key: Option<&str>) -> Result<Vec<Noti
         let data = json!({ "account": format!("account-{number}"), "amount": 1_999 });
         let draft = Draft::command("refund.requested", "bench.orders", &data);
         let own = format!("customer-{}", at * 7 % KEYS);
-        draft.partitionkey(key.unwrap_or(&own)).with_id(format!("01jdk3v6yq-{number:08}"))
+        draft.partitionkey(key.unwrap_or(&own)).build(format!("01jdk3v6yq-{number:08}"))
     };
     Ok((0..count).map(notification).collect::<Result<_, _>>()?)
 }
@@ -62,7 +62,7 @@ pub fn kinesis(nth: usize, stub: &Stub) -> Result<Bytes> {
         state.dynamodb.put("accounts", account.map(|(name, value)| (name.to_owned(), value)).into())?;
     }
     let records = notifications.into_iter().enumerate().map(|(at, notification)| {
-        let offer = Offer {
+        let dispatch = Dispatch {
             notification,
             destinations: vec![DESTINATION.to_owned()],
             sequenced: vec![],
@@ -73,8 +73,8 @@ pub fn kinesis(nth: usize, stub: &Stub) -> Result<Bytes> {
         let sequence_number = format!("4957{:052}", nth * BATCH + at);
         json!({
             "kinesis": {
-                "kinesisSchemaVersion": "1.0", "partitionKey": offer.partition_key(),
-                "sequenceNumber": sequence_number, "data": BASE64_STANDARD.encode(offer.encode()),
+                "kinesisSchemaVersion": "1.0", "partitionKey": dispatch.partition_key(),
+                "sequenceNumber": sequence_number, "data": BASE64_STANDARD.encode(dispatch.encode()),
                 "approximateArrivalTimestamp": 1_790_000_000.5,
             },
             "eventSource": "aws:kinesis", "eventVersion": "1.0", "eventName": "aws:kinesis:record",

@@ -111,10 +111,10 @@ async fn run(places: &Places, rounds: usize, ours: bool, apart: bool) -> Result<
 
 /// The hand-written peers are the hard comparison: slower than they were known to be, they are none.
 fn is_fair(figures: &[Figures], latency: Duration) -> Result<()> {
-    let by_hand = figures
+    let operator = figures
         .iter()
-        .filter(|it| matches!(it.variant.program, Program::Python("by_hand") | Program::Node("by_hand")));
-    for it in by_hand {
+        .filter(|it| matches!(it.variant.program, Program::Python("operator") | Program::Node("operator")));
+    for it in operator {
         let ratio = it.ratio(latency);
         ensure!(
             ratio <= BY_HAND,

@@ -50,7 +50,7 @@ pub async fn routes(aws: &SdkConfig, stack: &str) -> Result<Routes, NoRoutes> {
     let lambda = aws_sdk_lambda::Client::new(aws);
     let call = lambda.get_function_configuration().function_name(format!("{stack}-accept"));
     let configuration = call.send().await.map_err(|error| {
-        let fault = Fault::of("GetFunctionConfiguration", &error);
+        let fault = Fault::from_sdk("GetFunctionConfiguration", &error);
         match fault.is_missing_resource() || fault.could_have_taken_effect() {
             true => NoRoutes::Error(explained(fault, stack, aws)),
             false => NoRoutes::Forbidden(fault),

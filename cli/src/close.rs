@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 
-use handover::by_hand::Answer;
+use handover::store::OperatorOutcome;
 use handover::record::State;
-use handover::sequence::AHEAD_MAX;
+use handover::record::AHEAD_MAX;
 use handover::{Ledger, Positions};
 use jiff::{SignedDuration, Timestamp};
 
@@ -44,7 +44,7 @@ pub async fn close(stack: &str, arguments: Arguments) -> anyhow::Result<ExitCode
         let answer = ledger.close(&positions, &id, name, &reason, Timestamp::now(), keep).await;
         let answer = answer.map_err(|fault| explained(fault, stack, &aws))?;
         match answer {
-            Answer::Now => closed += 1,
+            OperatorOutcome::Applied => closed += 1,
             Answer::Was(state) => println!("{name}: it was {} before", state.as_str()),
             Answer::Early => {
                 let position = positions.position(&record, name).await;

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use aws_config::SdkConfig;
 use aws_sdk_sqs::types::Message;
 use handover::Fault;
-use handover::offer::Offer;
-use handover::parking::ERROR;
+use handover::record::Dispatch;
+use handover::store::ERROR;
 
 use crate::aws::{explained, routes};
 
@@ -25,7 +25,7 @@ pub struct Letters<'a> {
 /// A dead letter, hidden from others until it is deleted or released.
 pub struct Letter {
     pub destination: String,
-    /// The notification's id; nothing where the body is not an offer.
+    /// The notification's id; nothing where the body is not a dispatch.
     pub id: Option<String>,
     pub error: String,
     queue_url: String,
@@ -49,14 +49,14 @@ impl<'a> Letters<'a> {
         for destination in destinations {
             let name = format!("{}-{destination}-dead-letters", self.stack);
             let found = self.sqs.get_queue_url().queue_name(name).send().await;
-            let found = found.map_err(|error| self.explained(Fault::of("GetQueueUrl", &error)))?;
+            let found = found.map_err(|error| self.explained(Fault::from_sdk("GetQueueUrl", &error)))?;
             let url = found.queue_url.unwrap_or_default();
             loop {
                 let receive = self.sqs.receive_message().queue_url(&url).max_number_of_messages(10);
                 let receive = receive.visibility_timeout(HIDDEN_SECONDS).wait_time_seconds(WAIT_SECONDS);
                 let received = receive.message_attribute_names("All").send().await;
                 let received =
-                    received.map_err(|error| self.explained(Fault::of("ReceiveMessage", &error)))?;
+                    received.map_err(|error| self.explained(Fault::from_sdk("ReceiveMessage", &error)))?;
                 let messages = received.messages.unwrap_or_default();
                 if messages.is_empty() {
                     break;
@@ -78,7 +78,7 @@ impl<'a> Letters<'a> {
     pub async fn delete(&self, letter: &Letter) -> anyhow::Result<()> {
         let delete = self.sqs.delete_message().queue_url(&letter.queue_url);
         let deleted = delete.receipt_handle(&letter.receipt_handle).send().await;
-        deleted.map(drop).map_err(|error| self.explained(Fault::of("DeleteMessage", &error)))
+        deleted.map(drop).map_err(|error| self.explained(Fault::from_sdk("DeleteMessage", &error)))
     }
 
     /// The letters of this notification at this destination; others are released.
@@ -98,10 +98,10 @@ impl<'a> Letters<'a> {
 fn letter(destination: &str, queue_url: &str, message: Message) -> Letter {
     let attributes: HashMap<_, _> = message.message_attributes.unwrap_or_default();
     let text = |name: &str| attributes.get(name).and_then(|value| value.string_value.clone());
-    let offer = Offer::decode(message.body.unwrap_or_default().as_bytes());
+    let dispatch = Dispatch::decode(message.body.unwrap_or_default().as_bytes());
     Letter {
         destination: destination.to_owned(),
-        id: offer.ok().map(|offer| offer.notification.id),
+        id: dispatch.ok().map(|dispatch| dispatch.notification.id),
         error: text(ERROR).unwrap_or_else(|| "it killed the function, again and again".into()),
         queue_url: queue_url.to_owned(),
         receipt_handle: message.receipt_handle.unwrap_or_default(),

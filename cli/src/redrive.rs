@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use aws_config::SdkConfig;
-use handover::by_hand::Answer;
+use handover::store::OperatorOutcome;
 use handover::record::{Settled, State};
 use handover::{Fault, Ledger};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -122,14 +122,14 @@ impl Redrive<'_> {
             if !answer.replaces_letter() {
                 let why = match answer {
                     Answer::Unknown => "no such notification",
-                    _ => "it was pending, and is offered again",
+                    _ => "it was pending, and is dispatched again",
                 };
                 progress.suspend(|| eprintln!("{id}: {why}; its letter stays"));
                 left += 1;
                 continue;
             }
             // What is not dead any more has ended; its letter is left over.
-            redriven += u64::from(answer == Answer::Now);
+            redriven += u64::from(answer == OperatorOutcome::Applied);
             redriven_ids.insert((id, &letter.destination));
             self.letters.delete(letter).await?;
         }

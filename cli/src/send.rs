@@ -256,7 +256,7 @@ impl<'a> Queue<'a> {
     async fn find(aws: &'a SdkConfig, stack: &'a str) -> anyhow::Result<Queue<'a>> {
         let client = aws_sdk_sqs::Client::new(aws);
         let found = client.get_queue_url().queue_name(format!("{stack}-upstream")).send().await;
-        let found = found.map_err(|error| explained(Fault::of("GetQueueUrl", &error), stack, aws))?;
+        let found = found.map_err(|error| explained(Fault::from_sdk("GetQueueUrl", &error), stack, aws))?;
         let url = found.queue_url.context("SQS named no URL for the upstream queue")?;
         Ok(Queue { client, url, stack, aws })
     }
@@ -288,7 +288,7 @@ impl<'a> Queue<'a> {
         let call = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries.collect()));
         let sent = call.send().await.map_err(|error| {
             let first = lines.first().map_or(0, |line| line.number);
-            let fault = Fault::of("SendMessageBatch", &error);
+            let fault = Fault::from_sdk("SendMessageBatch", &error);
             explained(fault, self.stack, self.aws).context(format!(
                 "stopped at line {first}; what follows may or may not be sent, and may be sent again"
             ))

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use comfy_table::{ContentArrangement, Table, presets};
-use handover::custody::{What, custody};
+use handover::record::{What, custody};
 use handover::record::{Record, State, Status};
 use handover::{Kind, Ledger, Positions};
 use jiff::Timestamp;
@@ -63,7 +63,7 @@ struct View<'a> {
     sequence: Option<u64>,
     status: Status,
     version: u64,
-    offers: u32,
+    dispatches: u32,
     destinations: Vec<DeliveryView<'a>>,
     custody: Vec<MomentView<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -109,7 +109,7 @@ impl<'a> View<'a> {
             sequence: record.sequence,
             status: record.status,
             version: record.version,
-            offers: record.offers,
+            dispatches: record.dispatches,
             destinations: destinations
                 .map(|(name, it)| DeliveryView {
                     name,
@@ -140,7 +140,7 @@ fn described(what: What<'_>) -> (String, Option<&str>) {
 
 fn print(view: &View) {
     println!("{}  {} {}, from {}", view.id, view.kind, view.r#type, view.source);
-    println!("{}  version {}, offered {}", view.status.as_str(), view.version, times(view.offers));
+    println!("{}  version {}, dispatched {}", view.status.as_str(), view.version, times(view.dispatches));
     for it in &view.destinations {
         let attempts = match it.attempts {
             0 => String::new(),

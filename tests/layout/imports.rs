@@ -28,6 +28,12 @@ pub fn check(tree: &Tree, package: &Package) -> Vec<String> {
     let mut findings = Vec::new();
     let mut arrows = Vec::new();
     for (from, file) in modules.files.iter().enumerate() {
+        findings.extend(file.path_attributes.iter().map(|line| {
+            format!(
+                "{}:{line} includes a source by `#[path]`\n  -> depend on the crate that it belongs to",
+                file.path
+            )
+        }));
         for import in &file.imports {
             let Some(target) = modules.resolve(&import.path) else { continue };
             if package.layers.is_some() {
@@ -313,6 +319,18 @@ mod tests {
         let wrong = ("src/bin/tool/args.rs", "use crate::args; use crate::version;");
         let files: Vec<_> = files.into_iter().filter(|(path, _)| *path != wrong.0).chain([wrong]).collect();
         one(&flat(&files), &["A circle among 2 files: src/bin/tool/args.rs, src/bin/tool/main.rs"]);
+    }
+
+    #[test]
+    fn a_source_of_another_package_is_found() {
+        let files = [
+            (
+                "src/lib.rs",
+                "\n#[path = \"../other/a.rs\"]\nmod a; mod b; #[cfg(test)] #[path = \"x\"] mod t;",
+            ),
+            ("src/b.rs", "use crate::a::A;"),
+        ];
+        one(&flat(&files), &["src/lib.rs:2 includes a source by `#[path]`"]);
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub struct File {
     pub imports: Vec<Import>,
     /// The names that its `use` items make, and what they stand for: nothing for what is of another package.
     names: BTreeMap<String, Option<Vec<String>>>,
+    /// The lines of its `#[path]` attributes.
+    pub path_attributes: Vec<usize>,
     /// The modules that it declares with `mod name;`.
     children: BTreeSet<String>,
 }
@@ -94,8 +96,17 @@ impl File {
         let base = if module == ["main"] { Vec::new() } else { module.clone() };
         let binary = module.first().is_some_and(|first| first == "bin");
         let root = module[..if binary { 2 } else { 0 }].to_vec();
-        let (imports, names) = (Vec::new(), BTreeMap::new());
-        let mut file = Self { path: path.to_owned(), module, base, root, imports, names, children };
+        let attributes = tokens.windows(3).filter(|three| three[1].text == "[" && three[2].text == "path");
+        let mut file = Self {
+            path: path.to_owned(),
+            module,
+            base,
+            root,
+            imports: Vec::new(),
+            names: BTreeMap::new(),
+            path_attributes: attributes.map(|three| three[2].line).collect(),
+            children,
+        };
         // The modules written out around the current token, each with the token that ends it.
         let mut inline: Vec<(usize, String)> = Vec::new();
         let mut at = 0;

@@ -150,13 +150,13 @@ pub async fn batches_of_a_shard_run_at_once(world: &World) {
 
 pub async fn a_filter_passes_only_what_matches(world: &World) {
     let (table, journal) = (world.table().await, world.queue(30).await);
-    for (n, change) in [(1, "offer"), (2, "mark"), (3, "offer"), (4, "mark")] {
+    for (n, change) in [(1, "dispatch"), (2, "mark"), (3, "dispatch"), (4, "mark")] {
         let does = s(script(&journal, n, json!({})));
         world.put(&table, item("1", [("change", s(change)), ("do", does)])).await;
     }
     world.dynamodb.delete_item().table_name(&table).key("id", s("1")).send().await.unwrap();
-    world.put(&table, item("1", [("change", s("offer")), ("do", s(script(&journal, 5, json!({}))))])).await;
-    let pattern = json!({ "dynamodb": { "NewImage": { "change": { "S": ["offer"] } } } });
+    world.put(&table, item("1", [("change", s("dispatch")), ("do", s(script(&journal, 5, json!({}))))])).await;
+    let pattern = json!({ "dynamodb": { "NewImage": { "change": { "S": ["dispatch"] } } } });
     let filter = Filter::builder().pattern(pattern.to_string()).build();
     let mapping = world.mapping(&world.stream_arn(&table).await).await;
     let mapping = mapping.starting_position(EventSourcePosition::TrimHorizon);

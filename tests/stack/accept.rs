@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use aws_lambda_events::sqs::SqsEvent;
-use handover::accept::Accept;
+use handover::pipeline::Accept;
 use handover::record::Status;
-use handover::upstream::Upstream;
+use handover::pipeline::Upstream;
 use handover::{Clock, Ledger};
 use serde_json::json;
 use tokio::time::Instant;
@@ -97,7 +97,7 @@ async fn g2_an_id_is_accepted_once_and_other_content_is_refused() {
     world.send(&vec![refund(&id, &account, 100); 20]).await;
     world.until(std::slice::from_ref(&id), Status::Done).await;
     let record = world.record(&id).await.unwrap();
-    assert_eq!((record.version, record.offers), (2, 1), "accepted once, marked once");
+    assert_eq!((record.version, record.dispatches), (2, 1), "accepted once, marked once");
 
     let others = vec![refund(&id, &account, 999), refund(&id, "account-of-another", 100)];
     let repeat = format!(" {} ", refund(&id, &account, 100));

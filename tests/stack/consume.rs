@@ -1,11 +1,11 @@
 //! The destination `refund`, behind its stream.
 
 use handover::Draft;
-use handover::offer::Offer;
+use handover::record::Dispatch;
 use handover::record::{Change, Record, State, Status};
 use serde_json::{Value, json};
 
-use crate::world::{FUNCTIONS, World, kinesis_event, offer, refunds, routes, unique};
+use crate::world::{FUNCTIONS, World, kinesis_event, dispatch, refunds, routes, unique};
 
 fn failures(answer: &Value) -> &Vec<Value> {
     answer["batchItemFailures"].as_array().unwrap()
@@ -23,7 +23,7 @@ async fn g4_an_effect_is_applied_once_though_the_whole_batch_comes_again() {
     world.until(&ids, Status::Done).await;
     let before = futures_util::future::join_all(ids.iter().map(|id| world.record(id))).await;
 
-    let ours = |data: &Vec<u8>| ids.contains(&Offer::decode(data).unwrap().notification.id);
+    let ours = |data: &Vec<u8>| ids.contains(&Dispatch::decode(data).unwrap().notification.id);
     let mut batch = world.stream().await;
     batch.retain(ours);
     assert!(batch.len() >= 30, "each went through the stream at least once");
@@ -49,7 +49,7 @@ async fn g6_a_late_copy_of_what_has_ended_changes_nothing() {
     let mut ended = Vec::new();
     for (state, status) in ends {
         let data = json!({ "account": account, "amount": 5 });
-        let refund = Draft::command("refund.requested", "orders", &data).with_id(unique("ended")).unwrap();
+        let refund = Draft::command("refund.requested", "orders", &data).build(unique("ended")).unwrap();
         let mut record = Record::accept(refund, &routes(), jiff::Timestamp::UNIX_EPOCH).unwrap();
         record.destinations.get_mut("refund").unwrap().state = state;
         (record.status, record.open, record.change) = (status, 0, Change::Mark);
@@ -58,7 +58,7 @@ async fn g6_a_late_copy_of_what_has_ended_changes_nothing() {
         ended.push(record);
     }
     let late: Vec<_> =
-        ended.iter().map(|record| offer(record.notification(), &["refund"]).encode()).collect();
+        ended.iter().map(|record| dispatch(record.notification(), &["refund"]).encode()).collect();
     let answer = world.invoke("refund", &kinesis_event(&late)).await;
     assert!(failures(&answer).is_empty(), "a copy of what has ended is dropped: {answer}");
     for record in ended {
@@ -68,7 +68,7 @@ async fn g6_a_late_copy_of_what_has_ended_changes_nothing() {
 }
 
 /// A copy without its record is never taken for a duplicate: it is parked, and its neighbours
-/// end. What is no offer is dead-lettered as it came.
+/// end. What is no dispatch is dead-lettered as it came.
 #[tokio::test]
 async fn a_copy_without_its_record_applies_nothing() {
     let world = World::connect().await;
@@ -78,12 +78,12 @@ async fn a_copy_without_its_record_applies_nothing() {
     world.send(&messages).await;
     world.until(&ids, Status::Done).await;
     let data = json!({ "account": account, "amount": 5 });
-    let lost = Draft::command("refund.requested", "orders", &data).with_id(unique("lost")).unwrap();
+    let lost = Draft::command("refund.requested", "orders", &data).build(unique("lost")).unwrap();
     let neighbour = world.record(&ids[0]).await.unwrap().notification();
-    let raw = unique("not an offer");
+    let raw = unique("not a dispatch");
     let copies = [
-        offer(lost.clone(), &["refund"]).encode(),
-        offer(neighbour, &["refund"]).encode(),
+        dispatch(lost.clone(), &["refund"]).encode(),
+        dispatch(neighbour, &["refund"]).encode(),
         raw.clone().into(),
     ];
     let answer = world.invoke("refund", &kinesis_event(&copies)).await;
@@ -91,5 +91,5 @@ async fn a_copy_without_its_record_applies_nothing() {
     assert_eq!(world.record(&lost.id).await, None);
     assert_eq!(world.balance(&account).await, 1);
     let letter = world.dead_letter("refund", &raw).await;
-    assert_eq!(letter["error"], "this is not an offer of a notification");
+    assert_eq!(letter["error"], "this is not a dispatch of a notification");
 }

@@ -4,16 +4,16 @@
 use std::time::Duration;
 
 use aws_sdk_sqs::types::Message;
-use handover::consume::{Consumer, Settings};
+use handover::destination::{Consumer, Settings};
 use handover::dynamodb::types::{AttributeValue, Update};
-use handover::parking::Parking;
+use handover::store::DestinationQueues;
 use handover::record::{Record, State, Status};
 use handover::{Clock, Destination, Draft, Effect, Failure, Notification, Routes};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::world::{World, kinesis_event, offer, unique};
+use crate::world::{World, kinesis_event, dispatch, unique};
 
 /// A destination made of a function.
 pub struct By<F>(pub F);
@@ -48,7 +48,7 @@ pub async fn accepted(world: &World, r#type: &str, count: usize) -> Vec<Notifica
             "order" => Draft::command(r#type, "tests", &7),
             _ => Draft::event(r#type, "tests", &7),
         };
-        let notification = draft.with_id(unique(r#type)).unwrap();
+        let notification = draft.build(unique(r#type)).unwrap();
         let message = world.outbox(&routes()).accept(notification.clone()).unwrap();
         world.dynamodb.transact_write_items().transact_items(message.action()).send().await.unwrap();
         notifications.push(notification);
@@ -72,7 +72,7 @@ impl Tested<'_> {
             name: name.into(),
             ledger: world.ledger(),
             positions: Some(world.positions()),
-            parking: Parking::new(world.sqs.clone(), &retry_queue, &dead_letters),
+            parking: DestinationQueues::new(world.sqs.clone(), &retry_queue, &dead_letters),
             routes: routes(),
             keep: SignedDuration::from_hours(24),
             backoff: Duration::from_secs(1),
@@ -81,11 +81,11 @@ impl Tested<'_> {
         Tested { world, settings, retry_queue, dead_letters }
     }
 
-    /// Offers notifications to it, for some seconds at most. All are settled: ended, parked,
+    /// DispatchBatch notifications to it, for some seconds at most. All are settled: ended, parked,
     /// or dead.
     pub async fn deliver(&self, destination: impl Destination, notifications: &[Notification], seconds: u64) {
         let copies: Vec<_> =
-            notifications.iter().map(|it| offer(it.clone(), &["audit", "search"]).encode()).collect();
+            notifications.iter().map(|it| dispatch(it.clone(), &["audit", "search"]).encode()).collect();
         let event = serde_json::from_value(kinesis_event(&copies)).unwrap();
         let consumer = Consumer::new(destination, self.settings.clone());
         let answer = consumer.receive(event, Instant::now() + Duration::from_secs(seconds)).await;
@@ -207,7 +207,7 @@ async fn g4_an_effect_and_its_mark_commit_together_wherever_it_is_cut_off() {
     let mut cut = 0;
     for (nth, fact) in facts.iter().enumerate() {
         let consumer = Consumer::new(By(credit.clone()), tested.settings.clone());
-        let event = kinesis_event(&[offer(fact.clone(), &["audit"]).encode()]);
+        let event = kinesis_event(&[dispatch(fact.clone(), &["audit"]).encode()]);
         let until = Instant::now() + Duration::from_secs(20);
         let receive = consumer.receive(serde_json::from_value(event).unwrap(), until);
         cut +=
@@ -237,7 +237,7 @@ fn credit(
 #[tokio::test]
 async fn a_mark_without_its_record_is_parked() {
     let world = World::connect().await;
-    let lost = Draft::event("fact", "tests", &7).with_id(unique("lost")).unwrap();
+    let lost = Draft::event("fact", "tests", &7).build(unique("lost")).unwrap();
     let tested = Tested::new(&world, "audit").await;
     tested.deliver(By(|_: &Notification<Value>| Ok(Effect::new())), &[lost], 20).await;
     assert_eq!(tested.left().await, (1, 0));
@@ -312,7 +312,7 @@ async fn one_failure_is_one_notifications_own() {
     let table = world.named("accounts");
     let apply = move |it: &Notification<Value>| match poison.iter().position(|id| *id == it.id) {
         Some(0) => panic!("as a bug would"),
-        Some(1) => Err(Failure::passing("not now")),
+        Some(1) => Err(Failure::transient("not now")),
         Some(2) => Err("x".parse::<u32>().unwrap_err().into()),
         Some(3) => Ok(Effect::new().result(&"x".repeat(5_000))),
         // A write whose condition fails takes the mark with it.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use handover::Draft;
-use handover::by_hand::Answer;
+use handover::store::OperatorOutcome;
 use handover::record::{Settled, State, Status};
 use handover_provider::{Seen, seen};
 use jiff::Timestamp;
@@ -18,8 +18,8 @@ async fn pay(world: &World, account: &str) -> String {
     );
     let id = unique("payment");
     let data = json!({ "account": account, "amount": 5 });
-    let payment = Draft::command("payment.requested", "orders", &data).with_id(&id).unwrap();
-    world.send(&[String::from_utf8(handover::event::encode(&payment)).unwrap()]).await;
+    let payment = Draft::command("payment.requested", "orders", &data).build(&id).unwrap();
+    world.send(&[String::from_utf8(handover::cloudevent::encode(&payment)).unwrap()]).await;
     id
 }
 
@@ -81,6 +81,6 @@ async fn g5_only_what_is_not_known_is_settled() {
     world.record_when(&id, |record| record.destinations["payment"].state == State::Done).await;
     tokio::time::sleep(Duration::from_millis(1)).await;
     let settled = world.ledger().settle(&id, "payment", Settled::Again, Timestamp::now()).await.unwrap();
-    assert_ne!(settled, Answer::Now);
+    assert_ne!(settled, OperatorOutcome::Applied);
     assert_eq!(seen(&id).requests, 1);
 }

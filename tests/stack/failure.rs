@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use aws_sdk_sqs::types::MessageAttributeValue;
-use handover::by_hand::Answer;
-use handover::offer::Offer;
+use handover::store::OperatorOutcome;
+use handover::record::Dispatch;
 use handover::record::{Record, State, Status};
 use handover::{Draft, Failure};
 use jiff::{SignedDuration, Timestamp};
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::effects::{By, Tested, accepted};
-use crate::world::{FUNCTIONS, World, kinesis_event, offer, refund, refunds, routes, unique};
+use crate::world::{FUNCTIONS, World, kinesis_event, dispatch, refund, refunds, routes, unique};
 
 /// G3, G7: six attempts, then the dead letter with payload, error and attempts; after the
 /// cause is mended, a redrive brings it to DONE.
@@ -31,13 +31,13 @@ async fn g3_g7_what_always_fails_is_dead_after_six_attempts_and_can_be_redriven(
     let letter = world.dead_letter("refund", &id).await;
     assert_eq!((letter["attempts"].as_str(), letter["destination"].as_str()), ("6", "refund"));
     assert_eq!(letter["error"], delivery.failures["6"].error);
-    assert_eq!(Offer::decode(letter["body"].as_bytes()).unwrap().notification, dead.notification());
+    assert_eq!(Dispatch::decode(letter["body"].as_bytes()).unwrap().notification, dead.notification());
 
     world.open(&account).await;
     let redriven = world.ledger().redrive(&id, "refund", Timestamp::now()).await.unwrap();
-    assert_eq!(redriven, Answer::Now);
+    assert_eq!(redriven, OperatorOutcome::Applied);
     let done = world.record_when(&id, |record| record.status == Status::Done).await;
-    assert_eq!((done.offers, done.dead, world.balance(&account).await), (2, 0, 7));
+    assert_eq!((done.dispatches, done.dead, world.balance(&account).await), (2, 0, 7));
     let again = world.ledger().redrive(&id, "refund", Timestamp::now()).await.unwrap();
     assert_eq!(again, Answer::Was(State::Done));
 }
@@ -136,12 +136,12 @@ async fn g6_a_copy_after_close_applies_nothing() {
     let (ledger, positions) = (world.ledger(), world.positions());
     let closed = ledger.close(&positions, &id, "refund", "paid by hand", Timestamp::now(), keep);
     let closed = closed.await.unwrap();
-    assert_eq!(closed, Answer::Now);
+    assert_eq!(closed, OperatorOutcome::Applied);
     let closed = world.record(&id).await.unwrap();
     assert_eq!((closed.status, closed.closed, closed.dead), (Status::Closed, 1, 0));
     assert!(closed.expires_at.is_some());
     world.open(&account).await;
-    world.invoke("refund", &kinesis_event(&[offer(closed.notification(), &["refund"]).encode()])).await;
+    world.invoke("refund", &kinesis_event(&[dispatch(closed.notification(), &["refund"]).encode()])).await;
     assert_eq!(world.record(&id).await.unwrap(), closed);
     assert_eq!(world.balance(&account).await, 0);
 }
@@ -153,12 +153,12 @@ async fn g3_a_death_between_dead_letter_and_mark_is_made_good() {
     let world = World::connect().await;
     let _not_killed = FUNCTIONS.read().await;
     let data = json!({ "account": unique("absent"), "amount": 7 });
-    let notification = Draft::command("refund.requested", "orders", &data).with_id(unique("died")).unwrap();
+    let notification = Draft::command("refund.requested", "orders", &data).build(unique("died")).unwrap();
     let mut record = Record::accept(notification.clone(), &routes(), Timestamp::now()).unwrap();
     record.destinations.get_mut("refund").unwrap().attempts = 5;
     record.change = handover::record::Change::Attempt;
     world.put(&record).await;
-    world.invoke("refund", &kinesis_event(&[offer(notification.clone(), &["refund"]).encode()])).await;
+    world.invoke("refund", &kinesis_event(&[dispatch(notification.clone(), &["refund"]).encode()])).await;
     let dead = world.record(&notification.id).await.unwrap();
     assert_eq!((dead.status, dead.destinations["refund"].attempts), (Status::Dead, 6));
     assert_eq!(world.dead_letter("refund", &notification.id).await["attempts"], "6");
@@ -176,7 +176,7 @@ async fn g7_two_copies_share_one_count() {
         let calls = calls.clone();
         By(move |_: &handover::Notification<Value>| {
             calls.fetch_add(1, Ordering::Relaxed);
-            Err(Failure::passing("never"))
+            Err(Failure::transient("never"))
         })
     };
     // The stream brings it twice, as after a crash: two copies are parked.
@@ -195,21 +195,21 @@ async fn g7_two_copies_share_one_count() {
     assert_eq!(tested.left().await.1, 1);
 }
 
-/// A pending notification whose copies were lost is offered again, and ends.
+/// A pending notification whose copies were lost is dispatched again, and ends.
 #[tokio::test]
 async fn g3_a_lost_copy_is_replaced_by_another_offer() {
     let world = World::connect().await;
     let _not_killed = FUNCTIONS.read().await;
     let account = world.account().await;
     let data = json!({ "account": account, "amount": 7 });
-    let notification = Draft::command("refund.requested", "orders", &data).with_id(unique("lost")).unwrap();
+    let notification = Draft::command("refund.requested", "orders", &data).build(unique("lost")).unwrap();
     let mut record = Record::accept(notification, &routes(), Timestamp::now()).unwrap();
     // As if a failed attempt had been its last change: the relay does not pass it on.
     record.change = handover::record::Change::Attempt;
     world.put(&record).await;
-    assert_eq!(world.ledger().offer_again(&record.id, Timestamp::now()).await.unwrap(), Answer::Now);
+    assert_eq!(world.ledger().dispatch_again(&record.id, Timestamp::now()).await.unwrap(), OperatorOutcome::Applied);
     let done = world.record_when(&record.id, |record| record.status == Status::Done).await;
-    assert_eq!((done.offers, world.balance(&account).await), (2, 7));
-    let again = world.ledger().offer_again(&record.id, Timestamp::now()).await.unwrap();
+    assert_eq!((done.dispatches, world.balance(&account).await), (2, 7));
+    let again = world.ledger().dispatch_again(&record.id, Timestamp::now()).await.unwrap();
     assert_eq!(again, Answer::Was(State::Done));
 }

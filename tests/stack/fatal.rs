@@ -60,7 +60,7 @@ async fn g8_what_kills_a_function_does_not_hold_up_its_neighbours() {
     let outbox = world.outbox(&routes);
     let accept = async |does: &str| {
         let id = unique(does);
-        let message = outbox.accept(Draft::event("work", "tests", &does).with_id(&id).unwrap()).unwrap();
+        let message = outbox.accept(Draft::event("work", "tests", &does).build(&id).unwrap()).unwrap();
         world.dynamodb.transact_write_items().transact_items(message.action()).send().await.unwrap();
         id
     };

@@ -1,8 +1,8 @@
 //! The producer's outbox: a notification committed with the producer's own write.
 
-use handover::accept::Outcome;
+use handover::pipeline::Outcome;
 use handover::dynamodb::types::{AttributeValue, CancellationReason, Put, TransactWriteItem};
-use handover::outbox::Message;
+use handover::pipeline::OutboxMessage;
 use handover::record::Status;
 use handover::{Draft, Notification};
 use serde_json::json;
@@ -11,7 +11,7 @@ use crate::world::{World, routes, unique};
 
 fn refund(id: &str, account: &str, amount: u64) -> Notification {
     let data = json!({ "account": account, "amount": amount });
-    Draft::command("refund.requested", "orders", &data).with_id(id).unwrap()
+    Draft::command("refund.requested", "orders", &data).build(id).unwrap()
 }
 
 /// Commits a business write (an account named after the order) with a message: the reasons
@@ -71,6 +71,6 @@ async fn a_notification_commits_with_the_producers_write_or_not_at_all() {
 #[tokio::test]
 async fn what_accept_would_refuse_does_not_get_into_a_transaction() {
     let world = World::connect().await;
-    let unrouted = Draft::command("refund.requestd", "orders", &1).with_id("1").unwrap();
+    let unrouted = Draft::command("refund.requestd", "orders", &1).build("1").unwrap();
     assert_eq!(world.outbox(&routes()).accept(unrouted).unwrap_err().code(), "unknown-type");
 }

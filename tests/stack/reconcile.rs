@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use handover::by_hand::Answer;
-use handover::due::{SLOT_SECONDS, Slot, bucket};
+use handover::store::OperatorOutcome;
+use handover::record::{SLOT_SECONDS, Slot, bucket};
 use handover::dynamodb::types::AttributeValue;
-use handover::offer::Offer;
+use handover::record::Dispatch;
 use handover::record::{Change, Record, State, Status};
 use handover::{Draft, Notification};
 use jiff::{SignedDuration, Timestamp};
@@ -22,7 +22,7 @@ const SLOT: SignedDuration = SignedDuration::from_secs(SLOT_SECONDS);
 
 fn refund(account: &str) -> Notification {
     let data = json!({ "account": account, "amount": 7 });
-    Draft::command("refund.requested", "orders", &data).with_id(unique("late")).unwrap()
+    Draft::command("refund.requested", "orders", &data).build(unique("late")).unwrap()
 }
 
 /// A pending record that no copy is left of, and that was accepted so long ago.
@@ -69,20 +69,20 @@ async fn g3_what_lost_its_copies_is_found_and_what_is_very_late_is_given_up() {
     world.reconciled(&[&late, &attempted, &very_late], |record| record.version > 1).await;
 
     let done = world.record_when(&late.id, |record| record.status == Status::Done).await;
-    assert_eq!((done.offers, done.destinations["refund"].attempts), (2, 0));
+    assert_eq!((done.dispatches, done.destinations["refund"].attempts), (2, 0));
     let done = world.record_when(&attempted.id, |record| record.status == Status::Done).await;
-    assert_eq!((done.offers, done.destinations["refund"].attempts), (2, 3), "an offer renews no attempt");
+    assert_eq!((done.dispatches, done.destinations["refund"].attempts), (2, 3), "a dispatch renews no attempt");
 
     let dead = world.record_when(&very_late.id, |record| record.status == Status::Dead).await;
     assert_eq!(dead.destinations["refund"].reason.as_deref(), Some("not ended within 24 h"));
     let letter = world.dead_letter("refund", &very_late.id).await;
-    let offer = Offer::decode(letter["body"].as_bytes()).unwrap();
-    assert_eq!(offer.notification, very_late.notification());
+    let dispatch = Dispatch::decode(letter["body"].as_bytes()).unwrap();
+    assert_eq!(dispatch.notification, very_late.notification());
     assert_eq!((letter["error"].as_str(), letter["attempts"].as_str()), ("not ended within 24 h", "0"));
     assert_eq!(world.balance(&account).await, 14);
 
     let redriven = world.ledger().redrive(&very_late.id, "refund", Timestamp::now()).await.unwrap();
-    assert_eq!(redriven, Answer::Now);
+    assert_eq!(redriven, OperatorOutcome::Applied);
     let done = world.record_when(&very_late.id, |record| record.status == Status::Done).await;
     assert_eq!(done.destinations["refund"].state, State::Done);
     assert_eq!(world.balance(&account).await, 21);
@@ -97,7 +97,7 @@ async fn what_is_open_but_not_due_is_looked_at_later() {
     world.put(&record).await;
     world.reconciled(&[&record], |it| it.change == Change::Wait).await;
     let waits = world.record(&record.id).await.unwrap();
-    assert_eq!((waits.offers, &waits.bucket), (1, &bucket(&record.id, due_at)));
+    assert_eq!((waits.dispatches, &waits.bucket), (1, &bucket(&record.id, due_at)));
     assert_eq!(
         world
             .ledger()
@@ -111,6 +111,6 @@ async fn what_is_open_but_not_due_is_looked_at_later() {
             )
             .await
             .unwrap(),
-        Answer::Now
+        OperatorOutcome::Applied
     );
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use handover::dynamodb::types::AttributeValue;
 use handover::record::{Item, Record};
-use handover::relay::Relay;
+use handover::pipeline::Relay;
 use handover::{Clock, Draft};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -30,7 +30,7 @@ fn attribute(value: &AttributeValue) -> Value {
 async fn what_cannot_be_relayed_is_given_back() {
     let world = World::connect().await;
     let data = json!({ "account": "a", "amount": 1 });
-    let refund = Draft::command("refund.requested", "orders", &data).with_id(unique("relay")).unwrap();
+    let refund = Draft::command("refund.requested", "orders", &data).build(unique("relay")).unwrap();
     let record = Record::accept(refund, &routes(), jiff::Timestamp::now()).unwrap();
     let event = json!({ "Records": [{
         "awsRegion": "us-east-1", "eventID": "1", "eventName": "INSERT",

@@ -1,7 +1,7 @@
 //! Notifications that are numbered, through the deployed `refund`.
 
 use handover::Draft;
-use handover::by_hand::Answer;
+use handover::store::OperatorOutcome;
 use handover::record::{State, Status};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -13,8 +13,8 @@ fn numbered(account: &str, count: u64) -> (Vec<String>, Vec<String>) {
     let key = unique("key");
     let refund = |sequence| {
         let draft = Draft::command("refund.numbered", "orders", &json!({ "account": account, "amount": 1 }));
-        let refund = draft.partitionkey(&key).sequence(sequence).with_id(unique("refund")).unwrap();
-        let message = String::from_utf8(handover::event::encode(&refund)).unwrap();
+        let refund = draft.partitionkey(&key).sequence(sequence).build(unique("refund")).unwrap();
+        let message = String::from_utf8(handover::cloudevent::encode(&refund)).unwrap();
         (refund.id, message)
     };
     (1..=count).map(refund).unzip()
@@ -70,7 +70,7 @@ async fn g8_a_dead_one_holds_its_key_until_it_is_closed() {
         let keep = SignedDuration::from_hours(1);
         ledger.close(&positions, id, "refund", "a test", Timestamp::now(), keep).await.unwrap()
     };
-    assert_eq!(close(&ids[2]).await, Answer::Now, "before its turn");
+    assert_eq!(close(&ids[2]).await, OperatorOutcome::Applied, "before its turn");
     let it = world.record_when(&ids[0], |record| record.status == Status::Dead).await;
     assert_eq!(it.destinations["refund"].attempts, 6);
     for id in &ids[1..] {
@@ -79,7 +79,7 @@ async fn g8_a_dead_one_holds_its_key_until_it_is_closed() {
         assert_eq!(delivery.attempts, 0, "{waits:?}");
         assert_eq!(delivery.state == State::Closed, *id == ids[2]);
     }
-    assert_eq!(close(&ids[0]).await, Answer::Now);
+    assert_eq!(close(&ids[0]).await, OperatorOutcome::Applied);
     world.until(&[ids[1].clone(), ids[3].clone()], Status::Done).await;
     assert_eq!(world.balance(&account).await, 4, "of the key two, and two of the other");
 }
@@ -89,7 +89,7 @@ async fn g8_a_dead_one_holds_its_key_until_it_is_closed() {
 async fn g1_what_is_not_numbered_is_refused() {
     let world = World::connect().await;
     let draft = Draft::command("refund.numbered", "orders", &json!({ "account": "a", "amount": 1 }));
-    let message = handover::event::encode(&draft.with_id(unique("refund")).unwrap());
+    let message = handover::cloudevent::encode(&draft.build(unique("refund")).unwrap());
     let message = String::from_utf8(message).unwrap();
     world.send(&[&message]).await;
     let reasons = world.refusals(&[message]).await;

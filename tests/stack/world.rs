@@ -11,7 +11,7 @@ use aws_sdk_sqs::types::Message;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD as STANDARD;
 use handover::dynamodb::types::AttributeValue;
-use handover::offer::Offer;
+use handover::record::Dispatch;
 use handover::record::{Item, Record, Status};
 use handover::{Clock, Draft, Ledger, Notification, Outbox, Positions, Routes};
 use serde::Deserialize;
@@ -167,7 +167,7 @@ impl World {
             for message in receive.send().await.unwrap().messages.unwrap_or_default() {
                 let body = message.body.unwrap();
                 if body == wanted
-                    || Offer::decode(body.as_bytes()).is_ok_and(|it| it.notification.id == wanted)
+                    || Dispatch::decode(body.as_bytes()).is_ok_and(|it| it.notification.id == wanted)
                 {
                     let handle = message.receipt_handle.unwrap();
                     self.sqs.delete_message().queue_url(&url).receipt_handle(handle).send().await.unwrap();
@@ -262,8 +262,8 @@ pub fn unique(name: &str) -> String {
 /// A refund as a producer sends it, amount in cents.
 pub fn refund(id: &str, account: &str, amount: u64) -> String {
     let data = json!({ "account": account, "amount": amount });
-    let notification = Draft::command("refund.requested", "orders", &data).with_id(id).unwrap();
-    String::from_utf8(handover::event::encode(&notification)).unwrap()
+    let notification = Draft::command("refund.requested", "orders", &data).build(id).unwrap();
+    String::from_utf8(handover::cloudevent::encode(&notification)).unwrap()
 }
 
 /// Refunds of one cent each to this account.
@@ -278,10 +278,10 @@ pub fn routes() -> Routes {
     r#"{"refund.requested":{"kind":"command","destinations":["refund"]}}"#.parse().unwrap()
 }
 
-/// The first offer of a notification to these destinations.
-pub fn offer(notification: Notification, destinations: &[&str]) -> Offer {
+/// The first dispatch of a notification to these destinations.
+pub fn dispatch(notification: Notification, destinations: &[&str]) -> Dispatch {
     let now = jiff::Timestamp::now();
-    Offer {
+    Dispatch {
         notification,
         destinations: destinations.iter().map(|name| name.to_string()).collect(),
         sequenced: vec![],

@@ -1,7 +1,7 @@
 //! A destination with the effect that is measured. For the benchmark alone: the template does not know it.
 
 use handover::dynamodb::types::{AttributeValue, Update};
-use handover::runtime::variable;
+use handover::lambda::variable;
 use handover::{Destination, Effect, Error, Failure, Notification, run};
 use serde::Deserialize;
 

@@ -144,7 +144,7 @@ pub(crate) mod tests {
         let routes: Routes =
             r#"{"refund.requested":{"kind":"command","destinations":["refund"]}}"#.parse().unwrap();
         let data = json!({ "account": refund.account, "amount": refund.amount });
-        let draft = Draft::command("refund.requested", "orders", &data).with_id(&refund.id).unwrap();
+        let draft = Draft::command("refund.requested", "orders", &data).build(&refund.id).unwrap();
         Record { status, ..Record::accept(draft, &routes, Timestamp::UNIX_EPOCH).unwrap() }
     }
 

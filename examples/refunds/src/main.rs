@@ -135,7 +135,7 @@ fn attempts(records: &[Record], died: &[Record]) -> Vec<Row> {
     let late = late.filter(|record| of(record) >= 2 && record.status == Status::Done);
     let absent = u64::from(ABSENT_REFUNDS);
     let redriven =
-        records.iter().filter(|record| record.subject.as_deref() == Some(ABSENT) && record.offers == 2);
+        records.iter().filter(|record| record.subject.as_deref() == Some(ABSENT) && record.dispatches == 2);
     vec![
         ("failed twice or more, then done".into(), 1, late.count() as u64),
         ("attempts of those that died".into(), absent * 6, died.iter().map(of).sum()),

@@ -7,7 +7,7 @@ use anyhow::{Context, anyhow, ensure};
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, Select, WriteRequest};
 use aws_sdk_sqs::types::QueueAttributeName;
 use handover::record::{Item, Record, Status};
-use handover::upstream::REASON;
+use handover::pipeline::REASON;
 
 use crate::generate::Refund;
 

@@ -1,8 +1,8 @@
 //! The function `accept`: takes custody of the messages of the upstream queue.
 
-use handover::accept::Accept;
-use handover::runtime::{ledger, number, routes, serve, start, variable};
-use handover::upstream::Upstream;
+use handover::pipeline::Accept;
+use handover::lambda::{ledger, number, routes, serve, start, variable};
+use handover::pipeline::Upstream;
 use handover::{Clock, Error};
 
 #[tokio::main(flavor = "current_thread")]

@@ -6,7 +6,7 @@ use aws_smithy_http_client::Connector;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_runtime_api::client::http::SharedHttpConnector;
-use handover::runtime::{seconds, unknown, variable};
+use handover::lambda::{seconds, unknown, variable};
 use handover::{Error, run_external};
 
 use crate::payments::Payments;
@@ -18,7 +18,7 @@ async fn main() -> Result<(), Error> {
         http: SharedHttpConnector::new(connector),
         url: variable("PROVIDER_URL")?,
         token: variable("PROVIDER_TOKEN")?,
-        time_out: seconds("PROVIDER_TIMEOUT_SECONDS")?,
+        timeout: seconds("PROVIDER_TIMEOUT_SECONDS")?,
         unknown: unknown("PROVIDER_UNKNOWN", seconds("PROVIDER_KEY_SECONDS")?)?,
     };
     run_external(payments).await

@@ -13,7 +13,7 @@ use aws_smithy_runtime_api::client::http::{HttpConnector, SharedHttpConnector};
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
-use handover::external::{CallFailure, External, Unknown};
+use handover::{CallFailure, External, Unknown};
 use handover::{Effect, Failure, Notification};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
@@ -37,7 +37,7 @@ pub struct Payments {
     /// What it knows us by; may be empty.
     pub token: String,
     /// How long it may take.
-    pub time_out: Duration,
+    pub timeout: Duration,
     /// What follows when it does not say what it did.
     pub unknown: Unknown,
 }
@@ -57,8 +57,8 @@ struct Answer(u16, Said);
 impl External for Payments {
     type Data = Payment;
 
-    fn time_out(&self) -> Duration {
-        self.time_out
+    fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     fn unknown(&self) -> Unknown {
@@ -73,14 +73,14 @@ impl External for Payments {
         post.headers_mut().insert("idempotency-key", payment.id.clone());
         let answer = match self.send(post).await {
             Err(error) if was_refused(&*error) => {
-                return Err(CallFailure::not_done(Failure::passing("the provider takes no connections")));
+                return Err(CallFailure::not_done(Failure::transient("the provider takes no connections")));
             }
             answer => answer.map_err(|error| CallFailure::unknown(said(&*error)))?,
         };
         match answer.effect() {
             Some(effect) => Ok(effect),
             None => Err(match answer.0 {
-                425 | 429 => CallFailure::not_done(Failure::passing(answer.status())),
+                425 | 429 => CallFailure::not_done(Failure::transient(answer.status())),
                 // The first call of this key is still at work, perhaps.
                 408 | 409 => CallFailure::unknown(answer.status()),
                 400..500 => CallFailure::not_done(Failure::permanent(answer.status())),
@@ -92,11 +92,11 @@ impl External for Payments {
     async fn ask(&self, payment: &Notification<Payment>) -> Result<Option<Effect>, Failure> {
         let mut get = HttpRequest::new(SdkBody::empty());
         get.set_uri(format!("{}/payments/{}", self.url, utf8_percent_encode(&payment.id, NON_ALPHANUMERIC)))?;
-        let answer = self.send(get).await.map_err(|error| Failure::passing(said(&*error)))?;
+        let answer = self.send(get).await.map_err(|error| Failure::transient(said(&*error)))?;
         match answer.effect() {
             Some(effect) => Ok(Some(effect)),
             None if answer.0 == 404 => Ok(None),
-            None => Err(Failure::passing(answer.status())),
+            None => Err(Failure::transient(answer.status())),
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The function `reconcile`: finds, on a schedule, what is late.
 
-use handover::index::Cursor;
-use handover::reconcile::{Reconcile, Settings};
-use handover::runtime::{days, dead_letters, ledger, number, serve, start, variable};
+use handover::store::Cursor;
+use handover::pipeline::{Reconcile, Settings};
+use handover::lambda::{days, dead_letters, ledger, number, serve, start, variable};
 use handover::{Clock, Error};
 use serde::de::IgnoredAny;
 

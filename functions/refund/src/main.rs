@@ -4,7 +4,7 @@ mod refunds;
 #[cfg(test)]
 mod simulation;
 
-use handover::runtime::variable;
+use handover::lambda::variable;
 use handover::{Error, run};
 
 use crate::refunds::Refunds;

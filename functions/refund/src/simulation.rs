@@ -11,7 +11,7 @@ fn five_refunds() -> impl Iterator<Item = Notification> {
     AMOUNTS.iter().enumerate().map(|(at, amount)| {
         let data = json!({ "account": if at % 2 == 0 { "even" } else { "odd" }, "amount": amount });
         let refund = Draft::command("refund.requested", "orders", &data);
-        refund.with_id(format!("refund-{at}")).expect("a valid id")
+        refund.build(format!("refund-{at}")).expect("a valid id")
     })
 }
 

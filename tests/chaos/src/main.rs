@@ -111,7 +111,7 @@ async fn done_to_it(
         ("further copies of what was refused".into(), settled.refused_again),
         ("parked by SQS after too many receives, and sent again".into(), settled.sent_again),
         ("attempts that failed".into(), deliveries.map(|delivery| u64::from(delivery.attempts)).sum()),
-        ("offered more than once".into(), found.records.iter().filter(|it| it.offers > 1).count() as u64),
+        ("dispatched more than once".into(), found.records.iter().filter(|it| it.dispatches > 1).count() as u64),
         ("batches that Lambda gave up".into(), given_up),
         ("dead letters redriven".into(), settled.redriven),
     ]);

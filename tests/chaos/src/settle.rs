@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use handover::due::{FIRST_DUE_AFTER, LAG, SLOT_SECONDS};
+use handover::record::{FIRST_DUE_AFTER, LAG, SLOT_SECONDS};
 use handover::record::Status;
 use refunds::summary::Row;
 use refunds::world::World;
