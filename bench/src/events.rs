@@ -9,7 +9,8 @@ use bytes::Bytes;
 use handover::dynamodb::types::AttributeValue;
 use handover::record::Dispatch;
 use handover::record::Record;
-use handover::{Draft, Notification, Routes, event};
+use handover::notification::encode;
+use handover::{Checked, Draft, Routes};
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -31,7 +32,7 @@ pub fn routes() -> String {
 }
 
 /// The notifications of the nth batch: in a batch each partition key has five, unless it is set.
-fn notifications(nth: usize, count: usize, key: Option<&str>) -> Result<Vec<Notification>> {
+fn notifications(nth: usize, count: usize, key: Option<&str>) -> Result<Vec<Checked>> {
     let notification = |at: usize| {
         let number = nth * count + at;
         let data = json!({ "account": format!("account-{number}"), "amount": 1_999 });
@@ -42,7 +43,7 @@ fn notifications(nth: usize, count: usize, key: Option<&str>) -> Result<Vec<Noti
     Ok((0..count).map(notification).collect::<Result<_, _>>()?)
 }
 
-fn records(notifications: &[Notification]) -> Result<Vec<Record>> {
+fn records(notifications: &[Checked]) -> Result<Vec<Record>> {
     let routes: Routes = routes().parse()?;
     let now = Timestamp::from_second(1_790_000_000)?;
     let records = notifications.iter().map(|it| Record::accept(it.clone(), &routes, now));
@@ -63,7 +64,7 @@ pub fn kinesis(nth: usize, stub: &Stub) -> Result<Bytes> {
     }
     let records = notifications.into_iter().enumerate().map(|(at, notification)| {
         let dispatch = Dispatch {
-            notification,
+            notification: notification.into(),
             destinations: vec![DESTINATION.to_owned()],
             sequenced: vec![],
             number: 1,
@@ -93,7 +94,7 @@ pub fn upstream(nth: usize, twice: bool) -> Result<Bytes> {
         let notification = &notifications[if twice { at / 2 } else { at }];
         json!({
             "messageId": format!("message-{nth}-{at}"), "receiptHandle": "receipt",
-            "body": String::from_utf8_lossy(&event::encode(notification)),
+            "body": String::from_utf8_lossy(&encode(notification)),
             "attributes": { "ApproximateReceiveCount": "1", "SentTimestamp": "1790000000000" },
             "messageAttributes": {}, "md5OfBody": "", "eventSource": "aws:sqs", "awsRegion": "us-east-1",
             "eventSourceARN": "arn:aws:sqs:us-east-1:000000000000:bench-upstream",
@@ -125,8 +126,8 @@ pub fn stream(nth: usize, hot: bool) -> Result<Bytes> {
 pub fn ended(nth: usize, stub: &Stub) -> Result<usize> {
     let state = stub.state();
     let (done, twice) = (Attribute::S("DONE".to_owned()), Attribute::N("2".to_owned()));
-    let has_ended = |it: &Notification| {
-        let item = state.dynamodb.item(NOTIFICATIONS, &it.id);
+    let has_ended = |notification: &Checked| {
+        let item = state.dynamodb.item(NOTIFICATIONS, &notification.id);
         item.is_some_and(|item| item["status"] == done && item["version"] == twice)
     };
     Ok(notifications(nth, BATCH, None)?.iter().filter(|it| has_ended(it)).count())

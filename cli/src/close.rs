@@ -45,19 +45,19 @@ pub async fn close(stack: &str, arguments: Arguments) -> anyhow::Result<ExitCode
         let answer = answer.map_err(|fault| explained(fault, stack, &aws))?;
         match answer {
             OperatorOutcome::Applied => closed += 1,
-            Answer::Was(state) => println!("{name}: it was {} before", state.as_str()),
-            Answer::Early => {
+            OperatorOutcome::Was(state) => println!("{name}: it was {} before", state.as_str()),
+            OperatorOutcome::Early => {
                 let position = positions.position(&record, name).await;
                 let position = position.map_err(|fault| explained(fault, stack, &aws))?.unwrap_or_default();
                 println!(
                     "{name}: its key is at {position}, more than {AHEAD_MAX} before it; close those in between first, or send what is missing"
                 );
             }
-            Answer::Unknown | Answer::Known | Answer::Held => {
+            _ => {
                 println!("{name}: it has changed; look at its status, and try again");
             }
         }
-        if delivery.state == State::Dead && answer.replaces_letter() {
+        if delivery.state == State::Dead && answer.replaces_dead_letter() {
             for letter in letters.receive_of(&id, name).await? {
                 letters.delete(&letter).await?;
             }

@@ -81,12 +81,12 @@ impl Redrive<'_> {
             let now = Timestamp::now();
             let redriven = match settled {
                 Some(settled) => self.ledger.settle(id, destination, settled, now).await,
-                None => self.ledger.redrive_letter(id, destination, now).await,
+                None => self.ledger.redrive_dead_letter(id, destination, now).await,
             };
             let why = match redriven.map_err(|fault| self.explained(fault))? {
-                answer if answer.replaces_letter() => None,
-                Answer::Held => Some("a call of it may be under way; look again what it did, in a minute"),
-                Answer::Known => Some("none of its calls is without an outcome; redrive it without --as"),
+                answer if answer.replaces_dead_letter() => None,
+                OperatorOutcome::Held => Some("a call of it may be under way; look again what it did, in a minute"),
+                OperatorOutcome::NoUnknownCall => Some("none of its calls is without an outcome; redrive it without --as"),
                 _ => Some("it has changed; look at its status, and try again"),
             };
             if let Some(why) = why {
@@ -117,11 +117,11 @@ impl Redrive<'_> {
                 self.letters.delete(letter).await?;
                 continue;
             }
-            let answer = self.ledger.redrive_letter(id, &letter.destination, Timestamp::now()).await;
+            let answer = self.ledger.redrive_dead_letter(id, &letter.destination, Timestamp::now()).await;
             let answer = answer.map_err(|fault| self.explained(fault))?;
-            if !answer.replaces_letter() {
+            if !answer.replaces_dead_letter() {
                 let why = match answer {
-                    Answer::Unknown => "no such notification",
+                    OperatorOutcome::Unknown => "no such notification",
                     _ => "it was pending, and is dispatched again",
                 };
                 progress.suspend(|| eprintln!("{id}: {why}; its letter stays"));

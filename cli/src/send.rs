@@ -11,7 +11,7 @@ use anyhow::Context;
 use aws_config::SdkConfig;
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use futures_util::{StreamExt, stream};
-use handover::{Fault, Refusal, Routes, event};
+use handover::{Checked, Fault, Refusal, Routes};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::aws::{NoRoutes, connect, explained, routes};
@@ -123,7 +123,7 @@ impl Check {
     /// The text of a line, or why it is not sent. What SQS cannot carry is never sent.
     fn line(&self, bytes: Vec<u8>) -> Result<String, String> {
         if !self.unchecked {
-            let checked = event::decode(&bytes).and_then(|notification| match &self.routes {
+            let checked = Checked::decode(&bytes).and_then(|notification| match &self.routes {
                 Some(routes) => routes.of(&notification).map(|_| ()),
                 None => Ok(()),
             });

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use comfy_table::{ContentArrangement, Table, presets};
-use handover::record::{What, custody};
+use handover::record::{What, timeline};
 use handover::record::{Record, State, Status};
 use handover::{Kind, Ledger, Positions};
 use jiff::Timestamp;
@@ -65,7 +65,7 @@ struct View<'a> {
     version: u64,
     dispatches: u32,
     destinations: Vec<DeliveryView<'a>>,
-    custody: Vec<MomentView<'a>>,
+    timeline: Vec<MomentView<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     expires_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -95,7 +95,7 @@ struct MomentView<'a> {
 impl<'a> View<'a> {
     fn of(record: &'a Record, with_data: bool) -> View<'a> {
         let destinations = record.destinations.iter();
-        let custody = custody(record).into_iter().map(|moment| {
+        let timeline = timeline(record).into_iter().map(|moment| {
             let (what, why) = described(moment.what);
             MomentView { at: moment.at, destination: moment.destination, what, why }
         });
@@ -118,10 +118,10 @@ impl<'a> View<'a> {
                     position: None,
                 })
                 .collect(),
-            custody: custody.collect(),
+            timeline: timeline.collect(),
             expires_at: record.expires_at,
             // The data is canonical JSON, so it always reads.
-            data: with_data.then(|| record.data.to().unwrap_or_default()),
+            data: with_data.then(|| record.data.deserialize().unwrap_or_default()),
         }
     }
 }
@@ -135,6 +135,7 @@ fn described(what: What<'_>) -> (String, Option<&str>) {
         What::AttemptFailed(number, error) => (format!("attempt {number} failed"), Some(error)),
         What::Redriven => ("redriven".into(), None),
         What::Ended(state, reason) => (state.as_str().into(), reason),
+        later => (format!("{later:?}"), None),
     }
 }
 
@@ -156,8 +157,8 @@ fn print(view: &View) {
     }
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
-    let begun = view.custody.first().map(|moment| moment.at);
-    for moment in &view.custody {
+    let begun = view.timeline.first().map(|moment| moment.at);
+    for moment in &view.timeline {
         let after = begun.map_or(0, |begun| moment.at.duration_since(begun).as_millis());
         table.add_row([
             moment.at.to_string(),

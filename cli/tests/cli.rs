@@ -73,7 +73,7 @@ async fn send_names_each_bad_line_and_sends_the_others() {
     let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
     assert_eq!((shown["id"].as_str(), shown["kind"].as_str()), (Some(id.as_str()), Some("command")));
     assert_eq!(
-        (&shown["custody"][0]["what"], &shown["custody"][1]["what"]),
+        (&shown["timeline"][0]["what"], &shown["timeline"][1]["what"]),
         (&"sent".into(), &"accepted".into())
     );
     assert_eq!(shown.get("data"), None, "data is shown on request only");
@@ -127,7 +127,7 @@ fn dead_letters_are_listed_redriven_and_closed() {
     };
     until(&first, "DEAD");
     let shown = until(&second, "DEAD");
-    let failed = shown["custody"].as_array().unwrap().iter();
+    let failed = shown["timeline"].as_array().unwrap().iter();
     assert_eq!(failed.filter(|it| it["what"].as_str().unwrap().ends_with("failed")).count(), 6);
 
     let ids = || {

@@ -16,7 +16,6 @@ use crate::notification::{Event, Json, Kind, Notification};
 /// One trip of a notification through the stream. It is a copy: it may be lost or doubled, and it only says
 /// which record to look at.
 #[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
 pub struct Dispatch {
     /// The notification.
     pub notification: Notification,

@@ -82,7 +82,7 @@ async fn a_copy_without_its_record_applies_nothing() {
     let neighbour = world.record(&ids[0]).await.unwrap().notification();
     let raw = unique("not a dispatch");
     let copies = [
-        dispatch(lost.clone(), &["refund"]).encode(),
+        dispatch(lost.clone().into(), &["refund"]).encode(),
         dispatch(neighbour, &["refund"]).encode(),
         raw.clone().into(),
     ];

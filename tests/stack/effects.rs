@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use aws_sdk_sqs::types::Message;
-use handover::destination::{Consumer, Settings};
+use handover::destination::{Consumer, DestinationSettings};
 use handover::dynamodb::types::{AttributeValue, Update};
 use handover::store::DestinationQueues;
 use handover::record::{Record, State, Status};
@@ -51,7 +51,7 @@ pub async fn accepted(world: &World, r#type: &str, count: usize) -> Vec<Notifica
         let notification = draft.build(unique(r#type)).unwrap();
         let message = world.outbox(&routes()).accept(notification.clone()).unwrap();
         world.dynamodb.transact_write_items().transact_items(message.action()).send().await.unwrap();
-        notifications.push(notification);
+        notifications.push(notification.into());
     }
     notifications
 }
@@ -59,7 +59,7 @@ pub async fn accepted(world: &World, r#type: &str, count: usize) -> Vec<Notifica
 /// A destination of the tests, with queues of its own.
 pub struct Tested<'a> {
     world: &'a World,
-    settings: Settings,
+    settings: DestinationSettings,
     retry_queue: String,
     dead_letters: String,
 }
@@ -68,21 +68,21 @@ impl Tested<'_> {
     pub async fn new<'a>(world: &'a World, name: &str) -> Tested<'a> {
         let (retry_queue, dead_letters) =
             tokio::join!(world.create_queue(unique("retry")), world.create_queue(unique("dead")));
-        let settings = Settings {
+        let settings = DestinationSettings {
             name: name.into(),
             ledger: world.ledger(),
             positions: Some(world.positions()),
-            parking: DestinationQueues::new(world.sqs.clone(), &retry_queue, &dead_letters),
+            queues: DestinationQueues::new(world.sqs.clone(), &retry_queue, &dead_letters),
             routes: routes(),
-            keep: SignedDuration::from_hours(24),
+            retention: SignedDuration::from_hours(24),
             backoff: Duration::from_secs(1),
             clock: Clock::system(),
         };
         Tested { world, settings, retry_queue, dead_letters }
     }
 
-    /// DispatchBatch notifications to it, for some seconds at most. All are settled: ended, parked,
-    /// or dead.
+    /// Dispatches notifications to it, for some seconds at most. Each is completed, in the retry queue, or dead
+    /// afterwards.
     pub async fn deliver(&self, destination: impl Destination, notifications: &[Notification], seconds: u64) {
         let copies: Vec<_> =
             notifications.iter().map(|it| dispatch(it.clone(), &["audit", "search"]).encode()).collect();
@@ -239,7 +239,7 @@ async fn a_mark_without_its_record_is_parked() {
     let world = World::connect().await;
     let lost = Draft::event("fact", "tests", &7).build(unique("lost")).unwrap();
     let tested = Tested::new(&world, "audit").await;
-    tested.deliver(By(|_: &Notification<Value>| Ok(Effect::new())), &[lost], 20).await;
+    tested.deliver(By(|_: &Notification<Value>| Ok(Effect::new())), &[lost.into()], 20).await;
     assert_eq!(tested.left().await, (1, 0));
 }
 

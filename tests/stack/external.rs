@@ -19,7 +19,7 @@ async fn pay(world: &World, account: &str) -> String {
     let id = unique("payment");
     let data = json!({ "account": account, "amount": 5 });
     let payment = Draft::command("payment.requested", "orders", &data).build(&id).unwrap();
-    world.send(&[String::from_utf8(handover::cloudevent::encode(&payment)).unwrap()]).await;
+    world.send(&[String::from_utf8(handover::notification::encode(&payment)).unwrap()]).await;
     id
 }
 

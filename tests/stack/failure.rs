@@ -39,7 +39,7 @@ async fn g3_g7_what_always_fails_is_dead_after_six_attempts_and_can_be_redriven(
     let done = world.record_when(&id, |record| record.status == Status::Done).await;
     assert_eq!((done.dispatches, done.dead, world.balance(&account).await), (2, 0, 7));
     let again = world.ledger().redrive(&id, "refund", Timestamp::now()).await.unwrap();
-    assert_eq!(again, Answer::Was(State::Done));
+    assert_eq!(again, OperatorOutcome::Was(State::Done));
 }
 
 /// G3: what fails twice and then works ends DONE, its attempts in the timeline.
@@ -158,7 +158,7 @@ async fn g3_a_death_between_dead_letter_and_mark_is_made_good() {
     record.destinations.get_mut("refund").unwrap().attempts = 5;
     record.change = handover::record::Change::Attempt;
     world.put(&record).await;
-    world.invoke("refund", &kinesis_event(&[dispatch(notification.clone(), &["refund"]).encode()])).await;
+    world.invoke("refund", &kinesis_event(&[dispatch(notification.clone().into(), &["refund"]).encode()])).await;
     let dead = world.record(&notification.id).await.unwrap();
     assert_eq!((dead.status, dead.destinations["refund"].attempts), (Status::Dead, 6));
     assert_eq!(world.dead_letter("refund", &notification.id).await["attempts"], "6");
@@ -211,5 +211,5 @@ async fn g3_a_lost_copy_is_replaced_by_another_offer() {
     let done = world.record_when(&record.id, |record| record.status == Status::Done).await;
     assert_eq!((done.dispatches, world.balance(&account).await), (2, 7));
     let again = world.ledger().dispatch_again(&record.id, Timestamp::now()).await.unwrap();
-    assert_eq!(again, Answer::Was(State::Done));
+    assert_eq!(again, OperatorOutcome::Was(State::Done));
 }

@@ -8,7 +8,7 @@ use handover::record::{SLOT_SECONDS, Slot, bucket};
 use handover::dynamodb::types::AttributeValue;
 use handover::record::Dispatch;
 use handover::record::{Change, Record, State, Status};
-use handover::{Draft, Notification};
+use handover::{Checked, Draft};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
@@ -20,13 +20,13 @@ const DUE_AGO: SignedDuration = SignedDuration::from_mins(20);
 /// Where the cursor is put begins a slot earlier, whenever it is put there.
 const SLOT: SignedDuration = SignedDuration::from_secs(SLOT_SECONDS);
 
-fn refund(account: &str) -> Notification {
+fn refund(account: &str) -> Checked {
     let data = json!({ "account": account, "amount": 7 });
     Draft::command("refund.requested", "orders", &data).build(unique("late")).unwrap()
 }
 
 /// A pending record that no copy is left of, and that was accepted so long ago.
-fn lost(notification: Notification, accepted_ago: SignedDuration) -> Record {
+fn lost(notification: Checked, accepted_ago: SignedDuration) -> Record {
     let now = Timestamp::now();
     let mut record = Record::accept(notification, &routes(), now - accepted_ago).unwrap();
     // As if a failed attempt had been its last change: the relay does not pass it on.

@@ -14,8 +14,8 @@ fn numbered(account: &str, count: u64) -> (Vec<String>, Vec<String>) {
     let refund = |sequence| {
         let draft = Draft::command("refund.numbered", "orders", &json!({ "account": account, "amount": 1 }));
         let refund = draft.partitionkey(&key).sequence(sequence).build(unique("refund")).unwrap();
-        let message = String::from_utf8(handover::cloudevent::encode(&refund)).unwrap();
-        (refund.id, message)
+        let message = String::from_utf8(handover::notification::encode(&refund)).unwrap();
+        (refund.id.clone(), message)
     };
     (1..=count).map(refund).unzip()
 }
@@ -89,7 +89,7 @@ async fn g8_a_dead_one_holds_its_key_until_it_is_closed() {
 async fn g1_what_is_not_numbered_is_refused() {
     let world = World::connect().await;
     let draft = Draft::command("refund.numbered", "orders", &json!({ "account": "a", "amount": 1 }));
-    let message = handover::cloudevent::encode(&draft.build(unique("refund")).unwrap());
+    let message = handover::notification::encode(&draft.build(unique("refund")).unwrap());
     let message = String::from_utf8(message).unwrap();
     world.send(&[&message]).await;
     let reasons = world.refusals(&[message]).await;

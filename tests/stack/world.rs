@@ -263,7 +263,7 @@ pub fn unique(name: &str) -> String {
 pub fn refund(id: &str, account: &str, amount: u64) -> String {
     let data = json!({ "account": account, "amount": amount });
     let notification = Draft::command("refund.requested", "orders", &data).build(id).unwrap();
-    String::from_utf8(handover::cloudevent::encode(&notification)).unwrap()
+    String::from_utf8(handover::notification::encode(&notification)).unwrap()
 }
 
 /// Refunds of one cent each to this account.

@@ -145,7 +145,9 @@ pub(crate) mod tests {
             r#"{"refund.requested":{"kind":"command","destinations":["refund"]}}"#.parse().unwrap();
         let data = json!({ "account": refund.account, "amount": refund.amount });
         let draft = Draft::command("refund.requested", "orders", &data).build(&refund.id).unwrap();
-        Record { status, ..Record::accept(draft, &routes, Timestamp::UNIX_EPOCH).unwrap() }
+        let mut record = Record::accept(draft, &routes, Timestamp::UNIX_EPOCH).unwrap();
+        record.status = status;
+        record
     }
 
     /// A stack where all of these are applied, once.

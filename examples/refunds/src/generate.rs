@@ -62,7 +62,7 @@ pub struct Refund {
 impl Refund {
     /// The refund that a record is of.
     pub fn of(record: &Record) -> Option<Refund> {
-        let data: serde_json::Value = record.data.to().ok()?;
+        let data: serde_json::Value = record.data.deserialize().ok()?;
         let account = data.get("account")?.as_str()?.to_owned();
         Some(Refund { id: record.id.clone(), account, amount: data.get("amount")?.as_u64()? })
     }

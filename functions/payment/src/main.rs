@@ -6,7 +6,7 @@ use aws_smithy_http_client::Connector;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_runtime_api::client::http::SharedHttpConnector;
-use handover::lambda::{seconds, unknown, variable};
+use handover::lambda::{on_unknown, seconds, variable};
 use handover::{Error, run_external};
 
 use crate::payments::Payments;
@@ -19,7 +19,7 @@ async fn main() -> Result<(), Error> {
         url: variable("PROVIDER_URL")?,
         token: variable("PROVIDER_TOKEN")?,
         timeout: seconds("PROVIDER_TIMEOUT_SECONDS")?,
-        unknown: unknown("PROVIDER_UNKNOWN", seconds("PROVIDER_KEY_SECONDS")?)?,
+        on_unknown: on_unknown("PROVIDER_UNKNOWN", seconds("PROVIDER_KEY_SECONDS")?)?,
     };
     run_external(payments).await
 }

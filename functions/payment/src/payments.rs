@@ -13,7 +13,7 @@ use aws_smithy_runtime_api::client::http::{HttpConnector, SharedHttpConnector};
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
-use handover::{CallFailure, External, Unknown};
+use handover::{Asked, CallFailure, External, Unknown};
 use handover::{Effect, Failure, Notification};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
@@ -39,7 +39,7 @@ pub struct Payments {
     /// How long it may take.
     pub timeout: Duration,
     /// What follows when it does not say what it did.
-    pub unknown: Unknown,
+    pub on_unknown: Unknown,
 }
 
 /// What the provider says.
@@ -61,8 +61,8 @@ impl External for Payments {
         self.timeout
     }
 
-    fn unknown(&self) -> Unknown {
-        self.unknown
+    fn on_unknown(&self) -> Unknown {
+        self.on_unknown
     }
 
     async fn call(&self, payment: &Notification<Payment>) -> Result<Effect, CallFailure> {
@@ -89,13 +89,13 @@ impl External for Payments {
         }
     }
 
-    async fn ask(&self, payment: &Notification<Payment>) -> Result<Option<Effect>, Failure> {
+    async fn ask(&self, payment: &Notification<Payment>) -> Result<Asked, Failure> {
         let mut get = HttpRequest::new(SdkBody::empty());
         get.set_uri(format!("{}/payments/{}", self.url, utf8_percent_encode(&payment.id, NON_ALPHANUMERIC)))?;
         let answer = self.send(get).await.map_err(|error| Failure::transient(said(&*error)))?;
         match answer.effect() {
-            Some(effect) => Ok(Some(effect)),
-            None if answer.0 == 404 => Ok(None),
+            Some(effect) => Ok(Asked::Made(effect)),
+            None if answer.0 == 404 => Ok(Asked::NotMade),
             None => Err(Failure::transient(answer.status())),
         }
     }

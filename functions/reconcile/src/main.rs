@@ -1,7 +1,7 @@
 //! The function `reconcile`: finds, on a schedule, what is late.
 
 use handover::store::Cursor;
-use handover::pipeline::{Reconcile, Settings};
+use handover::pipeline::{Reconcile, ReconcileSettings};
 use handover::lambda::{days, dead_letters, ledger, number, serve, start, variable};
 use handover::{Clock, Error};
 use serde::de::IgnoredAny;
@@ -9,7 +9,7 @@ use serde::de::IgnoredAny;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let aws = start()?;
-    let reconcile = Reconcile::new(Settings {
+    let reconcile = Reconcile::new(ReconcileSettings {
         ledger: ledger(&aws)?,
         cursor: Cursor::new(aws_sdk_dynamodb::Client::new(&aws), variable("RECONCILE_TABLE")?),
         dead_letters: dead_letters(&aws)?,

@@ -85,7 +85,7 @@ async fn run(Arguments { refunds, seed, stack }: &Arguments) -> anyhow::Result<b
     println!("{}", done_to_it(&world, texts.len(), &tally, &settled, &found).await?);
     println!("{summary}");
     println!("After {} s, with seed {seed}.", begun.elapsed().as_secs());
-    show_custody(&world, &found)?;
+    show_timeline(&world, &found)?;
     Ok(summary.agrees())
 }
 
@@ -123,7 +123,7 @@ async fn done_to_it(
 }
 
 /// How far those came that are not DONE.
-fn show_custody(world: &World, found: &Found) -> anyhow::Result<()> {
+fn show_timeline(world: &World, found: &Found) -> anyhow::Result<()> {
     let not_done = found.records.iter().filter(|record| record.status != Status::Done);
     for record in not_done.take(SHOWN_MAX) {
         world.handover(&["status", &record.id])?.status()?;
