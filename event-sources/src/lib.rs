@@ -16,7 +16,7 @@
 //! |---|---|---|
 //! | [`Action::Fetch`] | `GetRecords` | [`Input::Fetched`] |
 //! | [`Action::Invoke`] | `Invoke` | [`Input::Invoked`] |
-//! | [`Action::Discard`] | sends the [`invocation_record`] to the on-failure destination | [`Input::Discarded`] |
+//! | [`Action::Discard`] | sends the [`invocation_record()`] to the on-failure destination | [`Input::Discarded`] |
 //! | [`Action::WaitUntil`] | waits | [`Input::TimePassed`] |
 //! | [`Action::Checkpoint`] | may store the position | none |
 //! | [`Action::Drained`] | reports it to [`Lineage::drained`] | none |
@@ -59,7 +59,7 @@
 //! - [`event`] builds a [`Record`] from what the SDK returns, with the JSON that the function gets.
 //! - [`MappingSettings`] holds the mapping's settings, [`Filters`] its FilterCriteria.
 //! - [`Lineage`] says which shards of a stream may start when the stream is resharded.
-//! - [`invocation_record`] is the message for the on-failure destination.
+//! - [`invocation_record()`] is the message for the on-failure destination.
 //!
 //! The crate's binary, `event-sources`, is a driver for a local AWS. The README lists the rules, with
 //! the page of AWS's documentation for each, and what is missing.
