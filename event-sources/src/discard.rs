@@ -1,40 +1,43 @@
-//! Records that are given up.
+//! Records that are discarded: given up without success.
 
 use std::time::Duration;
 
 use crate::batch::BatchId;
 
-/// Records of the shard that will not be delivered any more.
+/// Records of the shard that will not be delivered again.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Discard {
-    /// To be given back when it is done.
+    /// For [`Input::Discarded`](crate::Input::Discarded).
     pub id: BatchId,
-    /// Why they are given up.
-    pub reason: Reason,
-    /// How often the function has run with the first of them.
+    /// Why the records are discarded.
+    pub reason: DiscardReason,
+    /// How often the function has run with the first of the records.
     pub invocations: u32,
-    /// Of the records, in their order; at least one.
+    /// The sequence numbers of the records, in the order of the shard. Never empty.
     pub sequence_numbers: Vec<String>,
-    /// When the first of them arrived in the stream.
+    /// When the first of the records arrived in the stream.
     pub first_arrived_at: Duration,
-    /// When the last of them arrived in the stream.
+    /// When the last of the records arrived in the stream.
     pub last_arrived_at: Duration,
 }
 
-/// Why records are given up.
+/// Why records are discarded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reason {
-    /// MaximumRetryAttempts is spent.
+#[non_exhaustive]
+pub enum DiscardReason {
+    /// The last of MaximumRetryAttempts has failed.
     RetryAttemptsExhausted {
-        /// The last invocation ended in an error of the function; else it reported failures.
+        /// Whether the last invocation ended with a function error. If not, it reported batch item
+        /// failures.
         function_error: bool,
     },
-    /// They are older than MaximumRecordAgeInSeconds, or than the stream keeps records.
+    /// The records are older than MaximumRecordAgeInSeconds or the stream's retention period.
     RecordAgeExceeded,
 }
 
-impl Reason {
-    /// AWS's word for it, `condition` in what the on-failure destination gets.
+impl DiscardReason {
+    /// AWS's name for the reason: `requestContext.condition` of the invocation record.
     pub fn condition(self) -> &'static str {
         match self {
             Self::RetryAttemptsExhausted { .. } => "RetryAttemptsExhausted",

@@ -1,158 +1,190 @@
-//! A batch that was begun, or what a split or a success has left of it.
+//! A batch that was started, or what a split or a partial success has left of it.
 
 use std::time::Duration;
 
-use crate::answer::{Answer, Verdict};
-use crate::batch::Item;
-use crate::discard::Reason;
-use crate::retry::{Next, after_failure, backoff};
-use crate::settings::Settings;
+use crate::batch::{Batch, BatchId, PendingRecord, payload};
+use crate::discard::{Discard, DiscardReason};
+use crate::invocation::{BatchFailure, BatchOutcome, InvocationOutcome};
+use crate::protocol::Action;
+use crate::retry::{RetryDecision, after_failure, backoff};
+use crate::settings::MappingSettings;
 
-/// Records that are invoked together, and discarded together.
+/// Records that are delivered together and discarded together.
 #[derive(Debug)]
 pub(crate) struct Part {
-    items: Vec<Item>,
-    /// How often the function has run with the first of them.
+    records: Vec<PendingRecord>,
+    /// How often the function has run with the first of the records.
     invocations: u32,
-    /// The failures that count against MaximumRetryAttempts.
-    failures: u32,
-    /// The calls in a row that came to nothing, for the pause before the next.
-    setbacks: u32,
-    state: State,
+    /// The failures to which MaximumRetryAttempts applies.
+    counted_failures: u32,
+    /// Failed calls in a row, of the function or the on-failure destination. They set the pause
+    /// before the next call.
+    consecutive_failures: u32,
+    state: PartState,
 }
 
 #[derive(Debug, Clone, Copy)]
-enum State {
+enum PartState {
     InvokeAt(Duration),
     InFlight,
-    DiscardAt(Duration, Reason),
-    BeingDiscarded(Reason),
+    DiscardAt(Duration, DiscardReason),
+    BeingDiscarded(DiscardReason),
 }
 
-/// What is to be done with a part, from now on under way.
+/// What an invocation has left of a part.
 #[derive(Debug)]
-pub(crate) enum Step<'a> {
-    Invoke(&'a Part),
-    Discard(&'a Part, Reason),
+pub(crate) struct PartOutcome {
+    pub succeeded: Vec<PendingRecord>,
+    /// The second half, if the failed records were split.
+    pub second_half: Option<Part>,
 }
 
 impl Part {
-    pub fn new(items: Vec<Item>) -> Self {
-        Self { items, invocations: 0, failures: 0, setbacks: 0, state: State::InvokeAt(Duration::ZERO) }
+    pub fn new(records: Vec<PendingRecord>) -> Self {
+        let state = PartState::InvokeAt(Duration::ZERO);
+        Self { records, invocations: 0, counted_failures: 0, consecutive_failures: 0, state }
     }
 
-    pub fn items(&self) -> &[Item] {
-        &self.items
-    }
-
-    pub fn into_items(self) -> Vec<Item> {
-        self.items
+    pub fn into_records(self) -> Vec<PendingRecord> {
+        self.records
     }
 
     pub fn is_empty(&self) -> bool {
-        self.items.is_empty()
+        self.records.is_empty()
     }
 
-    pub fn invocations(&self) -> u32 {
-        self.invocations
-    }
-
-    /// When there is something to do; `None` while it is under way.
+    /// When the part's next call is due. `None` while a call is in flight.
     pub fn due_at(&self) -> Option<Duration> {
         match self.state {
-            State::InvokeAt(at) | State::DiscardAt(at, _) => Some(at),
-            State::InFlight | State::BeingDiscarded(_) => None,
+            PartState::InvokeAt(due_at) | PartState::DiscardAt(due_at, _) => Some(due_at),
+            PartState::InFlight | PartState::BeingDiscarded(_) => None,
         }
     }
 
-    pub fn in_flight(&self) -> bool {
-        matches!(self.state, State::InFlight)
+    pub fn is_in_flight(&self) -> bool {
+        matches!(self.state, PartState::InFlight)
     }
 
-    pub fn being_discarded(&self) -> bool {
-        matches!(self.state, State::BeingDiscarded(_))
+    pub fn is_being_discarded(&self) -> bool {
+        matches!(self.state, PartState::BeingDiscarded(_))
     }
 
-    /// Keeps the records at the front that are all too old, or all young enough, and returns
-    /// those behind. The records of a shard age in their order, so there is seldom more to it
-    /// than a front that is too old.
-    pub fn split_by_age(&mut self, settings: &Settings, now: Duration) -> Option<Part> {
-        if !matches!(self.state, State::InvokeAt(_)) {
+    /// Keeps the records at the front that are all too old or all young enough, and returns the
+    /// rest. Arrival times mostly rise within a shard, so usually only the front is too old.
+    pub fn split_by_age(&mut self, settings: &MappingSettings, now: Duration) -> Option<Part> {
+        if !matches!(self.state, PartState::InvokeAt(_)) {
             return None;
         }
-        let too_old = |item: &Item| settings.too_old(item.arrived_at, now);
-        let first = self.items.first().map(too_old);
-        let alike = self.items.iter().take_while(|item| Some(too_old(item)) == first).count();
-        (alike < self.items.len()).then(|| self.split_off(alike))
+        let is_too_old = |record: &PendingRecord| settings.is_too_old(record.arrived_at, now);
+        let first = self.records.first().map(is_too_old);
+        let alike = self.records.iter().take_while(|record| Some(is_too_old(record)) == first).count();
+        (alike < self.records.len()).then(|| self.split_off(alike))
     }
 
-    /// What is to be done now, after [`Self::split_by_age`].
-    pub fn begin(&mut self, settings: &Settings, now: Duration) -> Step<'_> {
+    /// Starts the call that is due. Call [`Self::split_by_age`] before.
+    pub fn start(&mut self, id: BatchId, settings: &MappingSettings, now: Duration) -> Action {
         let reason = match self.state {
-            State::DiscardAt(_, reason) | State::BeingDiscarded(reason) => Some(reason),
-            _ if settings.too_old(self.items[0].arrived_at, now) => Some(Reason::RecordAgeExceeded),
-            _ => None,
+            PartState::DiscardAt(_, reason) | PartState::BeingDiscarded(reason) => Some(reason),
+            PartState::InvokeAt(_) | PartState::InFlight => settings
+                .is_too_old(self.records[0].arrived_at, now)
+                .then_some(DiscardReason::RecordAgeExceeded),
         };
         match reason {
             Some(reason) => {
-                self.state = State::BeingDiscarded(reason);
-                Step::Discard(self, reason)
+                self.state = PartState::BeingDiscarded(reason);
+                Action::Discard(self.discard(id, reason))
             }
             None => {
-                self.state = State::InFlight;
-                Step::Invoke(self)
+                self.state = PartState::InFlight;
+                Action::Invoke(self.batch(id))
             }
         }
     }
 
-    /// Takes the answer of its invocation. Returns the records that have succeeded, and the
-    /// second half where the rest is split.
-    pub fn answered(
+    /// Applies the outcome of the invocation in flight.
+    pub fn invoked(
         &mut self,
-        answer: &Answer,
-        settings: &Settings,
+        outcome: &InvocationOutcome,
+        settings: &MappingSettings,
         now: Duration,
-    ) -> (Vec<Item>, Option<Part>) {
-        let numbers: Vec<&str> = self.items.iter().map(|item| item.sequence_number.as_str()).collect();
-        let Verdict { succeeded, failure } = answer.judge(&numbers, settings.report_batch_item_failures);
-        let done = self.items.drain(..succeeded).collect();
-        if !matches!(answer, Answer::NotInvoked) {
-            self.invocations += 1;
+    ) -> PartOutcome {
+        match outcome {
+            InvocationOutcome::Returned(_) | InvocationOutcome::FunctionError => self.invocations += 1,
+            InvocationOutcome::NotInvoked => {}
         }
-        let Some(failure) = failure else {
-            return (done, None);
-        };
-        let mut rest = None;
-        match after_failure(failure, self.items.len(), self.failures, settings) {
-            Next::RetryAtOnce => self.state = State::InvokeAt(now),
-            Next::Retry { counted } => {
-                self.failures += u32::from(counted);
-                self.setbacks += 1;
-                self.state = State::InvokeAt(now + backoff(self.setbacks));
+        let numbers: Vec<&str> = self.records.iter().map(|record| record.sequence_number.as_str()).collect();
+        match outcome.for_batch(&numbers, settings.report_batch_item_failures) {
+            BatchOutcome::Succeeded => {
+                PartOutcome { succeeded: std::mem::take(&mut self.records), second_half: None }
             }
-            Next::Split => {
-                rest = Some(self.split_off(self.items.len() / 2));
-                self.setbacks = 0;
-                self.state = State::InvokeAt(now);
-            }
-            Next::Discard(reason) => {
-                self.setbacks = 0;
-                self.state = State::DiscardAt(now, reason);
+            BatchOutcome::FailedFrom { index, failure } => {
+                let succeeded = self.records.drain(..index).collect();
+                PartOutcome { succeeded, second_half: self.failed(failure, settings, now) }
             }
         }
-        (done, rest)
     }
 
-    /// The on-failure destination could not be written: nothing is lost, and it is tried again.
+    /// Decides what happens to the records, which have failed. Returns the second half if they are
+    /// split.
+    fn failed(&mut self, failure: BatchFailure, settings: &MappingSettings, now: Duration) -> Option<Part> {
+        match after_failure(failure, self.records.len(), self.counted_failures, settings) {
+            RetryDecision::RetryAtOnce => self.state = PartState::InvokeAt(now),
+            RetryDecision::Retry { counted } => {
+                self.counted_failures += u32::from(counted);
+                self.consecutive_failures += 1;
+                self.state = PartState::InvokeAt(now + backoff(self.consecutive_failures));
+            }
+            RetryDecision::Split => {
+                let second_half = self.split_off(self.records.len() / 2);
+                self.consecutive_failures = 0;
+                self.state = PartState::InvokeAt(now);
+                return Some(second_half);
+            }
+            RetryDecision::Discard(reason) => {
+                self.consecutive_failures = 0;
+                self.state = PartState::DiscardAt(now, reason);
+            }
+        }
+        None
+    }
+
+    /// The on-failure destination could not be written. The records are kept, and the discard is
+    /// due again after a pause.
     pub fn not_discarded(&mut self, now: Duration) {
-        if let State::BeingDiscarded(reason) = self.state {
-            self.setbacks += 1;
-            self.state = State::DiscardAt(now + backoff(self.setbacks), reason);
+        if let PartState::BeingDiscarded(reason) = self.state {
+            self.consecutive_failures += 1;
+            self.state = PartState::DiscardAt(now + backoff(self.consecutive_failures), reason);
         }
     }
 
-    fn split_off(&mut self, at: usize) -> Part {
-        let (invocations, failures) = (self.invocations, self.failures);
-        Part { invocations, failures, ..Part::new(self.items.split_off(at)) }
+    /// The records from this index on, with the attempts that the part has used.
+    fn split_off(&mut self, index: usize) -> Part {
+        let (invocations, counted_failures) = (self.invocations, self.counted_failures);
+        Part { invocations, counted_failures, ..Part::new(self.records.split_off(index)) }
+    }
+
+    fn batch(&self, id: BatchId) -> Batch {
+        Batch {
+            id,
+            attempt: self.invocations + 1,
+            sequence_numbers: self.sequence_numbers(),
+            payload: payload(&self.records),
+        }
+    }
+
+    fn discard(&self, id: BatchId, reason: DiscardReason) -> Discard {
+        let arrivals = || self.records.iter().map(|record| record.arrived_at);
+        Discard {
+            id,
+            reason,
+            invocations: self.invocations,
+            sequence_numbers: self.sequence_numbers(),
+            first_arrived_at: arrivals().next().unwrap_or_default(),
+            last_arrived_at: arrivals().next_back().unwrap_or_default(),
+        }
+    }
+
+    fn sequence_numbers(&self) -> Vec<String> {
+        self.records.iter().map(|record| record.sequence_number.clone()).collect()
     }
 }

@@ -1,57 +1,62 @@
-//! What becomes of a batch that failed.
+//! What follows when a batch has failed.
 
 use std::time::Duration;
 
-use crate::answer::Failure;
-use crate::discard::Reason;
-use crate::settings::Settings;
+use crate::discard::DiscardReason;
+use crate::invocation::BatchFailure;
+use crate::settings::MappingSettings;
 
 /// The pause before the first retry of a batch.
 pub const BACKOFF_FIRST: Duration = Duration::from_millis(100);
 
-/// The longest pause between two tries of a batch.
+/// The longest pause between two attempts of a batch.
 pub const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
-/// What follows a failure, for the records that have not succeeded.
+/// What happens to the records that have not succeeded.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Next {
-    /// Invoke with them as they are, after a pause.
+pub(crate) enum RetryDecision {
+    /// Retry them together after a pause. `counted` says whether MaximumRetryAttempts applies.
     Retry { counted: bool },
-    /// Invoke with them as they are, and without a pause: the function got on.
+    /// Retry them together without a pause, because some records of the batch have succeeded.
     RetryAtOnce,
-    /// Invoke with the first half of them, and when it is done with, with the second.
+    /// Retry the first half, and the second half when the first is processed.
     Split,
-    /// Give them up.
-    Discard(Reason),
+    /// Discard them.
+    Discard(DiscardReason),
 }
 
-/// The one place that decides what follows a failure: try again, split the batch, or give up.
+/// Decides whether to retry, split or discard a batch. No other place decides it.
 ///
-/// `left` counts the records that have not succeeded, `failures` the failures before this one
-/// that count against MaximumRetryAttempts.
-pub(crate) fn after_failure(failure: Failure, left: usize, failures: u32, settings: &Settings) -> Next {
+/// `remaining` counts the records that have not succeeded. `counted_failures` counts the earlier
+/// failures to which MaximumRetryAttempts applies.
+pub(crate) fn after_failure(
+    failure: BatchFailure,
+    remaining: usize,
+    counted_failures: u32,
+    settings: &MappingSettings,
+) -> RetryDecision {
     let bisect = settings.bisect_batch_on_function_error;
     match failure {
-        Failure::NotInvoked => return Next::Retry { counted: false },
-        Failure::FunctionError if bisect && left > 1 => return Next::Split,
-        // The function has split the batch itself.
-        Failure::Reported { progress: true } if bisect => return Next::RetryAtOnce,
-        Failure::FunctionError | Failure::Reported { .. } => {}
+        BatchFailure::NotInvoked => return RetryDecision::Retry { counted: false },
+        BatchFailure::FunctionError if bisect && remaining > 1 => return RetryDecision::Split,
+        // The report is the split: it separates the records that have succeeded.
+        BatchFailure::Reported { progress: true } if bisect => return RetryDecision::RetryAtOnce,
+        BatchFailure::FunctionError | BatchFailure::Reported { .. } => {}
     }
     match settings.maximum_retry_attempts {
-        Some(most) if failures >= most => {
-            let function_error = failure == Failure::FunctionError;
-            Next::Discard(Reason::RetryAttemptsExhausted { function_error })
+        Some(attempts_max) if counted_failures >= attempts_max => {
+            let function_error = failure == BatchFailure::FunctionError;
+            RetryDecision::Discard(DiscardReason::RetryAttemptsExhausted { function_error })
         }
-        _ => Next::Retry { counted: true },
+        _ => RetryDecision::Retry { counted: true },
     }
 }
 
-/// The pause after so many failures in a row, doubling from [`BACKOFF_FIRST`] to
-/// [`BACKOFF_MAX`]. AWS does not document its pauses; ours have no jitter, so that the same
-/// history gives the same times.
+/// The pause after a number of consecutive failures. It doubles from [`BACKOFF_FIRST`] to
+/// [`BACKOFF_MAX`]. AWS does not document its pauses. These have no jitter, so that the same inputs
+/// give the same times.
 pub fn backoff(failures: u32) -> Duration {
-    // Sixteen doublings are far above the longest pause, and no overflow.
+    // 16 doublings exceed BACKOFF_MAX by far and do not overflow.
     let doublings = failures.saturating_sub(1).min(16);
     (BACKOFF_FIRST * 2_u32.pow(doublings)).min(BACKOFF_MAX)
 }
@@ -65,24 +70,24 @@ mod tests {
 
     use super::*;
 
-    const ERROR: Failure = Failure::FunctionError;
-    const AT_FIRST: Failure = Failure::Reported { progress: false };
-    const LATER: Failure = Failure::Reported { progress: true };
-    const COUNTED: Next = Next::Retry { counted: true };
+    const ERROR: BatchFailure = BatchFailure::FunctionError;
+    const AT_FIRST: BatchFailure = BatchFailure::Reported { progress: false };
+    const LATER: BatchFailure = BatchFailure::Reported { progress: true };
+    const COUNTED: RetryDecision = RetryDecision::Retry { counted: true };
 
-    fn exhausted(function_error: bool) -> Next {
-        Next::Discard(Reason::RetryAttemptsExhausted { function_error })
+    fn exhausted(function_error: bool) -> RetryDecision {
+        RetryDecision::Discard(DiscardReason::RetryAttemptsExhausted { function_error })
     }
 
-    fn retries(most: u32) -> Settings {
-        Settings { maximum_retry_attempts: Some(most), ..Settings::default() }
+    fn retries(attempts_max: u32) -> MappingSettings {
+        MappingSettings { maximum_retry_attempts: Some(attempts_max), ..MappingSettings::default() }
     }
 
-    fn bisect(most: u32) -> Settings {
-        Settings { bisect_batch_on_function_error: true, ..retries(most) }
+    fn bisect(attempts_max: u32) -> MappingSettings {
+        MappingSettings { bisect_batch_on_function_error: true, ..retries(attempts_max) }
     }
 
-    // Both pages, "During invocation": an error of the function is retried up to the quota.
+    // Both pages, "During invocation": Lambda retries a function error up to the retry quota.
     #[test]
     fn a_batch_is_given_up_after_maximum_retry_attempts() {
         assert_eq!(after_failure(ERROR, 5, 0, &retries(2)), COUNTED);
@@ -91,34 +96,35 @@ mod tests {
         assert_eq!(after_failure(ERROR, 5, 0, &retries(0)), exhausted(true));
     }
 
-    // "Lambda parameters for Amazon Kinesis Data Streams event source mappings": -1, the default,
-    // sets no end to the retries but the record's own.
+    // "Lambda parameters for Amazon Kinesis Data Streams event source mappings": with -1, the
+    // default, a batch is retried until its records expire.
     // https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-parameters.html
     #[test]
     fn without_maximum_retry_attempts_there_is_no_last_one() {
-        assert_eq!(after_failure(ERROR, 1, u32::MAX, &Settings::default()), COUNTED);
+        assert_eq!(after_failure(ERROR, 1, u32::MAX, &MappingSettings::default()), COUNTED);
     }
 
-    // Both pages, "Before invocation": a throttle and whatever else keeps Lambda from invoking
-    // the function is retried until the records are too old; the quota and the split are named
-    // for errors of the function only.
+    // Both pages, "Before invocation": if Lambda cannot invoke the function because of a throttle
+    // or another issue, it retries until the records expire. The pages mention the retry quota and
+    // the split for function errors only.
     #[test]
     fn a_throttle_is_retried_uncounted_and_unsplit() {
-        let next = after_failure(Failure::NotInvoked, 5, 9, &bisect(2));
-        assert_eq!(next, Next::Retry { counted: false });
+        let decision = after_failure(BatchFailure::NotInvoked, 5, 9, &bisect(2));
+        assert_eq!(decision, RetryDecision::Retry { counted: false });
     }
 
-    // Both pages: a failed batch is split in two, which takes nothing from the quota.
+    // Both pages: splitting a failed batch in two does not consume the retry quota.
     #[test]
     fn a_function_error_splits_a_batch_uncounted_down_to_single_records() {
-        assert_eq!(after_failure(ERROR, 2, 0, &bisect(0)), Next::Split);
-        assert_eq!(after_failure(ERROR, 2, 9, &bisect(0)), Next::Split);
+        assert_eq!(after_failure(ERROR, 2, 0, &bisect(0)), RetryDecision::Split);
+        assert_eq!(after_failure(ERROR, 2, 9, &bisect(0)), RetryDecision::Split);
         assert_eq!(after_failure(ERROR, 1, 0, &bisect(1)), COUNTED);
         assert_eq!(after_failure(ERROR, 1, 1, &bisect(1)), exhausted(true));
     }
 
     // "Configuring partial batch response with Kinesis Data Streams and Lambda", section "Success
-    // and failure conditions": what is reported as failed is retried by the mapping's strategy.
+    // and failure conditions": Lambda retries reported records by
+    // the mapping's retry strategy.
     // https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-batchfailurereporting.html
     #[test]
     fn reported_failures_count_as_errors_do() {
@@ -128,12 +134,12 @@ mod tests {
         }
     }
 
-    // The same page, section "Bisecting a batch": with both settings on, the reported sequence
-    // number is where the batch is split, and what follows it is retried. A report that leaves
-    // nothing before the split is no split: it counts, or it would be retried for ever.
+    // The same page, section "Bisecting a batch": with both settings, the batch is split at the
+    // reported sequence number, and Lambda retries the records from there on. A report of the first
+    // record splits nothing off: it counts, or it would be retried for ever.
     #[test]
     fn with_bisect_a_partial_success_is_a_split() {
-        assert_eq!(after_failure(LATER, 5, 2, &bisect(2)), Next::RetryAtOnce);
+        assert_eq!(after_failure(LATER, 5, 2, &bisect(2)), RetryDecision::RetryAtOnce);
         assert_eq!(after_failure(AT_FIRST, 5, 1, &bisect(2)), COUNTED);
         assert_eq!(after_failure(AT_FIRST, 5, 2, &bisect(2)), exhausted(false));
     }

@@ -3,197 +3,117 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
-use crate::answer::Answer;
-use crate::batch::{Batch, BatchId, Item, Record, payload};
-use crate::discard::{Discard, Reason};
-use crate::lane::Lane;
-use crate::part::{Part, Step};
-use crate::progress::Progress;
-use crate::settings::Settings;
+use crate::batch::{BatchId, PendingRecord};
+use crate::checkpoint::CheckpointTracker;
+use crate::key_group::KeyGroup;
+use crate::protocol::{Action, Input};
+use crate::record::Record;
+use crate::settings::MappingSettings;
 
-/// No more is fetched while this many records are behind the checkpoint. Above the largest
-/// BatchSize (10,000), so that a batch can always fill.
+/// The engine fetches no more while it holds this many records that the checkpoint has not passed.
+/// It exceeds the largest BatchSize (10,000), so that a batch can always fill.
 pub const HELD_RECORDS_MAX: usize = 20_000;
 
-/// No more is fetched while this many bytes of records wait for the function.
+/// The engine fetches no more while this many bytes of records wait for the function.
 pub const HELD_BYTES_MAX: usize = 64 * 1024 * 1024;
-
-/// What has happened.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Event {
-    /// Nothing but that time has passed. Also starts a new shard.
-    TimePassed,
-    /// The answer to [`Action::Fetch`].
-    Fetched {
-        /// What follows in the shard after the records fetched before; may be none.
-        records: Vec<Record>,
-        /// The shard is closed, and these were its last records.
-        closed: bool,
-    },
-    /// The answer to [`Action::Invoke`].
-    Answered {
-        /// The batch's [`Batch::id`]. An answer to a batch that is not in flight is ignored.
-        batch: BatchId,
-        /// How its invocation ended.
-        answer: Answer,
-    },
-    /// The answer to [`Action::Discard`].
-    Discarded {
-        /// The [`Discard::id`].
-        batch: BatchId,
-        /// Whether the on-failure destination has been told, or there is none. If it could not
-        /// be told, the records are kept, and discarded again later.
-        written: bool,
-    },
-}
-
-/// What is to be done.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
-    /// Every record up to this sequence number has been processed, filtered out or discarded:
-    /// whoever starts again may start behind it.
-    Checkpoint(String),
-    /// Invoke the function with this batch, and say how that ended.
-    Invoke(Batch),
-    /// Tell the mapping's on-failure destination, if it has one, that these records are given up,
-    /// and say how that ended.
-    Discard(Discard),
-    /// Fetch the records that follow, and say what came. Asked once, until it is answered.
-    Fetch,
-    /// Come back at this time, unless something happens before. Replaces what was said before.
-    WaitUntil(Duration),
-    /// The shard is closed and every record of it is done with: its children may begin.
-    Drained,
-}
 
 /// One shard of a stream, as one event source mapping processes it.
 #[derive(Debug)]
 pub struct Shard {
-    settings: Settings,
-    progress: Progress,
-    lanes: Vec<Lane>,
+    settings: MappingSettings,
+    checkpoint: CheckpointTracker,
+    key_groups: Vec<KeyGroup>,
     held_bytes: usize,
     fetching: bool,
     closed: bool,
 }
 
 impl Shard {
-    /// A shard of which nothing has been read. It begins with [`Event::TimePassed`].
-    pub fn new(settings: Settings) -> Self {
-        let lanes = settings.parallelization_factor.max(1);
+    /// A shard from which nothing has been read. Its first input is [`Input::TimePassed`].
+    pub fn new(settings: MappingSettings) -> Self {
+        let key_groups = 0..settings.parallelization_factor.max(1);
         Self {
             settings,
-            progress: Progress::default(),
-            lanes: std::iter::repeat_with(Lane::default).take(lanes).collect(),
+            checkpoint: CheckpointTracker::default(),
+            key_groups: key_groups.map(|key_group| KeyGroup::new(BatchId { key_group })).collect(),
             held_bytes: 0,
             fetching: false,
             closed: false,
         }
     }
 
-    /// Takes what has happened, and says what is to be done. `now` is the time since a fixed
-    /// moment, the same as for the arrival of the records, and never runs back.
-    pub fn handle(&mut self, event: Event, now: Duration) -> Vec<Action> {
-        match event {
-            Event::TimePassed => {}
-            Event::Fetched { records, closed } => {
+    /// Applies an input and returns the actions to carry out. `now` is the time since the moment
+    /// from which the records' arrival is counted as well, and must never decrease.
+    pub fn handle(&mut self, input: Input, now: Duration) -> Vec<Action> {
+        match input {
+            Input::TimePassed => {}
+            Input::Fetched { records, closed } => {
                 self.fetching = false;
                 self.closed = closed;
                 for record in records {
-                    self.take_in(record, now);
+                    self.add(record, now);
                 }
             }
-            Event::Answered { batch, answer } => {
-                let done = self.lanes[batch.lane].answered(&answer, &self.settings, now);
-                self.settle(done);
+            Input::Invoked { batch, outcome } => {
+                let succeeded = self.key_groups[batch.key_group].invoked(&outcome, &self.settings, now);
+                self.complete(succeeded);
             }
-            Event::Discarded { batch, written } => {
-                let done = self.lanes[batch.lane].discarded(written, now);
-                self.settle(done);
+            Input::Discarded { batch, written } => {
+                let discarded = self.key_groups[batch.key_group].discarded(written, now);
+                self.complete(discarded);
             }
         }
         self.actions(now)
     }
 
-    fn take_in(&mut self, record: Record, now: Duration) {
-        let lane = self.lane_of(&record.ordering_key);
-        let position = self.progress.add(record.sequence_number.clone());
+    fn add(&mut self, record: Record, now: Duration) {
+        let key_group = self.key_group_of(&record.ordering_key);
+        let position = self.checkpoint.track(record.sequence_number.clone());
         if !self.settings.filters.pass(&record.event) {
-            return self.progress.settle(position);
+            return self.checkpoint.complete(position);
         }
-        let item = Item {
+        let pending = PendingRecord {
             position,
             sequence_number: record.sequence_number,
             arrived_at: record.arrived_at.unwrap_or(now),
             json: record.event.to_string(),
         };
-        self.held_bytes += item.json.len();
-        self.lanes[lane].add(item, &self.settings, now);
+        self.held_bytes += pending.json.len();
+        self.key_groups[key_group].add(pending, &self.settings, now);
     }
 
-    fn settle(&mut self, done: Vec<Item>) {
-        for item in done {
-            self.held_bytes -= item.json.len();
-            self.progress.settle(item.position);
+    fn complete(&mut self, records: Vec<PendingRecord>) {
+        for record in records {
+            self.held_bytes -= record.json.len();
+            self.checkpoint.complete(record.position);
         }
     }
 
     fn actions(&mut self, now: Duration) -> Vec<Action> {
         let mut actions = Vec::new();
-        actions.extend(self.progress.advance().map(Action::Checkpoint));
-        for (lane, state) in self.lanes.iter_mut().enumerate() {
-            let id = BatchId { lane };
-            actions.extend(state.begin(&self.settings, now).map(|step| match step {
-                Step::Invoke(part) => Action::Invoke(batch(id, part)),
-                Step::Discard(part, reason) => Action::Discard(discard(id, part, reason)),
-            }));
-        }
+        actions.extend(self.checkpoint.advance().map(Action::Checkpoint));
+        actions.extend(self.key_groups.iter_mut().filter_map(|group| group.start(&self.settings, now)));
         if !self.fetching && !self.closed && self.has_room() {
             self.fetching = true;
             actions.push(Action::Fetch);
         }
-        let due_at = self.lanes.iter().filter_map(|lane| lane.due_at(&self.settings));
+        let due_at = self.key_groups.iter().filter_map(|group| group.due_at(&self.settings));
         actions.extend(due_at.min().map(Action::WaitUntil));
-        if self.closed && self.progress.len() == 0 {
+        if self.closed && self.checkpoint.len() == 0 {
             actions.push(Action::Drained);
         }
         actions
     }
 
     fn has_room(&self) -> bool {
-        self.progress.len() < HELD_RECORDS_MAX && self.held_bytes < HELD_BYTES_MAX
+        self.checkpoint.len() < HELD_RECORDS_MAX && self.held_bytes < HELD_BYTES_MAX
     }
 
-    fn lane_of(&self, ordering_key: &str) -> usize {
+    fn key_group_of(&self, ordering_key: &str) -> usize {
         let mut hasher = DefaultHasher::new();
         ordering_key.hash(&mut hasher);
-        (hasher.finish() % self.lanes.len() as u64) as usize
+        (hasher.finish() % self.key_groups.len() as u64) as usize
     }
-}
-
-fn batch(id: BatchId, part: &Part) -> Batch {
-    Batch {
-        id,
-        attempt: part.invocations() + 1,
-        sequence_numbers: sequence_numbers(part),
-        payload: payload(part.items()),
-    }
-}
-
-fn discard(id: BatchId, part: &Part, reason: Reason) -> Discard {
-    let arrivals = || part.items().iter().map(|item| item.arrived_at);
-    Discard {
-        id,
-        reason,
-        invocations: part.invocations(),
-        sequence_numbers: sequence_numbers(part),
-        first_arrived_at: arrivals().next().unwrap_or_default(),
-        last_arrived_at: arrivals().next_back().unwrap_or_default(),
-    }
-}
-
-fn sequence_numbers(part: &Part) -> Vec<String> {
-    part.items().iter().map(|item| item.sequence_number.clone()).collect()
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use event_sources::{Action, Answer, Event, Record, Settings, Shard};
+use event_sources::{Action, Input, InvocationOutcome, MappingSettings, Record, Shard};
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 use handover::parking::ERROR;
@@ -71,7 +71,7 @@ impl Function {
 /// A stream, and how its mapping reads it.
 #[derive(Clone)]
 pub struct Mapping {
-    pub settings: Settings,
+    pub settings: MappingSettings,
     pub function: Function,
     pub source: Source,
     pub shard: usize,
@@ -190,20 +190,20 @@ impl Lambda {
 
     /// Invokes a function: what it returns, or that it failed; and after how long what it did comes
     /// again, if it does.
-    async fn invoke(&self, function: &Function, event: Value) -> (Answer, Option<Duration>) {
+    async fn invoke(&self, function: &Function, event: Value) -> (InvocationOutcome, Option<Duration>) {
         let until = Instant::now() + function.timeout - Duration::from_millis(MARGIN_MS);
         let work = (function.handler)(event.clone(), until);
         let all = records(&event).count();
         let (who, answer) = self.run(&function.name, function.stage, event, function.timeout, work).await;
         let Some(answer) = answer else {
             self.aws.note(&who, "dies");
-            return (Answer::FunctionError, None);
+            return (InvocationOutcome::FunctionError, None);
         };
         self.aws.note(&who, &format!("returns {answer}"));
         // A schedule passes no records.
         let done = failures(&answer).count() < all.max(1);
         let again = if done { self.comes_again(function, who) } else { None };
-        (Answer::Returned(answer.to_string()), again)
+        (InvocationOutcome::Returned(answer.to_string()), again)
     }
 
     fn comes_again(&self, function: &Function, who: String) -> Option<Duration> {
@@ -259,7 +259,7 @@ impl Lambda {
                 let event = json!({ "Records": messages.iter().map(|it| it.event()).collect::<Vec<_>>() });
                 let (answer, again) = it.invoke(&function, event).await;
                 // Standard queues deliver a message again, now and then, though it was deleted.
-                if let Answer::Returned(answer) = answer
+                if let InvocationOutcome::Returned(answer) = answer
                     && again.is_none()
                 {
                     let answer: Value = serde_json::from_str(&answer).expect("JSON");
@@ -311,7 +311,7 @@ impl Lambda {
         let mut shard = Shard::new(mapping.settings.clone());
         let (send, mut receive) = mpsc::unbounded_channel();
         let (mut fetching, mut due, mut fetch_at) = (false, None::<Duration>, None::<Duration>);
-        let mut event = Event::TimePassed;
+        let mut event = Input::TimePassed;
         loop {
             let actions = shard.handle(event, now());
             due = due.filter(|due| *due > now());
@@ -330,14 +330,14 @@ impl Lambda {
                     }
                     Action::Discard(discard) => {
                         self.aws.note(&key.0, &format!("gives up {:?}", discard.sequence_numbers));
-                        let _ = send.send(Event::Discarded { batch: discard.id, written: true });
+                        let _ = send.send(Input::Discarded { batch: discard.id, written: true });
                     }
                     Action::Invoke(batch) => {
                         let (it, function, send) = (self.clone(), mapping.function.clone(), send.clone());
                         self.aws.clone().spawn("a shard's mapping", async move {
                             let event: Value = serde_json::from_str(&batch.payload).expect("JSON");
                             let (answer, mut again) = it.invoke(&function, event.clone()).await;
-                            let _ = send.send(Event::Answered { batch: batch.id, answer });
+                            let _ = send.send(Input::Invoked { batch: batch.id, outcome: answer });
                             // A poller that was replaced delivers what another one has done.
                             while let Some(after) = again {
                                 sleep(after).await;
@@ -375,10 +375,10 @@ impl Lambda {
                         self.state.borrow_mut().done.insert(key.clone(), there);
                     }
                     read = there;
-                    break Event::Fetched { records, closed: false };
+                    break Input::Fetched { records, closed: false };
                 }
                 if due.is_some_and(|due| due <= now()) {
-                    break Event::TimePassed;
+                    break Input::TimePassed;
                 }
                 let next = due.into_iter().chain(fetch_at).min();
                 tokio::select! {
@@ -469,9 +469,11 @@ fn records(event: &Value) -> impl Iterator<Item = &Value> {
 }
 
 /// Whether an invocation did all that it was to do.
-fn is_whole(answer: &Answer) -> bool {
+fn is_whole(answer: &InvocationOutcome) -> bool {
     match answer {
-        Answer::Returned(text) => failures(&serde_json::from_str(text).expect("JSON")).next().is_none(),
+        InvocationOutcome::Returned(text) => {
+            failures(&serde_json::from_str(text).expect("JSON")).next().is_none()
+        }
         _ => false,
     }
 }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use event_sources::{Filters, Settings};
+use event_sources::{Filters, MappingSettings};
 use handover::accept::Accept;
 use handover::by_hand::Answer;
 use handover::consume::{self, Consumer};
@@ -190,16 +190,14 @@ impl World {
         let relay = Function::new("relay", "relay", RELAY_TIMEOUT, async move |event, until| {
             relay.receive(event, until).await
         });
-        let settings = Settings {
-            report_batch_item_failures: true,
-            bisect_batch_on_function_error: true,
-            filters: Filters::parse(event_sources::Source::DynamoDb, [OFFERS]).expect("a filter"),
-            ..Settings::default()
-        };
+        let mut settings = MappingSettings::default();
+        settings.report_batch_item_failures = true;
+        settings.bisect_batch_on_function_error = true;
+        settings.filters = Filters::parse(event_sources::StreamKind::DynamoDb, [OFFERS]).expect("a filter");
         self.serve_shards(&settings, &relay, Source::Changes);
     }
 
-    fn serve_shards(&self, settings: &Settings, function: &Function, source: Source) {
+    fn serve_shards(&self, settings: &MappingSettings, function: &Function, source: Source) {
         for shard in 0..SHARDS {
             let mapping = Mapping { settings: settings.clone(), function: function.clone(), source, shard };
             self.spawn(self.lambda.clone().serve_shard(mapping));
@@ -287,13 +285,11 @@ impl World {
 
     fn serve_lanes(&self, name: &str, consumer: Consumer) {
         let consumer = Rc::new(consumer);
-        let settings = Settings {
-            report_batch_item_failures: true,
-            bisect_batch_on_function_error: true,
-            maximum_retry_attempts: Some(30),
-            parallelization_factor: 2,
-            ..Settings::default()
-        };
+        let mut settings = MappingSettings::default();
+        settings.report_batch_item_failures = true;
+        settings.bisect_batch_on_function_error = true;
+        settings.maximum_retry_attempts = Some(30);
+        settings.parallelization_factor = 2;
         let streams = consumer.clone();
         let stream = Function::new(name, "stream", self.timeout, async move |event, until| {
             streams.receive(event, until).await

@@ -1,4 +1,4 @@
-//! A DynamoDB stream record as the function gets it.
+//! The records of a DynamoDB stream.
 
 use std::collections::HashMap;
 
@@ -8,10 +8,10 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Map, Value, json};
 
-use super::since_epoch;
-use crate::Record;
+use super::time::since_epoch;
+use crate::record::Record;
 
-/// What the records of a stream have in common.
+/// What all records of a stream have in common.
 #[derive(Debug, Clone)]
 pub struct Origin {
     /// The Region of the table.
@@ -20,8 +20,10 @@ pub struct Origin {
     pub event_source_arn: String,
 }
 
-/// The engine's record of a stream record; `None` for one without a sequence number, which
-/// DynamoDB never sends.
+/// The engine's record for a stream record of the SDK. Its event has the shape that AWS documents
+/// in ["Using AWS Lambda with Amazon DynamoDB"](https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html).
+///
+/// `None` for a record without a sequence number, which DynamoDB never sends.
 pub fn record(record: &types::Record, origin: &Origin) -> Option<Record> {
     let change = record.dynamodb()?;
     let sequence_number = change.sequence_number()?;
@@ -66,7 +68,7 @@ fn stream_record(change: &StreamRecord) -> Value {
     ])
 }
 
-/// An object of the fields that are there.
+/// An object without the fields that are `None`.
 fn object<const N: usize>(fields: [(&str, Option<Value>); N]) -> Value {
     let present = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
     Value::Object(present.collect())
@@ -94,7 +96,7 @@ fn attribute(value: &AttributeValue) -> Value {
         AttributeValue::Null(is_null) => json!({"NULL": is_null}),
         AttributeValue::S(text) => json!({"S": text}),
         AttributeValue::Ss(texts) => json!({"SS": texts}),
-        // A type younger than the SDK: its name is not known here, so none can be given.
+        // The SDK does not know this type, so its name is not known either.
         _ => json!({}),
     }
 }

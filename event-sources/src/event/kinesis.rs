@@ -1,14 +1,14 @@
-//! A Kinesis record as the function gets it.
+//! The records of a Kinesis data stream.
 
 use aws_sdk_kinesis::types;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
-use super::since_epoch;
-use crate::Record;
+use super::time::since_epoch;
+use crate::record::Record;
 
-/// What the records of a shard have in common.
+/// What all records of a shard have in common.
 #[derive(Debug, Clone)]
 pub struct Origin {
     /// The Region of the stream.
@@ -21,9 +21,10 @@ pub struct Origin {
     pub invoke_identity_arn: String,
 }
 
-/// The engine's record of a Kinesis record.
+/// The engine's record for a Kinesis record of the SDK. Its event has the shape that AWS documents
+/// in ["Using Lambda to process records from Amazon Kinesis Data Streams"](https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html).
 pub fn record(record: &types::Record, origin: &Origin) -> Record {
-    // Kinesis accepts no record without a partition key.
+    // Kinesis rejects records without a partition key, so the default is never used.
     let ordering_key = record.partition_key().unwrap_or_default();
     let arrived_at = record.approximate_arrival_timestamp().and_then(since_epoch);
     Record::new(record.sequence_number(), ordering_key, event(record, origin)).arrived_at(arrived_at)

@@ -1,11 +1,11 @@
-//! Matching a record against a pattern.
+//! Matching a record against a filter pattern.
 
 use serde_json::Value;
 
 use super::pattern::{Comparison, Fields, Node, Rule};
 
 impl Fields {
-    /// Matches an object of the record, or its absence.
+    /// Whether an object of the record matches. `None` if the record has no such object.
     pub fn match_object(&self, object: Option<&Value>) -> bool {
         let field = |name: &str| object.and_then(|object| object.get(name));
         let all = self.all.iter().all(|(name, node)| node.matches(field(name)));
@@ -28,8 +28,8 @@ impl Node {
     }
 }
 
-/// The values that rules look at: they work on leaves only, so an object counts as absent, and
-/// a list stands for each of its elements.
+/// The values that rules apply to. Rules apply to leaves only: an object counts as absent, and a
+/// list as each of its elements.
 fn leaves(value: Option<&Value>) -> Vec<&Value> {
     match value {
         None | Some(Value::Object(_)) => Vec::new(),
@@ -49,7 +49,7 @@ impl Rule {
     fn matches_leaf(&self, leaf: &Value) -> bool {
         let text = |matches: &dyn Fn(&str) -> bool| leaf.as_str().is_some_and(matches);
         match self {
-            // Numbers are compared as they are written, so 300 is not 300.0.
+            // Equals compares numbers as they are written, so 300 is not 300.0.
             Self::Equals(expected) => leaf == expected,
             Self::EqualsIgnoreCase(expected) => text(&|leaf| leaf.to_lowercase() == expected.to_lowercase()),
             Self::Prefix(prefix) => text(&|leaf| leaf.starts_with(prefix)),
@@ -78,20 +78,19 @@ impl Comparison {
 #[cfg(test)]
 mod tests {
     // "Control which events Lambda sends to your function", section "Filter rule syntax",
-    // https://docs.aws.amazon.com/lambda/latest/dg/invocation-eventfiltering.html; operators in
-    // detail: "Comparison operators for use in event patterns in Amazon EventBridge",
+    // https://docs.aws.amazon.com/lambda/latest/dg/invocation-eventfiltering.html, and "Comparison operators for use in event patterns in Amazon EventBridge",
     // https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-pattern-operators.html
 
     use super::*;
     use serde_json::json;
 
-    /// Checks one pattern against records that match it and records that do not.
-    fn check<const M: usize, const N: usize>(pattern: Value, match_: [Value; M], not: [Value; N]) {
+    /// Checks one pattern against records that match and records that do not.
+    fn check<const M: usize, const N: usize>(pattern: Value, matching: [Value; M], not_matching: [Value; N]) {
         let fields = Fields::parse(&pattern.to_string()).unwrap();
-        for event in match_ {
+        for event in matching {
             assert!(fields.match_object(Some(&event)), "{pattern} {event}");
         }
-        for event in not {
+        for event in not_matching {
             assert!(!fields.match_object(Some(&event)), "{pattern} {event}");
         }
     }
@@ -192,7 +191,7 @@ mod tests {
     }
 
     // "Using event filtering with a DynamoDB event source", section "Using the Exists operator":
-    // it works on leaves, so an object counts as absent.
+    // it applies to leaves, so an object counts as absent.
     // https://docs.aws.amazon.com/lambda/latest/dg/with-ddb-filtering.html
     #[test]
     fn exists_looks_at_leaves() {

@@ -1,7 +1,9 @@
-//! Event filtering: which records the function gets to see.
+//! Event filtering: which records the function gets.
 
 mod matching;
 mod pattern;
+
+mod error;
 
 use std::borrow::Cow;
 
@@ -9,11 +11,13 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::Value;
 
-use crate::event::Source;
+use crate::record::StreamKind;
+
+pub use error::FilterError;
 use pattern::{Fields, Node};
 
-/// A mapping's FilterCriteria. Without a filter, every record passes; else a record passes
-/// that matches one of them.
+/// The FilterCriteria of a mapping. A record passes if it matches at least one filter, or if there
+/// are no filters.
 #[derive(Debug, Clone, Default)]
 pub struct Filters {
     filters: Vec<Filter>,
@@ -21,53 +25,36 @@ pub struct Filters {
 
 #[derive(Debug, Clone)]
 struct Filter {
-    source: Source,
+    stream_kind: StreamKind,
     pattern: Fields,
-    /// Whether the pattern says anything of the data property.
+    /// Whether the pattern has rules for the record's data.
     names_data: bool,
 }
 
-/// A pattern that AWS would refuse when the mapping is created. Mend the template.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum FilterError {
-    /// The pattern is not JSON.
-    #[error("a filter pattern is not JSON: {0}")]
-    NotJson(String),
-    /// The pattern, or a part of it, is not an object of names with rules.
-    #[error("in a filter pattern, {0:?} must be an object that is not empty")]
-    NotAnObject(String),
-    /// A field's rules are not a list.
-    #[error("in a filter pattern, {0:?} must hold a list of rules that is not empty")]
-    NoRules(String),
-    /// A rule uses an operator that Lambda does not document, or with other operands.
-    #[error("in a filter pattern, {0:?} holds a rule that Lambda does not document: {1}")]
-    UnknownRule(String, String),
-}
-
 impl Filters {
-    /// Reads the patterns of a mapping's FilterCriteria.
+    /// Parses the patterns of a mapping's FilterCriteria.
     ///
     /// # Errors
     ///
-    /// Where AWS would not create the mapping.
+    /// Fails if AWS would reject the mapping.
     pub fn parse<P: AsRef<str>>(
-        source: Source,
+        stream_kind: StreamKind,
         patterns: impl IntoIterator<Item = P>,
     ) -> Result<Self, FilterError> {
         let filters = patterns.into_iter().map(|pattern| {
             let pattern = Fields::parse(pattern.as_ref())?;
-            let name = source.data_property();
+            let name = data_property(stream_kind);
             let on_data = pattern.find(name);
-            // Data must be matched as JSON; a list of rules would match it as a plain string.
+            // A list of rules would match the data as a plain string, but AWS matches it as JSON.
             if on_data.iter().any(|node| matches!(node, Node::Rules(_))) {
                 return Err(FilterError::NotAnObject(name.into()));
             }
-            Ok(Filter { source, names_data: !on_data.is_empty(), pattern })
+            Ok(Filter { stream_kind, names_data: !on_data.is_empty(), pattern })
         });
         Ok(Self { filters: filters.collect::<Result<_, _>>()? })
     }
 
-    /// Whether the function gets to see this record of the invocation's payload.
+    /// Whether the function gets this record, given as the JSON in the event's `Records`.
     pub fn pass(&self, event: &Value) -> bool {
         self.filters.is_empty() || self.filters.iter().any(|filter| filter.matches(event))
     }
@@ -75,9 +62,9 @@ impl Filters {
 
 impl Filter {
     fn matches(&self, event: &Value) -> bool {
-        match self.source {
-            Source::DynamoDb => self.pattern.match_object(Some(event)),
-            Source::Kinesis => {
+        match self.stream_kind {
+            StreamKind::DynamoDb => self.pattern.match_object(Some(event)),
+            StreamKind::Kinesis => {
                 let (properties, data_is_json) = kinesis_properties(event);
                 (data_is_json || !self.names_data) && self.pattern.match_object(Some(&properties))
             }
@@ -85,7 +72,16 @@ impl Filter {
     }
 }
 
-/// What a pattern on a Kinesis record sees: the record's metadata, and its data decoded.
+/// The property in which a filter pattern finds the record's data.
+fn data_property(stream_kind: StreamKind) -> &'static str {
+    match stream_kind {
+        StreamKind::DynamoDb => "dynamodb",
+        StreamKind::Kinesis => "data",
+    }
+}
+
+/// What a pattern matches in a Kinesis record: its metadata and its decoded data. The flag says
+/// whether the data is JSON.
 fn kinesis_properties(event: &Value) -> (Cow<'_, Value>, bool) {
     let properties = &event["kinesis"];
     let data = properties["data"]
@@ -114,9 +110,9 @@ mod tests {
         })
     }
 
-    fn passes(source: Source, patterns: &[Value], event: &Value) -> bool {
+    fn passes(stream_kind: StreamKind, patterns: &[Value], event: &Value) -> bool {
         let patterns = patterns.iter().map(Value::to_string);
-        Filters::parse(source, patterns).unwrap().pass(event)
+        Filters::parse(stream_kind, patterns).unwrap().pass(event)
     }
 
     // "Control which events Lambda sends to your function",
@@ -126,15 +122,14 @@ mod tests {
         let event = json!({"eventName": "INSERT"});
         let insert = json!({"eventName": ["INSERT"]});
         let remove = json!({"eventName": ["REMOVE"]});
-        assert!(passes(Source::DynamoDb, &[], &event));
-        assert!(passes(Source::DynamoDb, &[remove.clone(), insert.clone()], &event));
-        assert!(!passes(Source::DynamoDb, &[remove], &event));
+        assert!(passes(StreamKind::DynamoDb, &[], &event));
+        assert!(passes(StreamKind::DynamoDb, &[remove.clone(), insert.clone()], &event));
+        assert!(!passes(StreamKind::DynamoDb, &[remove], &event));
     }
 
     // "Using event filtering with a DynamoDB event source",
     // https://docs.aws.amazon.com/lambda/latest/dg/with-ddb-filtering.html
-    // That `eventName` and `userIdentity` can be filtered on is shown in "DynamoDB Streams and
-    // Time to Live",
+    // "DynamoDB Streams and Time to Live" shows filters on `eventName` and `userIdentity`,
     // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/time-to-live-ttl-streams.html
     #[test]
     fn a_dynamodb_record_is_matched_by_its_keys_images_and_event_name() {
@@ -148,11 +143,11 @@ mod tests {
         let offer = json!({"dynamodb": {"NewImage": {"change": {"S": ["offer"]}}}});
         let key = json!({"eventName": ["MODIFY"], "dynamodb": {"Keys": {"id": {"S": ["n-1"]}}}});
         let mark = json!({"dynamodb": {"NewImage": {"change": {"S": ["mark"]}}}});
-        // A number of DynamoDB is a string in the record: numeric rules do not match it.
+        // DynamoDB's numbers are strings in the record, so numeric rules do not match them.
         let number = json!({"dynamodb": {"NewImage": {"open": {"N": [{"numeric": [">", 1]}]}}}});
         for (pattern, expected) in [(offer, true), (key, true), (mark, false), (number, false)] {
             assert_eq!(
-                passes(Source::DynamoDb, std::slice::from_ref(&pattern), &event),
+                passes(StreamKind::DynamoDb, std::slice::from_ref(&pattern), &event),
                 expected,
                 "{pattern}"
             );
@@ -162,35 +157,35 @@ mod tests {
     // "Using event filtering with a Kinesis event source",
     // https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis-filtering.html
     #[test]
-    fn kinesis_data_is_decoded_and_its_metadata_stands_beside_it() {
+    fn kinesis_data_is_decoded_and_matched_beside_its_metadata() {
         let event = kinesis(br#"{"Location":"Los Angeles"}"#);
         let city = json!({"data": {"Location": ["Los Angeles"]}});
         let city_and_key = json!({"partitionKey": ["1"], "data": {"Location": ["Los Angeles"]}});
         let other_key = json!({"partitionKey": ["2"], "data": {"Location": ["Los Angeles"]}});
-        assert!(passes(Source::Kinesis, &[city], &event));
-        assert!(passes(Source::Kinesis, &[city_and_key], &event));
-        assert!(!passes(Source::Kinesis, &[other_key], &event));
+        assert!(passes(StreamKind::Kinesis, &[city], &event));
+        assert!(passes(StreamKind::Kinesis, &[city_and_key], &event));
+        assert!(!passes(StreamKind::Kinesis, &[other_key], &event));
     }
 
-    // The same page, the table of incoming data format against filter pattern format.
+    // The same page, the table that sets the incoming data format against the filter pattern format.
     #[test]
     fn data_that_is_not_json_is_dropped_by_a_pattern_on_data_only() {
         let event = kinesis(b"\xff plain");
         let metadata = json!({"partitionKey": ["1"]});
         let absent = json!({"data": {"Location": [{"exists": false}]}});
         let either = json!({"$or": [{"partitionKey": ["1"]}, {"data": {"a": ["b"]}}]});
-        assert!(passes(Source::Kinesis, std::slice::from_ref(&metadata), &event));
-        assert!(!passes(Source::Kinesis, std::slice::from_ref(&absent), &event));
-        assert!(!passes(Source::Kinesis, &[either], &event));
-        assert!(passes(Source::Kinesis, &[absent, metadata], &event));
+        assert!(passes(StreamKind::Kinesis, std::slice::from_ref(&metadata), &event));
+        assert!(!passes(StreamKind::Kinesis, std::slice::from_ref(&absent), &event));
+        assert!(!passes(StreamKind::Kinesis, &[either], &event));
+        assert!(passes(StreamKind::Kinesis, &[absent, metadata], &event));
     }
 
-    // The same table: such a pattern is refused when the mapping is created.
+    // The same table: AWS rejects such a pattern when the mapping is created.
     #[test]
-    fn a_pattern_that_takes_data_for_plain_text_is_refused() {
+    fn a_pattern_that_takes_data_for_plain_text_is_rejected() {
         let plain = [r#"{"data":["plain"]}"#];
         assert_eq!(
-            Filters::parse(Source::Kinesis, plain).unwrap_err(),
+            Filters::parse(StreamKind::Kinesis, plain).unwrap_err(),
             FilterError::NotAnObject("data".into())
         );
     }

@@ -1,28 +1,28 @@
-//! A filter pattern, read and checked.
+//! A filter pattern, parsed and checked.
 
 use serde_json::{Map, Value};
 
-use super::FilterError;
+use super::error::FilterError;
 
-/// The fields of an object: all must match, and one of the alternatives where there are any.
+/// The fields of an object. All must match, and at least one alternative if there are any.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Fields {
     pub all: Vec<(String, Node)>,
-    /// `$or`.
+    /// The alternatives of `$or`.
     pub any: Vec<Fields>,
 }
 
-/// What a pattern says of one field.
+/// What the pattern requires of one field.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Node {
     Object(Fields),
-    /// One must match.
+    /// At least one must match.
     Rules(Vec<Rule>),
 }
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Rule {
-    /// Equals, Empty and Null.
+    /// AWS's Equals, Empty and Null.
     Equals(Value),
     EqualsIgnoreCase(String),
     Prefix(String),
@@ -49,7 +49,7 @@ impl Fields {
         Self::from_value("the pattern", &value)
     }
 
-    /// What the pattern says of a field of the outermost object, in whatever alternative.
+    /// Every node for a field of the outermost object, in all alternatives.
     pub fn find(&self, name: &str) -> Vec<&Node> {
         let here = self.all.iter().filter(|(field, _)| field == name);
         let alternatives = self.any.iter().flat_map(|fields| fields.find(name));
@@ -152,19 +152,19 @@ fn numeric(operand: &Value) -> Option<Vec<(Comparison, f64)>> {
 mod tests {
     use super::*;
 
-    // "Control which events Lambda sends to your function", section "Filter rule syntax", lists
-    // the operators; what is not there is refused here rather than taken for a match.
+    // "Control which events Lambda sends to your function", section "Filter rule syntax", lists the
+    // operators. Any other is rejected, because ignoring it could drop records.
     // https://docs.aws.amazon.com/lambda/latest/dg/invocation-eventfiltering.html
     #[test]
-    fn a_pattern_that_cannot_be_understood_is_refused() {
+    fn a_pattern_that_cannot_be_understood_is_rejected() {
         for (pattern, error) in [
-            ("{", "not JSON"),
+            ("{", "not valid JSON"),
             ("[]", "must be an object"),
             ("{}", "must be an object"),
             (r#"{"a":{}}"#, "\"a\" must be an object"),
-            (r#"{"a":"b"}"#, "\"a\" must hold a list"),
-            (r#"{"a":[]}"#, "\"a\" must hold a list"),
-            (r#"{"$or":[]}"#, "\"$or\" must hold a list"),
+            (r#"{"a":"b"}"#, "\"a\" must be a list"),
+            (r#"{"a":[]}"#, "\"a\" must be a list"),
+            (r#"{"$or":[]}"#, "\"$or\" must be a list"),
             (r#"{"$or":["a"]}"#, "\"$or\" must be an object"),
             (r#"{"a":[["b"]]}"#, "does not document"),
             (r#"{"a":[{"wildcard":"*"}]}"#, "does not document"),
@@ -173,8 +173,8 @@ mod tests {
             (r#"{"a":[{"numeric":["!",1]}]}"#, "does not document"),
             (r#"{"a":[{"anything-but":[]}]}"#, "does not document"),
         ] {
-            let refused = Fields::parse(pattern).unwrap_err().to_string();
-            assert!(refused.contains(error), "{pattern}: {refused}");
+            let error_text = Fields::parse(pattern).unwrap_err().to_string();
+            assert!(error_text.contains(error), "{pattern}: {error_text}");
         }
     }
 }

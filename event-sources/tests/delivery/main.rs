@@ -1,46 +1,46 @@
-//! Whatever the records, the settings and the answers: every record that passes the filter is
-//! delivered until it is answered as succeeded, or handed to the on-failure destination when, and
-//! only when, MaximumRetryAttempts or its age says so. None is skipped, delivered behind the
-//! checkpoint, or overtaken within its key; and the same inputs give the same outputs.
+//! For any records, settings and invocation outcomes: every record that passes the filters is
+//! delivered until it succeeds, or goes to the on-failure destination when, and only when,
+//! MaximumRetryAttempts or its age requires it. No record is skipped, delivered behind the checkpoint
+//! or overtaken by a later one of its key. The same inputs give the same actions.
 
+mod model;
 mod scenario;
-mod world;
 
+use model::{End, Model};
 use proptest::prelude::*;
 use scenario::{Given, Poison, Scenario, scenario};
-use world::{End, World};
 
 proptest! {
-    // The rules themselves are asserted by the world, step by step.
+    // The model asserts the rules at every step.
     #[test]
     fn every_record_is_delivered_or_given_up_by_the_rules(scenario in scenario()) {
-        World::new(scenario).run();
+        Model::new(scenario).run();
     }
 
     #[test]
     fn the_same_inputs_give_the_same_outputs(scenario in scenario()) {
-        let first = World::new(scenario.clone()).run();
-        let second = World::new(scenario).run();
+        let first = Model::new(scenario.clone()).run();
+        let second = Model::new(scenario).run();
         prop_assert_eq!(first.history, second.history);
     }
 
-    // Splits do not count as attempts: alone, a bad record still has all of its own.
+    // Splits do not count as attempts: by itself, a bad record still has all its attempts.
     #[test]
     fn bisect_gives_up_bad_records_one_by_one_and_delivers_the_others(
         scenario in scenario(),
-        most in 0_u32..4,
+        attempts_max in 0_u32..4,
     ) {
-        let world = World::new(Scenario {
-            maximum_retry_attempts: Some(most),
+        let model = Model::new(Scenario {
+            maximum_retry_attempts: Some(attempts_max),
             maximum_record_age_s: None,
             retention_s: 24 * 60 * 60,
             bisect_batch_on_function_error: true,
             poison: Poison::Fails,
-            answers: Vec::new(),
+            invocations: Vec::new(),
             ..scenario
         });
-        let world = world.run();
-        for (record, seen) in world.scenario.records.iter().zip(&world.seen) {
+        let model = model.run();
+        for (record, seen) in model.scenario.records.iter().zip(&model.seen) {
             let Given { passes, bad, .. } = *record;
             let expected = match (passes, bad) {
                 (false, _) => None,
@@ -49,7 +49,7 @@ proptest! {
             };
             prop_assert_eq!(seen.end, expected);
             if passes && bad {
-                prop_assert_eq!(seen.alone, most + 1);
+                prop_assert_eq!(seen.alone, attempts_max + 1);
             }
         }
     }

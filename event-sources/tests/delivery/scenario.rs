@@ -1,32 +1,43 @@
-//! What a shard and its surroundings may be like.
+//! Random scenarios: the records of a shard, the settings, and how every call goes.
 
 use std::time::Duration;
 
-use event_sources::{Filters, PAYLOAD_MAX_BYTES, Settings, Source};
+use event_sources::{Filters, MappingSettings, PAYLOAD_MAX_BYTES, StreamKind};
 use proptest::prelude::*;
 
+/// The earliest arrival of a record.
+pub const BEGINNING: Duration = Duration::from_secs(1_000_000);
+
+/// A record of the shard.
 #[derive(Debug, Clone)]
 pub struct Given {
     pub key: u8,
     pub passes: bool,
-    /// The function cannot take it: see [`Poison`].
+    /// Whether the function fails because of this record: see [`Poison`].
     pub bad: bool,
-    /// After the beginning of time. The shard's own order is another.
+    /// Seconds after [`BEGINNING`]. Not in the order of the shard.
     pub arrived_s: u64,
 }
 
-/// How the function answers one invocation.
+impl Given {
+    pub fn arrived_at(&self) -> Duration {
+        BEGINNING + Duration::from_secs(self.arrived_s)
+    }
+}
+
+/// How one invocation goes.
 #[derive(Debug, Clone)]
 pub enum Script {
     Succeed,
     Error,
     Throttle,
-    /// It names the record at this place of the batch, counted round.
+    /// Reports the record at this index, modulo the size of the batch.
     FailFrom(usize),
+    /// Returns a payload that is not JSON.
     Garbage,
 }
 
-/// What a batch with a bad record does to the function, when the script is at its end.
+/// What a batch with a bad record does to the function, after the scripted invocations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Poison {
     Harmless,
@@ -37,7 +48,7 @@ pub enum Poison {
 #[derive(Debug, Clone)]
 pub struct Scenario {
     pub records: Vec<Given>,
-    /// Of every fifth record, in bytes.
+    /// The size of every fifth record, in bytes.
     pub size: usize,
     pub batch_size: usize,
     pub window_s: u64,
@@ -47,32 +58,32 @@ pub struct Scenario {
     pub retention_s: u64,
     pub bisect_batch_on_function_error: bool,
     pub report_batch_item_failures: bool,
-    /// How many records each fetch finds; then one each.
+    /// How many records each fetch returns. After these, one each.
     pub fetches: Vec<usize>,
-    /// When the script is at its end, only bad records fail.
-    pub answers: Vec<Script>,
+    /// How each invocation goes. After these, only bad records fail.
+    pub invocations: Vec<Script>,
     pub poison: Poison,
-    /// Whether the on-failure destination can be written; then it can.
+    /// Whether each write to the on-failure destination succeeds. After these, all do.
     pub writes: Vec<bool>,
-    /// Which of what is under way ends next, or whether time passes; then the oldest.
+    /// Which call in flight completes next, or whether time passes. After these, the oldest call.
     pub order: Vec<usize>,
-    /// How long each step takes; then nothing.
+    /// How long each step takes, in seconds. After these, no time.
     pub steps_s: Vec<u64>,
 }
 
 impl Scenario {
-    pub fn settings(&self) -> Settings {
-        Settings {
-            batch_size: self.batch_size,
-            maximum_batching_window: Duration::from_secs(self.window_s),
-            parallelization_factor: self.parallelization_factor,
-            maximum_retry_attempts: self.maximum_retry_attempts,
-            maximum_record_age: self.maximum_record_age_s.map(Duration::from_secs),
-            bisect_batch_on_function_error: self.bisect_batch_on_function_error,
-            report_batch_item_failures: self.report_batch_item_failures,
-            filters: Filters::parse(Source::DynamoDb, [r#"{"passes":[true]}"#]).unwrap(),
-            retention: Duration::from_secs(self.retention_s),
-        }
+    pub fn settings(&self) -> MappingSettings {
+        let mut settings = MappingSettings::default();
+        settings.batch_size = self.batch_size;
+        settings.maximum_batching_window = Duration::from_secs(self.window_s);
+        settings.parallelization_factor = self.parallelization_factor;
+        settings.maximum_retry_attempts = self.maximum_retry_attempts;
+        settings.maximum_record_age = self.maximum_record_age_s.map(Duration::from_secs);
+        settings.bisect_batch_on_function_error = self.bisect_batch_on_function_error;
+        settings.report_batch_item_failures = self.report_batch_item_failures;
+        settings.filters = Filters::parse(StreamKind::DynamoDb, [r#"{"passes":[true]}"#]).unwrap();
+        settings.retention = Duration::from_secs(self.retention_s);
+        settings
     }
 
     pub fn age_max(&self) -> Duration {
@@ -80,7 +91,7 @@ impl Scenario {
         Duration::from_secs(age_s.min(self.retention_s))
     }
 
-    /// A bad record that nothing gives up is retried for a day, which takes too long here.
+    /// Without a limit, a bad record is retried for a day, which takes too long in a test.
     fn poisoned_only_if_bounded(self) -> Self {
         let bounded = self.maximum_retry_attempts.is_some() || self.age_max() < Duration::from_secs(1_000);
         let poison = if bounded { self.poison } else { Poison::Harmless };
@@ -127,7 +138,7 @@ prop_compose! {
         (maximum_retry_attempts, maximum_record_age_s, retention_s) in limits(),
         (bisect_batch_on_function_error, report_batch_item_failures) in any::<(bool, bool)>(),
         fetches in prop::collection::vec(0_usize..12, 0..20),
-        answers in prop::collection::vec(script(), 0..40),
+        invocations in prop::collection::vec(script(), 0..40),
         poison in poison(),
         writes in prop::collection::vec(any::<bool>(), 0..10),
         order in prop::collection::vec(0_usize..20, 0..80),
@@ -145,7 +156,7 @@ prop_compose! {
             bisect_batch_on_function_error,
             report_batch_item_failures,
             fetches,
-            answers,
+            invocations,
             poison,
             writes,
             order,

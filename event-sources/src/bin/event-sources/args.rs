@@ -4,16 +4,16 @@ use clap::Parser;
 use clap::builder::RangedU64ValueParser;
 
 /// Polls the DynamoDB and Kinesis streams of a local AWS and invokes functions by AWS's
-/// documented rules, for the event source mappings that are deployed disabled.
+/// documented rules, for the event source mappings that are deployed with Enabled: false.
 ///
-/// Endpoint, Region and credentials come from the standard AWS environment
-/// (AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY). Checkpoints live in
-/// memory: started again, it begins with the oldest record of every stream. RUST_LOG sets what
-/// is logged to stderr.
+/// Endpoint, Region and credentials come from the standard AWS environment variables
+/// (AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY). Checkpoints are kept in
+/// memory only: after a restart, reading begins with the oldest record of every stream. RUST_LOG sets
+/// the level of the log on stderr.
 #[derive(Debug, Parser)]
 #[command(version)]
 pub struct Args {
-    /// Milliseconds between two reads of a shard that has nothing new
+    /// Milliseconds between two reads of a shard that has no new records
     #[arg(
         long,
         env = "EVENT_SOURCES_POLL_INTERVAL_MS",
@@ -32,7 +32,7 @@ pub struct Args {
     )]
     pub functions: String,
 
-    /// Wait up to 30 seconds for this many mappings, and fail when there are fewer
+    /// Wait up to 30 seconds until there are this many mappings, and fail if there are fewer
     #[arg(
         long,
         env = "EVENT_SOURCES_EXPECT",

@@ -1,29 +1,29 @@
-//! The engine's time: since the Unix epoch, and never running back.
+//! The engine's clock: the time since the Unix epoch, which never decreases.
 
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-/// A clock that was set once, and goes steadily from there.
+/// A clock that reads the system's time once and then advances with the monotonic clock.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
-    set: Instant,
-    set_to: Duration,
+    started: Instant,
+    started_at: Duration,
 }
 
 impl Clock {
-    /// Sets it to the system's time.
-    pub fn set() -> Self {
-        let set_to = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-        Self { set: Instant::now(), set_to }
+    pub fn start() -> Self {
+        let started_at = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+        Self { started: Instant::now(), started_at }
     }
 
     pub fn now(self) -> Duration {
-        self.set_to + self.set.elapsed()
+        self.started_at + self.started.elapsed()
     }
 
-    /// When it will show this time; at once if it is past.
+    /// The instant at which the clock shows this time. For a time before the clock's start, the
+    /// start.
     pub fn instant(self, time: Duration) -> Instant {
-        self.set + time.saturating_sub(self.set_to)
+        self.started + time.saturating_sub(self.started_at)
     }
 }

@@ -1,14 +1,25 @@
-//! Serves the stream event source mappings of a local AWS. See the README beside this crate.
+//! Serves the stream event source mappings of a local AWS. The crate's README says how to use it.
+//!
+//! The modules are declared from the top down: a module imports only modules that are declared after
+//! it.
+
+mod serve;
+
+mod stream_poller;
+
+mod shard_poller;
+
+mod invoke;
+mod reader;
+
+mod stream;
+
+mod mapping;
 
 mod args;
+mod clients;
 mod clock;
-mod destination;
-mod invoke;
-mod mapping;
-mod poller;
-mod reader;
-mod shard_poller;
-mod stream;
+mod on_failure;
 
 use std::io;
 use std::process::ExitCode;
@@ -22,7 +33,7 @@ async fn main() -> ExitCode {
     let level = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(level).with_writer(io::stderr).init();
 
-    match poller::run(&args).await {
+    match serve::run(&args).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("event-sources: {error:#}");

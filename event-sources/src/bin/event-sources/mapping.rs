@@ -1,19 +1,19 @@
-//! The event source mappings to serve.
+//! The event source mappings of the local AWS that are to be served.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use aws_sdk_lambda::types::{EventSourceMappingConfiguration, FunctionResponseType};
-use event_sources::{Filters, Settings, Source};
+use event_sources::{Filters, MappingSettings, StreamKind};
 use tokio::time::{Instant, sleep};
 
 use crate::args::Args;
-use crate::destination::Queue;
+use crate::on_failure::OnFailureQueue;
 
-/// How long `--expect` waits for its mappings.
+/// How long to wait for the mappings that `--expect` requires.
 const EXPECT_WAIT: Duration = Duration::from_secs(30);
 
-/// The pause between two looks at the list while `--expect` waits.
+/// The pause between two calls that list the mappings during that wait.
 const EXPECT_PAUSE: Duration = Duration::from_millis(500);
 
 /// A mapping from a stream to a function.
@@ -21,38 +21,38 @@ const EXPECT_PAUSE: Duration = Duration::from_millis(500);
 pub struct Mapping {
     pub function_arn: String,
     pub stream: StreamArn,
-    pub settings: Settings,
-    pub on_failure: Option<Queue>,
+    pub settings: MappingSettings,
+    pub on_failure: Option<OnFailureQueue>,
 }
 
-/// The ARN of a stream, and what it says.
+/// The ARN of a stream, and its parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamArn {
     pub arn: String,
-    pub source: Source,
+    pub kind: StreamKind,
     pub region: String,
-    /// The last part of the ARN: for Kinesis, the stream's name.
+    /// The last part of the ARN. For Kinesis, this is the name of the stream.
     pub name: String,
 }
 
 impl StreamArn {
-    /// `None` for the ARN of anything else.
+    /// `None` if this is not the ARN of a stream.
     fn parse(arn: &str) -> Option<Self> {
         let parts: Vec<&str> = arn.splitn(6, ':').collect();
         let [_, _, service, region, _, resource] = parts[..] else {
             return None;
         };
         let path: Vec<&str> = resource.split('/').collect();
-        let (source, name) = match (service, &path[..]) {
-            ("dynamodb", ["table", _, "stream", label]) => (Source::DynamoDb, label),
-            ("kinesis", ["stream", name]) => (Source::Kinesis, name),
+        let (kind, name) = match (service, &path[..]) {
+            ("dynamodb", ["table", _, "stream", label]) => (StreamKind::DynamoDb, label),
+            ("kinesis", ["stream", name]) => (StreamKind::Kinesis, name),
             _ => return None,
         };
-        Some(Self { arn: arn.to_owned(), source, region: region.to_owned(), name: (*name).to_owned() })
+        Some(Self { arn: arn.to_owned(), kind, region: region.to_owned(), name: (*name).to_owned() })
     }
 }
 
-/// Lists the mappings to serve, waiting for as many as are expected.
+/// Lists the mappings to serve. Waits until there are as many as expected.
 pub async fn find(lambda: &aws_sdk_lambda::Client, args: &Args) -> Result<Vec<Mapping>> {
     let deadline = Instant::now() + EXPECT_WAIT;
     loop {
@@ -62,8 +62,8 @@ pub async fn find(lambda: &aws_sdk_lambda::Client, args: &Args) -> Result<Vec<Ma
         }
         if Instant::now() >= deadline {
             bail!(
-                "expected {} disabled mappings from streams to functions named \"{}…\", found {} \
-                 after {} s: is the stack deployed, with Enabled: false on its stream mappings?",
+                "expected {} disabled stream mappings for functions named \"{}…\", but found {} after \
+                 {} s: is the stack deployed, with Enabled: false on its stream mappings?",
                 args.expect,
                 args.functions,
                 mappings.len(),
@@ -83,10 +83,10 @@ async fn list(lambda: &aws_sdk_lambda::Client) -> Result<Vec<EventSourceMappingC
     )
 }
 
-/// The stream mappings of the chosen functions that are disabled: an enabled one is served by
-/// the local AWS itself, and served twice every record would come twice.
+/// Selects the disabled stream mappings of the functions with this prefix. The local AWS itself
+/// serves the enabled ones; serving these here as well would deliver every record twice.
 fn select(mappings: &[EventSourceMappingConfiguration], prefix: &str) -> Result<Vec<Mapping>> {
-    let disabled = mappings.iter().filter(|m| m.state() == Some("Disabled"));
+    let disabled = mappings.iter().filter(|mapping| mapping.state() == Some("Disabled"));
     let mut selected = Vec::new();
     for mapping in disabled {
         let function_arn = mapping.function_arn().unwrap_or_default();
@@ -94,9 +94,9 @@ fn select(mappings: &[EventSourceMappingConfiguration], prefix: &str) -> Result<
         let Some(stream) = stream.filter(|_| function_name(function_arn).starts_with(prefix)) else {
             continue;
         };
-        let which = || format!("the mapping from {} to {function_arn}", stream.arn);
-        let settings = settings(mapping, stream.source).with_context(which)?;
-        let on_failure = on_failure(mapping).with_context(which)?;
+        let context = || format!("in the mapping from {} to {function_arn}", stream.arn);
+        let settings = settings(mapping, stream.kind).with_context(context)?;
+        let on_failure = on_failure(mapping).with_context(context)?;
         selected.push(Mapping { function_arn: function_arn.to_owned(), stream, settings, on_failure });
     }
     Ok(selected)
@@ -107,36 +107,37 @@ fn function_name(function_arn: &str) -> &str {
     function_arn.split(':').nth(6).unwrap_or_default()
 }
 
-fn settings(mapping: &EventSourceMappingConfiguration, source: Source) -> Result<Settings> {
-    let default = Settings::default();
-    // AWS's -1 stands for no limit.
-    let limit = |number: Option<i32>| number.and_then(|n| u32::try_from(n).ok());
-    let positive = |number: Option<i32>| limit(number).map(|n| n as usize);
-    let seconds = |number: Option<i32>| limit(number).map(|n| Duration::from_secs(n.into()));
-    let filters = mapping.filter_criteria().map(|c| c.filters());
-    let patterns = filters.unwrap_or_default().iter().filter_map(|f| f.pattern());
-    Ok(Settings {
-        batch_size: positive(mapping.batch_size()).unwrap_or(default.batch_size),
-        maximum_batching_window: seconds(mapping.maximum_batching_window_in_seconds())
-            .unwrap_or(default.maximum_batching_window),
-        parallelization_factor: positive(mapping.parallelization_factor())
-            .unwrap_or(default.parallelization_factor),
-        maximum_retry_attempts: limit(mapping.maximum_retry_attempts()),
-        maximum_record_age: seconds(mapping.maximum_record_age_in_seconds()),
-        bisect_batch_on_function_error: mapping.bisect_batch_on_function_error().unwrap_or(false),
-        report_batch_item_failures: mapping
-            .function_response_types()
-            .contains(&FunctionResponseType::ReportBatchItemFailures),
-        filters: Filters::parse(source, patterns)?,
-        retention: default.retention,
-    })
+fn settings(mapping: &EventSourceMappingConfiguration, kind: StreamKind) -> Result<MappingSettings> {
+    // AWS's -1 means no limit.
+    let limit = |number: Option<i32>| number.and_then(|number| u32::try_from(number).ok());
+    let positive = |number: Option<i32>| limit(number).map(|number| number as usize);
+    let seconds = |number: Option<i32>| limit(number).map(|number| Duration::from_secs(number.into()));
+    let filters = mapping.filter_criteria().map(|criteria| criteria.filters());
+    let patterns = filters.unwrap_or_default().iter().filter_map(|filter| filter.pattern());
+    let mut settings = MappingSettings::default();
+    if let Some(batch_size) = positive(mapping.batch_size()) {
+        settings.batch_size = batch_size;
+    }
+    if let Some(window) = seconds(mapping.maximum_batching_window_in_seconds()) {
+        settings.maximum_batching_window = window;
+    }
+    if let Some(factor) = positive(mapping.parallelization_factor()) {
+        settings.parallelization_factor = factor;
+    }
+    settings.maximum_retry_attempts = limit(mapping.maximum_retry_attempts());
+    settings.maximum_record_age = seconds(mapping.maximum_record_age_in_seconds());
+    settings.bisect_batch_on_function_error = mapping.bisect_batch_on_function_error().unwrap_or(false);
+    settings.report_batch_item_failures =
+        mapping.function_response_types().contains(&FunctionResponseType::ReportBatchItemFailures);
+    settings.filters = Filters::parse(kind, patterns)?;
+    Ok(settings)
 }
 
-/// Some local AWS give an empty ARN where there is no destination.
-fn on_failure(mapping: &EventSourceMappingConfiguration) -> Result<Option<Queue>> {
+/// Some local AWSs return an empty ARN for a mapping without a destination.
+fn on_failure(mapping: &EventSourceMappingConfiguration) -> Result<Option<OnFailureQueue>> {
     let on_failure = mapping.destination_config().and_then(|config| config.on_failure());
     let arn = on_failure.and_then(|on_failure| on_failure.destination());
-    arn.filter(|arn| !arn.is_empty()).map(Queue::parse).transpose()
+    arn.filter(|arn| !arn.is_empty()).map(OnFailureQueue::parse).transpose()
 }
 
 #[cfg(test)]
@@ -166,16 +167,19 @@ mod tests {
             mapping(QUEUE, "app-accept", "Disabled").build(),
         ];
         let selected = select(&mappings, "app-").unwrap();
-        let streams: Vec<_> = selected.iter().map(|m| m.stream.clone()).collect();
-        let arn = |arn: &str, source, name: &str| StreamArn {
+        let streams: Vec<_> = selected.iter().map(|mapping| mapping.stream.clone()).collect();
+        let stream = |arn: &str, kind, name: &str| StreamArn {
             arn: arn.into(),
-            source,
+            kind,
             region: "eu-west-1".into(),
             name: name.into(),
         };
         assert_eq!(
             streams,
-            [arn(TABLE, Source::DynamoDb, "2024-06-10T19:26:16.525"), arn(STREAM, Source::Kinesis, "s"),]
+            [
+                stream(TABLE, StreamKind::DynamoDb, "2024-06-10T19:26:16.525"),
+                stream(STREAM, StreamKind::Kinesis, "s"),
+            ]
         );
         assert_eq!(select(&mappings, "").unwrap().len(), 3);
     }
@@ -222,7 +226,7 @@ mod tests {
             let config = DestinationConfig::builder().on_failure(on_failure).build();
             select(&[mapping(STREAM, "f", "Disabled").destination_config(config).build()], "")
         };
-        assert_eq!(sends_to(QUEUE).unwrap()[0].on_failure, Some(Queue::parse(QUEUE).unwrap()));
+        assert_eq!(sends_to(QUEUE).unwrap()[0].on_failure, Some(OnFailureQueue::parse(QUEUE).unwrap()));
         assert_eq!(sends_to("").unwrap()[0].on_failure, None);
         let error = format!("{:#}", sends_to("arn:aws:s3:::bucket").unwrap_err());
         assert!(error.contains(STREAM) && error.contains("bucket"), "{error}");
@@ -234,6 +238,6 @@ mod tests {
         let criteria = FilterCriteria::builder().filters(filter).build();
         let broken = mapping(STREAM, "f", "Disabled").filter_criteria(criteria).build();
         let error = format!("{:#}", select(&[broken], "").unwrap_err());
-        assert!(error.contains(STREAM) && error.contains("not JSON"), "{error}");
+        assert!(error.contains(STREAM) && error.contains("not valid JSON"), "{error}");
     }
 }

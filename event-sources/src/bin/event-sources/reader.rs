@@ -1,15 +1,15 @@
-//! Reading one shard, record after record, whatever fails on the way.
+//! Reads one shard in order, and retries until each read succeeds.
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
-use event_sources::{Record, backoff};
+use anyhow::Result;
+use event_sources::{Input, backoff};
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::warn;
 
 use crate::stream::{Page, Stream};
 
-/// Where one shard has been read to.
+/// How far one shard has been read.
 #[derive(Debug)]
 pub struct Reader {
     stream: Stream,
@@ -17,7 +17,7 @@ pub struct Reader {
     poll_interval: Duration,
     next_read: Instant,
     iterator: Option<String>,
-    /// The sequence number of the last record read: a new iterator begins behind it.
+    /// The sequence number of the last record read, after which a new iterator starts.
     last_read: Option<String>,
 }
 
@@ -26,26 +26,12 @@ impl Reader {
         Self { stream, shard_id, poll_interval, next_read: Instant::now(), iterator: None, last_read: None }
     }
 
-    /// What follows in the shard, perhaps nothing yet, and whether that was its end. Errors are
-    /// logged and the read is tried again, until it succeeds.
-    pub async fn read(&mut self) -> (Vec<Record>, bool) {
+    /// Reads the records that follow, as [`Input::Fetched`]. There may be none yet.
+    pub async fn read(&mut self) -> Input {
         sleep_until(self.next_read).await;
-        let mut failures = 0;
-        let page = loop {
-            match self.try_read().await {
-                Ok(page) => break page,
-                Err(error) => {
-                    // Whatever is wrong with the iterator, most often its age, a new one mends.
-                    self.iterator = None;
-                    failures += 1;
-                    let shard = &self.shard_id;
-                    warn!(shard, failures, error = format!("{error:#}"), "cannot read");
-                    sleep(backoff(failures)).await;
-                }
-            }
-        };
+        let page = self.read_page().await;
         let pause = match page.records.last() {
-            // There may be more at once.
+            // More may follow at once.
             Some(record) => {
                 self.last_read = Some(record.sequence_number().to_owned());
                 Duration::ZERO
@@ -55,18 +41,31 @@ impl Reader {
         self.next_read = Instant::now() + pause;
         let closed = page.next_iterator.is_none();
         self.iterator = page.next_iterator;
-        (page.records, closed)
+        Input::Fetched { records: page.records, closed }
     }
 
-    async fn try_read(&mut self) -> Result<Page> {
+    async fn read_page(&mut self) -> Page {
+        let mut failures = 0;
+        loop {
+            match self.try_read_page().await {
+                Ok(page) => return page,
+                Err(error) => {
+                    // The iterator may have expired, or be invalid for another reason.
+                    self.iterator = None;
+                    failures += 1;
+                    let shard = &self.shard_id;
+                    warn!(shard, failures, error = format!("{error:#}"), "cannot read the shard");
+                    sleep(backoff(failures)).await;
+                }
+            }
+        }
+    }
+
+    async fn try_read_page(&mut self) -> Result<Page> {
         let iterator = match self.iterator.take() {
             Some(iterator) => iterator,
-            None => {
-                let last = self.last_read.as_deref();
-                let iterator = self.stream.iterator(&self.shard_id, last).await?;
-                iterator.context("the stream gave no iterator")?
-            }
+            None => self.stream.iterator(&self.shard_id, self.last_read.as_deref()).await?,
         };
-        self.stream.records(&self.shard_id, &iterator).await
+        self.stream.page(&self.shard_id, &iterator).await
     }
 }

@@ -6,9 +6,9 @@ use aws_sdk_dynamodbstreams::types::ShardIteratorType;
 use event_sources::ShardInfo;
 use event_sources::event::dynamodb::{self, Origin};
 
-use super::Page;
+use super::page::Page;
+use crate::clients::Clients;
 use crate::mapping::Mapping;
-use crate::poller::Clients;
 
 #[derive(Debug, Clone)]
 pub struct DynamoDbStream {
@@ -38,7 +38,7 @@ impl DynamoDbStream {
                 .set_exclusive_start_shard_id(after)
                 .send()
                 .await?;
-            let description = page.stream_description.context("no stream description")?;
+            let description = page.stream_description.context("DescribeStream returned no description")?;
             shards.extend(description.shards().iter().map(|shard| ShardInfo {
                 id: shard.shard_id().unwrap_or_default().to_owned(),
                 parents: shard.parent_shard_id().map(str::to_owned).into_iter().collect(),
@@ -50,38 +50,38 @@ impl DynamoDbStream {
         }
     }
 
-    pub async fn iterator(&self, shard_id: &str, after: Option<&str>) -> Result<Option<String>> {
+    pub async fn iterator(&self, shard_id: &str, after: Option<&str>) -> Result<String> {
         let from = match after {
             None => ShardIteratorType::TrimHorizon,
             Some(_) => ShardIteratorType::AfterSequenceNumber,
         };
         let request =
             self.client.get_shard_iterator().stream_arn(&self.origin.event_source_arn).shard_id(shard_id);
-        let answer = request
+        let output = request
             .clone()
             .shard_iterator_type(from)
             .set_sequence_number(after.map(str::to_owned))
             .send()
             .await;
-        let answer = match answer {
-            // The records behind the last one read have expired: go on with the oldest there is.
+        let output = match output {
+            // The records after the last one read have expired: continue with the oldest record.
             Err(error)
                 if error.as_service_error().is_some_and(|error| error.is_trimmed_data_access_exception()) =>
             {
                 let oldest = request.shard_iterator_type(ShardIteratorType::TrimHorizon);
                 oldest.send().await?
             }
-            answer => answer?,
+            output => output?,
         };
-        Ok(answer.shard_iterator)
+        output.shard_iterator.context("GetShardIterator returned no iterator")
     }
 
-    pub async fn records(&self, iterator: &str) -> Result<Page> {
+    pub async fn page(&self, iterator: &str) -> Result<Page> {
         let request = self.client.get_records().shard_iterator(iterator);
         let page = request.send().await?;
         let records = page.records().iter();
         Ok(Page {
-            records: records.filter_map(|r| dynamodb::record(r, &self.origin)).collect(),
+            records: records.filter_map(|record| dynamodb::record(record, &self.origin)).collect(),
             next_iterator: page.next_shard_iterator,
         })
     }

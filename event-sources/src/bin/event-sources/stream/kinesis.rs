@@ -8,19 +8,19 @@ use aws_sdk_kinesis::types::ShardIteratorType;
 use event_sources::ShardInfo;
 use event_sources::event::kinesis::{self, Origin};
 
-use super::Page;
+use super::page::Page;
+use crate::clients::Clients;
 use crate::mapping::Mapping;
-use crate::poller::Clients;
 
 #[derive(Debug, Clone)]
 pub struct KinesisStream {
     client: Client,
     stream_name: String,
-    /// `None` where it is not told.
+    /// `None` if the local AWS does not say.
     retention: Option<Duration>,
     aws_region: String,
     event_source_arn: String,
-    /// Every record names the role that the function runs under.
+    /// The role of the function, which every record names.
     invoke_identity_arn: String,
 }
 
@@ -36,7 +36,8 @@ impl KinesisStream {
         let stream = &mapping.stream;
         let summary = clients.kinesis.describe_stream_summary().stream_name(&stream.name).send().await;
         let summary = summary.with_context(|| format!("cannot describe the stream {}", stream.arn))?;
-        let summary = summary.stream_description_summary.context("no stream description")?;
+        let summary =
+            summary.stream_description_summary.context("DescribeStreamSummary returned no description")?;
         let hours = u64::try_from(summary.retention_period_hours).ok().filter(|hours| *hours > 0);
         Ok(Self {
             client: clients.kinesis.clone(),
@@ -56,7 +57,7 @@ impl KinesisStream {
         let mut shards = Vec::new();
         let mut next = None;
         loop {
-            // A token stands for the stream's name: Kinesis refuses both together.
+            // Kinesis rejects a request with both a token and a name.
             let request = match next {
                 None => self.client.list_shards().stream_name(&self.stream_name),
                 Some(token) => self.client.list_shards().next_token(token),
@@ -76,12 +77,12 @@ impl KinesisStream {
         }
     }
 
-    pub async fn iterator(&self, shard_id: &str, after: Option<&str>) -> Result<Option<String>> {
+    pub async fn iterator(&self, shard_id: &str, after: Option<&str>) -> Result<String> {
         let from = match after {
             None => ShardIteratorType::TrimHorizon,
             Some(_) => ShardIteratorType::AfterSequenceNumber,
         };
-        let answer = self
+        let output = self
             .client
             .get_shard_iterator()
             .stream_name(&self.stream_name)
@@ -90,10 +91,10 @@ impl KinesisStream {
             .set_starting_sequence_number(after.map(str::to_owned))
             .send()
             .await?;
-        Ok(answer.shard_iterator)
+        output.shard_iterator.context("GetShardIterator returned no iterator")
     }
 
-    pub async fn records(&self, shard_id: &str, iterator: &str) -> Result<Page> {
+    pub async fn page(&self, shard_id: &str, iterator: &str) -> Result<Page> {
         let request = self.client.get_records().shard_iterator(iterator);
         let page = request.send().await?;
         let origin = Origin {
@@ -104,7 +105,7 @@ impl KinesisStream {
         };
         let records = page.records().iter();
         Ok(Page {
-            records: records.map(|r| kinesis::record(r, &origin)).collect(),
+            records: records.map(|record| kinesis::record(record, &origin)).collect(),
             next_iterator: page.next_shard_iterator,
         })
     }

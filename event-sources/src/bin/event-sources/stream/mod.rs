@@ -3,40 +3,36 @@
 mod dynamodb;
 mod kinesis;
 
+mod page;
+
 use std::time::Duration;
 
-use anyhow::Result;
-use event_sources::{Record, ShardInfo, Source};
+use anyhow::{Result, bail};
+use event_sources::{ShardInfo, StreamKind};
 
+use crate::clients::Clients;
 use crate::mapping::Mapping;
-use crate::poller::Clients;
 use dynamodb::DynamoDbStream;
 use kinesis::KinesisStream;
+pub use page::Page;
 
-/// A stream, as one mapping reads it.
+/// The stream of one mapping.
 #[derive(Debug, Clone)]
 pub enum Stream {
     DynamoDb(DynamoDbStream),
     Kinesis(KinesisStream),
 }
 
-/// What one GetRecords returned.
-#[derive(Debug)]
-pub struct Page {
-    pub records: Vec<Record>,
-    /// `None` at the end of a closed shard.
-    pub next_iterator: Option<String>,
-}
-
 impl Stream {
     pub async fn open(clients: &Clients, mapping: &Mapping) -> Result<Self> {
-        Ok(match mapping.stream.source {
-            Source::DynamoDb => Self::DynamoDb(DynamoDbStream::new(clients, mapping)),
-            Source::Kinesis => Self::Kinesis(KinesisStream::open(clients, mapping).await?),
-        })
+        match mapping.stream.kind {
+            StreamKind::DynamoDb => Ok(Self::DynamoDb(DynamoDbStream::new(clients, mapping))),
+            StreamKind::Kinesis => Ok(Self::Kinesis(KinesisStream::open(clients, mapping).await?)),
+            kind => bail!("cannot read {}: {kind:?} streams are not supported", mapping.stream.arn),
+        }
     }
 
-    /// How long it keeps a record, if that is not what every stream of its kind does.
+    /// How long the stream keeps a record. `None` means the default of [`event_sources::MappingSettings`].
     pub fn retention(&self) -> Option<Duration> {
         match self {
             Self::DynamoDb(_) => None,
@@ -44,7 +40,7 @@ impl Stream {
         }
     }
 
-    /// Every shard that the stream lists, on all pages.
+    /// All shards that the stream lists.
     pub async fn shards(&self) -> Result<Vec<ShardInfo>> {
         match self {
             Self::DynamoDb(stream) => stream.shards().await,
@@ -52,18 +48,18 @@ impl Stream {
         }
     }
 
-    /// An iterator behind this sequence number, or at the oldest record.
-    pub async fn iterator(&self, shard_id: &str, after: Option<&str>) -> Result<Option<String>> {
+    /// An iterator that starts after this sequence number, or at the oldest record.
+    pub async fn iterator(&self, shard_id: &str, after: Option<&str>) -> Result<String> {
         match self {
             Self::DynamoDb(stream) => stream.iterator(shard_id, after).await,
             Self::Kinesis(stream) => stream.iterator(shard_id, after).await,
         }
     }
 
-    pub async fn records(&self, shard_id: &str, iterator: &str) -> Result<Page> {
+    pub async fn page(&self, shard_id: &str, iterator: &str) -> Result<Page> {
         match self {
-            Self::DynamoDb(stream) => stream.records(iterator).await,
-            Self::Kinesis(stream) => stream.records(shard_id, iterator).await,
+            Self::DynamoDb(stream) => stream.page(iterator).await,
+            Self::Kinesis(stream) => stream.page(shard_id, iterator).await,
         }
     }
 }

@@ -1,30 +1,39 @@
-//! What an on-failure destination gets: metadata, never the records.
+//! The invocation record: what an on-failure destination gets. It holds metadata about the
+//! discarded records, never the records themselves.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::discard::{Discard, Reason};
-use crate::event::Source;
+use crate::discard::{Discard, DiscardReason};
+use crate::record::StreamKind;
 
 /// Where discarded records come from.
 #[derive(Debug, Clone)]
-pub struct Origin {
+pub struct DiscardOrigin {
     /// The kind of the stream.
-    pub source: Source,
+    pub stream_kind: StreamKind,
     /// The ARN of the stream.
     pub stream_arn: String,
     /// The id of the shard.
     pub shard_id: String,
-    /// The ARN of the function, as the mapping names it.
+    /// The ARN of the function in the mapping, which may have a qualifier.
     pub function_arn: String,
 }
 
-/// The message that an SQS queue gets. `now`, like the arrival of the records, is the time since
-/// the Unix epoch; `request_id` should be a new UUID.
-pub fn metadata(discard: &Discard, origin: &Origin, request_id: &str, now: Duration) -> Value {
-    let mut message = json!({
+/// The invocation record for an SQS queue. `now` and the arrival of the records count from the Unix
+/// epoch. `request_id` should be a new UUID.
+///
+/// AWS shows its shape in ["Retain discarded batch records for a Kinesis Data Streams event source
+/// in Lambda"](https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html).
+pub fn invocation_record(
+    discard: &Discard,
+    origin: &DiscardOrigin,
+    request_id: &str,
+    now: Duration,
+) -> Value {
+    let mut record = json!({
         "requestContext": {
             "requestId": request_id,
             "functionArn": origin.function_arn,
@@ -33,7 +42,7 @@ pub fn metadata(discard: &Discard, origin: &Origin, request_id: &str, now: Durat
         },
         "version": "1.0",
         "timestamp": timestamp(now),
-        batch_info_name(origin.source): {
+        batch_info_name(origin.stream_kind): {
             "shardId": origin.shard_id,
             "startSequenceNumber": discard.sequence_numbers.first(),
             "endSequenceNumber": discard.sequence_numbers.last(),
@@ -43,21 +52,21 @@ pub fn metadata(discard: &Discard, origin: &Origin, request_id: &str, now: Durat
             "streamArn": origin.stream_arn,
         },
     });
-    if let Reason::RetryAttemptsExhausted { function_error } = discard.reason {
+    if let DiscardReason::RetryAttemptsExhausted { function_error } = discard.reason {
         let mut response =
             json!({"statusCode": 200, "executedVersion": executed_version(&origin.function_arn)});
         if function_error {
             response["functionError"] = "Unhandled".into();
         }
-        message["responseContext"] = response;
+        record["responseContext"] = response;
     }
-    message
+    record
 }
 
-fn batch_info_name(source: Source) -> &'static str {
-    match source {
-        Source::DynamoDb => "DDBStreamBatchInfo",
-        Source::Kinesis => "KinesisBatchInfo",
+fn batch_info_name(stream_kind: StreamKind) -> &'static str {
+    match stream_kind {
+        StreamKind::DynamoDb => "DDBStreamBatchInfo",
+        StreamKind::Kinesis => "KinesisBatchInfo",
     }
 }
 
@@ -66,7 +75,7 @@ fn executed_version(function_arn: &str) -> &str {
     function_arn.split(':').nth(7).unwrap_or("$LATEST")
 }
 
-/// As AWS writes it: milliseconds, unless there are none.
+/// AWS leaves the milliseconds out when they are zero.
 fn timestamp(since_epoch: Duration) -> String {
     let millis = i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX);
     let time = Timestamp::from_millisecond(millis).unwrap_or(Timestamp::MAX);
@@ -79,11 +88,11 @@ mod tests {
     use super::*;
     use crate::batch::BatchId;
 
-    const ERROR: Reason = Reason::RetryAttemptsExhausted { function_error: true };
+    const ERROR: DiscardReason = DiscardReason::RetryAttemptsExhausted { function_error: true };
 
-    fn discard(reason: Reason, invocations: u32) -> Discard {
+    fn discard(reason: DiscardReason, invocations: u32) -> Discard {
         Discard {
-            id: BatchId { lane: 0 },
+            id: BatchId { key_group: 0 },
             reason,
             invocations,
             sequence_numbers: ["100", "105", "117"].map(String::from).to_vec(),
@@ -92,18 +101,18 @@ mod tests {
         }
     }
 
-    fn origin(source: Source) -> Origin {
-        Origin {
-            source,
+    fn origin(stream_kind: StreamKind) -> DiscardOrigin {
+        DiscardOrigin {
+            stream_kind,
             stream_arn: "arn:aws:kinesis:us-east-2:123456789012:stream/mystream".into(),
             shard_id: "shardId-000000000001".into(),
             function_arn: "arn:aws:lambda:us-east-2:123456789012:function:myfunction".into(),
         }
     }
 
-    fn message(reason: Reason, invocations: u32) -> Value {
+    fn record(reason: DiscardReason, invocations: u32) -> Value {
         let now = Duration::from_millis(1_573_691_886_021);
-        metadata(&discard(reason, invocations), &origin(Source::Kinesis), "c9b8fa9f", now)
+        invocation_record(&discard(reason, invocations), &origin(StreamKind::Kinesis), "c9b8fa9f", now)
     }
 
     // "Retain discarded batch records for a Kinesis Data Streams event source in Lambda", the
@@ -112,7 +121,7 @@ mod tests {
     #[test]
     fn exhausted_retries_have_the_documented_shape() {
         assert_eq!(
-            message(ERROR, 4),
+            record(ERROR, 4),
             json!({
                 "requestContext": {
                     "requestId": "c9b8fa9f",
@@ -144,30 +153,31 @@ mod tests {
     // record, https://docs.aws.amazon.com/lambda/latest/dg/services-dynamodb-errors.html
     #[test]
     fn a_dynamodb_stream_names_its_batch_differently() {
-        let message = metadata(&discard(ERROR, 1), &origin(Source::DynamoDb), "", Duration::ZERO);
-        assert_eq!(message["DDBStreamBatchInfo"]["batchSize"], 3);
-        assert_eq!(message.get("KinesisBatchInfo"), None);
+        let record = invocation_record(&discard(ERROR, 1), &origin(StreamKind::DynamoDb), "", Duration::ZERO);
+        assert_eq!(record["DDBStreamBatchInfo"]["batchSize"], 3);
+        assert_eq!(record.get("KinesisBatchInfo"), None);
     }
 
-    // Not documented, but recorded from AWS by LocalStack's tests: a record that was too old has
-    // no responseContext, and an approximateInvokeCount of 1 though the function never got it.
+    // AWS does not document this; LocalStack's tests recorded it from AWS: for a record that was too
+    // old there is no responseContext, and approximateInvokeCount is 1 though the function never got
+    // the record.
     // test_kinesis_maximum_record_age_exceeded in
     // https://github.com/localstack/localstack/blob/main/tests/aws/services/lambda_/event_source_mapping/test_lambda_integration_kinesis.snapshot.json
     #[test]
     fn records_that_were_too_old_have_no_response() {
-        let message = message(Reason::RecordAgeExceeded, 0);
-        assert_eq!(message["requestContext"]["condition"], "RecordAgeExceeded");
-        assert_eq!(message["requestContext"]["approximateInvokeCount"], 1);
-        assert_eq!(message.get("responseContext"), None);
+        let record = record(DiscardReason::RecordAgeExceeded, 0);
+        assert_eq!(record["requestContext"]["condition"], "RecordAgeExceeded");
+        assert_eq!(record["requestContext"]["approximateInvokeCount"], 1);
+        assert_eq!(record.get("responseContext"), None);
     }
 
-    // The function answered, so there is a response; it did not fail as a whole, so there is no
-    // functionError. Not documented.
+    // AWS does not document this. The function returned, so there is a response; it did not fail as
+    // a whole, so there is no functionError.
     #[test]
     fn reported_failures_are_a_response_without_a_function_error() {
-        let message = message(Reason::RetryAttemptsExhausted { function_error: false }, 3);
+        let record = record(DiscardReason::RetryAttemptsExhausted { function_error: false }, 3);
         let response = json!({"statusCode": 200, "executedVersion": "$LATEST"});
-        assert_eq!(message["responseContext"], response);
+        assert_eq!(record["responseContext"], response);
     }
 
     #[test]
