@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use handover::mutation::{MUTANTS, Mutant, wake};
+use handover::mutation::{MUTANTS, Mutant, enable};
 use handover_sim_mutants::{Faults, Plan, Run, SCHEDULES, Shop, Strikes, run, shortest};
 
 const SEEDS_MAX: u64 = 2_000;
@@ -73,9 +73,9 @@ fn plans(schedule: &str) -> Box<dyn Iterator<Item = Plan> + '_> {
 /// What finds a mutant first.
 fn found(schedule: &str, mutant: &'static str) -> Option<Run> {
     let (_, run) = SCHEDULES.into_iter().find(|it| it.0 == schedule).expect("a schedule");
-    wake(mutant);
+    enable(mutant);
     let found = plans(schedule).map(run).find(|run| !run.violations.is_empty());
-    wake("");
+    enable("");
     found
 }
 
@@ -123,9 +123,9 @@ fn what_finds_mutants_holds_without_them() {
 fn the_shortest_history_of_a_mutant_is_short() {
     let mutant = "the mark before the effect";
     let found = found("shop", mutant).unwrap();
-    wake(mutant);
+    enable(mutant);
     let shortest = shortest(&found, |plan| run(&Shop, plan));
-    wake("");
+    enable("");
     let Strikes::Listed(strikes) = &shortest.plan.strikes else { panic!("{shortest}") };
     assert!(strikes.len() <= 1 && shortest.history.messages.len() == 1, "{shortest}");
     assert!(shortest.history.lines.len() <= found.history.lines.len());
