@@ -1,18 +1,19 @@
-//! Deliberate mistakes in the protocol. Each is a place in a file of the library that is found by its
-//! text, and what stands there instead; `is` asks whether the mistake is made in this run. A text that
-//! is not found exactly once fails the build, so that the list keeps up with the library.
+//! Deliberate mistakes in the protocol. Each replaces a text in a file of the library; `is` asks whether the
+//! mistake is enabled in this run. A text that does not occur exactly once fails the build, so that the list
+//! keeps up with the library.
 
-/// File, text, and what takes its place.
+/// The file's path below `src`, the text, and its replacement.
 pub type Edit = (&'static str, &'static str, &'static str);
 
 /// A mutant: its name, and what makes it.
 pub type Mutant = (&'static str, &'static [Edit]);
 
-/// Every mutant, by the schedule that is to find it.
-pub const MUTANTS: [(&str, &[Mutant]); 3] = [("shop", SHOP), ("till", TILL), ("journal", JOURNAL)];
+/// Every mutant, by the workload that has to find it.
+pub const MUTANTS: [(&str, &[Mutant]); 3] =
+    [("commerce", COMMERCE), ("payments", PAYMENTS), ("ordered", ORDERED)];
 
 #[rustfmt::skip]
-const SHOP: &[Mutant] = &[
+const COMMERCE: &[Mutant] = &[
     ("accept without its condition", &[(
         "ledger.rs",
         "            let put = put\n                .condition_expression(ABSENT)",
@@ -271,7 +272,7 @@ const SHOP: &[Mutant] = &[
 ];
 
 #[rustfmt::skip]
-const TILL: &[Mutant] = &[
+const PAYMENTS: &[Mutant] = &[
     ("a call before its start is recorded", &[(
         "external.rs",
         "            match timeout_at(times.end_by, lease).await.map_err(|_| NotEnded::NoTime)? {",
@@ -354,7 +355,7 @@ const TILL: &[Mutant] = &[
 ];
 
 #[rustfmt::skip]
-const JOURNAL: &[Mutant] = &[
+const ORDERED: &[Mutant] = &[
     ("a turn is not waited for", &[(
         "sequence.rs",
         "        if place.sequence > self.at + 1 {",
