@@ -87,7 +87,7 @@ chaos: ## Send N=5000 refunds while functions are killed and the local AWS is pa
 	$(call step,3/3,Refunds through the deployed stack while it is killed and paused,4 min for 5000)
 	localstack/with target/debug/chaos $(or $(N),5000) $(if $(SEED),--seed $(SEED))
 
-# `make soak SEEDS=n`, or `make soak PLAN='shop 7'` for one run and its history: a schedule and a seed, or
+# `make soak SEEDS=n`, or `make soak PLAN='commerce 7'` for one run and its history: a workload and a seed, or
 # what a failure printed.
 .PHONY: soak
 soak: ## Run many seeds of the simulation on every core: SEEDS=10000

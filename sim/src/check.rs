@@ -6,32 +6,33 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 use std::time::Duration;
 
-use handover::event::encode;
+use handover::notification::encode;
 use handover::record::Record;
-use handover::{Destination, Effect, Failure, Json, Notification, Routes};
+use handover::{Checked, Destination, Effect, Failure, Json, Notification, Routes};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use crate::aws::{NOTIFICATIONS, message};
-use crate::draw::below;
-use crate::dynamodb::Table;
-use crate::fault::{Faults, Purpose};
-use crate::many::many;
-use crate::plan::Plan;
-use crate::rules::Sent;
-use crate::schedule::{Schedule, run};
+use crate::at_rest::SentMessage;
+use crate::aws::dynamodb::Table;
+use crate::aws::panic_text;
+use crate::faults::plan::Plan;
+use crate::faults::rates::Faults;
+use crate::run::run;
+use crate::runner::run_all;
 use crate::shrink::shortest;
-use crate::world::World;
+use crate::stack::Stack;
+use crate::workload::Workload;
 
-/// The variable of the environment that replays a plan.
+/// The environment variable that replays a plan.
 const REPLAY: &str = "HANDOVER_PLAN";
 
-/// Runs a destination of yours, as it is deployed, under many schedules of faults.
+/// Runs a destination of yours, as it is deployed, many times, each time with other faults.
 ///
-/// In each, the simulation checks what Handover promises: every message is stored or parked, every
-/// notification ends or is dead with a dead letter, attempts are six at most, and no record changes but
-/// by the moves of the design. What your effects come to, you check [at rest](Check::at_rest). Once
-/// faults have stopped, what is dead is redriven, so that only what can never be applied stays so.
+/// In each run the simulation checks what Handover guarantees: every message is stored or refused, every
+/// notification is completed or is dead with a dead letter, there are six attempts at most, and a record
+/// changes only by the design's transitions. You check the result of your effects [at rest](Check::at_rest).
+/// Once faults have stopped, dead notifications are redriven, so that only those stay dead that can never be
+/// applied.
 ///
 /// ```
 /// use handover::dynamodb::types::{AttributeValue, Update};
@@ -60,24 +61,24 @@ const REPLAY: &str = "HANDOVER_PLAN";
 ///
 /// let rewards = (1..=3).map(|n| {
 ///     let data = json!({ "customer": "c-1", "points": 10 });
-///     Draft::command("points.earned", "shop", &data).with_id(format!("reward-{n}")).unwrap()
+///     Draft::command("points.earned", "shop", &data).build(format!("reward-{n}")).unwrap()
 /// });
 /// handover_sim::check("rewards", |_| Rewards)
 ///     .table("customers", &["customer"])
 ///     .sends(rewards)
-///     .at_rest(|world| assert_eq!(world.sum("customers", "points"), 30))
+///     .at_rest(|stack| assert_eq!(stack.sum("customers", "points"), 30))
 ///     .over_seeds(0..20);
 /// ```
 ///
 /// A failure panics with what did not hold, the shortest history found that leads to it, and the
-/// variable of the environment that replays just that.
+/// environment variable that replays exactly that.
 ///
 /// # Limits
-/// Keys of your tables are texts, and they have no index. A handler reaches the simulated AWS by the
+/// Keys of your tables are texts, and the tables have no index. A handler reaches the simulated AWS by the
 /// client that it is given; any other call is a real one. It must not spawn tasks that call AWS: on
-/// Lambda, what an invocation leaves behind may never go on. It must take time and chance from nowhere
-/// else, or a seed does not give the same history twice. Send five notifications or so: many small
-/// schedules find more than few large ones.
+/// Lambda, what an invocation leaves behind may never go on. It must not read a clock or draw random numbers
+/// by itself, or a seed does not give the same history twice. Send about five notifications: many small
+/// runs find more than few large ones.
 pub fn check<D: Destination>(
     name: &str,
     destination: impl Fn(&handover::dynamodb::Client) -> D + Sync + 'static,
@@ -85,7 +86,7 @@ pub fn check<D: Destination>(
     let served = name.to_owned();
     Check {
         name: name.to_owned(),
-        serve: Box::new(move |world| world.serve(&served, destination(&world.dynamodb))),
+        serve: Box::new(move |stack| stack.serve(&served, destination(stack.dynamodb()))),
         routes: None,
         sequenced: false,
         tables: Vec::new(),
@@ -96,22 +97,22 @@ pub fn check<D: Destination>(
     }
 }
 
-/// What [`check`] is about to run.
+/// What [`check`] runs.
 #[must_use = "nothing runs before `over_seeds`"]
 pub struct Check {
     name: String,
-    serve: Box<dyn Fn(&World) + Sync>,
+    serve: Box<dyn Fn(&Stack) + Sync>,
     routes: Option<Routes>,
     sequenced: bool,
     tables: Vec<Table>,
     items: Vec<(String, Value)>,
-    messages: Vec<Notification>,
+    messages: Vec<Checked>,
     faults: Faults,
     at_rest: Box<dyn Fn(&AtRest) + Sync>,
 }
 
 impl Check {
-    /// Adds a table that the effects write to: its name and the attributes of its key, one or two.
+    /// Adds a table that the effects write to: its name, and the attributes of its key, one or two.
     pub fn table(mut self, name: &str, key: &[&str]) -> Check {
         assert!(
             (1..=2).contains(&key.len()),
@@ -129,37 +130,37 @@ impl Check {
     }
 
     /// Adds notifications to send; some are sent twice.
-    pub fn sends(mut self, notifications: impl IntoIterator<Item = Notification>) -> Check {
+    pub fn sends(mut self, notifications: impl IntoIterator<Item = Checked>) -> Check {
         self.messages.extend(notifications);
         self
     }
 
-    /// Routes instead of one to the destination from each type that is sent. What goes elsewhere,
-    /// emits for example, is taken there.
+    /// Sets the routes. Without them, each type that is sent has a route to the destination. Other
+    /// destinations of the routes, such as those of emits, take everything.
     pub fn routes(mut self, routes: Routes) -> Check {
         self.routes = Some(routes);
         self
     }
 
-    /// Routes them so that the destination applies them in sequence; they have to be numbered.
+    /// Routes them so that the destination applies them in sequence; they need sequence numbers.
     pub fn sequenced(mut self) -> Check {
         self.sequenced = true;
         self
     }
 
-    /// Faults instead of [`Faults::USUAL`].
+    /// Sets the rates of faults, instead of [`Faults::USUAL`].
     pub fn faults(mut self, faults: Faults) -> Check {
         self.faults = faults;
         self
     }
 
-    /// What to assert when all has ended.
+    /// Sets what to assert when everything is completed.
     pub fn at_rest(mut self, assert: impl Fn(&AtRest) + Sync + 'static) -> Check {
         self.at_rest = Box::new(assert);
         self
     }
 
-    /// Runs the schedules of these seeds, on every core.
+    /// Runs these seeds, on every core.
     ///
     /// # Panics
     /// When something does not hold.
@@ -170,16 +171,16 @@ impl Check {
             Some(plan) => vec![plan.parse().unwrap_or_else(|error| panic!("{REPLAY}: {error}"))],
             None => seeds.map(|seed| Plan::drawn(seed, self.faults)).collect(),
         };
-        let failed = match (many(&plans, run, |_| ()), replay) {
+        let failed = match (run_all(&plans, run, |_| ()), replay) {
             (Ok(_), _) => return,
             (Err(failed), Some(_)) => *failed,
             (Err(failed), None) => shortest(&failed, run),
         };
-        panic!("{failed}To replay just this: {REPLAY}='{}' cargo test", failed.plan);
+        panic!("{failed}To replay exactly this: {REPLAY}='{}' cargo test", failed.plan);
     }
 }
 
-impl Schedule for Check {
+impl Workload for Check {
     const REDRIVES: bool = true;
 
     fn tables(&self) -> Vec<Table> {
@@ -188,48 +189,49 @@ impl Schedule for Check {
 
     fn routes(&self) -> Routes {
         self.routes.clone().unwrap_or_else(|| {
-            let route = |it: &Notification| {
+            let route = |sent: &Notification| {
                 let sequenced = if self.sequenced { vec![&self.name] } else { vec![] };
-                let route = json!({ "kind": it.kind, "destinations": [self.name], "sequenced": sequenced });
-                (it.r#type.clone(), route)
+                let route = json!({ "kind": sent.kind, "destinations": [self.name], "sequenced": sequenced });
+                (sent.r#type.clone(), route)
             };
             let routes: serde_json::Map<String, Value> = self.messages.iter().map(route).collect();
             Value::Object(routes).to_string().parse().expect("a route for each type")
         })
     }
 
-    fn serve(&self, world: &World) {
+    fn serve(&self, stack: &Stack) {
         for (table, item) in &self.items {
             let item = serde_dynamo::to_item::<_, serde_dynamo::Item>(item);
             let item = item.unwrap_or_else(|error| panic!("an item of `{table}`: {error}"));
-            world.aws.dynamodb().put(table, &serde_json::to_value(item).expect("JSON"));
+            stack.put(table, &serde_json::to_value(item).expect("JSON"));
         }
-        (self.serve)(world);
-        for other in world.routes.destinations().into_iter().filter(|it| *it != self.name) {
-            world.serve(other, Elsewhere);
+        (self.serve)(stack);
+        for other in stack.routes().destinations().into_iter().filter(|name| *name != self.name) {
+            stack.serve(other, Elsewhere);
         }
     }
 
-    async fn drive(&self, world: &World) -> Vec<Sent> {
-        let draw = |end, what: u64, at: u64| below(end, world.aws.seed(), &[Purpose::Send as u64, what, at]);
-        // Each once, for `at_rest` counts on it, and some again.
+    async fn drive(&self, stack: &Stack) -> Vec<SentMessage> {
+        let draw = |end, what: u64, at: u64| stack.draw_for_message(end, what, at);
+        // Each once, since `at_rest` counts on it, and some again.
         let again = self.messages.iter().enumerate().filter(|(at, _)| draw(3, 0, *at as u64) == 0);
-        let again: Vec<_> = again.filter(|(at, _)| world.sends(*at)).map(|(_, it)| it).collect();
+        let again: Vec<_> =
+            again.filter(|(at, _)| stack.sends(*at)).map(|(_, notification)| notification).collect();
         let mut sent = Vec::new();
         for (at, notification) in self.messages.iter().chain(again).enumerate() {
             sleep(Duration::from_millis(draw(2_000, 1, at as u64))).await;
             let message = String::from_utf8(encode(notification)).expect("JSON");
-            world.send(&message);
-            let data = notification.data.to().expect("JSON");
+            stack.send(&message);
+            let data = notification.data.deserialize().expect("JSON");
             let id = notification.id.clone();
-            sent.push(Sent { id, data, message, malformed: false, feasible: false });
+            sent.push(SentMessage { id, data, message, malformed: false, feasible: false });
         }
         sent
     }
 
-    fn broken(&self, world: &World, _: &[Sent]) -> Vec<String> {
-        let held = quietly(|| (self.at_rest)(&AtRest(world)));
-        held.err().map(|said| format!("at rest: {said}")).into_iter().collect()
+    fn violations(&self, stack: &Stack, _: &[SentMessage]) -> Vec<String> {
+        let asserted = quietly(|| (self.at_rest)(&AtRest(stack)));
+        asserted.err().map(|panic| format!("at rest: {panic}")).into_iter().collect()
     }
 }
 
@@ -244,25 +246,25 @@ impl Destination for Elsewhere {
     }
 }
 
-/// The world when all has ended.
-pub struct AtRest<'a>(&'a World);
+/// The stack when everything is completed.
+pub struct AtRest<'a>(&'a Stack);
 
 impl AtRest<'_> {
     /// The items of a table.
     pub fn items(&self, table: &str) -> Vec<Value> {
-        let items = self.0.aws.dynamodb().items(table).into_iter();
-        items.map(|it| serde_dynamo::from_item(item(it)).expect("JSON")).collect()
+        let items = self.0.items(table).into_iter();
+        items.map(|json| serde_dynamo::from_item(item(json)).expect("JSON")).collect()
     }
 
-    /// The sum of an attribute over the items of a table; what does not have it adds nothing.
+    /// The sum of an attribute over the items of a table that have it.
     pub fn sum(&self, table: &str, attribute: &str) -> i64 {
-        self.items(table).iter().filter_map(|it| it[attribute].as_i64()).sum()
+        self.items(table).iter().filter_map(|item| item[attribute].as_i64()).sum()
     }
 
-    /// The records of all notifications, emitted ones, too.
+    /// The records of all notifications, including emitted ones.
     pub fn records(&self) -> Vec<Record> {
-        let records = self.0.aws.dynamodb().items(NOTIFICATIONS).into_iter();
-        records.map(|it| Record::decode(item(it).into()).expect("a record")).collect()
+        let records = self.0.records().into_iter();
+        records.map(|json| Record::decode(item(json).into()).expect("a record")).collect()
     }
 }
 
@@ -270,22 +272,22 @@ fn item(json: Value) -> serde_dynamo::Item {
     serde_json::from_value(json).expect("DynamoDB's JSON")
 }
 
-/// Runs what may panic, and says what it said, without printing it.
+/// Runs what may panic, and returns the text of a panic without printing it.
 fn quietly(work: impl FnOnce()) -> Result<(), String> {
     thread_local! {
         static QUIET: Cell<bool> = const { Cell::new(false) };
     }
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
-        let loud = std::panic::take_hook();
+        let hook = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
             if !QUIET.get() {
-                loud(panic);
+                hook(panic);
             }
         }));
     });
     QUIET.set(true);
     let worked = catch_unwind(AssertUnwindSafe(work));
     QUIET.set(false);
-    worked.map_err(message)
+    worked.map_err(panic_text)
 }

@@ -1,28 +1,29 @@
-//! What happened in a run, and what struck.
+//! What happened in a run, and which faults were injected.
 
 use std::collections::BTreeSet;
 
-use crate::coverage::{Coverage, Site};
-use crate::fault::Fault;
-use crate::plan::Strike;
+use crate::faults::coverage::Coverage;
+use crate::faults::fault::Fault;
+use crate::faults::injected::InjectedFault;
+use crate::faults::site::Site;
 
 /// A run's history: the same for the same plan, byte for byte.
 #[derive(Clone, Debug, Default)]
 pub struct History {
     /// Milliseconds of virtual time, who, and what.
     pub lines: Vec<String>,
-    /// The places of the messages that were sent.
+    /// The numbers of the messages that were sent.
     pub messages: BTreeSet<usize>,
-    /// What struck. A run of just these strikes is the same run.
-    pub strikes: BTreeSet<Strike>,
-    /// Which calls were made, and what struck them, counted.
+    /// The faults that were injected. A run with exactly these is the same run.
+    pub injected: BTreeSet<InjectedFault>,
+    /// How often each call was made, and had each fault.
     pub coverage: Coverage,
-    /// A batch that was delivered again, though it had been done, was not done once more.
+    /// A batch that was done was delivered again, and failed.
     pub(crate) repeat_failed: bool,
-    /// A person came by.
-    pub(crate) tended: bool,
-    /// Where something might have struck: every call, every poll, every fetch, and so on.
-    pub places: Vec<Strike>,
+    /// An operator did something.
+    pub(crate) has_operator: bool,
+    /// Every fault that could have been injected: one for each call and kind, each poll, each fetch, …
+    pub injection_points: Vec<InjectedFault>,
 }
 
 impl History {
@@ -30,17 +31,17 @@ impl History {
         self.lines.push(format!("{elapsed_ms:>9} {who}: {what}"));
     }
 
-    /// Whether something struck that loses copies.
+    /// Whether a fault was injected that loses copies.
     pub(crate) fn may_have_lost(&self) -> bool {
         let loses = |fault| matches!(fault, Fault::Forget | Fault::Unread | Fault::Purged);
-        self.strikes.iter().any(|it| loses(it.fault))
+        self.injected.iter().any(|injected| loses(injected.fault))
     }
 
-    /// Something struck, at these sites.
-    pub(crate) fn struck(&mut self, strike: Strike, sites: impl IntoIterator<Item = Site>) {
-        let fault = strike.fault;
-        if self.strikes.insert(strike) {
-            sites.into_iter().for_each(|site| self.coverage.struck(site, fault));
+    /// Records a fault that was injected, at these sites.
+    pub(crate) fn inject(&mut self, injected: InjectedFault, sites: impl IntoIterator<Item = Site>) {
+        let fault = injected.fault;
+        if self.injected.insert(injected) {
+            sites.into_iter().for_each(|site| self.coverage.hit(site, fault));
         }
     }
 }

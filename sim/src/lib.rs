@@ -1,44 +1,42 @@
 //! A deterministic simulation of Handover on AWS.
 //!
-//! The library's real handlers and the real SDK clients run in one process, on one thread and on
-//! virtual time. Below the SDK, at its HTTP connector, stands a simulated AWS: DynamoDB by dynoxide,
-//! Kinesis and SQS by hand, Lambda's mappings by the engine that also serves local AWSs. A seed draws
-//! what is sent and what fails; the same seed gives the same history, byte for byte.
+//! The library's real handlers and the real SDK clients run in one process, on one thread and on virtual
+//! time. Below the SDK, at its HTTP connector, is a simulated AWS: DynamoDB by dynoxide, Kinesis and SQS
+//! written for it, Lambda's mappings by the engine that also serves local AWSs. A seed decides what is sent
+//! and what fails; the same seed gives the same history, byte for byte.
+//!
+//! [`check`] runs a destination of yours under faults. For more than one destination, or for operators that
+//! act while faults are injected, implement a [`Workload`], and pass it to [`run()`].
 
+mod at_rest;
 mod aws;
 mod check;
-mod coverage;
-mod draw;
-mod dynamodb;
-mod fault;
+mod faults;
 mod history;
-mod journal;
-mod lambda;
-mod many;
-#[path = "../../functions/payment/src/payments.rs"]
-mod payments;
-mod plan;
-mod provider;
-#[path = "../../functions/refund/src/refunds.rs"]
-mod refunds;
-mod rules;
-mod schedule;
-mod shop;
+mod invariants;
+pub mod item;
+mod names;
+mod run;
+mod runner;
 mod shrink;
-mod sqs;
-mod stream;
-mod till;
-mod time;
-mod world;
+mod stack;
+mod workload;
 
+pub use at_rest::SentMessage;
+pub use aws::dynamodb::Table;
+pub use aws::provider::KEY_LIFETIME;
+pub use aws::time::Time;
 pub use check::{AtRest, Check, check};
-pub use coverage::{Coverage, Site};
-pub use fault::{Fault, Faults};
+pub use faults::coverage::Coverage;
+pub use faults::fault::Fault;
+pub use faults::injected::{InjectedFault, NotAPlan};
+pub use faults::plan::{Plan, PlannedFaults};
+pub use faults::rates::Faults;
+pub use faults::site::Site;
 pub use history::History;
-pub use journal::Journal;
-pub use many::many;
-pub use plan::{NotAPlan, Plan, Strike, Strikes};
-pub use schedule::{Named, Run, SCHEDULES, run};
-pub use shop::Shop;
+pub use run::{FAULTS_MS, Run, run};
+pub use runner::run_all;
 pub use shrink::shortest;
-pub use till::Till;
+pub use stack::Stack;
+pub use stack::operator::{DeadLetter, OperatorResult};
+pub use workload::Workload;

@@ -2,32 +2,33 @@
 
 use std::collections::BTreeSet;
 
-use crate::plan::{Plan, Strike, Strikes};
-use crate::schedule::Run;
+use crate::faults::injected::InjectedFault;
+use crate::faults::plan::{Plan, PlannedFaults};
+use crate::run::Run;
 
 /// Runs at most, in search of a shorter history.
 const RUNS_MAX: usize = 400;
 
-/// A run that fails, too, of as few messages and strikes as could be found by leaving some out.
+/// A run that fails, too, with as few messages and faults as were found by leaving some out.
 pub fn shortest(failed: &Run, run: impl Fn(Plan) -> Run) -> Run {
     let mut best = failed.clone();
     best.plan.messages = Some(failed.history.messages.clone());
-    best.plan.strikes = Strikes::Listed(failed.history.strikes.clone());
+    best.plan.faults = PlannedFaults::Listed(failed.history.injected.clone());
     let mut runs = 0;
-    let mut fails = |messages: &BTreeSet<usize>, strikes: &BTreeSet<Strike>| {
+    let mut fails = |messages: &BTreeSet<usize>, injected: &BTreeSet<InjectedFault>| {
         runs += 1;
-        let strikes = Strikes::Listed(strikes.clone());
-        let plan = Plan { seed: failed.plan.seed, messages: Some(messages.clone()), strikes };
+        let faults = PlannedFaults::Listed(injected.clone());
+        let plan = Plan { seed: failed.plan.seed, messages: Some(messages.clone()), faults };
         let mut run = (runs <= RUNS_MAX).then(|| run(plan)).filter(|run| !run.violations.is_empty())?;
-        // Some may have found nobody to strike.
-        run.plan.strikes = Strikes::Listed(run.history.strikes.clone());
+        // The call or invocation of some may not have come.
+        run.plan.faults = PlannedFaults::Listed(run.history.injected.clone());
         Some(run)
     };
     loop {
-        let (messages, strikes) = (best.history.messages.clone(), best.history.strikes.clone());
+        let (messages, injected) = (best.history.messages.clone(), best.history.injected.clone());
         let shorter = less(&messages)
-            .find_map(|messages| fails(&messages, &strikes))
-            .or_else(|| less(&strikes).find_map(|strikes| fails(&messages, &strikes)));
+            .find_map(|messages| fails(&messages, &injected))
+            .or_else(|| less(&injected).find_map(|injected| fails(&messages, &injected)));
         match shorter {
             Some(shorter) => best = shorter,
             None => return best,
@@ -35,7 +36,7 @@ pub fn shortest(failed: &Run, run: impl Fn(Plan) -> Run) -> Run {
     }
 }
 
-/// The set without a part of it: halves first, single ones last.
+/// The set without a part of it: first without halves, last without single elements.
 fn less<T: Ord + Clone>(all: &BTreeSet<T>) -> impl Iterator<Item = BTreeSet<T>> {
     let all: Vec<T> = all.iter().cloned().collect();
     let sizes = std::iter::successors(Some(all.len().div_ceil(2)), |size| Some(size / 2));
@@ -44,7 +45,7 @@ fn less<T: Ord + Clone>(all: &BTreeSet<T>) -> impl Iterator<Item = BTreeSet<T>> 
         let parts = (0..all.len()).step_by(size);
         let without = |from: usize| {
             let kept = all.iter().enumerate().filter(|(at, _)| !(from..from + size).contains(at));
-            kept.map(|(_, it)| it.clone()).collect()
+            kept.map(|(_, element)| element.clone()).collect()
         };
         parts.map(without).collect::<Vec<_>>()
     })

@@ -1,4 +1,4 @@
-//! A destination of somebody's: one that is right, and one whose mistake is told readably.
+//! A user's destination: one that is right, and one whose mistake is reported readably.
 
 use handover::dynamodb::types::{AttributeValue, Update};
 use handover::{Destination, Draft, Effect, Failure, Notification};
@@ -12,7 +12,7 @@ struct Reward {
     points: u32,
 }
 
-/// Adds points by a write that it returns; or, which is the mistake, by a call of its own.
+/// Adds points by a write that it returns; or, by mistake, by a call of its own.
 struct Rewards {
     dynamodb: handover::dynamodb::Client,
     calls: bool,
@@ -39,27 +39,28 @@ impl Destination for Rewards {
 fn rewards(calls: bool) -> Check {
     let rewards = (1..=3).map(|n| {
         let data = json!({ "customer": "c-1", "points": 10 });
-        Draft::command("points.earned", "shop", &data).with_id(format!("reward-{n}")).unwrap()
+        Draft::command("points.earned", "shop", &data).build(format!("reward-{n}")).unwrap()
     });
     check("rewards", move |dynamodb| Rewards { dynamodb: dynamodb.clone(), calls })
         .table("customers", &["customer"])
         .sends(rewards)
-        .at_rest(|world| assert_eq!(world.sum("customers", "points"), 30, "points of all customers"))
+        .at_rest(|stack| assert_eq!(stack.sum("customers", "points"), 30, "points of all customers"))
 }
 
 #[test]
-fn what_it_returns_is_applied_once() {
+fn a_returned_write_is_applied_once() {
     rewards(false).over_seeds(0..100);
 }
 
-/// A write that holds only behind the one before it: it would fail, and count an attempt, out of turn.
+/// A write whose condition holds only after the write before it: out of turn it would fail and count an
+/// attempt.
 struct Steps;
 
 impl Destination for Steps {
     type Data = u32;
 
     async fn apply(&self, step: &Notification<u32>) -> Result<Effect, Failure> {
-        let number = |it: u32| AttributeValue::N(it.to_string());
+        let number = |n: u32| AttributeValue::N(n.to_string());
         let set = Update::builder().table_name("stairs").key("stairs", AttributeValue::S("s-1".into()));
         let set =
             set.update_expression("SET step = :step").expression_attribute_values(":step", number(step.data));
@@ -82,7 +83,7 @@ fn orders(of: &[u64]) -> Vec<Vec<u64>> {
 fn g8_a_sequenced_destination_applies_in_order_whatever_order_they_arrive_in() {
     let step = |n: u64| {
         let draft = Draft::event("step.taken", "shop", &n).partitionkey("s-1").sequence(n);
-        draft.with_id(format!("step-{n}")).unwrap()
+        draft.build(format!("step-{n}")).unwrap()
     };
     for order in orders(&[1, 2, 3, 4]) {
         check("steps", |_| Steps)
@@ -90,9 +91,9 @@ fn g8_a_sequenced_destination_applies_in_order_whatever_order_they_arrive_in() {
             .item("stairs", json!({ "stairs": "s-1", "step": 0 }))
             .sends(order.into_iter().map(step))
             .sequenced()
-            .at_rest(|world| {
-                assert_eq!(world.sum("stairs", "step"), 4);
-                for record in world.records() {
+            .at_rest(|stack| {
+                assert_eq!(stack.sum("stairs", "step"), 4);
+                for record in stack.records() {
                     assert_eq!(record.destinations["steps"].attempts, 0, "{record:?}");
                 }
             })
@@ -100,19 +101,22 @@ fn g8_a_sequenced_destination_applies_in_order_whatever_order_they_arrive_in() {
     }
 }
 
-/// The failure says what did not hold, the history, as short as it gets, and how to see it again.
+/// The failure prints what did not hold, the shortest history, and how to replay it.
 #[test]
-fn what_a_handler_does_by_itself_is_found_and_told() {
+fn a_call_of_a_handlers_own_is_found_and_reported() {
     let faults = Faults { lost_answer: 100, ..Faults::NONE };
-    let said = std::panic::catch_unwind(|| rewards(true).faults(faults).over_seeds(0..100)).unwrap_err();
-    let said = said.downcast::<String>().unwrap();
-    println!("{said}");
-    assert!(said.contains("VIOLATION at rest") && said.contains("points of all customers"), "{said}");
-    assert!(said.contains("UpdateItem"), "{said}");
-    let (_, replay) = said.rsplit_once("HANDOVER_PLAN='").unwrap();
+    let failure = std::panic::catch_unwind(|| rewards(true).faults(faults).over_seeds(0..100)).unwrap_err();
+    let failure = failure.downcast::<String>().unwrap();
+    println!("{failure}");
+    assert!(
+        failure.contains("VIOLATION at rest") && failure.contains("points of all customers"),
+        "{failure}"
+    );
+    assert!(failure.contains("UpdateItem"), "{failure}");
+    let (_, replay) = failure.rsplit_once("HANDOVER_PLAN='").unwrap();
     let (plan, _) = replay.split_once('\'').unwrap();
     let plan: handover_sim::Plan = plan.parse().unwrap();
-    let handover_sim::Strikes::Listed(strikes) = &plan.strikes else { panic!("{plan}") };
-    assert_eq!(strikes.len(), 1, "one thing that goes wrong is enough: {plan}");
-    assert!(said.lines().count() < 60, "{said}");
+    let handover_sim::PlannedFaults::Listed(faults) = &plan.faults else { panic!("{plan}") };
+    assert_eq!(faults.len(), 1, "one fault is enough: {plan}");
+    assert!(failure.lines().count() < 60, "{failure}");
 }

@@ -1,15 +1,12 @@
 //! The function `payment`: a destination that takes payments at a provider over HTTP.
 
-mod payments;
-
 use aws_smithy_http_client::Connector;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 use handover::lambda::{on_unknown, seconds, variable};
 use handover::{Error, run_external};
-
-use crate::payments::Payments;
+use payment::Payments;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {

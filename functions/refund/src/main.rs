@@ -1,13 +1,8 @@
 //! The function `refund`: a destination that credits a refund to its account.
 
-mod refunds;
-#[cfg(test)]
-mod simulation;
-
 use handover::lambda::variable;
 use handover::{Error, run};
-
-use crate::refunds::Refunds;
+use refund::Refunds;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {

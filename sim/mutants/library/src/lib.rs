@@ -1,28 +1,28 @@
-//! The library with deliberate mistakes in it, of which a run wakes one at a time. Nothing that is
+//! The library with deliberate mistakes in it, of which a run enables one at a time. Nothing that is
 //! deployed depends on it.
 
-include!(concat!(env!("OUT_DIR"), "/lib.rs"));
+include!(concat!(env!("OUT_DIR"), "/library/lib.rs"));
 
 #[path = "../mutations.rs"]
 mod mutations;
 
-/// Which mistake is awake.
+/// Which mistake is enabled.
 pub mod mutation {
     use std::cell::Cell;
 
     pub use crate::mutations::{MUTANTS, Mutant};
 
     thread_local! {
-        static AWAKE: Cell<&'static str> = const { Cell::new("") };
+        static ENABLED: Cell<&'static str> = const { Cell::new("") };
     }
 
-    /// Wakes a mutant on this thread; the empty name, none.
-    pub fn wake(mutant: &'static str) {
-        AWAKE.set(mutant);
+    /// Enables a mutant on this thread, and no other; the empty name enables none.
+    pub fn enable(mutant: &'static str) {
+        ENABLED.set(mutant);
     }
 
-    /// Whether it is awake.
+    /// Whether this mutant is enabled on this thread.
     pub(crate) fn is(mutant: &str) -> bool {
-        AWAKE.get() == mutant
+        ENABLED.get() == mutant
     }
 }

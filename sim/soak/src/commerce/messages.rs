@@ -1,0 +1,79 @@
+//! What a seed's producer sends.
+
+use handover_sim::SentMessage;
+use serde_json::{Value, json};
+
+/// Notifications of a run at most: many small runs find more than few large ones.
+const NOTIFICATIONS_MAX: u64 = 5;
+
+/// A message of the producer.
+pub enum Message {
+    Upstream(SentMessage),
+    /// An id, and the data of a refund, that the producer commits with a write of its own.
+    Outbox(String, Value),
+}
+
+/// The messages of a run.
+pub fn messages(draw: &dyn Fn(u64, u64, u64) -> u64) -> Vec<Message> {
+    let mut messages = Vec::new();
+    // Mostly one or two.
+    let count = 1 + draw(NOTIFICATIONS_MAX, 0, 0).min(draw(NOTIFICATIONS_MAX, 0, 1));
+    for at in 0..count {
+        let amount = 1 + draw(100, 1, at);
+        // Account 1 is opened late, account 2 never; `much` is not an amount.
+        let refund = match draw(6, 2, at) {
+            0 => json!({ "account": "account-1", "amount": amount }),
+            1 => json!({ "account": "account-2", "amount": amount }),
+            2 => json!({ "account": "account-0", "amount": "much" }),
+            _ => json!({ "account": "account-0", "amount": amount }),
+        };
+        let (name, data) = match draw(8, 3, at) {
+            0..2 => ("refund", refund),
+            2..4 => {
+                // Some notes are taken late. One that is rejected cannot be: it is an event.
+                let say = ["hello", "hello", "late", "refuse"][draw(4, 2, at) as usize];
+                ("note", json!({ "say": say, "amount": amount }))
+            }
+            4..6 => {
+                let item = ["book", "book", "unicorn"][draw(3, 2, at) as usize];
+                let luck = ["good", "good", "panic", "hang"][draw(4, 10, at) as usize];
+                ("order", json!({ "item": item, "luck": luck }))
+            }
+            _ => {
+                messages.push(Message::Outbox(format!("sale-{at}"), refund));
+                continue;
+            }
+        };
+        let malformed = draw(10, 4, at) == 0;
+        messages.push(message(at, name, data.clone(), malformed));
+        if draw(3, 5, at) == 0 {
+            // The producer is not sure, and repeats it; or sends something else under the same id.
+            let other = json!({ "account": "account-0", "amount": 101, "item": "book", "luck": "good" });
+            messages.push(message(at, name, if draw(2, 6, at) == 0 { data } else { other }, malformed));
+        }
+    }
+    messages
+}
+
+fn message(at: u64, name: &str, data: Value, malformed: bool) -> Message {
+    let id = format!("{name}-{at}");
+    let (r#type, kind) = match name {
+        "refund" => ("refund.requested", "command"),
+        "order" => ("order.placed", "command"),
+        _ => ("account.noted", "event"),
+    };
+    let event = json!({
+        "specversion": "1.0", "id": id, "type": r#type, "kind": kind, "source": "shop", "data": data,
+    });
+    let mut message = event.to_string();
+    if malformed {
+        message = message.replace("specversion", "version");
+    }
+    let feasible = match name {
+        "refund" => data["account"] == "account-0" && data["amount"].is_u64(),
+        "note" => data["say"] != "late" && data["say"] != "refuse",
+        // Its handler calls AWS, and that may fail.
+        _ => false,
+    };
+    Message::Upstream(SentMessage { id, data, message, malformed, feasible })
+}

@@ -1,0 +1,147 @@
+//! Payments, whose effect is a call to a provider. One endpoint honours keys, one can be asked, and for one
+//! only an operator finds out what a call did. No payment may be made twice, or be done without being made.
+
+use std::time::Duration;
+
+use handover::Routes;
+use handover::Unknown;
+use handover_sim::item::{destinations, state, text};
+use handover_sim::{FAULTS_MS, KEY_LIFETIME, SentMessage, Stack, Table, Workload};
+use serde_json::json;
+use tokio::time::sleep;
+
+/// Payments of a run at most.
+const PAYMENTS_MAX: u64 = 3;
+/// How long a call may take.
+const CALL_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// An endpoint of the provider, which is a destination, too, and what it does about a call whose outcome is
+/// not known.
+pub type Endpoint = (&'static str, Unknown);
+
+/// The provider that honours keys.
+pub const CARD: Endpoint = ("card", Unknown::Retry { key_lives: KEY_LIFETIME });
+const ENDPOINTS: [Endpoint; 3] = [CARD, ("bank", Unknown::Ask), ("wire", Unknown::Escalate)];
+
+/// The workload.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Payments;
+
+impl Workload for Payments {
+    // Its operator does while faults are injected; what is left may stay dead.
+    const REDRIVES: bool = false;
+    // A function may live on when its lease has expired.
+    const TIMEOUT: Duration = Duration::from_secs(30);
+
+    fn tables(&self) -> Vec<Table> {
+        Vec::new()
+    }
+
+    fn routes(&self) -> Routes {
+        let route = |(name, _): Endpoint| {
+            (format!("{name}.payment"), json!({ "kind": "command", "destinations": [name] }))
+        };
+        let routes: serde_json::Map<_, _> = ENDPOINTS.into_iter().map(route).collect();
+        json!(routes).to_string().parse().expect("routes")
+    }
+
+    fn serve(&self, stack: &Stack) {
+        ENDPOINTS.into_iter().for_each(|endpoint| serve_endpoint(stack, endpoint));
+    }
+
+    async fn drive(&self, stack: &Stack) -> Vec<SentMessage> {
+        tokio::join!(send_all(stack), operate(stack)).0
+    }
+
+    fn violations(&self, stack: &Stack, _: &[SentMessage]) -> Vec<String> {
+        paid_once(stack)
+    }
+}
+
+/// Deploys the destination that pays at an endpoint.
+pub fn serve_endpoint(stack: &Stack, (name, unknown): Endpoint) {
+    let (url, token) = (format!("http://provider/{name}"), String::new());
+    let payments = payment::Payments { http: stack.http(), url, token, timeout: CALL_TIMEOUT, on_unknown: unknown };
+    stack.serve_external(name, payments);
+}
+
+async fn send_all(stack: &Stack) -> Vec<SentMessage> {
+    let draw = |end, what: u64, at: u64| stack.draw_for_message(end, what, at);
+    let mut sent = Vec::new();
+    let count = 1 + draw(PAYMENTS_MAX, 0, 0).min(draw(PAYMENTS_MAX, 0, 1));
+    for at in (0..count).filter(|at| stack.sends(*at as usize)) {
+        sleep(Duration::from_millis(draw(2_000, 1, at))).await;
+        let (endpoint, _) = ENDPOINTS[draw(3, 2, at) as usize];
+        let payment = message(at, endpoint);
+        for _ in 0..1 + draw(4, 3, at) / 3 {
+            stack.send(&payment.message);
+        }
+        sent.push(payment);
+    }
+    sent
+}
+
+fn message(at: u64, endpoint: &str) -> SentMessage {
+    let id = format!("payment{at}");
+    let data = json!({ "account": "account-0", "amount": 1 + at });
+    let event = json!({
+        "specversion": "1.0", "id": id, "type": format!("{endpoint}.payment"), "kind": "command",
+        "source": "shop", "data": data,
+    });
+    SentMessage { id, data, message: event.to_string(), malformed: false, feasible: false }
+}
+
+async fn operate(stack: &Stack) {
+    let draw = |end, what: u64, at: u64| stack.draw_for_message(end, what, at);
+    for nth in (0..).take_while(|_| draw(2, 4, 0) == 0) {
+        sleep(Duration::from_millis(1_000 + draw(20_000, 5, nth))).await;
+        if stack.time().elapsed_ms() >= FAULTS_MS {
+            return;
+        }
+        look_after(stack, nth).await;
+    }
+}
+
+/// Looks at a dead letter of each destination: asks the provider what it did, and settles that; or only
+/// tries again.
+async fn look_after(stack: &Stack, nth: u64) {
+    let draw = |end, what: u64| stack.draw_for_operator(end, what, nth);
+    for id in stack.open_ids().into_iter().filter(|_| draw(2, 1) == 0) {
+        stack.begin_operation();
+        stack.dispatch_again(id).await;
+    }
+    for destination in stack.destinations() {
+        let Some(dead_letter) = stack.receive_dead_letter(&destination) else { continue };
+        let Some(id) = dead_letter.notification_id() else { continue };
+        stack.begin_operation();
+        if draw(4, 0) == 0 {
+            stack.move_to_retry_queue(&destination, &dead_letter);
+            continue;
+        }
+        let settled = stack.find_out(&destination, &id);
+        let action = format!("redrives {id} as {settled:?}");
+        let redriven = stack.redrive(&destination, id, &dead_letter, settled).await;
+        stack.note("person", &format!("{action}: {redriven:?}"));
+    }
+}
+
+/// G5: a payment that is done was made once, one that is rejected never, and none twice.
+pub fn paid_once(stack: &Stack) -> Vec<String> {
+    let mut found = Vec::new();
+    for record in stack.records() {
+        let id = text(&record, "id");
+        let is_endpoint = |destination: &str| ENDPOINTS.iter().any(|(name, _)| *name == destination);
+        for (at, delivery) in destinations(&record).into_iter().filter(|(name, _)| is_endpoint(name)) {
+            let taken = stack.payments_taken(at, id);
+            let is_right = match state(delivery) {
+                "done" => taken == 1,
+                "rejected" => taken == 0,
+                _ => taken <= 1,
+            };
+            if !is_right {
+                found.push(format!("G5: {id} is {} at {at}, and was paid {taken} times", state(delivery)));
+            }
+        }
+    }
+    found
+}

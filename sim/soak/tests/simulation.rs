@@ -1,0 +1,139 @@
+//! The project's own workloads: many seeds, none of which may find a violation.
+
+use std::process::Command;
+
+use handover_sim::{Faults, Plan, PlannedFaults, Run, run, run_all};
+use handover_soak::{Commerce, Ordered, Payments};
+
+/// Plans of commerce that found a violation once; the change log says which. The mutants find the same for
+/// good, since a plan means something else when the workload draws other messages.
+const FOUND: &[&str] = &[
+    // A dead letter was deleted that was ahead of its record.
+    "16 messages=0 faults=",
+    // A dispatch was made again with the due times of deliveries that were completed since.
+    "496 messages=2 faults=person#1/conflict/1",
+    // The SDK's repeat of the write that marks a record dead reached past a redrive.
+    "672 messages=0,2 faults=relay/forget/6999/126032141",
+    // A redrive took the accept of the same millisecond for its own write, and the dead letter was deleted.
+    "18301 messages=0,1 faults=accept/skew/0/511,person/skew/0/208,producer#1/lost-request/0,relay#1/partial/0,relay#2/partial/0",
+    // Of a moved dead letter and a copy, the copy was kept, and the dead letter deleted.
+    "356 messages=0,1,2,3,4 faults=refund#16/missing/2,refund#6/lost-request/0,refund#6/lost-answer/1,refund#7/lost-request/0,refund#7/lost-request/1,refund#7/lost-request/2,refund#7/lost-request/3,refund#7/lost-request/4,refund#7/lost-request/5,relay#3/lost-answer/0,relay#3/partial/1,relay#6/partial/0,relay#7/throttle/0",
+];
+/// The same of payments.
+const FOUND_BY_PAYMENTS: &[&str] = &[
+    // An invocation that froze before it began counted an attempt.
+    "1129 messages=0 faults=wire#1/lost-request/1,wire#1/again/0/6,wire#11/freeze/1/28324,wire#8/slow/0",
+];
+/// The same of ordered.
+const FOUND_BY_ORDERED: &[&str] = &[
+    // A dead notification was redriven and applied under the number of another that waited.
+    "23758 messages=0,1,2 faults=journal#2/death/12,journal#2/freeze/9/11996,journal#4/missing/2,person#2/lost-request/3,person#2/lost-answer/1,person#2/throttle/2,person#2/conflict/0,person#2/freeze/12/25868,relay#1/lost-answer/0,relay#2/again/0/1027",
+];
+
+fn holds(plans: &[Plan]) {
+    hold(|plan| run(&Commerce, plan), plans);
+}
+
+fn hold(run: impl Fn(Plan) -> Run + Sync, plans: &[Plan]) {
+    if let Err(failed) = run_all(plans, run, |_| ()) {
+        panic!("{failed}");
+    }
+}
+
+fn drawn(seeds: std::ops::Range<u64>, faults: Faults) -> Vec<Plan> {
+    seeds.map(|seed| Plan::drawn(seed, faults)).collect()
+}
+
+#[test]
+fn without_faults_everything_is_completed() {
+    holds(&drawn(0..100, Faults::NONE));
+}
+
+#[test]
+fn nothing_is_lost_and_nothing_is_applied_twice() {
+    holds(&drawn(0..600, Faults::USUAL));
+}
+
+#[test]
+fn reconcile_finds_what_lost_its_copies() {
+    holds(&drawn(0..80, Faults::LOSING));
+}
+
+#[test]
+fn g5_no_payment_is_made_twice_or_forgotten() {
+    let seeds =
+        [(0..40, Faults::NONE), (0..300, Faults::USUAL), (0..40, Faults::LOSING), (0..300, Faults::STALLING)];
+    for (seeds, faults) in seeds {
+        hold(|plan| run(&Payments, plan), &drawn(seeds, faults));
+    }
+}
+
+#[test]
+fn g8_a_numbered_notification_is_applied_in_its_turn() {
+    let seeds = [
+        (0..100, Faults::NONE),
+        (0..400, Faults::USUAL),
+        (0..40, Faults::LOSING),
+        (0..100, Faults::STALLING),
+    ];
+    for (seeds, faults) in seeds {
+        hold(|plan| run(&Ordered, plan), &drawn(seeds, faults));
+    }
+}
+
+#[test]
+fn what_was_found_stays_fixed() {
+    let plans = |found: &[&str]| found.iter().map(|plan| plan.parse().unwrap()).collect::<Vec<_>>();
+    holds(&plans(FOUND));
+    hold(|plan| run(&Payments, plan), &plans(FOUND_BY_PAYMENTS));
+    hold(|plan| run(&Ordered, plan), &plans(FOUND_BY_ORDERED));
+}
+
+/// Of three small runs: a death and a freeze at every poll, every fault of every call, and so on, one at a
+/// time.
+#[test]
+fn a_fault_at_every_injection_point_is_survived() {
+    for (seed, message) in [(0, 0), (1, 0), (2, 0)] {
+        let quiet = Plan { messages: Some([message].into()), ..Plan::listed(seed, []) };
+        let points = run(&Commerce, quiet.clone()).history.injection_points;
+        assert!(!points.is_empty());
+        let with = |point| Plan { faults: PlannedFaults::Listed([point].into()), ..quiet.clone() };
+        let plans: Vec<Plan> = points.into_iter().map(with).collect();
+        let run_with_one = |plan: Plan| {
+            let run = run(&Commerce, plan);
+            assert_eq!(run.history.injected.len(), 1, "{run}");
+            run
+        };
+        run_all(&plans, run_with_one, |_| ()).unwrap_or_else(|failed| panic!("{failed}"));
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_history() {
+    for seed in 0..20 {
+        let again = || run(&Commerce, Plan::drawn(seed, Faults::USUAL)).history.lines;
+        assert_eq!(again(), again());
+    }
+}
+
+/// The faults that were injected, as a list, give the same history as the seed that drew them: so a shorter
+/// list is a shorter history.
+#[test]
+fn the_injected_faults_replay_the_run() {
+    for seed in 0..20 {
+        let drawn = run(&Commerce, Plan::drawn(seed, Faults::USUAL));
+        let listed = run(&Commerce, Plan::listed(seed, drawn.history.injected.clone()));
+        assert_eq!(drawn.history.lines, listed.history.lines, "{}", listed.plan);
+    }
+}
+
+/// In another process, too: nothing of a run comes from where or when it runs.
+#[test]
+fn the_same_seed_gives_the_same_history_in_another_process() {
+    for seed in 0..5u64 {
+        let soak =
+            Command::new(env!("CARGO_BIN_EXE_soak")).args(["--plan", &format!("commerce {seed}")]).output();
+        let here: Run = run(&Commerce, Plan::drawn(seed, Faults::USUAL));
+        assert_eq!(String::from_utf8(soak.unwrap().stdout).unwrap().trim_end(), here.to_string().trim_end());
+    }
+}

@@ -1,0 +1,141 @@
+//! What has to hold at rest, when everything is completed or dead: G1, G2, G3, G5, G7 and G8, for every
+//! workload.
+
+use std::collections::BTreeMap;
+
+use handover::store::{ATTEMPTS, ERROR};
+use handover::pipeline::REASON;
+use serde_json::Value;
+
+use crate::aws::sqs::{Message, Queues};
+use crate::item::{data, destinations, number, state, text};
+use crate::names::{NOTIFICATIONS, UPSTREAM, UPSTREAM_DEAD_LETTERS, dead_letter_queue, retry_queue};
+use crate::stack::{RECEIVES_MAX, Stack};
+
+/// Within how many milliseconds a delivery is completed that has no fault and does not fail: the timeouts
+/// of the functions it passes, beside one that hangs.
+const UNDISTURBED_MS_MAX: i64 = 10_000;
+
+/// A message that was sent to the upstream queue. Two may have the same id.
+#[derive(Clone, Debug)]
+pub struct SentMessage {
+    /// The id of its notification.
+    pub id: String,
+    /// The data of its notification.
+    pub data: Value,
+    /// Its body.
+    pub message: String,
+    /// It is no valid notification.
+    pub malformed: bool,
+    /// Its destinations can apply it from the beginning on, whatever faults there are.
+    pub feasible: bool,
+}
+
+/// What does not hold: every message is stored, or is in the dead-letter queue with the reason; every
+/// notification is completed, or is dead with a dead letter that has its payload.
+pub fn violations(stack: &Stack, sent: &[SentMessage]) -> Vec<String> {
+    let mut found = Vec::new();
+    let records = stack.items(NOTIFICATIONS);
+    let state = stack.aws.state();
+    let retry_queues = stack.destinations().into_iter().map(|name| retry_queue(&name));
+    for url in retry_queues.chain([UPSTREAM.to_owned()]) {
+        let left = state.queues.queues[&url].messages.iter();
+        found.extend(left.map(|message| format!("not at rest: {} in {url}", message.id)));
+    }
+    messages_are_stored_or_refused(&state.queues, &records, sent, &mut found);
+    let may_have_lost = state.history.may_have_lost();
+    let is_undisturbed = state.history.injected.is_empty() && !state.history.has_operator;
+    for record in &records {
+        let id = text(record, "id");
+        if text(record, "status") == "INIT" {
+            found.push(format!("G3: {id} is not completed"));
+        }
+        let mut of_id = sent.iter().filter(|message| message.id == id).peekable();
+        let is_feasible = of_id.peek().is_some() && of_id.all(|message| message.feasible);
+        for (name, delivery) in destinations(record) {
+            // Reconcile may have given up a notification whose copies were lost several times.
+            let was_reached = !may_have_lost || self::state(delivery) != "dead";
+            if was_reached {
+                found.extend(was_applied(record, name, delivery, is_feasible));
+            }
+            let dead_letters = &state.queues.queues[&dead_letter_queue(name)].messages;
+            let has_letter = dead_letters.iter().any(|dead_letter| is_dead_letter_of(dead_letter, record));
+            if self::state(delivery) == "dead" && !has_letter {
+                found.push(format!("G3: {id} is dead without a dead letter of its payload and error"));
+            }
+            if is_undisturbed {
+                found.extend(undisturbed(stack, record, name, delivery));
+            }
+        }
+    }
+    found
+}
+
+/// G1: every message is stored with its data, or refused with the reason.
+fn messages_are_stored_or_refused(
+    queues: &Queues,
+    records: &[Value],
+    sent: &[SentMessage],
+    found: &mut Vec<String>,
+) {
+    let by_id: BTreeMap<&str, &Value> = records.iter().map(|record| (text(record, "id"), record)).collect();
+    let refused = &queues.queues[UPSTREAM_DEAD_LETTERS].messages;
+    for message in sent {
+        let is_stored = by_id.get(message.id.as_str()).is_some_and(|record| data(record) == message.data);
+        if message.malformed && is_stored {
+            found.push(format!("G1: {} is malformed, and stored", message.id));
+        }
+        match refused.iter().find(|refused| refused.body == message.message) {
+            None if !is_stored => {
+                found.push(format!("G1: {} is neither stored nor refused", message.message));
+            }
+            // What SQS moved there itself, after the last receive, nobody refused.
+            Some(dead_letter)
+                if dead_letter.receives < RECEIVES_MAX && dead_letter.attribute(REASON).is_empty() =>
+            {
+                found.push(format!("G1: {} is refused without a reason", message.message));
+            }
+            _ => (),
+        }
+    }
+}
+
+/// What is done, and what can be applied, is applied.
+fn was_applied(record: &Value, name: &str, delivery: &Value, is_feasible: bool) -> Vec<String> {
+    let id = text(record, "id");
+    let mut found = Vec::new();
+    if text(delivery, "settled") == "done" && state(delivery) == "dead" {
+        found.push(format!("G5: {id} is dead at {name}, though it was settled as done"));
+    }
+    if is_feasible && (number(delivery, "attempts") > 0 || state(delivery) != "done") {
+        found.push(format!("G7: {name} could apply {id}, and failed: {delivery}"));
+    }
+    found
+}
+
+fn is_dead_letter_of(dead_letter: &Message, record: &Value) -> bool {
+    let body: Value = serde_json::from_str(&dead_letter.body).unwrap_or_default();
+    body["id"] == text(record, "id")
+        && body["type"] == text(record, "type")
+        && body["data"] == data(record)
+        && !dead_letter.attribute(ERROR).is_empty()
+        && dead_letter.attribute(ATTEMPTS).parse::<u32>().is_ok()
+}
+
+/// What holds where no fault was injected and no operator acted. G7: a destination is tried once for each
+/// attempt that is recorded, and once more where it succeeded. G8: a delivery that never failed is not
+/// delayed by one that did.
+fn undisturbed(stack: &Stack, record: &Value, name: &str, delivery: &Value) -> Vec<String> {
+    let (id, attempts) = (text(record, "id"), number(delivery, "attempts"));
+    let has_succeeded = matches!(state(delivery), "done" | "rejected");
+    let tries = stack.tries(name, id);
+    let mut found = Vec::new();
+    if tries > attempts + i64::from(has_succeeded) {
+        found.push(format!("G7: {name} tried {id} {tries} times, recorded are {attempts} attempts"));
+    }
+    let took_ms = number(delivery, "ended_at") - number(record, "accepted_at");
+    if has_succeeded && attempts == 0 && took_ms > UNDISTURBED_MS_MAX {
+        found.push(format!("G8: {name} completed {id}, which never failed, after {took_ms} ms"));
+    }
+    found
+}

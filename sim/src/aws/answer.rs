@@ -1,0 +1,120 @@
+//! What a call does at the moment it takes effect, with its fault.
+
+use serde_json::{Value, json};
+
+use crate::aws::Aws;
+use crate::aws::dynamodb::Answer;
+use crate::aws::provider::PROVIDER;
+use crate::faults::fault::Fault;
+use crate::faults::rng::{Purpose, happens};
+use crate::faults::site::Call;
+
+/// How old a state a read that is not consistent returns at most, in milliseconds.
+const LAG_MS_MAX: u64 = 2_000;
+
+impl Aws {
+    /// Answers a call, at one moment.
+    pub fn answer(&self, call: &Call, body: &[u8], fault: Option<Fault>) -> Answer {
+        let (seed, now_ms) = (self.seed(), self.time().now_ms());
+        if call.service == PROVIDER {
+            return match fault {
+                Some(Fault::Throttle) => (429, "{}".to_owned()),
+                _ => self.state().provider.answer(&call.operation, body, seed, now_ms),
+            };
+        }
+        if fault == Some(Fault::Throttle) {
+            return (400, json!({ "__type": "ThrottlingException", "message": "Rate exceeded" }).to_string());
+        }
+        let is_left_out = |at: usize| {
+            let purpose = [Purpose::Part as u64, call.invocation, call.nth, at as u64];
+            fault == Some(Fault::Partial) && (at == 0 || happens(500, seed, &purpose))
+        };
+        if call.service.starts_with("DynamoDB") {
+            let answer = self.answer_of_dynamodb(call, body, fault, is_left_out);
+            self.streamed().notify_waiters();
+            return answer;
+        }
+        let request: Value = serde_json::from_slice(body).expect("JSON");
+        let mut state = self.state();
+        let answer = match call.service.as_str() {
+            "Kinesis_20131202" => state.kinesis.put_records(&request, now_ms, is_left_out),
+            "AmazonSQS" => state.queues.call(&call.operation, &request, now_ms, is_left_out),
+            service => panic!("the simulated AWS has no {service}"),
+        };
+        drop(state);
+        self.streamed().notify_waiters();
+        self.queued().notify_waiters();
+        (200, answer.to_string())
+    }
+
+    fn answer_of_dynamodb(
+        &self,
+        call: &Call,
+        body: &[u8],
+        fault: Option<Fault>,
+        is_left_out: impl Fn(usize) -> bool,
+    ) -> Answer {
+        let draw = |purpose, end| call.draw(self.seed(), purpose, end);
+        let is_first = |at: usize| at == 0;
+        let dynamodb = self.dynamodb();
+        match (fault, call.operation.as_str()) {
+            (Some(Fault::Conflict), "TransactWriteItems") => {
+                cancelled(body, |actions| draw(Purpose::Part, actions), "TransactionConflict")
+            }
+            (Some(Fault::Conflict), "BatchExecuteStatement") => {
+                dynamodb.call_in_part(body, is_first, "TransactionConflict")
+            }
+            (Some(Fault::Conflict), _) => exception("TransactionConflictException"),
+            (Some(Fault::Missing), "GetItem" | "BatchGetItem") => (200, "{}".to_owned()),
+            (Some(Fault::Missing), "TransactWriteItems") => cancelled(body, |_| 0, "ConditionalCheckFailed"),
+            (Some(Fault::Missing), "BatchExecuteStatement") => {
+                dynamodb.call_in_part(body, is_first, "ConditionalCheckFailed")
+            }
+            (Some(Fault::Missing), _) => exception("ConditionalCheckFailedException"),
+            (Some(Fault::Partial), "BatchGetItem") => dynamodb.get_in_part(body, is_left_out),
+            (Some(Fault::Partial), _) => dynamodb.call_in_part(body, is_left_out, "ThrottlingError"),
+            (Some(Fault::Stale), operation) => {
+                let lag_ms = 1 + draw(Purpose::Lag, LAG_MS_MAX);
+                let at_ms = self.time().now_ms() - lag_ms.min(self.time().elapsed_ms());
+                let older = dynamodb.call_before(operation, body, at_ms);
+                if older != dynamodb.call(operation, body) {
+                    self.state().history.coverage.hit(call.site.clone(), Fault::Stale);
+                }
+                older
+            }
+            (_, operation) => dynamodb.call(operation, body),
+        }
+    }
+}
+
+/// A call of DynamoDB that was refused.
+fn exception(name: &str) -> Answer {
+    let kind = format!("com.amazonaws.dynamodb.v20120810#{name}");
+    (400, json!({ "__type": kind, "message": "refused" }).to_string())
+}
+
+/// A transaction that was cancelled because of one of its actions.
+fn cancelled(body: &[u8], choose: impl FnOnce(u64) -> u64, code: &str) -> Answer {
+    let request: Value = serde_json::from_slice(body).expect("JSON");
+    let actions = request["TransactItems"].as_array().map_or(0, Vec::len);
+    let chosen = choose(actions as u64) as usize;
+    let reasons = (0..actions).map(|at| json!({ "Code": if at == chosen { code } else { "None" } }));
+    let answer = json!({
+        "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
+        "Message": "Transaction cancelled, please refer cancellation reasons for specific reasons",
+        "CancellationReasons": reasons.collect::<Vec<_>>(),
+    });
+    (400, answer.to_string())
+}
+
+/// The codes in an answer, for the history.
+pub fn summary(answer: &str) -> String {
+    let answer: Value = serde_json::from_str(answer).unwrap_or_default();
+    let kind = answer["__type"].as_str().and_then(|name| name.rsplit('#').next()).unwrap_or_default();
+    let reasons = answer["CancellationReasons"].as_array().into_iter().flatten();
+    let reasons = reasons.map(|reason| reason["Code"].as_str().unwrap_or_default());
+    let statements = answer["Responses"].as_array().into_iter().flatten();
+    let statements = statements.map(|statement| statement["Error"]["Code"].as_str().unwrap_or("ok"));
+    let parts: Vec<&str> = std::iter::once(kind).chain(reasons).chain(statements).collect();
+    parts.join(" ").trim().to_owned()
+}

@@ -1,0 +1,180 @@
+//! The connector by which the SDK's clients reach the simulated AWS: it carries a call there and back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_runtime_api::http::StatusCode;
+use aws_smithy_types::body::SdkBody;
+use tokio::sync::oneshot;
+use tokio::time::sleep;
+
+use crate::aws::Aws;
+use crate::aws::answer::summary;
+use crate::aws::dynamodb::Answer;
+use crate::aws::invocation::{INVOCATION, Invocation};
+use crate::aws::provider::{self, PROVIDER};
+use crate::faults::fault::Fault;
+use crate::faults::injected::InjectedFault;
+use crate::faults::rng::{Purpose, of_name};
+use crate::faults::site::{Call, OF_CURSOR, OF_HANDLER, OF_POSITION, Site};
+use crate::item;
+use crate::names::NOTIFICATIONS;
+
+/// How much longer a slow call takes, in milliseconds: longer than its caller waits, so that it takes
+/// effect after the caller's own repeat.
+const SLOW_MS: u64 = 4_000;
+/// What a request contains whose answer has to include every write before it.
+const CONSISTENT: &[u8] = br#""ConsistentRead":true"#;
+
+/// A call without an answer.
+struct NoAnswer;
+
+impl Aws {
+    /// Carries a call there, lets it take effect, and carries its answer back. It cannot be cancelled.
+    async fn carry(self, call: Call, body: Vec<u8>, caller: Arc<Invocation>) -> Result<Answer, NoAnswer> {
+        let draw = |purpose, end| call.draw(self.seed(), purpose, end);
+        let label = format!("{} {}#{}", caller.name, call.operation, call.nth);
+        let fault = self.inject_into(&caller, &call);
+        let slow_ms = if fault == Some(Fault::Slow) { SLOW_MS } else { 0 };
+        sleep(Duration::from_millis(1 + draw(Purpose::WayThere, 20) + slow_ms)).await;
+        if fault == Some(Fault::LostRequest) {
+            self.note(&label, "request lost");
+            return Err(NoAnswer);
+        }
+        let answer = self.answer(&call, &body, fault);
+        self.follow_changes(&caller.name);
+        let result = if fault == Some(Fault::LostAnswer) { "answer lost" } else { "answered" };
+        self.note(&label, format!("{result}: {} {}", answer.0, summary(&answer.1)).trim_end());
+        sleep(Duration::from_millis(1 + draw(Purpose::WayBack, 20))).await;
+        if fault == Some(Fault::LostAnswer) { Err(NoAnswer) } else { Ok(answer) }
+    }
+
+    /// Injects the fault of a call, if it has one.
+    fn inject_into(&self, caller: &Invocation, call: &Call) -> Option<Fault> {
+        let mut state = self.state();
+        state.history.coverage.called(call.site.clone());
+        if !state.faults_enabled {
+            return None;
+        }
+        let point = |fault| InjectedFault::at(&caller.name, fault, call.nth);
+        let possible = Fault::ALL.into_iter().filter(|fault| fault.applies_to(&call.site, call.consistent));
+        state.history.injection_points.extend(possible.map(point));
+        let fault = self.plan().fault_of_call(&caller.name, call, self.time().elapsed_ms())?;
+        // A stale read counts only if it returns something else than a fresh one, which the answer shows.
+        let site = (fault != Fault::Stale).then(|| call.site.clone());
+        state.history.inject(point(fault), site);
+        Some(fault)
+    }
+
+    /// Notes that `who` asks the provider for a payment, as long as the result lives. G5: it has a lease,
+    /// and nobody else asks meanwhile.
+    fn begin_payment(&self, who: &str, body: &[u8]) -> PendingPayment {
+        let (at, key) = provider::about(body);
+        let now_ms = self.time().now_ms() as i64;
+        let records = self.dynamodb().items(NOTIFICATIONS);
+        let record = records.iter().find(|record| item::text(record, "id") == key);
+        let delivery = record.and_then(|record| item::destinations(record).get(at.as_str()).copied());
+        let has_lease = delivery.is_some_and(|delivery| item::number(delivery, "lease_until") > now_ms);
+        let mut state = self.state();
+        if !has_lease {
+            state.violations.push(format!("G5: {who} pays {key} at {at} without a lease"));
+        }
+        let pending = state.provider.pending.entry((at.clone(), key.clone())).or_default();
+        *pending += 1;
+        if *pending > 1 {
+            state.violations.push(format!("G5: {who} pays {key} at {at} while another does"));
+        }
+        PendingPayment { aws: self.clone(), about: (at, key) }
+    }
+}
+
+/// A payment that the provider was asked for.
+struct PendingPayment {
+    aws: Aws,
+    about: (String, String),
+}
+
+impl Drop for PendingPayment {
+    fn drop(&mut self) {
+        *self.aws.state().provider.pending.entry(self.about.clone()).or_default() -= 1;
+    }
+}
+
+/// The operation of a call, and its use: see `coverage.rs`.
+fn operation_and_use(service: &str, operation: &str, body: &[u8]) -> String {
+    let contains = |text: &str| body.windows(text.len()).any(|part| part == text.as_bytes());
+    match operation {
+        "SendMessage" if contains("-retry\"") => format!("{operation} to retry"),
+        "SendMessage" => format!("{operation} to dead letters"),
+        // As a table's name, in JSON and in a statement.
+        _ if contains("\"notifications\"") || contains("\\\"notifications\\\"") => operation.to_owned(),
+        _ if contains("\"reconcile\"") => format!("{operation} {OF_CURSOR}"),
+        _ if contains("\"positions\"") => format!("{operation} {OF_POSITION}"),
+        _ if service.starts_with("DynamoDB") => format!("{operation} {OF_HANDLER}"),
+        _ => operation.to_owned(),
+    }
+}
+
+impl HttpConnector for Aws {
+    fn call(&self, mut request: HttpRequest) -> HttpConnectorFuture {
+        // Services of AWS are called by JSON protocols, which name their target; the provider is not.
+        let target = request.headers().get("x-amz-target").map(str::to_owned);
+        let target = target.unwrap_or_else(|| format!("{PROVIDER}.{} payment", request.method()));
+        let (service, operation) = target.split_once('.').expect("service and operation");
+        let body = match service {
+            PROVIDER => provider::asked(&request).to_string().into_bytes(),
+            _ => request.take_body().bytes().expect("a body in memory").to_vec(),
+        };
+        // Lambda freezes what an invocation leaves behind when it returns; it may never go on.
+        let Ok(caller) = INVOCATION.try_with(Arc::clone) else {
+            let error = format!("{operation} is called from a task that was spawned; await it instead");
+            self.state().violations.push(error.clone());
+            return HttpConnectorFuture::ready(Err(ConnectorError::user(error.into())));
+        };
+        let nth = caller.next_call();
+        let payment = (operation == provider::TAKE).then(|| self.begin_payment(&caller.name, &body));
+        let site = Site { stage: caller.stage, call: operation_and_use(service, operation, &body) };
+        let pending = caller.pending_call(nth, site.clone());
+        let call = Call {
+            service: service.to_owned(),
+            operation: operation.to_owned(),
+            site,
+            consistent: body.windows(CONSISTENT.len()).any(|part| part == CONSISTENT),
+            invocation: of_name(&caller.name),
+            nth,
+        };
+        let carry = self.clone().carry(call, body, caller);
+        // The call goes on when its caller dies, so it is a task of its own.
+        let (done, answer) = oneshot::channel();
+        let aws = self.clone();
+        tokio::spawn(async move {
+            // Until it is answered, whatever becomes of the caller.
+            let _payment = payment;
+            if let Some(answer) = aws.watched("AWS", carry).await {
+                let _ = done.send(answer);
+            }
+        });
+        HttpConnectorFuture::new(async move {
+            let _pending = pending;
+            match answer.await {
+                Ok(Ok((status, body))) => {
+                    let status = StatusCode::try_from(status).expect("a status");
+                    Ok(HttpResponse::new(status, SdkBody::from(body)))
+                }
+                _ => Err(ConnectorError::io("the connection broke".into())),
+            }
+        })
+    }
+}
+
+impl HttpClient for Aws {
+    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}

@@ -1,0 +1,245 @@
+//! Lambda: functions, and how they are invoked.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::time::Duration;
+
+use event_sources::InvocationOutcome;
+use futures_util::FutureExt;
+use futures_util::future::LocalBoxFuture;
+use handover::lambda::MARGIN_MS;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::aws::Aws;
+use crate::aws::mortal::Mortal;
+use crate::aws::stream::StreamName;
+use crate::faults::fault::Fault;
+use crate::faults::injected::InjectedFault;
+use crate::faults::site::Site;
+
+/// Invocations of a function at which its mapping may be disabled for a day; each is a long run.
+const FORGETS: u64 = 2;
+
+/// Handles an event by a certain time.
+type Handler = Rc<dyn Fn(Value, Instant) -> LocalBoxFuture<'static, Value>>;
+
+/// A deployed function, as one of its mappings invokes it.
+#[derive(Clone)]
+pub struct Function {
+    pub name: String,
+    pub stage: &'static str,
+    timeout: Duration,
+    handler: Handler,
+}
+
+impl Function {
+    /// A function whose handler takes an event and the time by which it must return, a margin before the
+    /// function's timeout.
+    pub fn new<E: DeserializeOwned, A: Serialize>(
+        name: &str,
+        stage: &'static str,
+        timeout: Duration,
+        handle: impl AsyncFn(E, Instant) -> A + 'static,
+    ) -> Function {
+        let handle = Rc::new(handle);
+        let handler = Rc::new(move |event: Value, until| {
+            let handle = handle.clone();
+            async move {
+                let event = serde_json::from_value(event).expect("an event of Lambda");
+                serde_json::to_value(handle(event, until).await).expect("JSON")
+            }
+            .boxed_local()
+        });
+        Function { name: name.to_owned(), stage, timeout, handler }
+    }
+
+    pub fn site(&self) -> Site {
+        Site::invocation(self.stage)
+    }
+}
+
+/// Lambda itself.
+#[derive(Clone)]
+pub struct Lambda {
+    pub aws: Aws,
+    pub state: Rc<RefCell<State>>,
+}
+
+/// A mapping of a shard: its function, stream and shard.
+pub type MappingKey = (String, StreamName, usize);
+
+#[derive(Default)]
+pub struct State {
+    /// How many times each function was invoked.
+    invoked: BTreeMap<String, u64>,
+    /// The function and the event of each invocation that has not returned.
+    running: BTreeMap<String, (String, Value)>,
+    /// How many records of its shard each mapping has completed.
+    pub done: BTreeMap<MappingKey, usize>,
+    /// When the last mapping that was disabled is enabled, in milliseconds of the run.
+    pub stopped_until_ms: u64,
+}
+
+impl Lambda {
+    pub fn new(aws: Aws) -> Lambda {
+        Lambda { aws, state: Rc::default() }
+    }
+
+    /// Whether nothing runs, and no mapping has anything to deliver.
+    pub fn is_idle(&self) -> bool {
+        let (state, aws) = (self.state.borrow(), self.aws.state());
+        let mut done = state.done.iter();
+        state.running.is_empty()
+            && done.all(|((_, stream, shard), done)| *done == aws.stream(*stream).shards[*shard].len())
+    }
+
+    /// When the last mapping that was disabled is enabled, in milliseconds of the run.
+    pub fn stopped_until_ms(&self) -> u64 {
+        self.state.borrow().stopped_until_ms
+    }
+
+    /// Runs something as an invocation, for at most `limit`: the invocation's name, and the result unless
+    /// it died.
+    pub async fn run<T: 'static>(
+        &self,
+        name: &str,
+        stage: &'static str,
+        event: Value,
+        limit: Duration,
+        work: impl Future<Output = T> + 'static,
+    ) -> (String, Option<T>) {
+        let who = self.begin(name, stage, event);
+        let work = Mortal::new(self.aws.clone(), &who, stage, work);
+        let result = self.aws.watched(&who, timeout(limit, work)).await;
+        let result = result.and_then(Result::ok).flatten();
+        self.state.borrow_mut().running.remove(&who);
+        (who, result)
+    }
+
+    /// Records that an invocation begins, and returns its name.
+    fn begin(&self, name: &str, stage: &'static str, event: Value) -> String {
+        let mut state = self.state.borrow_mut();
+        let nth = state.invoked.entry(name.to_owned()).or_default();
+        *nth += 1;
+        let (nth, who) = (*nth, format!("{name}#{nth}"));
+        let is_at_once = state.has_notification_of(name, &event);
+        let mut aws = self.aws.state();
+        aws.history.coverage.called(Site::invocation(stage));
+        if is_at_once {
+            aws.history.coverage.hit(Site::invocation(stage), Fault::AtOnce);
+        }
+        // A clock stays ahead when faults are disabled.
+        if let Some(skew) = self.aws.plan().fault_of(name, Fault::Skew, None) {
+            aws.history.injected.insert(skew);
+            aws.history.coverage.hit(Site::invocation(stage), Fault::Skew);
+        }
+        let elapsed_ms = self.aws.time().elapsed_ms();
+        if aws.faults_enabled {
+            let points = &mut aws.history.injection_points;
+            points.extend((nth == 1).then(|| InjectedFault::at(name, Fault::Skew, 0).lasting(600)));
+            if matches!(stage, "relay" | "stream") {
+                let disabled = |fault, for_ms| InjectedFault::at(name, fault, elapsed_ms).lasting(for_ms);
+                points.push(disabled(Fault::Stop, 10_000));
+                points.extend((nth <= FORGETS).then(|| disabled(Fault::Forget, 25 * 3_600_000)));
+            }
+        }
+        let records = records(&event).count();
+        aws.history.note(elapsed_ms, &who, &format!("begins with {records}"));
+        state.running.insert(who.clone(), (name.to_owned(), event));
+        who
+    }
+
+    /// Invokes a function: its answer, and, if the event is to be delivered again although it was done,
+    /// after how long.
+    pub async fn invoke(&self, function: &Function, event: Value) -> (InvocationOutcome, Option<Duration>) {
+        let until = Instant::now() + function.timeout - Duration::from_millis(MARGIN_MS);
+        let work = (function.handler)(event.clone(), until);
+        let all = records(&event).count();
+        let (who, answer) = self.run(&function.name, function.stage, event, function.timeout, work).await;
+        let Some(answer) = answer else {
+            self.aws.note(&who, "dies");
+            return (InvocationOutcome::FunctionError, None);
+        };
+        self.aws.note(&who, &format!("returns {answer}"));
+        // A schedule passes no records.
+        let is_done = failures(&answer).count() < all.max(1);
+        let again = if is_done { self.redelivered_after(function, who) } else { None };
+        (InvocationOutcome::Returned(answer.to_string()), again)
+    }
+
+    /// After how long an event is delivered again although it was done, if it is.
+    fn redelivered_after(&self, function: &Function, who: String) -> Option<Duration> {
+        let mut state = self.aws.state();
+        if !state.faults_enabled {
+            return None;
+        }
+        state.history.injection_points.push(InjectedFault::at(&who, Fault::Again, 0).lasting(1_000));
+        let again = self.aws.plan().fault_of(&who, Fault::Again, None)?;
+        let after = Duration::from_millis(again.for_ms);
+        state.history.inject(again, [function.site()]);
+        Some(after)
+    }
+
+    /// Invokes a function at regular intervals.
+    pub async fn serve_schedule(self, every: Duration, function: Function) {
+        loop {
+            sleep(every).await;
+            let (lambda, function) = (self.clone(), function.clone());
+            self.aws.clone().spawn("a schedule", async move {
+                let mut again = lambda.invoke(&function, json!({})).await.1;
+                // A schedule may fire twice.
+                while let Some(after) = again {
+                    sleep(after).await;
+                    again = lambda.invoke(&function, json!({})).await.1;
+                }
+            });
+        }
+    }
+}
+
+impl State {
+    /// Whether an instance of the function runs that has a notification of this event.
+    fn has_notification_of(&self, function: &str, event: &Value) -> bool {
+        let mut others = self.running.values().filter(|(name, _)| name == function).peekable();
+        others.peek().is_some() && {
+            let ids = ids(event);
+            others.flat_map(|(_, event)| self::ids(event)).any(|id| ids.contains(&id))
+        }
+    }
+}
+
+fn records(event: &Value) -> impl Iterator<Item = &Value> {
+    event["Records"].as_array().into_iter().flatten()
+}
+
+/// Whether an invocation did all of its event.
+pub fn is_complete(answer: &InvocationOutcome) -> bool {
+    match answer {
+        InvocationOutcome::Returned(text) => failures(&serde_json::from_str(text).expect("JSON")).next().is_none(),
+        _ => false,
+    }
+}
+
+/// What an answer reports as failed.
+pub fn failures(answer: &Value) -> impl Iterator<Item = &str> {
+    let failures = answer["batchItemFailures"].as_array().into_iter().flatten();
+    failures.filter_map(|failure| failure["itemIdentifier"].as_str())
+}
+
+/// The ids of the notifications in an event.
+fn ids(event: &Value) -> BTreeSet<String> {
+    let id = |record: &Value| {
+        let body = record["body"].as_str().and_then(|body| serde_json::from_str::<Value>(body).ok());
+        let keys = [
+            record["kinesis"]["partitionKey"].as_str(),
+            record["dynamodb"]["Keys"]["id"]["S"].as_str(),
+            body.as_ref().and_then(|body| body["id"].as_str()),
+        ];
+        keys.into_iter().flatten().next().map(str::to_owned)
+    };
+    records(event).filter_map(id).collect()
+}

@@ -1,0 +1,193 @@
+//! The simulated AWS: what its services keep, and the clients that reach it.
+
+pub mod answer;
+pub mod connector;
+pub mod database;
+pub mod dynamodb;
+pub mod invocation;
+pub mod lambda;
+pub mod mortal;
+pub mod provider;
+pub mod queue_mapping;
+pub mod shard_mapping;
+pub mod sqs;
+pub mod stream;
+pub mod time;
+
+use std::any::Any;
+use std::fmt;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use aws_smithy_async::rt::sleep::TokioSleep;
+use aws_smithy_async::time::TimeSource;
+use futures_util::FutureExt;
+use handover::lambda::CALL_TIMEOUT_MS;
+use tokio::sync::Notify;
+
+use crate::aws::dynamodb::DynamoDb;
+use crate::aws::provider::Provider;
+use crate::aws::sqs::Queues;
+use crate::aws::stream::{Stream, StreamName};
+use crate::aws::time::Time;
+use crate::faults::plan::Plan;
+use crate::history::History;
+use crate::invariants::Invariants;
+
+/// Everything that AWS keeps.
+#[derive(Clone)]
+pub struct Aws(Arc<Inner>);
+
+struct Inner {
+    plan: Plan,
+    time: Time,
+    dynamodb: DynamoDb,
+    state: Mutex<State>,
+    /// A stream has a new record.
+    streamed: Notify,
+    /// A queue has changed.
+    queued: Notify,
+}
+
+/// The part that changes.
+#[derive(Default)]
+pub struct State {
+    /// The stream of the table of records.
+    pub table_stream: Stream,
+    /// The Kinesis stream.
+    pub kinesis: Stream,
+    pub queues: Queues,
+    pub provider: Provider,
+    pub invariants: Invariants,
+    pub history: History,
+    /// What did not hold during the run.
+    pub violations: Vec<String>,
+    pub faults_enabled: bool,
+}
+
+impl State {
+    pub fn stream(&self, name: StreamName) -> &Stream {
+        match name {
+            StreamName::Table => &self.table_stream,
+            StreamName::Kinesis => &self.kinesis,
+        }
+    }
+}
+
+impl Aws {
+    pub fn new(plan: Plan, time: Time, dynamodb: DynamoDb) -> Aws {
+        let (streamed, queued) = (Notify::new(), Notify::new());
+        let state = Mutex::new(State { faults_enabled: true, ..State::default() });
+        Aws(Arc::new(Inner { plan, time, dynamodb, state, streamed, queued }))
+    }
+
+    pub fn time(&self) -> Time {
+        self.0.time
+    }
+
+    pub fn plan(&self) -> &Plan {
+        &self.0.plan
+    }
+
+    pub fn seed(&self) -> u64 {
+        self.0.plan.seed
+    }
+
+    pub fn dynamodb(&self) -> &DynamoDb {
+        &self.0.dynamodb
+    }
+
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        // A panic while it is locked is a violation; see `watched`.
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn streamed(&self) -> &Notify {
+        &self.0.streamed
+    }
+
+    pub fn queued(&self) -> &Notify {
+        &self.0.queued
+    }
+
+    /// Clients of this AWS, built as a function builds them.
+    pub fn clients(&self) -> (aws_sdk_dynamodb::Client, aws_sdk_kinesis::Client, aws_sdk_sqs::Client) {
+        macro_rules! client {
+            ($sdk:ident) => {
+                $sdk::Client::from_conf(
+                    $sdk::Config::builder()
+                        .behavior_version($sdk::config::BehaviorVersion::latest())
+                        .region($sdk::config::Region::from_static("us-east-1"))
+                        // Signatures take a tenth of the time, and nothing checks them.
+                        .allow_no_auth()
+                        .http_client(self.clone())
+                        .sleep_impl(TokioSleep::new())
+                        .time_source(self.clone())
+                        .stalled_stream_protection($sdk::config::StalledStreamProtectionConfig::disabled())
+                        .timeout_config(
+                            $sdk::config::timeout::TimeoutConfig::builder()
+                                .operation_attempt_timeout(Duration::from_millis(CALL_TIMEOUT_MS))
+                                .build(),
+                        )
+                        // The default one is shared by the whole process.
+                        .retry_partition($sdk::config::retry::RetryPartition::custom("sim").build())
+                        .build(),
+                )
+            };
+        }
+        (client!(aws_sdk_dynamodb), client!(aws_sdk_kinesis), client!(aws_sdk_sqs))
+    }
+
+    /// Passes on the changes that `who` made to the table of records, and checks each against the invariants.
+    pub fn follow_changes(&self, who: &str) {
+        let changes = self.dynamodb().changes();
+        let mut state = self.state();
+        let now_ms = self.time().now_ms();
+        for change in changes {
+            let violation = state.invariants.check(&change, who);
+            state.violations.extend(violation);
+            state.table_stream.add_change(change, now_ms);
+        }
+    }
+
+    /// Runs something that must not panic: a panic is a violation, and returns nothing.
+    pub async fn watched<T>(&self, who: &str, work: impl Future<Output = T>) -> Option<T> {
+        let worked = AssertUnwindSafe(work).catch_unwind().await;
+        let panicked = |panic| {
+            self.state().violations.push(format!("{who} panicked: {}", panic_text(panic)));
+        };
+        worked.map_err(panicked).ok()
+    }
+
+    /// Spawns a part of this AWS.
+    pub fn spawn(self, who: &'static str, work: impl Future<Output = ()> + 'static) {
+        tokio::task::spawn_local(async move { self.watched(who, work).await });
+    }
+
+    /// Writes a line of history.
+    pub fn note(&self, who: &str, what: &str) {
+        let elapsed_ms = self.time().elapsed_ms();
+        self.state().history.note(elapsed_ms, who, what);
+    }
+}
+
+impl TimeSource for Aws {
+    fn now(&self) -> SystemTime {
+        self.time().system()
+    }
+}
+
+impl fmt::Debug for Aws {
+    fn fmt(&self, to: &mut fmt::Formatter) -> fmt::Result {
+        to.write_str("Aws")
+    }
+}
+
+/// The text of a panic.
+pub fn panic_text(panic: Box<dyn Any + Send>) -> String {
+    match panic.downcast::<String>() {
+        Ok(text) => *text,
+        Err(panic) => panic.downcast_ref::<&str>().copied().unwrap_or("without a text").to_owned(),
+    }
+}

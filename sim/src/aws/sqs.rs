@@ -1,0 +1,207 @@
+//! Queues of SQS: visibility, receive counts, delays, redrive.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+/// A message.
+#[derive(Clone, Debug)]
+pub struct Message {
+    pub id: String,
+    pub body: String,
+    /// As it was sent with.
+    attributes: Value,
+    sent_ms: u64,
+    visible_ms: u64,
+    /// How many times it was received.
+    pub receives: u32,
+    /// The receipt of the last receive; earlier ones are no longer valid.
+    receipt: String,
+}
+
+/// A queue.
+#[derive(Debug)]
+pub struct Queue {
+    pub messages: Vec<Message>,
+    visibility_ms: u64,
+    /// After this many receives a message moves to this queue.
+    redrive: Option<(u32, String)>,
+}
+
+/// All queues, by URL.
+#[derive(Debug, Default)]
+pub struct Queues {
+    pub queues: BTreeMap<String, Queue>,
+    next: u64,
+}
+
+impl Queues {
+    pub fn create(&mut self, url: &str, visibility_ms: u64, redrive: Option<(u32, &str)>) {
+        let redrive = redrive.map(|(receives, url)| (receives, url.to_owned()));
+        self.queues.insert(url.to_owned(), Queue { messages: Vec::new(), visibility_ms, redrive });
+    }
+
+    fn id(&mut self) -> String {
+        self.next += 1;
+        format!("message-{}", self.next)
+    }
+
+    pub fn send(&mut self, url: &str, body: &str, attributes: Value, delay_ms: u64, now_ms: u64) -> String {
+        let id = self.id();
+        let message = Message {
+            id: id.clone(),
+            body: body.to_owned(),
+            attributes,
+            sent_ms: now_ms,
+            visible_ms: now_ms + delay_ms,
+            receives: 0,
+            receipt: String::new(),
+        };
+        self.queue(url).messages.push(message);
+        id
+    }
+
+    /// Whether a message is invisible, since somebody received it.
+    pub fn has_invisible(&self, url: &str, now_ms: u64) -> bool {
+        self.queues[url].messages.iter().any(|message| message.visible_ms > now_ms)
+    }
+
+    fn queue(&mut self, url: &str) -> &mut Queue {
+        self.queues.get_mut(url).unwrap_or_else(|| panic!("no queue {url}"))
+    }
+
+    /// Answers a request of the protocol; it refuses the entries of a batch at some indices.
+    pub fn call(
+        &mut self,
+        operation: &str,
+        request: &Value,
+        now_ms: u64,
+        refused: impl Fn(usize) -> bool,
+    ) -> Value {
+        let url = request["QueueUrl"].as_str().expect("QueueUrl");
+        let mut one = |entry: &Value| match operation.trim_end_matches("Batch") {
+            "SendMessage" => {
+                let delay_ms = entry["DelaySeconds"].as_u64().unwrap_or(0) * 1_000;
+                let body = entry["MessageBody"].as_str().expect("MessageBody");
+                let id = self.send(url, body, entry["MessageAttributes"].clone(), delay_ms, now_ms);
+                json!({ "MessageId": id, "MD5OfMessageBody": "" })
+            }
+            "ChangeMessageVisibility" => {
+                let receipt = entry["ReceiptHandle"].as_str().expect("ReceiptHandle");
+                let wait_ms = entry["VisibilityTimeout"].as_u64().expect("VisibilityTimeout") * 1_000;
+                let messages = self.queue(url).messages.iter_mut();
+                // A message that is visible again, or was deleted, is not in flight.
+                for message in
+                    messages.filter(|message| message.receipt == receipt && message.visible_ms > now_ms)
+                {
+                    message.visible_ms = now_ms + wait_ms;
+                }
+                json!({})
+            }
+            _ => panic!("the simulated SQS has no {operation}"),
+        };
+        let Some(entries) = request["Entries"].as_array() else { return one(request) };
+        let (mut successful, mut failed) = (Vec::new(), Vec::new());
+        for (at, entry) in entries.iter().enumerate() {
+            if refused(at) {
+                failed.push(json!({ "Id": entry["Id"], "Code": "InternalError", "SenderFault": false }));
+            } else {
+                let mut answer = one(entry);
+                answer["Id"] = entry["Id"].clone();
+                successful.push(answer);
+            }
+        }
+        json!({ "Successful": successful, "Failed": failed })
+    }
+
+    /// Receives up to `most` messages in the order in which they were sent, but for those that are
+    /// overtaken by the ones behind them.
+    pub fn receive(
+        &mut self,
+        url: &str,
+        now_ms: u64,
+        most: usize,
+        mut overtaken: impl FnMut(&Message) -> bool,
+    ) -> Vec<Message> {
+        let queue = self.queue(url);
+        let visibility_ms = queue.visibility_ms;
+        if let Some((receives_max, to)) = queue.redrive.clone() {
+            let (dead, left): (Vec<_>, Vec<_>) = std::mem::take(&mut queue.messages)
+                .into_iter()
+                .partition(|message| message.receives >= receives_max && message.visible_ms <= now_ms);
+            queue.messages = left;
+            self.queue(&to).messages.extend(dead);
+        }
+        let messages = self.queue(url).messages.iter_mut();
+        let mut visible: Vec<&mut Message> =
+            messages.filter(|message| message.visible_ms <= now_ms).collect();
+        // Nothing is behind the last one.
+        let last = visible.pop();
+        let (behind, before): (Vec<_>, Vec<_>) = visible.into_iter().partition(|message| overtaken(message));
+        let received = before.into_iter().chain(last).chain(behind).take(most).map(|message| {
+            message.receives += 1;
+            message.visible_ms = now_ms + visibility_ms;
+            message.receipt = format!("{}#{}", message.id, message.receives);
+            message.clone()
+        });
+        received.collect()
+    }
+
+    /// The message of a queue that is visible next, and when, in milliseconds since the epoch.
+    pub fn next_visible(&mut self, url: &str) -> Option<(u64, &Message)> {
+        let first = self.queue(url).messages.iter().min_by_key(|message| message.visible_ms)?;
+        Some((first.visible_ms, first))
+    }
+
+    /// Moves the message with this receipt to another queue, as the console's redrive does.
+    pub fn move_to(&mut self, url: &str, receipt: &str, to: &str, now_ms: u64) {
+        let moved = self.queue(url).messages.iter().find(|message| message.receipt == receipt).cloned();
+        self.delete(url, receipt);
+        if let Some(message) = moved {
+            self.send(to, &message.body, message.attributes, 0, now_ms);
+        }
+    }
+
+    /// Deletes the message with this receipt.
+    pub fn delete(&mut self, url: &str, receipt: &str) {
+        self.queue(url).messages.retain(|message| message.receipt != receipt);
+    }
+}
+
+impl Message {
+    /// The receipt of its last receive.
+    pub fn receipt(&self) -> &str {
+        &self.receipt
+    }
+
+    /// The id of the notification of which it is a copy.
+    pub fn notification_id(&self) -> Option<String> {
+        let body: Value = serde_json::from_str(&self.body).ok()?;
+        body["id"].as_str().map(str::to_owned)
+    }
+
+    /// The text of an attribute; nothing if there is none of that name.
+    pub fn attribute(&self, name: &str) -> &str {
+        self.attributes[name]["StringValue"].as_str().unwrap_or_default()
+    }
+
+    /// Its record in an event of Lambda.
+    pub fn event(&self) -> Value {
+        let attributes: Map<String, Value> = self.attributes.as_object().cloned().unwrap_or_default();
+        let attributes = attributes.into_iter().map(|(name, attribute)| {
+            let value = json!({
+                "stringValue": attribute["StringValue"], "dataType": attribute["DataType"],
+                "stringListValues": [], "binaryListValues": [],
+            });
+            (name, value)
+        });
+        json!({
+            "messageId": self.id, "receiptHandle": self.receipt, "body": self.body, "md5OfBody": "",
+            "eventSource": "aws:sqs", "eventSourceARN": "arn:aws:sqs:us-east-1:000000000000:queue",
+            "awsRegion": "us-east-1", "messageAttributes": attributes.collect::<Map<_, _>>(),
+            "attributes": {
+                "ApproximateReceiveCount": self.receives.to_string(), "SentTimestamp": self.sent_ms.to_string(),
+            },
+        })
+    }
+}

@@ -1,0 +1,136 @@
+//! What may go wrong.
+
+use std::fmt;
+
+use crate::faults::site::Site;
+
+/// One kind of thing that goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    /// A call fails before it takes effect.
+    LostRequest,
+    /// A call takes effect, and its answer is lost.
+    LostAnswer,
+    /// A call is throttled.
+    Throttle,
+    /// A write conflicts with a transaction on its item.
+    Conflict,
+    /// A part of a batch is taken.
+    Partial,
+    /// A read that is not consistent returns an older state.
+    Stale,
+    /// The record is not found for a moment, as when a table is restored.
+    Missing,
+    /// A call takes seconds.
+    Slow,
+    /// An invocation dies at some await. What it sent before still takes effect.
+    Death,
+    /// An invocation stops for seconds, and goes on.
+    Freeze,
+    /// A mapping delivers again what was done, at once or later.
+    Again,
+    /// A mapping takes seconds to fetch.
+    Late,
+    /// A message is overtaken in its queue by those behind it.
+    Overtaken,
+    /// A mapping is disabled for seconds.
+    Stop,
+    /// A mapping is disabled for longer than its stream's retention.
+    Forget,
+    /// What a mapping fetches is never delivered, as when it was given up.
+    Unread,
+    /// A copy in a retry queue is deleted, as when somebody purges the queue.
+    Purged,
+    /// The clock of a function is ahead of the others.
+    Skew,
+    /// Two instances of a function have the same notification at the same time.
+    AtOnce,
+}
+
+impl Fault {
+    /// Every one.
+    pub const ALL: [Fault; 19] = [
+        Fault::LostRequest,
+        Fault::LostAnswer,
+        Fault::Throttle,
+        Fault::Conflict,
+        Fault::Partial,
+        Fault::Stale,
+        Fault::Missing,
+        Fault::Slow,
+        Fault::Death,
+        Fault::Freeze,
+        Fault::Again,
+        Fault::Late,
+        Fault::Overtaken,
+        Fault::Stop,
+        Fault::Forget,
+        Fault::Unread,
+        Fault::Purged,
+        Fault::Skew,
+        Fault::AtOnce,
+    ];
+
+    /// Its name in a plan.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Fault::LostRequest => "lost-request",
+            Fault::LostAnswer => "lost-answer",
+            Fault::Throttle => "throttle",
+            Fault::Conflict => "conflict",
+            Fault::Partial => "partial",
+            Fault::Stale => "stale",
+            Fault::Missing => "missing",
+            Fault::Slow => "slow",
+            Fault::Death => "death",
+            Fault::Freeze => "freeze",
+            Fault::Again => "again",
+            Fault::Late => "late",
+            Fault::Overtaken => "overtaken",
+            Fault::Stop => "stop",
+            Fault::Forget => "forget",
+            Fault::Unread => "unread",
+            Fault::Purged => "purged",
+            Fault::Skew => "skew",
+            Fault::AtOnce => "at-once",
+        }
+    }
+
+    /// Whether a call can have it; a read may ask to be consistent.
+    pub(crate) fn applies_to(self, site: &Site, consistent: bool) -> bool {
+        let (operation, its_use) = site.call.split_once(' ').unwrap_or((&site.call, ""));
+        let reads = matches!(operation, "GetItem" | "Query" | "Scan" | "BatchGetItem");
+        match self {
+            Fault::LostRequest | Fault::LostAnswer | Fault::Throttle | Fault::Slow => !operation.is_empty(),
+            Fault::Conflict => matches!(
+                operation,
+                "PutItem" | "UpdateItem" | "DeleteItem" | "BatchExecuteStatement" | "TransactWriteItems"
+            ),
+            Fault::Partial => {
+                operation.ends_with("Batch")
+                    || matches!(operation, "PutRecords" | "BatchExecuteStatement" | "BatchGetItem")
+            }
+            Fault::Stale => reads && !consistent,
+            // Where a record is expected: not in the put that creates it.
+            Fault::Missing => {
+                its_use.is_empty()
+                    && site.stage != "outbox"
+                    && matches!(
+                        operation,
+                        "GetItem"
+                            | "BatchGetItem"
+                            | "UpdateItem"
+                            | "BatchExecuteStatement"
+                            | "TransactWriteItems"
+                    )
+            }
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, to: &mut fmt::Formatter) -> fmt::Result {
+        to.pad(self.as_str())
+    }
+}

@@ -1,0 +1,55 @@
+//! What every change of a record has to keep, whatever fails. It is written from the design's table of
+//! transitions and its guarantees, not from the library's code, and is the same for every workload.
+
+pub mod lease;
+pub mod sequence;
+pub mod transition;
+
+use serde_json::Value;
+
+use crate::invariants::lease::Leases;
+use crate::invariants::sequence::Sequences;
+use crate::invariants::transition::{is_transition, is_whole};
+use crate::item::text;
+
+/// What was seen of the records so far.
+#[derive(Debug, Default)]
+pub struct Invariants {
+    leases: Leases,
+    pub sequences: Sequences,
+}
+
+impl Invariants {
+    /// What is wrong with a change of a record that `who` made: it has to be a transition of the table that
+    /// leaves a record which is whole, and to respect leases and sequences.
+    pub fn check(&mut self, change: &Value, who: &str) -> Option<String> {
+        let (old, new) = (&change["dynamodb"]["OldImage"], &change["dynamodb"]["NewImage"]);
+        let id = text(&change["dynamodb"]["Keys"], "id");
+        let result = is_transition(old, new)
+            .and_then(|()| is_whole(new))
+            .and_then(|()| self.leases.follow(old, new, who))
+            .and_then(|()| self.sequences.follow(old, new));
+        let why = result.err()?;
+        let mut changed = Vec::new();
+        differences(id, old, new, &mut changed);
+        Some(format!("{why}\n  {}", changed.join("\n  ")))
+    }
+}
+
+/// Each attribute that changed, with its old and its new value.
+fn differences(path: &str, old: &Value, new: &Value, found: &mut Vec<String>) {
+    match (old.as_object(), new.as_object()) {
+        (Some(before), Some(after)) => {
+            let mut names: Vec<&String> = before.keys().chain(after.keys()).collect();
+            names.sort();
+            names.dedup();
+            for name in names {
+                // DynamoDB's types have names of one or two letters.
+                let path = if name.len() < 3 { path.to_owned() } else { format!("{path}.{name}") };
+                differences(&path, &old[name], &new[name], found);
+            }
+        }
+        _ if old != new => found.push(format!("{path}: {old} -> {new}")),
+        _ => (),
+    }
+}

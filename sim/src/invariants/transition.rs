@@ -1,0 +1,119 @@
+//! The table of transitions, and what makes a record whole.
+
+use serde_json::Value;
+
+use crate::item::{destinations, number, state, text};
+
+/// Attempts of a delivery at most.
+const ATTEMPTS_MAX: i64 = 6;
+/// What a record keeps from its accept on.
+const CONSTANT: [&str; 9] =
+    ["id", "type", "kind", "source", "data", "digest", "accepted_at", "partitionkey", "subject"];
+
+/// Whether a change is a transition of the table.
+pub fn is_transition(old: &Value, new: &Value) -> Result<(), String> {
+    if new.is_null() {
+        return Err("a record was deleted".into());
+    }
+    if old.is_null() {
+        return is_accept(new);
+    }
+    if let Some(name) = CONSTANT.into_iter().find(|name| old[name] != new[name]) {
+        return Err(format!("{name} changed"));
+    }
+    if number(new, "version") != number(old, "version") + 1 {
+        return Err("the version did not rise by one".into());
+    }
+    let (before, after) = (destinations(old), destinations(new));
+    if before.keys().ne(after.keys()) {
+        return Err("the destinations changed".into());
+    }
+    let changes = before.iter().map(|(name, was)| DeliveryChange::new(name, was, after[name]));
+    let changes: Vec<DeliveryChange> = changes.filter(|change| change.is_changed).collect();
+    let is_offer = text(new, "change") == "dispatch";
+    let is_wait = text(new, "change") == "wait" && text(old, "status") == "INIT";
+    match (number(new, "dispatches") - number(old, "dispatches"), &changes[..]) {
+        // Reconcile looks at the record later.
+        (0, []) if is_wait => Ok(()),
+        // A dead letter that was moved to the retry queue is tried.
+        (0, [one]) if text(new, "change") == "lease" && (one.from, one.to) == ("dead", "dead") => Ok(()),
+        (0, [one]) if !is_offer => one.is_of_table(text(new, "kind")),
+        (1, [one]) if is_offer && (one.from, one.to, one.after) == ("dead", "pending", 0) => Ok(()),
+        // Sent again to every destination that is pending; nothing else changes.
+        (1, all) if is_offer && all.iter().all(DeliveryChange::is_still_pending) => Ok(()),
+        _ => Err("this is no transition of the table".into()),
+    }
+}
+
+fn is_accept(new: &Value) -> Result<(), String> {
+    let is_new = |delivery: &&Value| state(delivery) == "pending" && number(delivery, "attempts") == 0;
+    let all = destinations(new);
+    let is_accept = all.values().all(is_new) && number(new, "version") == 1 && number(new, "dispatches") == 1;
+    is_accept.then_some(()).ok_or_else(|| "an accept of a record that is not new".into())
+}
+
+/// How a change of a record changed one of its deliveries.
+struct DeliveryChange<'a> {
+    name: &'a str,
+    is_changed: bool,
+    from: &'a str,
+    to: &'a str,
+    /// Attempts before.
+    before: i64,
+    /// Attempts after.
+    after: i64,
+}
+
+impl<'a> DeliveryChange<'a> {
+    fn new(name: &'a str, was: &'a Value, is: &'a Value) -> DeliveryChange<'a> {
+        let (before, after) = (number(was, "attempts"), number(is, "attempts"));
+        DeliveryChange { name, is_changed: was != is, from: state(was), to: state(is), before, after }
+    }
+
+    fn is_still_pending(&self) -> bool {
+        (self.from, self.to) == ("pending", "pending") && self.after == self.before
+    }
+
+    fn is_of_table(&self, kind: &str) -> Result<(), String> {
+        let DeliveryChange { name, from, to, before, after, .. } = self;
+        let is_of_table = match (*from, *to) {
+            ("done" | "rejected" | "closed", _) => return Err(format!("G6: {name} was {from}, and changed")),
+            ("pending" | "dead", "rejected") if kind != "command" => {
+                return Err(format!("G9: {name} rejected an event"));
+            }
+            ("pending" | "dead", "done" | "rejected" | "closed") => after == before,
+            ("pending", "pending" | "dead") => *after == *before || *after == before + 1,
+            _ => false,
+        };
+        let change = || format!("{name} went from {from} after {before} attempts to {to} after {after}");
+        is_of_table.then_some(()).ok_or_else(change)
+    }
+}
+
+/// Whether a record's counts, status, expiry and attempts agree with its deliveries.
+pub fn is_whole(record: &Value) -> Result<(), String> {
+    let all = destinations(record);
+    let count = |wanted: &str| all.values().filter(|delivery| state(delivery) == wanted).count() as i64;
+    let (open, dead, closed) = (count("pending"), count("dead"), count("closed"));
+    let counted = ["open", "dead", "closed"].map(|name| number(record, name));
+    if counted != [open, dead, closed] {
+        return Err(format!("it counts {counted:?}, but is {:?}", [open, dead, closed]));
+    }
+    let status = match () {
+        () if open > 0 => "INIT",
+        () if dead > 0 => "DEAD",
+        () if count("rejected") > 0 => "REJECTED",
+        () if closed > 0 => "CLOSED",
+        () => "DONE",
+    };
+    if text(record, "status") != status {
+        return Err(format!("its status should be {status}"));
+    }
+    if (open + dead == 0) != record.get("expires_at").is_some() {
+        return Err("it expires though it is not completed, or does not though it is".into());
+    }
+    if all.values().any(|delivery| number(delivery, "attempts") > ATTEMPTS_MAX) {
+        return Err(format!("G7: more than {ATTEMPTS_MAX} attempts"));
+    }
+    Ok(())
+}

@@ -1,0 +1,23 @@
+//! The names of the stack's tables and queues.
+
+/// The table of records.
+pub const NOTIFICATIONS: &str = "notifications";
+/// The table of reconcile's cursor.
+pub const RECONCILE: &str = "reconcile";
+/// The table of the positions of sequenced destinations.
+pub const POSITIONS: &str = "positions";
+
+/// The URL of the upstream queue.
+pub const UPSTREAM: &str = "https://sqs/upstream";
+/// The URL of the upstream queue's dead-letter queue.
+pub const UPSTREAM_DEAD_LETTERS: &str = "https://sqs/upstream-dead-letters";
+
+/// The URL of a destination's retry queue.
+pub fn retry_queue(destination: &str) -> String {
+    format!("https://sqs/{destination}-retry")
+}
+
+/// The URL of a destination's dead-letter queue.
+pub fn dead_letter_queue(destination: &str) -> String {
+    format!("https://sqs/{destination}-dead-letters")
+}

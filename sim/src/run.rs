@@ -1,0 +1,123 @@
+//! One run of a workload by a plan.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use tokio::task::LocalSet;
+use tokio::time::{sleep, sleep_until};
+
+use crate::at_rest;
+use crate::faults::plan::Plan;
+use crate::history::History;
+use crate::stack::Stack;
+use crate::workload::Workload;
+
+/// How long faults are injected, in milliseconds of virtual time.
+pub const FAULTS_MS: u64 = 60_000;
+/// When faults are injected again, in milliseconds of virtual time, where something is still open: then
+/// reconcile dispatches it again, and may give it up.
+const FAULTS_AGAIN_MS: Range<u64> = 40 * 60_000..90 * 60_000;
+/// Once faults have stopped and the last mapping is enabled, everything has to be completed within the time
+/// after which reconcile gives up, and this many milliseconds of virtual time: a copy in a retry queue waits
+/// for up to 12 hours.
+const SETTLED_WITHIN_MS: u64 = 13 * 3_600_000;
+/// Seconds between looks at whether everything is completed.
+const LOOK_S: u64 = 5;
+/// The same where nothing runs and something is open, which reconcile will find.
+const LOOK_AGAIN_S: u64 = 60;
+
+/// What came of a run.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// What it was given.
+    pub plan: Plan,
+    /// What did not hold; empty if everything did.
+    pub violations: Vec<String>,
+    /// What happened.
+    pub history: History,
+}
+
+impl std::fmt::Display for Run {
+    /// The history, and what did not hold.
+    fn fmt(&self, to: &mut std::fmt::Formatter) -> std::fmt::Result {
+        writeln!(to, "run {}", self.plan)?;
+        self.history.lines.iter().try_for_each(|line| writeln!(to, "{line}"))?;
+        self.violations.iter().try_for_each(|violation| writeln!(to, "VIOLATION {violation}"))
+    }
+}
+
+/// Runs a workload by a plan.
+pub fn run<W: Workload>(workload: &W, plan: Plan) -> Run {
+    // What the SDK and the library draw, such as jitter.
+    fastrand::seed(plan.seed);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let runtime = runtime.expect("a runtime");
+    LocalSet::new().block_on(&runtime, async {
+        let stack = Stack::deploy(plan.clone(), workload.tables(), workload.routes(), W::TIMEOUT);
+        workload.serve(&stack);
+        stack.serve_reconcile();
+        let sent = workload.drive(&stack).await;
+        sleep_until(stack.aws.time().at(FAULTS_MS)).await;
+        stack.aws.state().faults_enabled = false;
+        stack.note("faults", "have stopped");
+        settle(&stack, W::REDRIVES).await;
+        if W::REDRIVES && redrive_all(&stack).await {
+            settle(&stack, false).await;
+        }
+        let mut violations = std::mem::take(&mut stack.aws.state().violations);
+        violations.extend(at_rest::violations(&stack, &sent));
+        violations.extend(workload.violations(&stack, &sent));
+        let history = std::mem::take(&mut stack.aws.state().history);
+        Run { plan, violations, history }
+    })
+}
+
+/// Waits until everything is completed or dead, or should be; or, if what is dead is redriven after that,
+/// until all that is open waits for something dead.
+async fn settle(stack: &Stack, until_held: bool) {
+    let begin_ms = stack.aws.time().elapsed_ms().max(stack.lambda.stopped_until_ms());
+    let given_up_ms = stack.give_up_after().as_millis() as u64;
+    let until_ms = begin_ms.max(FAULTS_AGAIN_MS.end) + given_up_ms + SETTLED_WITHIN_MS;
+    let mut quiet_s = 0;
+    while stack.aws.time().elapsed_ms() < until_ms {
+        let is_quiet = quiet_s >= 2 * LOOK_S;
+        if is_quiet && (stack.open_ids().is_empty() || !may_complete_later(stack)) {
+            break;
+        }
+        if is_quiet && until_held && stack.waits(true) {
+            break;
+        }
+        let look_s = if is_quiet { LOOK_AGAIN_S } else { LOOK_S };
+        sleep(Duration::from_secs(look_s)).await;
+        quiet_s = if stack.is_quiet() { quiet_s + look_s } else { 0 };
+        let enabled = FAULTS_AGAIN_MS.contains(&stack.aws.time().elapsed_ms());
+        if std::mem::replace(&mut stack.aws.state().faults_enabled, enabled) != enabled {
+            stack.note("faults", if enabled { "are injected again" } else { "have stopped again" });
+        }
+    }
+    stack.aws.state().faults_enabled = false;
+}
+
+/// Whether something that is open while nothing runs may be completed later. Reconcile is for what was lost;
+/// where nothing was, it stays open. But a notification that waits for its turn may do so until it is given
+/// up, and a repeat that completed the one before it may have failed to notify it.
+fn may_complete_later(stack: &Stack) -> bool {
+    stack.may_have_lost()
+        || stack.waits(false)
+        || (stack.is_sequenced() && stack.aws.state().history.repeat_failed)
+}
+
+/// Redrives every dead letter, and returns whether there was one.
+async fn redrive_all(stack: &Stack) -> bool {
+    stack.begin_operation();
+    let mut is_redriven = false;
+    for destination in stack.destinations() {
+        for dead_letter in stack.receive_dead_letters(&destination).await {
+            let Some(id) = dead_letter.notification_id() else { continue };
+            let settled = stack.find_out(&destination, &id);
+            stack.redrive(&destination, id, &dead_letter, settled).await;
+            is_redriven = true;
+        }
+    }
+    is_redriven
+}

@@ -1,0 +1,65 @@
+//! A destination that counts how many times it is asked to apply each notification.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use handover::{Asked, CallFailure, External, Unknown};
+use handover::{Destination, Effect, Failure, Notification};
+
+/// How many times each destination was asked to apply each notification.
+#[derive(Clone, Default)]
+pub struct Tries(Arc<Mutex<BTreeMap<(String, String), i64>>>);
+
+impl Tries {
+    pub fn of(&self, destination: &str, id: &str) -> i64 {
+        let key = (destination.to_owned(), id.to_owned());
+        self.0.lock().expect("no panic holds it").get(&key).copied().unwrap_or_default()
+    }
+
+    fn count(&self, destination: &str, id: &str) {
+        let key = (destination.to_owned(), id.to_owned());
+        *self.0.lock().expect("no panic holds it").entry(key).or_default() += 1;
+    }
+}
+
+/// A destination whose tries are counted.
+pub struct Counted<D> {
+    pub destination: D,
+    pub name: String,
+    pub tries: Tries,
+}
+
+impl<D: Destination> Destination for Counted<D> {
+    type Data = D::Data;
+
+    async fn apply(&self, notification: &Notification<D::Data>) -> Result<Effect, Failure> {
+        self.tries.count(&self.name, &notification.id);
+        self.destination.apply(notification).await
+    }
+}
+
+impl<D: External> External for Counted<D> {
+    type Data = D::Data;
+
+    fn timeout(&self) -> Duration {
+        self.destination.timeout()
+    }
+
+    fn on_unknown(&self) -> Unknown {
+        self.destination.on_unknown()
+    }
+
+    async fn call(&self, notification: &Notification<D::Data>) -> Result<Effect, CallFailure> {
+        self.tries.count(&self.name, &notification.id);
+        self.destination.call(notification).await
+    }
+
+    async fn ask(&self, notification: &Notification<D::Data>) -> Result<Asked, Failure> {
+        self.destination.ask(notification).await
+    }
+
+    async fn done(&self, notification: &Notification<D::Data>) -> Result<Effect, Failure> {
+        self.destination.done(notification).await
+    }
+}

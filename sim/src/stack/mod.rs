@@ -1,0 +1,232 @@
+//! The deployed stack: tables, stream, queues, functions and their mappings, as `template.yaml` makes them,
+//! with the destinations of a workload.
+
+mod counted;
+mod deploy;
+pub mod operator;
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use aws_smithy_runtime_api::client::http::SharedHttpConnector;
+use handover::{Clock, Ledger, Outbox, Positions, Routes};
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+
+use crate::aws::Aws;
+use crate::aws::dynamodb::{DynamoDb, Table};
+use crate::aws::lambda::Lambda;
+use crate::aws::time::Time;
+use crate::faults::fault::Fault;
+use crate::faults::plan::Plan;
+use crate::faults::rng::{Purpose, below};
+use crate::item::{destinations, number, sequence_key, state};
+use crate::names::{NOTIFICATIONS, POSITIONS, RECONCILE, UPSTREAM, retry_queue};
+use crate::stack::counted::Tries;
+
+/// How many times a message of the upstream queue is received before SQS moves it to the dead-letter queue.
+pub(crate) const RECEIVES_MAX: u32 = 6;
+/// How long a completed record is kept.
+pub(crate) const RETENTION: SignedDuration = SignedDuration::from_hours(24 * 90);
+
+/// The stack, running.
+pub struct Stack {
+    pub(crate) aws: Aws,
+    pub(crate) lambda: Lambda,
+    dynamodb: aws_sdk_dynamodb::Client,
+    sqs: aws_sdk_sqs::Client,
+    routes: Routes,
+    /// The timeout of a destination's function; the visibility timeout of its queue is six times as long.
+    timeout: Duration,
+    destinations: RefCell<Vec<String>>,
+    tries: Tries,
+}
+
+impl Stack {
+    /// Deploys the stack, without destinations yet, into an AWS of its own with these tables of theirs.
+    pub(crate) fn deploy(plan: Plan, mut tables: Vec<Table>, routes: Routes, timeout: Duration) -> Stack {
+        let time = Time::begin();
+        let index = Some(("due", "bucket"));
+        tables.push(Table { stream: true, index, ..Table::new(NOTIFICATIONS, &["id"]) });
+        tables.push(Table::new(RECONCILE, &["name"]));
+        tables.push(Table::new(POSITIONS, &["key"]));
+        let aws = Aws::new(plan, time, DynamoDb::new(time, tables));
+        let (dynamodb, kinesis, sqs) = aws.clients();
+        let stack = Stack {
+            lambda: Lambda::new(aws.clone()),
+            aws,
+            dynamodb,
+            sqs,
+            routes,
+            timeout,
+            destinations: RefCell::default(),
+            tries: Tries::default(),
+        };
+        stack.serve_upstream();
+        stack.serve_relay(kinesis);
+        stack
+    }
+
+    /// The virtual time of the run.
+    pub fn time(&self) -> Time {
+        self.aws.time()
+    }
+
+    /// A client of the simulated DynamoDB.
+    pub fn dynamodb(&self) -> &aws_sdk_dynamodb::Client {
+        &self.dynamodb
+    }
+
+    /// The connector that reaches the simulated payment provider.
+    pub fn http(&self) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.aws.clone())
+    }
+
+    /// How many payments an endpoint of the provider has taken for a key.
+    pub fn payments_taken(&self, endpoint: &str, key: &str) -> u64 {
+        self.aws.state().provider.taken(endpoint, key)
+    }
+
+    /// The clock of a function, or of a program elsewhere, by its name.
+    pub(crate) fn clock(&self, of: &str) -> Clock {
+        let time = self.aws.time();
+        let skew = self.aws.plan().fault_of(of, Fault::Skew, None);
+        let ahead_ms = skew.map_or(0, |skew| skew.for_ms);
+        Clock::new(move || time.timestamp(ahead_ms as i64))
+    }
+
+    /// The ledger of one program: each is a process of its own, whose calls begin in turn.
+    pub(crate) fn ledger(&self) -> Ledger {
+        Ledger::new(self.dynamodb.clone(), NOTIFICATIONS)
+    }
+
+    fn positions(&self) -> Positions {
+        Positions::new(self.dynamodb.clone(), POSITIONS)
+    }
+
+    /// The outbox of a producer.
+    pub fn outbox(&self) -> Outbox {
+        Outbox::new(self.ledger(), self.routes.clone(), self.clock("producer"))
+    }
+
+    /// Where its notifications go.
+    pub fn routes(&self) -> &Routes {
+        &self.routes
+    }
+
+    /// Every item of a table, in DynamoDB's JSON.
+    pub fn items(&self, table: &str) -> Vec<Value> {
+        self.aws.dynamodb().items(table)
+    }
+
+    /// Every record, in DynamoDB's JSON.
+    pub fn records(&self) -> Vec<Value> {
+        self.items(NOTIFICATIONS)
+    }
+
+    /// Puts an item, in DynamoDB's JSON, into a table.
+    pub fn put(&self, table: &str, item: &Value) {
+        self.aws.dynamodb().put(table, item);
+    }
+
+    /// Writes a line of history.
+    pub fn note(&self, who: &str, what: &str) {
+        self.aws.note(who, what);
+    }
+
+    /// A number below `end` that decides `what` about the message `at`.
+    pub fn draw_for_message(&self, end: u64, what: u64, at: u64) -> u64 {
+        below(end, self.aws.seed(), &[Purpose::Send as u64, what, at])
+    }
+
+    /// A number below `end` that decides `what` about the `nth` action of an operator.
+    pub fn draw_for_operator(&self, end: u64, what: u64, nth: u64) -> u64 {
+        below(end, self.aws.seed(), &[Purpose::Operator as u64, what, nth])
+    }
+
+    /// Whether the message with this number is sent in this run.
+    pub fn sends(&self, number: usize) -> bool {
+        let sends = self.aws.plan().sends(number);
+        if sends {
+            self.aws.state().history.messages.insert(number);
+        }
+        sends
+    }
+
+    /// Sends a message to the upstream queue.
+    pub fn send(&self, message: &str) {
+        let now_ms = self.aws.time().now_ms();
+        self.aws.note("producer", &format!("sends {message}"));
+        self.aws.state().queues.send(UPSTREAM, message, json!({}), 0, now_ms);
+        self.aws.queued().notify_waiters();
+    }
+
+    /// Runs a program elsewhere, as an invocation that may die: its result, unless it did.
+    pub async fn run_program<T: 'static>(
+        &self,
+        name: &str,
+        stage: &'static str,
+        limit: Duration,
+        work: impl Future<Output = T> + 'static,
+    ) -> Option<T> {
+        self.lambda.run(name, stage, Value::Null, limit, work).await.1
+    }
+
+    /// The names of the destinations.
+    pub fn destinations(&self) -> Vec<String> {
+        self.destinations.borrow().clone()
+    }
+
+    /// How many times a destination was asked to apply a notification.
+    pub(crate) fn tries(&self, destination: &str, id: &str) -> i64 {
+        self.tries.of(destination, id)
+    }
+
+    /// Whether a fault was injected that loses copies.
+    pub fn may_have_lost(&self) -> bool {
+        self.aws.state().history.may_have_lost()
+    }
+
+    /// Whether a destination applies something in sequence.
+    pub(crate) fn is_sequenced(&self) -> bool {
+        self.destinations().iter().any(|name| self.routes.is_sequenced(name))
+    }
+
+    /// Whether nothing runs, and the queues are empty.
+    pub(crate) fn is_quiet(&self) -> bool {
+        let retry_queues = self.destinations().into_iter().map(|name| retry_queue(&name));
+        let mut urls = retry_queues.chain([UPSTREAM.to_owned()]);
+        self.lambda.is_idle() && urls.all(|url| self.aws.state().queues.queues[&url].messages.is_empty())
+    }
+
+    /// The ids of the records that are not completed.
+    pub fn open_ids(&self) -> Vec<String> {
+        let records = self.records();
+        let open = records.iter().filter(|record| record["status"]["S"] == "INIT");
+        open.map(|record| record["id"]["S"].as_str().unwrap_or_default().to_owned()).collect()
+    }
+
+    /// Whether something is open, and each open delivery waits for a number before its own that is not
+    /// completed: it is dead, or else was perhaps never sent.
+    pub(crate) fn waits(&self, for_dead: bool) -> bool {
+        let records = self.records();
+        let aws = self.aws.state();
+        let in_state = |wanted: &'static str| {
+            let of_record = move |record| {
+                let all = destinations(record).into_iter();
+                all.filter(move |(_, delivery)| state(delivery) == wanted).map(move |(name, delivery)| {
+                    (sequence_key(record, name, delivery), number(record, "sequence"))
+                })
+            };
+            records.iter().flat_map(of_record)
+        };
+        let dead: Vec<_> = in_state("dead").collect();
+        let waits = |(key, at): (Option<String>, i64)| {
+            let is_behind_dead = dead.iter().any(|(of, before)| *of == key && *before < at);
+            key.is_some_and(|key| aws.invariants.sequences.has_open_before(&key, at))
+                && (is_behind_dead || !for_dead)
+        };
+        let mut open = in_state("pending").peekable();
+        open.peek().is_some() && open.all(waits)
+    }
+}
