@@ -24,6 +24,9 @@ CARGO_DENY := .local/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 # the SDK once more, for nothing that is kept; it is for `make lint`.
 LINTS := RUSTC_WORKSPACE_WRAPPER=clippy-driver CLIPPY_ARGS=-D__CLIPPY_HACKERY__warnings__CLIPPY_HACKERY__
 
+# A comma inside of an argument of $(call …).
+, := ,
+
 # $(call step,number,what it does,how long it takes)
 step = @[[ -t 1 ]] && bold=$$'\033[1m' plain=$$'\033[0m' || bold= plain=; \
     printf '\n%s== %s  %s%s  (%s)\n' "$$bold" '$(1)' '$(2)' "$$plain" '$(3)'
@@ -51,7 +54,7 @@ test: ## Check everything: format, lints, licences, template, unit and integrati
 	localstack/setup
 	@$(MAKE) --no-print-directory $(CARGO_DENY)
 	$(call step,2/4,Format and licences and template,30 s)
-	@$(MAKE) --no-print-directory check-format check-licences check-template
+	@$(MAKE) --no-print-directory check-format check-licences check-template check-one-build
 	$(call step,3/4,Build with lints; instructions and sizes against the baseline,10 min once)
 	@$(MAKE) --no-print-directory build WITH='$(LINTS)'
 	@$(MAKE) --no-print-directory gate
@@ -149,7 +152,7 @@ gate: ## Compare instructions and calls a record and sizes of binaries with benc
 # ------------------------------------------------------------------------------------ checks
 
 .PHONY: lint
-lint: check-format check-licences check-template check-lints ## Check format, licences, template and Rust
+lint: check-format check-licences check-template check-one-build check-lints ## Check format, licences, template and Rust
 
 .PHONY: check-format
 check-format:
@@ -170,6 +173,18 @@ check-template:
 .PHONY: check-lints
 check-lints:
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+# A dependency is built once for binaries and tests if both ask for the same features of it.
+FEATURES = cargo tree --quiet --workspace --locked --format '{p} {f}' --prefix none --edges $(1) | sed 's/ (\*)$$//' | sort -u
+
+.PHONY: check-one-build
+check-one-build:
+	@twice=$$(comm -23 <($(call FEATURES,normal$(,)build)) <($(call FEATURES,normal$(,)build$(,)dev))); \
+	[[ -z $$twice ]] || { \
+	    printf 'error: tests ask for further features of these, which so would be built twice:\n%s\n' "$$twice" >&2; \
+	    echo 'Make the dev-dependency that does a dependency of tests/support/provider, too; see there.' >&2; \
+	    exit 1; \
+	}
 
 .PHONY: advisories
 advisories: $(CARGO_DENY) ## Check dependencies against the advisory database (fetches it)
