@@ -189,7 +189,7 @@ impl Workload for Check {
 
     fn routes(&self) -> Routes {
         self.routes.clone().unwrap_or_else(|| {
-            let route = |sent: &Notification| {
+            let route = |sent: &Checked| {
                 let sequenced = if self.sequenced { vec![&self.name] } else { vec![] };
                 let route = json!({ "kind": sent.kind, "destinations": [self.name], "sequenced": sequenced });
                 (sent.r#type.clone(), route)
