@@ -69,8 +69,8 @@ pub const PEERS: [Variant; 5] = [
     peer("Powertools for Python", Program::Python("powertools"), &[]),
     peer("Powertools for TypeScript, parallel", Program::Node("powertools"), &[]),
     peer("Powertools for TypeScript, sequential", Program::Node("powertools"), &[("SEQUENTIAL", "1")]),
-    peer("by hand, Python", Program::Python("operator"), &[]),
-    peer("by hand, Node", Program::Node("operator"), &[]),
+    peer("by hand, Python", Program::Python("by_hand"), &[]),
+    peer("by hand, Node", Program::Node("by_hand"), &[]),
 ];
 
 const fn ours(

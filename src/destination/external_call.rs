@@ -63,6 +63,8 @@ fn next_step(
             NextStep::Completed(TransitionOutcome::AlreadyApplied(delivery.state))
         }
         _ if delivery.settled == Some(Settled::Done) => NextStep::Done { fence: delivery.fence },
+        // What an operator settled in a later release, a function of that release decides.
+        _ if delivery.settled == Some(Settled::Unknown) => NextStep::Wait,
         _ if is_held => NextStep::Wait,
         (None, _) => NextStep::Call { fence, called_at: now, asks: false },
         (Some(called_at), Unknown::Retry { key_lives }) => {
@@ -326,6 +328,8 @@ mod tests {
     fn a_settled_call_is_not_repeated() {
         let settled = Delivery { settled: Some(Settled::Done), ..called(30) };
         assert_eq!(decided_for(&settled, Unknown::Escalate), NextStep::Done { fence: 2 });
+        let later = Delivery { settled: Some(Settled::Unknown), ..called(30) };
+        assert_eq!(decided_for(&later, RETRY), NextStep::Wait);
         let closed = Delivery { state: State::Closed, ..settled };
         assert_eq!(
             decided_for(&closed, Unknown::Ask),

@@ -329,12 +329,14 @@ fn decide(
         .pending()
         .map(|(name, delivery)| at_the_latest(delivery.due_at, name, record.since(delivery)))
         .min();
+    let wait_until = |at| Action::Wait(check_later(record, now, at, Change::Wait));
     match due {
-        Some(due) if due > now => Action::Wait(check_later(record, now, due, Change::Wait)),
-        _ => {
+        Some(due) if due > now => wait_until(due),
+        Some(_) | None => {
             let due_at = |name: &str, since| at_the_latest(next_dispatch(since, now), name, since);
-            dispatch_again(record, now, |name, delivery| due_at(name, record.since(delivery)))
-                .map_or(Action::Nothing, Action::Dispatch)
+            let again = dispatch_again(record, now, |name, delivery| due_at(name, record.since(delivery)));
+            // An open record without a pending delivery has one in a state of a later release.
+            again.map_or_else(|| wait_until(now + FIRST_DUE_AFTER), Action::Dispatch)
         }
     }
 }
@@ -439,6 +441,14 @@ mod tests {
         let letters = template.matches(&format!("MessageRetentionPeriod: {DEAD_LETTERS}")).count();
         assert_eq!(letters, 6, "dead letters and failures are kept as long as SQS can");
         assert!(FIRST_DUE_AFTER > AHEAD + SignedDuration::from_mins(15), "an invocation takes 15 min");
+    }
+
+    #[test]
+    fn a_delivery_in_a_state_of_a_later_release_is_checked_later() {
+        let mut record = event_for(&["a"]);
+        record.destinations.get_mut("a").unwrap().state = State::Unknown;
+        let Action::Wait(update) = decided(&record, 31) else { panic!("it is open") };
+        assert_eq!(made(&record, &update).bucket, bucket("1", at(1_000 + 61 * MINUTE)));
     }
 
     #[test]

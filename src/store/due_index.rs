@@ -74,8 +74,10 @@ impl Ledger {
 }
 
 fn is_completed(item: &Item) -> bool {
+    // A status of a later release is not known to be one: the record is then read.
+    let completed = [Status::Done, Status::Rejected, Status::Dead, Status::Closed];
     let status = item.get(STATUS).and_then(|status| status.as_s().ok());
-    status.is_some_and(|status| status != Status::Init.as_str())
+    status.is_some_and(|status| completed.iter().any(|completed| completed.as_str() == status))
 }
 
 fn id(mut item: Item) -> Option<String> {
