@@ -108,7 +108,11 @@ impl<'a> Condition<'a> {
             Condition::Is(Operand::Path(path), Comparison::Equal, Operand::Value(value)) => {
                 (path[..] == [name]).then_some(value)
             }
-            _ => None,
+            Condition::Always
+            | Condition::Or(..)
+            | Condition::Not(_)
+            | Condition::Is(..)
+            | Condition::Exists(_) => None,
         }
     }
 }
