@@ -127,7 +127,8 @@ impl Redrive<'_> {
             if !outcome.replaces_dead_letter() {
                 let reason = match outcome {
                     OperatorOutcome::Unknown => "there is no such notification",
-                    _ => "it was pending and is dispatched again",
+                    OperatorOutcome::Was(_) => "it was pending and is dispatched again",
+                    _ => "the record changed meanwhile; look at its status and try again",
                 };
                 progress.suspend(|| eprintln!("{id}: {reason}; its dead letter is kept"));
                 left += 1;
