@@ -21,7 +21,8 @@ pub const DESTINATION: &str = "mark";
 pub const BATCH: usize = 100;
 /// Messages of a batch of the upstream queue.
 pub const MESSAGES: usize = 10;
-/// Partition keys of a Kinesis batch. Each has the same number of notifications, interleaved with the others'.
+/// Partition keys of a Kinesis batch. Each has the same number of notifications, interleaved with the
+/// others'.
 const KEYS: usize = 20;
 
 /// The routes.

@@ -1,5 +1,5 @@
-//! Counts instructions in user space with valgrind. They hardly vary from run to run, whatever else the machine
-//! does.
+//! Counts instructions in user space with valgrind. They hardly vary from run to run, whatever else the
+//! machine does.
 
 use std::path::PathBuf;
 use std::process::Command;

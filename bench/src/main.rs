@@ -24,8 +24,8 @@ use crate::results::{Setting, page, plot};
 use crate::stub::Behaviour;
 use crate::variant::{OURS, PEERS, Places, Program};
 
-/// Most latencies a batch of the hand-written peers: what they took when they were first compared, plus 15 %. A
-/// comparison with slower ones would not be fair.
+/// Most latencies a batch of the hand-written peers: what they took when they were first compared, plus 15 %.
+/// A comparison with slower ones would not be fair.
 const HAND_WRITTEN_MAX: f64 = 7.0 * 1.15;
 
 #[derive(Parser)]
@@ -55,8 +55,8 @@ enum What {
     Cost,
 }
 
-/// One blocking thread evaluates the calls to the stubs, in the order in which they arrive. It has a lower priority
-/// than the thread that receives and answers calls. Other blocking work needs another thread.
+/// One blocking thread evaluates the calls to the stubs, in the order in which they arrive. It has a lower
+/// priority than the thread that receives and answers calls. Other blocking work needs another thread.
 fn main() -> Result<()> {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     runtime.enable_all().max_blocking_threads(1).on_thread_start(|| {

@@ -57,8 +57,8 @@ impl Figures {
     }
 }
 
-/// The latency of a call as a client without overhead sees it: the injected latency plus what timers and loopback
-/// add.
+/// The latency of a call as a client without overhead sees it: the injected latency plus what timers and
+/// loopback add.
 pub async fn effective_latency() -> Result<Duration> {
     let stub = Stub::start(Behaviour { latency: LATENCY, ..Behaviour::default() }).await?;
     let (sender, receiver) = oneshot::channel();

@@ -1,5 +1,5 @@
-//! The process of a function. It runs on a processor of its own, Linux's accounting measures it, and it ends with
-//! this program.
+//! The process of a function. It runs on a processor of its own, Linux's accounting measures it, and it ends
+//! with this program.
 
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -9,8 +9,8 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 pub struct Process(Child);
 
-/// Keeps this program, with its stubs, off the processor on which functions run. Returns `false` if there is only
-/// one processor.
+/// Keeps this program, with its stubs, off the processor on which functions run. Returns `false` if there is
+/// only one processor.
 pub fn keep_apart() -> Result<bool> {
     let Some((own, _)) = processors()? else { return Ok(false) };
     sched_setaffinity(None, &own)?;

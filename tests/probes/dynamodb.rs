@@ -105,8 +105,8 @@ pub async fn a_token_belongs_to_one_content(world: &World) {
     assert_eq!(world.get(&table, "1").await, Some(item("1", [("sum", n(5))])));
 }
 
-/// Makes many concurrent transactions add 1 to an item, each retried until it succeeds. Returns the codes with
-/// which they were cancelled meanwhile.
+/// Makes many concurrent transactions add 1 to an item, each retried until it succeeds. Returns the codes
+/// with which they were cancelled meanwhile.
 async fn add_concurrently(world: &World, table: &str) -> Vec<Option<String>> {
     let config = world.dynamodb.config().to_builder().retry_config(RetryConfig::disabled()).build();
     let dynamodb = aws_sdk_dynamodb::Client::from_conf(config);

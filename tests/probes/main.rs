@@ -1,6 +1,6 @@
-//! Probes of AWS: one for each behaviour that Handover relies on. A probe asserts what AWS documents, and runs
-//! against the AWS that the environment names, local or real. `HANDOVER_LOCAL` says which one that is. Where a
-//! local AWS is known to differ, `tests/skips.toml` lists the probe, and the probe has to fail.
+//! Probes of AWS: one for each behaviour that Handover relies on. A probe asserts what AWS documents, and
+//! runs against the AWS that the environment names, local or real. `HANDOVER_LOCAL` says which one that is.
+//! Where a local AWS is known to differ, `tests/skips.toml` lists the probe, and the probe has to fail.
 
 mod dynamodb;
 mod iam;
@@ -169,8 +169,8 @@ promises! {
     }
 }
 
-/// The AWS to probe: the name of a local one, or `None` for AWS itself. AWS costs money, so it has to be named
-/// explicitly.
+/// The AWS to probe: the name of a local one, or `None` for AWS itself. AWS costs money, so it has to be
+/// named explicitly.
 fn local() -> Option<String> {
     let name = std::env::var("HANDOVER_LOCAL").unwrap_or_default();
     let known = name == "aws" || skips::LOCALS.iter().any(|(local, _)| *local == name);

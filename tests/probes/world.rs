@@ -90,8 +90,8 @@ impl World {
         self.created.lock().unwrap().push(resource);
     }
 
-    /// Deletes what the probe created, readers before their sources. The function that all probes share stays,
-    /// with its role and its table.
+    /// Deletes what the probe created, readers before their sources. The function that all probes share
+    /// stays, with its role and its table.
     pub async fn clean_up(self) {
         for resource in self.created.into_inner().unwrap().into_iter().rev() {
             // A resource that cannot be deleted is left.
@@ -142,8 +142,8 @@ impl World {
         described.table.unwrap().latest_stream_arn.unwrap()
     }
 
-    /// Reads a table's stream from its beginning until it has this number of changes, and once more after a second,
-    /// so that one too many is seen.
+    /// Reads a table's stream from its beginning until it has this number of changes, and once more after a
+    /// second, so that one too many is seen.
     pub async fn changes(&self, table: &str, count: usize) -> Vec<Change> {
         let arn = &self.stream_arn(table).await;
         self.until(&format!("{count} changes in the stream"), async || {
@@ -209,7 +209,8 @@ impl World {
         described.stream_description_summary.unwrap().stream_arn
     }
 
-    /// Reads a shard from its beginning until it has this number of records. Also returns whether that was its end.
+    /// Reads a shard from its beginning until it has this number of records. Also returns whether that was
+    /// its end.
     pub async fn read(&self, stream: &str, shard: &str, count: usize) -> (Vec<Record>, bool) {
         let iterator = self.kinesis.get_shard_iterator().stream_name(stream).shard_id(shard);
         let iterator = iterator.shard_iterator_type("TRIM_HORIZON".into()).send().await.unwrap();

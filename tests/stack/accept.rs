@@ -11,7 +11,8 @@ use tokio::time::Instant;
 
 use crate::world::{World, refund, routes, unique};
 
-/// G1: each message of a mixed batch is stored, or it is in the dead-letter queue with its payload and the reason.
+/// G1: each message of a mixed batch is stored, or it is in the dead-letter queue with its payload and the
+/// reason.
 #[tokio::test]
 async fn g1_an_acknowledged_message_is_stored_or_dead_lettered_with_its_reason() {
     let world = World::connect().await;

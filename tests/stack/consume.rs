@@ -36,8 +36,8 @@ async fn g4_an_effect_is_applied_once_when_the_whole_batch_is_redelivered() {
     assert_eq!(world.entries(&account).await.len(), 30);
 }
 
-/// G6: a copy that arrives after its notification is completed, in whatever state, applies nothing and changes
-/// nothing.
+/// G6: a copy that arrives after its notification is completed, in whatever state, applies nothing and
+/// changes nothing.
 #[tokio::test]
 async fn g6_a_late_copy_of_a_completed_notification_changes_nothing() {
     let world = World::connect().await;

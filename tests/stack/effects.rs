@@ -80,8 +80,8 @@ impl Tested<'_> {
         Tested { world, settings, retry_queue, dead_letters }
     }
 
-    /// Delivers a dispatch of each notification, as the stream does, with this number of seconds to work. Each is
-    /// afterwards completed, in the retry queue, or dead.
+    /// Delivers a dispatch of each notification, as the stream does, with this number of seconds to work.
+    /// Each is afterwards completed, in the retry queue, or dead.
     pub async fn deliver(&self, destination: impl Destination, notifications: &[Notification], seconds: u64) {
         let copies: Vec<_> =
             notifications.iter().map(|sent| dispatch(sent.clone(), &["audit", "search"]).encode()).collect();

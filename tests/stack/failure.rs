@@ -16,8 +16,8 @@ use tokio::time::Instant;
 use crate::effects::{By, Tested, accepted};
 use crate::world::{FUNCTIONS, World, dispatch, kinesis_event, refund, refunds, routes, unique};
 
-/// G3, G7: after six attempts there is a dead letter with payload, error and number of attempts. After the cause
-/// is fixed, a redrive completes the notification.
+/// G3, G7: after six attempts there is a dead letter with payload, error and number of attempts. After the
+/// cause is fixed, a redrive completes the notification.
 #[tokio::test]
 async fn g3_g7_a_notification_that_always_fails_is_dead_after_six_attempts_and_can_be_redriven() {
     let world = World::connect().await;

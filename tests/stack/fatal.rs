@@ -28,8 +28,8 @@ fn built(name: &str) -> PathBuf {
     test.parent().and_then(Path::parent).unwrap().join(name)
 }
 
-/// Deploys the faulty destination, and starts `event-sources` for its stream mapping where the local AWS's own
-/// mapping is disabled.
+/// Deploys the faulty destination, and starts `event-sources` for its stream mapping where the local AWS's
+/// own mapping is disabled.
 async fn deploy(world: &World) -> (String, Option<Running>) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     // The Python of the tools has the modules that the script needs.
@@ -47,8 +47,8 @@ async fn deploy(world: &World) -> (String, Option<Running>) {
 }
 
 /// G3, G8: a panic and a hang of the handler are failed attempts of one notification. A record that kills the
-/// function is isolated, retried and given up by the mapping. Neither keeps the other notifications from being
-/// done.
+/// function is isolated, retried and given up by the mapping. Neither keeps the other notifications from
+/// being done.
 #[tokio::test]
 async fn g8_a_record_that_kills_the_function_does_not_delay_its_neighbours() {
     if is_not_run("tests/stack/fatal.rs: g8_a_record_that_kills_the_function_does_not_delay_its_neighbours") {

@@ -1,5 +1,5 @@
-//! The guarantees, through the deployed stack: deployed functions, event sources, and IAM enforced. `make test`
-//! starts a local AWS and runs these tests.
+//! The guarantees, through the deployed stack: deployed functions, event sources, and IAM enforced. `make
+//! test` starts a local AWS and runs these tests.
 
 mod accept;
 mod consume;

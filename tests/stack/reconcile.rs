@@ -34,8 +34,8 @@ fn lost(notification: Checked, accepted_ago: SignedDuration) -> Record {
 }
 
 impl World {
-    /// Waits until the schedule has run reconcile over these records and each is as wanted. Puts the cursor back
-    /// before them from time to time, because a run in progress may have moved it past them.
+    /// Waits until the schedule has run reconcile over these records and each is as wanted. Puts the cursor
+    /// back before them from time to time, because a run in progress may have moved it past them.
     async fn reconciled(&self, records: &[&Record], wanted: impl Fn(&Record) -> bool) {
         let begin = Slot::of(Timestamp::now() - DUE_AGO - SLOT).begin().as_second();
         for _ in 0..15 {

@@ -48,8 +48,8 @@ async fn g8_numbered_refunds_are_applied_in_sequence_whatever_order_they_arrive_
     assert_eq!(world.balance(&account).await, 7);
 }
 
-/// G8: a dead notification blocks its key and no other key. A closed one does not, whether it is closed in its turn
-/// or before.
+/// G8: a dead notification blocks its key and no other key. A closed one does not, whether it is closed in
+/// its turn or before.
 #[tokio::test]
 async fn g8_a_dead_notification_blocks_its_key_until_it_is_closed() {
     let world = World::connect().await;

@@ -22,7 +22,8 @@ const WAIT_SECONDS_MAX: u64 = 120;
 /// Time between two looks, in milliseconds.
 const LOOK_MS: u64 = 200;
 
-/// The test that kills functions holds this for writing. Tests that invoke functions directly hold it for reading.
+/// The test that kills functions holds this for writing. Tests that invoke functions directly hold it for
+/// reading.
 pub static FUNCTIONS: tokio::sync::RwLock<()> = tokio::sync::RwLock::const_new(());
 
 pub struct World {
@@ -129,8 +130,8 @@ impl World {
         assert!(in_time.is_ok(), "not all are {status:?}: {ids:?}");
     }
 
-    /// Waits for dead letters of the upstream queue with these bodies. Returns their reasons in the same order.
-    /// Leaves the dead letters of other tests.
+    /// Waits for dead letters of the upstream queue with these bodies. Returns their reasons in the same
+    /// order. Leaves the dead letters of other tests.
     pub async fn refusals(&self, bodies: &[String]) -> Vec<String> {
         let url = self.queue_url("upstream-dead-letters").await;
         let mut reasons: Vec<Option<String>> = vec![None; bodies.len()];
@@ -158,8 +159,8 @@ impl World {
         reasons.into_iter().flatten().collect()
     }
 
-    /// Waits for the dead letter with this body or this id. Returns its attributes and its body. Leaves the dead
-    /// letters of other tests.
+    /// Waits for the dead letter with this body or this id. Returns its attributes and its body. Leaves the
+    /// dead letters of other tests.
     pub async fn dead_letter(&self, destination: &str, wanted: &str) -> HashMap<String, String> {
         let url = self.queue_url(&format!("{destination}-dead-letters")).await;
         let begun = Instant::now();

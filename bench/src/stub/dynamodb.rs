@@ -1,5 +1,5 @@
-//! DynamoDB's conditional writes in memory: single, in a batch of statements and in a transaction. Counts the units
-//! that AWS would bill, and checks the order in which notifications are completed.
+//! DynamoDB's conditional writes in memory: single, in a batch of statements and in a transaction. Counts the
+//! units that AWS would bill, and checks the order in which notifications are completed.
 
 use std::collections::HashMap;
 

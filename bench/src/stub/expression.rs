@@ -1,5 +1,5 @@
-//! DynamoDB's conditions and updates, as expressions and in PartiQL: the subset that this project and its peers send,
-//! evaluated fast enough not to affect their figures.
+//! DynamoDB's conditions and updates, as expressions and in PartiQL: the subset that this project and its
+//! peers send, evaluated fast enough not to affect their figures.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};

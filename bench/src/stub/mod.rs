@@ -1,5 +1,5 @@
-//! A stub of AWS on loopback for one variant. It counts every call and answers it after a fixed time. Items are
-//! stored and conditions evaluated.
+//! A stub of AWS on loopback for one variant. It counts every call and answers it after a fixed time. Items
+//! are stored and conditions evaluated.
 
 pub mod dynamodb;
 mod expression;

@@ -1,5 +1,5 @@
-//! Shared by the programs that send refunds (`make run` and `make chaos`): the refunds, access to the stack, and
-//! the check of every cent.
+//! Shared by the programs that send refunds (`make run` and `make chaos`): the refunds, access to the stack,
+//! and the check of every cent.
 
 pub mod discrepancies;
 pub mod generate;

@@ -1,5 +1,5 @@
-//! The refunds example: sends `examples/refunds.jsonl` through the deployed stack, waits until the stack is at
-//! rest, and compares what became of each line with its expected outcome.
+//! The refunds example: sends `examples/refunds.jsonl` through the deployed stack, waits until the stack is
+//! at rest, and compares what became of each line with its expected outcome.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -26,8 +26,8 @@ const KILLS: usize = 3;
 const INTERVAL_MS: Range<u64> = 100..1_000;
 /// Length of a pause, in milliseconds.
 const PAUSE_MS: Range<u64> = 1_000..8_000;
-/// Longest time after the end of the sending until everything was hit, in seconds. Reconcile runs once a minute
-/// and a kill is tried every few seconds.
+/// Longest time after the end of the sending until everything was hit, in seconds. Reconcile runs once a
+/// minute and a kill is tried every few seconds.
 const HIT_SECONDS_MAX: u64 = 300;
 
 /// One injected fault.

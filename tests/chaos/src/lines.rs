@@ -7,8 +7,8 @@ use refunds::generate::{Line, Refund, account, event, refused, respelled};
 
 /// The number of accounts that get refunds.
 pub const ACCOUNTS: u32 = 200;
-/// The smallest refund, in cents. All amounts differ, and with up to 5,000 refunds no amount is the sum of two
-/// others, so the surplus of a balance identifies the refund that was applied twice.
+/// The smallest refund, in cents. All amounts differ, and with up to 5,000 refunds no amount is the sum of
+/// two others, so the surplus of a balance identifies the refund that was applied twice.
 const AMOUNT_MIN: u32 = 10_000;
 /// One refund in this many is sent again unchanged.
 const REPEATED: u32 = 10;

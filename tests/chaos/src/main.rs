@@ -1,5 +1,5 @@
-//! chaos REFUNDS: sends thousands of refunds through a freshly deployed stack, while its functions are killed and
-//! the local AWS is paused. Then it waits until the stack is at rest, and checks every total.
+//! chaos REFUNDS: sends thousands of refunds through a freshly deployed stack, while its functions are killed
+//! and the local AWS is paused. Then it waits until the stack is at rest, and checks every total.
 
 mod damage;
 mod lines;
@@ -34,8 +34,8 @@ struct Arguments {
     /// The number of refunds.
     #[arg(default_value_t = 5_000)]
     refunds: u32,
-    /// The seed of lines and damage. The same seed sends the same lines and injects the same faults in the same
-    /// order, but not at the same moments.
+    /// The seed of lines and damage. The same seed sends the same lines and injects the same faults in the
+    /// same order, but not at the same moments.
     #[arg(long)]
     seed: Option<u64>,
     /// The name of the deployed stack.

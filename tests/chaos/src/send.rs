@@ -13,8 +13,8 @@ use crate::progress::Progress;
 
 /// Lines of one command.
 const LINES: usize = 50;
-/// Most messages in the upstream queue while more are sent. It is enough to keep accept busy while the messages
-/// of killed functions are hidden.
+/// Most messages in the upstream queue while more are sent. It is enough to keep accept busy while the
+/// messages of killed functions are hidden.
 const WAITING_MAX: u64 = 200;
 /// Time between two looks at the queue, in milliseconds.
 const LOOK_MS: u64 = 300;

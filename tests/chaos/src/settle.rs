@@ -11,8 +11,8 @@ use refunds::summary::Row;
 use crate::progress::Progress;
 use crate::send;
 
-/// The stack is at rest after nothing changed for this time, in seconds. Late copies of completed notifications
-/// must have had their chance to do harm.
+/// The stack is at rest after nothing changed for this time, in seconds. Late copies of completed
+/// notifications must have had their chance to do harm.
 const REST_SECONDS: u64 = 20;
 /// Time between two looks at the stack, in milliseconds.
 const LOOK_MS: u64 = 2_000;
@@ -90,8 +90,8 @@ async fn look(stack: &Stack, settled: &mut Settled, progress: &mut Progress) -> 
     Ok(waiting == 0 && stored == done)
 }
 
-/// Empties the upstream's dead-letter queue: collects the refused messages, and sends again those that SQS moved
-/// there after too many receives.
+/// Empties the upstream's dead-letter queue: collects the refused messages, and sends again those that SQS
+/// moved there after too many receives.
 async fn handle_refused(stack: &Stack, settled: &mut Settled) -> anyhow::Result<()> {
     for (text, reason) in stack.take_refused().await? {
         match reason {

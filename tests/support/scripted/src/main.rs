@@ -1,7 +1,7 @@
 //! A function that its records script. For the probes of AWS (`tests/probes`) only.
 //!
-//! A record is the body of an SQS message, the data of a Kinesis record, or the attribute `do` of a DynamoDB item.
-//! It is JSON:
+//! A record is the body of an SQS message, the data of a Kinesis record, or the attribute `do` of a DynamoDB
+//! item. It is JSON:
 //!
 //! - `journal`: the URL of the queue to which each invocation is reported
 //! - `n`: the number of the record
