@@ -31,9 +31,15 @@ LINTS := RUSTC_WORKSPACE_WRAPPER=clippy-driver CLIPPY_ARGS=-D__CLIPPY_HACKERY__w
 step = @[[ -t 1 ]] && bold=$$'\033[1m' plain=$$'\033[0m' || bold= plain=; \
     printf '\n%s== %s  %s%s  (%s)\n' "$$bold" '$(1)' '$(2)' "$$plain" '$(3)'
 
+# $(call timed,number,what it does,its budget in minutes): a step of `make test`
+define timed
+$(call step,$(1),$(2),at most $(3) min)
+@.ci/budget step '$(2)' $(3)
+endef
+
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-21s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@printf '\n  LOCAL=ministack (or localstack), PORT=4566, STACK=handover and PYTHON=python3 may be set\n'
 	@printf '  for run, test, chaos and up.\n'
 
@@ -48,20 +54,35 @@ run: ## Send the example refunds through the functions on a local AWS, and check
 	$(call step,3/3,Refunds through the deployed stack,1 min)
 	localstack/with target/debug/refunds
 
+# Each step has a budget in minutes, on 2 cores and from a clean clone; see CONTRIBUTING.md, "Time". Which test
+# target runs in which step is in .ci/tests.
 .PHONY: test
 test: ## Check everything: format, lints, licences, template, unit and integration tests
-	$(call step,1/4,Tools of the local AWS and of the checks,5 min once)
+	@.ci/budget begin
+	$(call timed,1/9,Tools of the local AWS and of the checks,4)
 	localstack/setup
 	@$(MAKE) --no-print-directory $(CARGO_DENY)
-	$(call step,2/4,Format and licences and template,30 s)
+	$(call timed,2/9,Format$(,) licences$(,) template,1)
 	@$(MAKE) --no-print-directory check-format check-licences check-template check-one-build
-	$(call step,3/4,Build with lints; instructions and sizes against the baseline,10 min once)
+	$(call timed,3/9,Build with lints,8)
 	@$(MAKE) --no-print-directory build WITH='$(LINTS)'
+	$(call timed,4/9,Instructions and sizes against the baseline,1)
 	@$(MAKE) --no-print-directory gate
+	$(call timed,5/9,Build of the tests with lints,5)
 	$(LINTS) cargo test --workspace --locked --no-run
-	$(call step,4/4,Tests; the integration tests through the deployed stack,7 min)
-	$(LINTS) localstack/with cargo test --workspace --locked
+	$(call timed,6/9,Unit tests and doc tests,2)
+	$(TESTS) $$(.ci/tests units)
+	$(TESTS) --doc
+	$(call timed,7/9,Simulation,1)
+	$(TESTS) $$(.ci/tests simulation)
+	$(call timed,8/9,Mutants,3)
+	$(TESTS) $$(.ci/tests mutants)
+	$(call timed,9/9,The deployed stack,5)
+	$(LINTS) localstack/with cargo test --workspace --locked $$(.ci/tests stack)
+	@.ci/budget end 30
 	@printf '\nAll checks passed.\n'
+
+TESTS := $(LINTS) cargo test --workspace --locked
 
 # What the stack promises, one module each of tests/stack; of what `make test` has built.
 SHORT := accept:: consume:: external:: failure::
