@@ -62,8 +62,8 @@ test: ## Check everything: format, lints, licences, template, unit and integrati
 	$(call timed,1/9,Tools of the local AWS and of the checks,4)
 	localstack/setup
 	@$(MAKE) --no-print-directory $(CARGO_DENY)
-	$(call timed,2/9,Format$(,) licences$(,) template,1)
-	@$(MAKE) --no-print-directory check-format check-licences check-template check-one-build
+	$(call timed,2/9,Format$(,) licences$(,) template$(,) features,1)
+	@$(MAKE) --no-print-directory check-format check-licences check-template check-one-build check-producer
 	$(call timed,3/9,Build with lints,8)
 	@$(MAKE) --no-print-directory build WITH='$(LINTS)'
 	$(call timed,4/9,Instructions and sizes against the baseline,1)
@@ -178,7 +178,7 @@ gate: ## Compare instructions and calls a record and sizes of binaries with benc
 # ------------------------------------------------------------------------------------ checks
 
 .PHONY: lint
-lint: check-format check-licences check-template check-one-build check-lints ## Check format, licences, template and Rust
+lint: check-format check-licences check-template check-one-build check-producer check-lints ## Check format, licences, template and Rust
 
 .PHONY: check-format
 check-format:
@@ -211,6 +211,27 @@ check-one-build:
 	    echo 'Make the dev-dependency that does a dependency of tests/support/provider, too; see there.' >&2; \
 	    exit 1; \
 	}
+
+# What a producer is spared, that has an outbox and no functions of ours.
+SPARED := aws-config|aws-sdk-kinesis|aws-sdk-sqs|aws_lambda_events|lambda_runtime|tracing-subscriber
+
+.PHONY: check-producer
+check-producer:
+	@tree=$$(cargo tree --quiet --package handover --no-default-features --edges normal --prefix none --locked); \
+	spared=$$(cut -d ' ' -f 1 <<<"$$tree" | sort -u | grep -xE '$(SPARED)' || true); \
+	[[ -z $$spared ]] || { \
+	    printf 'error: without its features the library depends on these, which are for functions alone:\n%s\n' \
+	        "$$spared" >&2; \
+	    echo 'Make the dependency optional, and part of the feature `lambda`, in Cargo.toml.' >&2; \
+	    exit 1; \
+	}
+
+# With other features than the workspace's, the SDK is checked once more. So it has a folder of its own, and is
+# not part of `make test`.
+.PHONY: check-features
+check-features: check-producer ## Check that the library compiles without its features, for a producer alone
+	CARGO_TARGET_DIR=target/features RUSTFLAGS='-D warnings' \
+	    cargo check --package handover --no-default-features --lib --locked
 
 .PHONY: advisories
 advisories: $(CARGO_DENY) ## Check dependencies against the advisory database (fetches it)
