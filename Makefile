@@ -27,6 +27,11 @@ LINTS := RUSTC_WORKSPACE_WRAPPER=clippy-driver CLIPPY_ARGS=-D__CLIPPY_HACKERY__w
 # A comma inside of an argument of $(call …).
 , := ,
 
+# What is built once and not again needs nothing to build it faster the next time.
+ifdef CI
+export CARGO_INCREMENTAL ?= 0
+endif
+
 # $(call step,number,what it does,how long it takes)
 step = @[[ -t 1 ]] && bold=$$'\033[1m' plain=$$'\033[0m' || bold= plain=; \
     printf '\n%s== %s  %s%s  (%s)\n' "$$bold" '$(1)' '$(2)' "$$plain" '$(3)'
@@ -60,8 +65,7 @@ run: ## Send the example refunds through the functions on a local AWS, and check
 test: ## Check everything: format, lints, licences, template, unit and integration tests
 	@.ci/budget begin
 	$(call timed,1/9,Tools of the local AWS and of the checks,4)
-	localstack/setup
-	@$(MAKE) --no-print-directory $(CARGO_DENY)
+	@$(MAKE) --no-print-directory .tools
 	$(call timed,2/9,Format$(,) licences$(,) template$(,) features,1)
 	@$(MAKE) --no-print-directory check-format check-licences check-template check-one-build check-producer
 	$(call timed,3/9,Build with lints,8)
@@ -83,6 +87,14 @@ test: ## Check everything: format, lints, licences, template, unit and integrati
 	@printf '\nAll checks passed.\n'
 
 TESTS := $(LINTS) cargo test --workspace --locked
+
+# Side by side: one is waiting for the network when the other compiles.
+.PHONY: .tools
+.tools:
+	@localstack/setup & setup=$$!; \
+	trap 'kill $$setup 2>/dev/null || true' EXIT; \
+	$(MAKE) --no-print-directory $(CARGO_DENY); \
+	wait $$setup
 
 # `cargo doc` gives the same warnings, and checks all of the SDK once more for them.
 .PHONY: docs
