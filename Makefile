@@ -27,13 +27,24 @@ LINTS := RUSTC_WORKSPACE_WRAPPER=clippy-driver CLIPPY_ARGS=-D__CLIPPY_HACKERY__w
 # A comma inside of an argument of $(call …).
 , := ,
 
+# What is built once and not again needs nothing to build it faster the next time.
+ifdef CI
+export CARGO_INCREMENTAL ?= 0
+endif
+
 # $(call step,number,what it does,how long it takes)
 step = @[[ -t 1 ]] && bold=$$'\033[1m' plain=$$'\033[0m' || bold= plain=; \
     printf '\n%s== %s  %s%s  (%s)\n' "$$bold" '$(1)' '$(2)' "$$plain" '$(3)'
 
+# $(call timed,number,what it does,its budget in minutes): a step of `make test`
+define timed
+$(call step,$(1),$(2),at most $(3) min)
+@.ci/budget step '$(2)' $(3)
+endef
+
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-21s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@printf '\n  LOCAL=ministack (or localstack), PORT=4566, STACK=handover and PYTHON=python3 may be set\n'
 	@printf '  for run, test, chaos and up.\n'
 
@@ -48,20 +59,47 @@ run: ## Send the example refunds through the functions on a local AWS, and check
 	$(call step,3/3,Refunds through the deployed stack,1 min)
 	localstack/with target/debug/refunds
 
+# Each step has a budget in minutes, on 2 cores and from a clean clone; see CONTRIBUTING.md, "Time". Which test
+# target runs in which step is in .ci/tests.
 .PHONY: test
 test: ## Check everything: format, lints, licences, template, unit and integration tests
-	$(call step,1/4,Tools of the local AWS and of the checks,5 min once)
-	localstack/setup
-	@$(MAKE) --no-print-directory $(CARGO_DENY)
-	$(call step,2/4,Format and licences and template,30 s)
-	@$(MAKE) --no-print-directory check-format check-licences check-template check-one-build
-	$(call step,3/4,Build with lints; instructions and sizes against the baseline,10 min once)
+	@.ci/budget begin
+	$(call timed,1/9,Tools of the local AWS and of the checks,4)
+	@$(MAKE) --no-print-directory .tools
+	$(call timed,2/9,Format$(,) licences$(,) template$(,) features,1)
+	@$(MAKE) --no-print-directory check-format check-licences check-template check-one-build check-producer
+	$(call timed,3/9,Build with lints,8)
 	@$(MAKE) --no-print-directory build WITH='$(LINTS)'
+	$(call timed,4/9,Instructions and sizes against the baseline,1)
 	@$(MAKE) --no-print-directory gate
+	$(call timed,5/9,Build of the tests with lints,5)
 	$(LINTS) cargo test --workspace --locked --no-run
-	$(call step,4/4,Tests; the integration tests through the deployed stack,7 min)
-	$(LINTS) localstack/with cargo test --workspace --locked
+	$(call timed,6/9,Unit tests; documentation and its tests,2)
+	$(TESTS) $$(.ci/tests units)
+	@$(MAKE) --no-print-directory docs
+	$(call timed,7/9,Simulation,1)
+	$(TESTS) $$(.ci/tests simulation)
+	$(call timed,8/9,Mutants,3)
+	$(TESTS) $$(.ci/tests mutants)
+	$(call timed,9/9,The deployed stack,5)
+	$(LINTS) localstack/with cargo test --workspace --locked $$(.ci/tests stack)
+	@.ci/budget end 30
 	@printf '\nAll checks passed.\n'
+
+TESTS := $(LINTS) cargo test --workspace --locked
+
+# Side by side: one is waiting for the network when the other compiles.
+.PHONY: .tools
+.tools:
+	@localstack/setup & setup=$$!; \
+	trap 'kill $$setup 2>/dev/null || true' EXIT; \
+	$(MAKE) --no-print-directory $(CARGO_DENY); \
+	wait $$setup
+
+# `cargo doc` gives the same warnings, and checks all of the SDK once more for them.
+.PHONY: docs
+docs: ## Write the documentation into target/doc with warnings denied, and run its examples
+	RUSTDOC=$(CURDIR)/.ci/rustdoc $(LINTS) cargo test --workspace --locked --doc
 
 # What the stack promises, one module each of tests/stack; of what `make test` has built.
 SHORT := accept:: consume:: external:: failure::
@@ -152,7 +190,7 @@ gate: ## Compare instructions and calls a record and sizes of binaries with benc
 # ------------------------------------------------------------------------------------ checks
 
 .PHONY: lint
-lint: check-format check-licences check-template check-one-build check-lints ## Check format, licences, template and Rust
+lint: check-format check-licences check-template check-one-build check-producer check-lints ## Check format, licences, template and Rust
 
 .PHONY: check-format
 check-format:
@@ -185,6 +223,27 @@ check-one-build:
 	    echo 'Make the dev-dependency that does a dependency of tests/support/provider, too; see there.' >&2; \
 	    exit 1; \
 	}
+
+# What a producer is spared, that has an outbox and no functions of ours.
+SPARED := aws-config|aws-sdk-kinesis|aws-sdk-sqs|aws_lambda_events|lambda_runtime|tracing-subscriber
+
+.PHONY: check-producer
+check-producer:
+	@tree=$$(cargo tree --quiet --package handover --no-default-features --edges normal --prefix none --locked); \
+	spared=$$(cut -d ' ' -f 1 <<<"$$tree" | sort -u | grep -xE '$(SPARED)' || true); \
+	[[ -z $$spared ]] || { \
+	    printf 'error: without its features the library depends on these, which are for functions alone:\n%s\n' \
+	        "$$spared" >&2; \
+	    echo 'Make the dependency optional, and part of the feature `lambda`, in Cargo.toml.' >&2; \
+	    exit 1; \
+	}
+
+# With other features than the workspace's, the SDK is checked once more. So it has a folder of its own, and is
+# not part of `make test`.
+.PHONY: check-features
+check-features: check-producer ## Check that the library compiles without its features, for a producer alone
+	CARGO_TARGET_DIR=target/features RUSTFLAGS='-D warnings' \
+	    cargo check --package handover --no-default-features --lib --locked
 
 .PHONY: advisories
 advisories: $(CARGO_DENY) ## Check dependencies against the advisory database (fetches it)
