@@ -11,7 +11,9 @@ export LOCAL ?= ministack
 # One target folder, where the template and localstack/ look for binaries.
 export CARGO_TARGET_DIR := $(CURDIR)/target
 
-FUNCTIONS := accept relay refund payment reconcile
+# The list of functions is the folders of functions/, here and in localstack/ and tests/chaos/. A function NAME
+# is the package handover-NAME with the binary NAME.
+FUNCTIONS := $(patsubst functions/%/Cargo.toml,%,$(wildcard functions/*/Cargo.toml))
 TOOLS := .local/venv/bin
 ARCHITECTURE ?= arm64
 
@@ -21,6 +23,9 @@ CARGO_DENY := .local/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 # Clippy in the compiler's place: one build gives lints, binaries and tests. `cargo clippy` checks all of
 # the SDK once more, for nothing that is kept; it is for `make lint`.
 LINTS := RUSTC_WORKSPACE_WRAPPER=clippy-driver CLIPPY_ARGS=-D__CLIPPY_HACKERY__warnings__CLIPPY_HACKERY__
+
+# A comma inside of an argument of $(call …).
+, := ,
 
 # $(call step,number,what it does,how long it takes)
 step = @[[ -t 1 ]] && bold=$$'\033[1m' plain=$$'\033[0m' || bold= plain=; \
@@ -49,7 +54,7 @@ test: ## Check everything: format, lints, licences, template, unit and integrati
 	localstack/setup
 	@$(MAKE) --no-print-directory $(CARGO_DENY)
 	$(call step,2/4,Format and licences and template,30 s)
-	@$(MAKE) --no-print-directory check-format check-licences check-template
+	@$(MAKE) --no-print-directory check-format check-licences check-template check-one-build
 	$(call step,3/4,Build with lints; instructions and sizes against the baseline,10 min once)
 	@$(MAKE) --no-print-directory build WITH='$(LINTS)'
 	@$(MAKE) --no-print-directory gate
@@ -57,6 +62,24 @@ test: ## Check everything: format, lints, licences, template, unit and integrati
 	$(call step,4/4,Tests; the integration tests through the deployed stack,7 min)
 	$(LINTS) localstack/with cargo test --workspace --locked
 	@printf '\nAll checks passed.\n'
+
+# What the stack promises, one module each of tests/stack; of what `make test` has built.
+SHORT := accept:: consume:: external:: failure::
+
+.PHONY: test-localstack-short
+test-localstack-short: ## Check a short part of the stack's tests on LocalStack, where its Python is found
+	@if reason=$$(LOCAL=localstack localstack/has-python 2>&1); then \
+	    $(MAKE) --no-print-directory .test-short LOCAL=localstack; \
+	else \
+	    printf '\nSKIPPED: the tests on LocalStack.\n%s\n' "$$reason"; \
+	fi
+
+.PHONY: .test-short
+.test-short:
+	$(call step,1/2,Tools of LocalStack,5 min once)
+	localstack/setup
+	$(call step,2/2,The stack on LocalStack: $(SHORT),4 min)
+	$(LINTS) localstack/with cargo test --workspace --locked --test stack -- $(SHORT)
 
 .PHONY: chaos
 chaos: ## Send N=5000 refunds while functions are killed and the local AWS is paused; check every total
@@ -118,7 +141,7 @@ cost: ## Print what a million notifications cost on AWS, with the arithmetic
 .PHONY: .build-bench
 .build-bench:
 	$(call step,$(STEP),Build for release,8 min once)
-	cargo build --release --locked $(addprefix --package ,$(BENCHED))
+	cargo build --release --locked $(addprefix --package handover-,$(BENCHED))
 
 # Of what `make build` has built; `make gate WRITE=1` writes the baseline anew.
 .PHONY: gate
@@ -129,7 +152,7 @@ gate: ## Compare instructions and calls a record and sizes of binaries with benc
 # ------------------------------------------------------------------------------------ checks
 
 .PHONY: lint
-lint: check-format check-licences check-template check-lints ## Check format, licences, template and Rust
+lint: check-format check-licences check-template check-one-build check-lints ## Check format, licences, template and Rust
 
 .PHONY: check-format
 check-format:
@@ -150,6 +173,18 @@ check-template:
 .PHONY: check-lints
 check-lints:
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+# A dependency is built once for binaries and tests if both ask for the same features of it.
+FEATURES = cargo tree --quiet --workspace --locked --format '{p} {f}' --prefix none --edges $(1) | sed 's/ (\*)$$//' | sort -u
+
+.PHONY: check-one-build
+check-one-build:
+	@twice=$$(comm -23 <($(call FEATURES,normal$(,)build)) <($(call FEATURES,normal$(,)build$(,)dev))); \
+	[[ -z $$twice ]] || { \
+	    printf 'error: tests ask for further features of these, which so would be built twice:\n%s\n' "$$twice" >&2; \
+	    echo 'Make the dev-dependency that does a dependency of tests/support/provider, too; see there.' >&2; \
+	    exit 1; \
+	}
 
 .PHONY: advisories
 advisories: $(CARGO_DENY) ## Check dependencies against the advisory database (fetches it)
@@ -174,7 +209,7 @@ TARGET_x86_64 := x86_64-unknown-linux-gnu.2.34
 release: ## Build the functions for AWS (ARCHITECTURE=arm64 or x86_64) into target/lambda
 	@localstack/setup
 	PATH="$(CURDIR)/$(TOOLS):$$PATH" cargo lambda build --release --locked \
-	    --target $(TARGET_$(ARCHITECTURE)) $(addprefix --package ,$(FUNCTIONS))
+	    --target $(TARGET_$(ARCHITECTURE)) $(addprefix --package handover-,$(FUNCTIONS))
 
 .PHONY: deploy
 deploy: ## Build for AWS and deploy with your AWS profile: STAGE=dev or prod

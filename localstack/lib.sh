@@ -1,11 +1,11 @@
 # shellcheck shell=bash
-# Shared by the scripts of this folder: sets up, starts, fills and ends the local AWS.
-# Sourced, never run. All state lives under .local/, which git ignores.
+# Shared by the scripts of this folder: installs, starts, deploys to and stops the local AWS. To be
+# sourced, not run. All state is under .local/, which git ignores.
 #
 #   LOCAL   which local AWS: ministack (the default) or localstack
 #   PORT    where the local AWS listens, on loopback (4566)
 #   STACK   name of the deployed stack (handover)
-#   PYTHON  the Python to use: 3.10 or newer, for LocalStack 3.13 (found)
+#   PYTHON  the Python to use, 3.10 or newer, for LocalStack 3.13 or newer (one that is found)
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 state=$root/.local
@@ -31,7 +31,7 @@ die() {
     exit 1
 }
 
-# A step's log, its end, when the step failed.
+# Dies with the end of the step's log.
 die_with_log() {
     say "--- the last lines of .local/log/$1.log"
     tail -n 25 "$logs/$1.log" >&2 || true
@@ -41,22 +41,22 @@ die_with_log() {
 
 # ------------------------------------------------------------------------------- processes
 #
-# What we start gets a process group of its own: `stop` then ends it with all its children, and
-# Ctrl-C reaches this script alone, which ends things in order.
+# Each process that we start gets a process group of its own. So `stop` ends it with all its children,
+# and Ctrl-C reaches only this script, which then stops everything in order.
 
 # start NAME COMMAND…
 start() {
     local name=$1 pid
     shift
     set -m # job control, which is what gives groups
-    # 9 is the lock (see `lock`); who outlives us must not hold it.
+    # 9 is the lock (see `lock`). A process that outlives this script must not hold it.
     "$@" 9>&- &
     pid=$!
     set +m
     printf '%s %s\n' "$pid" "$(born "$pid")" >"$running/$name"
 }
 
-# When a process began: with its pid, what tells it from a later one of the same pid.
+# When a process began. That tells it from a later process with the same pid.
 born() {
     if [[ -r /proc/$1/stat ]]; then
         # Field 22; the second one may hold spaces, so count behind its closing bracket.
@@ -66,12 +66,12 @@ born() {
     fi 2>/dev/null || true
 }
 
-# pid_of NAME: its pid, whether it still runs or not; fails if it is not ours, or never was.
+# pid_of NAME: its pid, whether it still runs or not. Fails if it was not started, or is not ours.
 pid_of() {
     local pid birth
     [[ -s $running/$1 ]] || return 1
     read -r pid birth <"$running/$1"
-    # The leader may be gone and its group not: then the pid cannot have been given away.
+    # If the leader is gone and its group is not, no other process can have got the pid.
     [[ -z $(born "$pid") || $(born "$pid") == "$birth" ]] && echo "$pid"
 }
 
@@ -80,7 +80,7 @@ is_running() {
     pid=$(pid_of "$1") && kill -0 -- "-$pid" 2>/dev/null
 }
 
-# stop NAME: asks its process group to end, and after ten seconds insists.
+# stop NAME: sends its process group SIGTERM, and SIGKILL after ten seconds.
 stop() {
     local pid i
     if pid=$(pid_of "$1"); then
@@ -96,7 +96,7 @@ stop() {
     rm -f "$running/$1"
 }
 
-# finish NAME MESSAGE: waits for what was started, counting the seconds on a terminal.
+# finish NAME MESSAGE: waits for a started process to end, and counts the seconds on a terminal.
 finish() {
     local pid began=$SECONDS
     pid=$(pid_of "$1")
@@ -109,7 +109,7 @@ finish() {
     rm -f "$running/$1"
 }
 
-# Readers before what they read from.
+# Readers stop before what they read from.
 stop_all() {
     trap '' INT TERM HUP
     local name
@@ -117,7 +117,7 @@ stop_all() {
     rm -f "$running/up" "$state/env"
 }
 
-# From here on whatever ends this script ends what it started, too.
+# From here on, when this script ends for any reason, it stops what it started.
 stop_all_on_exit() {
     trap 'exit 129' HUP
     trap 'exit 130' INT
@@ -125,7 +125,7 @@ stop_all_on_exit() {
     trap stop_all EXIT
 }
 
-# One at a time in a checkout. The kernel drops this lock with the process, however that ends.
+# Allows one run at a time in a checkout. The kernel releases the lock when the process ends.
 lock() {
     local python
     python=$(find_python 10)
@@ -141,7 +141,7 @@ find_python() {
     local candidate minor reason="No Python 3.$1 or newer was found${PYTHON:+ at $PYTHON}."
     local candidates=(python3)
     for minor in {10..14}; do candidates+=("python3.$minor"); done
-    # Those of pyenv, which are not on the path while another one is chosen.
+    # The versions that pyenv has installed and not selected are not on the path.
     candidates+=("${PYENV_ROOT:-${HOME:-}/.pyenv}"/versions/3.*/bin/python3)
     [[ -n ${PYTHON:-} ]] && candidates=("$PYTHON")
     for candidate in "${candidates[@]}"; do
@@ -156,9 +156,9 @@ find_python() {
         "or say where it is: PYTHON=/path/to/python3"
 }
 
-# install FOLDER WHAT COMMAND… -- INPUT…: runs COMMAND to fill FOLDER, unless it did with these
-# inputs, which are texts and files. The stamp is written last; so an interrupted setup starts
-# again, and a finished one is left alone.
+# install FOLDER WHAT COMMAND… -- INPUT…: runs COMMAND to fill FOLDER, unless it already did with the
+# same inputs, which are texts and files. The stamp is written last, so an interrupted installation
+# starts again.
 install() {
     local folder=$1 what=$2 command=() stamp
     shift 2
@@ -166,7 +166,7 @@ install() {
     shift
     stamp=$(for input in "$folder" "$@"; do [[ -f $input ]] && cat "$input" || echo "$input"; done | cksum)
     [[ -f $folder/stamp && $(<"$folder/stamp") == "$stamp" ]] && return
-    stop setup # of a run that was killed
+    stop setup # It may be left from a run that was killed.
     say "Installing $what"
     rm -rf "$folder" && mkdir -p "$folder"
     start setup "${command[@]}" >"$logs/setup.log" 2>&1
@@ -176,9 +176,9 @@ install() {
 
 setup() {
     local python requirements=$root/localstack/requirements.txt
-    find_python "$python_minor" >/dev/null # says at once when there is none
+    find_python "$python_minor" >/dev/null # Fail at once, not after minutes.
     python=$(find_python 10)
-    # Any Python will do; but it may be gone since.
+    # Any Python will do, but the one of an earlier run may be gone.
     "$venv/bin/python" -c '' 2>/dev/null || rm -f "$venv/stamp"
     install "$venv" "the tools into .local/venv: about 3 minutes, once" \
         install_packages "$venv" "$python" "$requirements" -- "$requirements"
@@ -193,7 +193,7 @@ install_packages() {
 
 # -------------------------------------------------------------------------------- local AWS
 
-# What reaches the local AWS, and only it: nothing of the user's own AWS settings stays.
+# Sets what is needed to reach the local AWS, and removes the user's own AWS settings.
 environment() {
     local name
     for name in ${!AWS_@}; do unset "$name"; done
@@ -212,7 +212,7 @@ start_emulator() {
     if (: <>"/dev/tcp/127.0.0.1/$PORT") 2>/dev/null; then
         die "Port $PORT is in use." "Choose another: PORT=4567"
     fi
-    # The code of earlier runs' functions is in there.
+    # It contains the code of earlier runs' functions.
     rm -rf "$state/tmp" && mkdir "$state/tmp"
     local i began=$SECONDS
     launch_emulator >"$logs/emulator.log" 2>&1
@@ -234,15 +234,21 @@ urllib.request.urlopen(sys.argv[1], timeout=2)
 END
 }
 
-# The template as it is, with the parameters of the stage `local`.
+# The names of the functions, one a line: the folders of functions/.
+functions() {
+    local manifest
+    for manifest in "$root"/functions/*/Cargo.toml; do basename "${manifest%/Cargo.toml}"; done
+}
+
+# Deploys the unmodified template with the parameters of the stage `local`.
 deploy() {
     local name architecture
     case $(uname -m) in arm64 | aarch64) architecture=arm64 ;; *) architecture=x86_64 ;; esac
-    for name in accept relay refund payment reconcile; do
+    for name in $(functions); do
         [[ -x $root/target/lambda/$name/bootstrap ]] || die "target/lambda/$name/bootstrap is missing; build it: make build"
     done
     say "Deploying template.yaml as $STACK to $LOCAL"
-    # Its home is ours, so that it leaves nothing in the user's; no telemetry.
+    # SAM's own files go under .local/, not into the user's home; no telemetry.
     SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR=$state/sam start deploy sam_deploy \
         "file://$root/infra/local.yaml" "Architecture=$architecture" "StreamMappings=$stream_mappings" \
         "PaymentProviderUrl=http://$provider" \
@@ -254,10 +260,10 @@ sam_deploy() {
     cd "$root" || return
     "$venv/bin/sam" deploy --config-file infra/samconfig.toml --config-env local \
         --stack-name "$STACK" --parameter-overrides "$@"
-    mend_deployment
+    fix_deployment
 }
 
-# Serves the stream mappings, where the emulator does not do so by AWS's rules.
+# Serves the stream mappings if the emulator does not do so by AWS's rules.
 start_event_sources() {
     [[ $stream_mappings == disabled ]] || return 0
     local i program=$root/target/debug/event-sources
@@ -268,7 +274,7 @@ start_event_sources() {
         is_running event-sources || break
         sleep 0.2
     done
-    die_with_log event-sources "The driver of the stream mappings did not get ready."
+    die_with_log event-sources "event-sources, which serves the stream mappings, did not get ready."
 }
 
 # Everything, in order.
@@ -279,12 +285,12 @@ bring_up() {
     start_event_sources
 }
 
-# What an earlier run may have left behind goes first.
+# Stops what an earlier run may have left behind, then sets up.
 prepare() {
     lock
     if is_running emulator; then
-        [[ -f $running/up ]] && die "The local AWS of 'make up' is running in this checkout." "End it first: make down"
-        say "Ending what an earlier run left behind"
+        [[ -f $running/up ]] && die "The local AWS of 'make up' is running in this checkout." "Stop it first: make down"
+        say "Stopping what an earlier run left behind"
     fi
     stop_all
     stop_all_on_exit
@@ -292,10 +298,10 @@ prepare() {
     environment
 }
 
-# What differs between them: setup_emulator, launch_emulator, mend_deployment; python_minor, the oldest
-# Python 3 that it takes; health, where it says that it is up; stream_mappings, whether its own are
-# enabled.
+# Each local AWS defines: setup_emulator, launch_emulator and fix_deployment; python_minor, the oldest
+# Python 3 that it runs on; health, the path that answers once it is up; stream_mappings, whether its
+# own stream mappings are enabled or disabled.
 case $LOCAL in
 ministack | localstack) source "$root/localstack/$LOCAL.sh" ;;
-*) die "LOCAL=$LOCAL is no local AWS we know." "Choose LOCAL=ministack or LOCAL=localstack" ;;
+*) die "LOCAL=$LOCAL is not a known local AWS." "Choose LOCAL=ministack or LOCAL=localstack" ;;
 esac

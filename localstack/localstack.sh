@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# LocalStack 4.14.0, the last release that starts without an account, as lib.sh wants it:
+# LocalStack 4.14.0, the last release that starts without an account, for lib.sh:
 # https://github.com/localstack/localstack (Apache-2.0). It runs without a container engine:
 # plugins/ runs functions as processes, and dynoxide is its DynamoDB.
 
@@ -21,17 +21,17 @@ setup_emulator() {
         install_dynoxide -- "$dynoxide_version"
 }
 
-# With its Kinesis engine, which it would install at first use; where it will look for it.
+# With its Kinesis engine, which it would otherwise install at first use.
 install_localstack() {
     install_packages "$localstack/venv" "$1" "$2"
-    # From a copy, since a build leaves its traces beside the source.
+    # From a copy, because a build leaves files beside the source.
     cp -R "$root/localstack/plugins" "$localstack/plugins"
     "$localstack/venv/bin/pip" install --disable-pip-version-check --no-deps "$localstack/plugins"
     PATH=$localstack/venv/bin:$PATH OVERRIDE_IN_DOCKER=0 FILESYSTEM_ROOT=$localstack/files \
         "$localstack/venv/bin/python" -m localstack.cli.lpm install kinesis-mock
 }
 
-# Built in a hurry, as it serves tests.
+# With settings that build fast, since it only serves tests.
 install_dynoxide() {
     CARGO_TARGET_DIR=$dynoxide/build CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off \
         CARGO_PROFILE_RELEASE_DEBUG=0 CARGO_PROFILE_RELEASE_CODEGEN_UNITS=64 \
@@ -43,7 +43,7 @@ install_dynoxide() {
 launch_emulator() {
     # State of an earlier run.
     rm -rf "$localstack/files/var" "$localstack/files$state"
-    # In CONFIG_DIR there could be settings of the user's.
+    # The default CONFIG_DIR may have settings of the user's.
     PATH=$localstack/venv/bin:$PATH TMPDIR=$state/tmp FILESYSTEM_ROOT=$localstack/files \
         OVERRIDE_IN_DOCKER=0 CONFIG_DIR=$localstack/config GATEWAY_LISTEN=127.0.0.1:$PORT LOCALSTACK_HOST=127.0.0.1:$PORT \
         SQS_ENDPOINT_STRATEGY=path DNS_ADDRESS=0 \
@@ -52,8 +52,8 @@ launch_emulator() {
         PROVIDER_OVERRIDE_DYNAMODB=v2 PROVIDER_OVERRIDE_DYNAMODBSTREAMS=v2 \
         LAMBDA_EVENT_SOURCE_MAPPING_POLL_INTERVAL_SEC=0.1 \
         LAMBDA_EVENT_SOURCE_MAPPING_MAX_BACKOFF_ON_EMPTY_POLL_SEC=0.5 \
-        start emulator "$localstack/venv/bin/python" "$root/localstack/isolated" "$PORT" \
+        start emulator "$localstack/venv/bin/python" "$root/localstack/isolated" "$PORT" "${provider##*:}" \
         "$localstack/venv/bin/python" -m localstack.runtime.main
 }
 
-mend_deployment() { :; }
+fix_deployment() { :; }

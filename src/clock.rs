@@ -4,29 +4,29 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-/// Tells the time. The simulation and tests pass one of their own.
+/// Tells the time. A test passes a clock of its own.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
 
 impl Clock {
-    /// The clock of the system.
+    /// The system's clock.
     pub fn system() -> Clock {
         Clock::new(Timestamp::now)
     }
 
-    /// A clock that tells what `now` returns.
+    /// A clock whose time is what `now` returns.
     pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Clock {
         Clock(Arc::new(now))
     }
 
-    /// The time.
+    /// The time now.
     pub fn now(&self) -> Timestamp {
         (self.0)()
     }
 }
 
 impl std::fmt::Debug for Clock {
-    fn fmt(&self, to: &mut std::fmt::Formatter) -> std::fmt::Result {
-        to.write_str("Clock")
+    fn fmt(&self, formatter: &mut std::fmt::Formatter) -> std::fmt::Result {
+        formatter.write_str("Clock")
     }
 }

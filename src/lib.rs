@@ -1,69 +1,246 @@
-//! Handover: transactional messaging for AWS serverless.
+//! Transactional messaging for AWS serverless.
 //!
-//! A message is accepted once, carried to every destination at least once, and its effect is
-//! applied exactly once. Write a [`Destination`], wire it with [`run`], and let its functions
-//! be deployed beside `accept` and `relay`; a producer sends to the upstream queue, or
-//! commits a notification with its own write through the [`Outbox`].
+//! A queue and a database do not share a transaction, so a message between two services can be lost or applied
+//! twice. Handover closes that gap on DynamoDB, DynamoDB Streams, Kinesis, SQS and Lambda: a message is
+//! accepted once, carried to every destination at least once, and its effect is applied exactly once.
 //!
-//! One file per stage: [`accept`] (behind [`upstream`], the queue), [`relay`], [`consume`],
-//! [`reconcile`]. One file per shape: [`event`] on the wire, [`record`] in the table, [`offer`] in the
-//! stream. [`moves`] says what may become of a record, and [`sequence`] when it is the turn of a numbered one.
+//! ```text
+//! upstream queue ─► accept ─► notifications ──stream──► relay ─► Kinesis ─► destination ─► DONE
+//! producer's own transaction ────▲  (DynamoDB)                                │ effect and mark,
+//!                                └ reconcile dispatches late ones again       │ one transaction
+//!                                                        retry queue, dead-letter queue
+//! ```
+//!
+//! A [`Notification`] is a command, which its one owner may reject, or an event, which nobody may reject. Its
+//! record in the `notifications` table is the source of truth. Copies in streams and queues only say which
+//! record to look at; they may be lost or doubled. `docs/design.md` numbers the guarantees (G1, G2, …).
+//!
+//! # Guide: a destination
+//!
+//! A [`Destination`] decides, and Handover commits what it returns together with the mark that completes the
+//! notification. A repeat of the notification meets the mark.
+//!
+//! ```no_run
+//! use handover::dynamodb::types::{AttributeValue, Update};
+//! use handover::{Destination, Effect, Error, Failure, Notification, lambda, run};
+//!
+//! #[derive(serde::Deserialize)]
+//! struct Refund {
+//!     account: String,
+//!     amount: u32,
+//! }
+//!
+//! struct Refunds {
+//!     accounts: String,
+//! }
+//!
+//! impl Destination for Refunds {
+//!     type Data = Refund;
+//!
+//!     async fn apply(&self, refund: &Notification<Refund>) -> Result<Effect, Failure> {
+//!         if refund.data.amount == 0 {
+//!             return Ok(Effect::reject("a refund of nothing"));
+//!         }
+//!         let credit = Update::builder()
+//!             .table_name(&self.accounts)
+//!             .key("account", AttributeValue::S(refund.data.account.clone()))
+//!             .update_expression("ADD balance :amount")
+//!             .expression_attribute_values(":amount", AttributeValue::N(refund.data.amount.to_string()))
+//!             .build()?;
+//!         Ok(Effect::new().write(credit))
+//!     }
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), Error> {
+//!     run(Refunds { accounts: lambda::variable("ACCOUNTS_TABLE")? }).await
+//! }
+//! ```
+//!
+//! By `?` every error is a failed attempt. After six attempts, or at once after a
+//! [permanent failure](Failure::permanent), the notification is dead and waits in the dead-letter queue for an
+//! operator: `handover redrive` or `handover close`.
+//!
+//! # Guide: an external effect
+//!
+//! No transaction spans a call to another system. An [`External`] makes such a call, and declares what follows
+//! when its outcome is unknown.
+//!
+//! ```
+//! use std::time::Duration;
+//! use handover::{CallFailure, Effect, External, Notification, Unknown};
+//!
+//! struct Payments;
+//!
+//! impl External for Payments {
+//!     type Data = u32;
+//!
+//!     fn timeout(&self) -> Duration {
+//!         Duration::from_secs(10)
+//!     }
+//!
+//!     fn on_unknown(&self) -> Unknown {
+//!         Unknown::Retry { key_lives: Duration::from_secs(24 * 3_600) }
+//!     }
+//!
+//!     async fn call(&self, payment: &Notification<u32>) -> Result<Effect, CallFailure> {
+//!         let receipt = pay(payment.data, &payment.id).await?;
+//!         Ok(Effect::new().result(&receipt))
+//!     }
+//! }
+//!
+//! async fn pay(amount: u32, idempotency_key: &str) -> std::io::Result<String> {
+//!     // The request to the provider.
+//! #   Ok(format!("{amount} {idempotency_key}"))
+//! }
+//! ```
+//!
+//! # Guide: order
+//!
+//! Nothing orders notifications by itself. A producer numbers those of a `partitionkey` from 1, and the route
+//! names the destinations that apply them in order:
+//!
+//! ```
+//! use handover::{Draft, Routes};
+//!
+//! let routes: Routes = r#"{
+//!     "account.changed": { "kind": "event", "destinations": ["search", "mail"], "sequenced": ["search"] }
+//! }"#.parse()?;
+//! assert!(routes.is_sequenced("search"));
+//! let change = Draft::event("account.changed", "accounts", &7).partitionkey("account-1").sequence(1);
+//! # change.build("account-1-change-1")?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! An early notification waits without an attempt. A dead one blocks its own key until an operator redrives or
+//! closes it.
+//!
+//! # Guide: the outbox
+//!
+//! A producer in the same account and Region needs no queue: an [`Outbox`] makes the accept part of the
+//! producer's own transaction. Such a producer needs no default features of this crate.
+//!
+//! ```no_run
+//! use handover::{Clock, Draft, Ledger, Outbox, Routes};
+//!
+//! # async fn example(
+//! #     dynamodb: handover::dynamodb::Client, routes: Routes,
+//! #     order: handover::dynamodb::types::TransactWriteItem,
+//! # ) -> Result<(), Box<dyn std::error::Error>> {
+//! let ledger = Ledger::new(dynamodb.clone(), "handover-notifications");
+//! let outbox = Outbox::new(ledger, routes, Clock::system());
+//! let refund = Draft::command("refund.requested", "orders", &500).build("order-7-refund")?;
+//! let message = outbox.accept(refund)?;
+//! dynamodb.transact_write_items().transact_items(order).transact_items(message.action()).send().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Guide: emitting
+//!
+//! An effect can emit further notifications. They are accepted in the transaction of the mark: all or nothing.
+//! Their ids derive from the parent, the destination and the name, so that a repeat emits the same ones.
+//!
+//! ```
+//! use handover::{Draft, Effect};
+//!
+//! let credited = Draft::event("refund.credited", "refunds", &5).subject("account-7");
+//! let effect = Effect::new().emit("credited", credited);
+//! ```
+//!
+//! # Guide: testing
+//!
+//! `handover-sim` runs a destination as it is deployed, over an AWS in memory and on virtual time, while
+//! functions die, answers are lost, batches are redelivered and tables are contended:
+//!
+//! ```
+//! use handover::{Destination, Draft, Effect, Failure, Notification};
+//! use serde_json::json;
+//!
+//! struct Audit {
+//!     entries: String,
+//! }
+//!
+//! impl Destination for Audit {
+//!     type Data = u32;
+//!
+//!     async fn apply(&self, refund: &Notification<u32>) -> Result<Effect, Failure> {
+//!         Ok(Effect::new().put(&self.entries, &json!({ "id": refund.id, "amount": refund.data })))
+//!     }
+//! }
+//!
+//! let refund = |n: u32| Draft::event("refund.credited", "refunds", &n).build(format!("r-{n}")).unwrap();
+//! handover_sim::check("audit", |_| Audit { entries: "entries".into() })
+//!     .table("entries", &["id"])
+//!     .sends((1..=3).map(refund))
+//!     .at_rest(|stack| assert_eq!(stack.sum("entries", "amount"), 6))
+//!     .over_seeds(0..10);
+//! ```
+//!
+//! # Guide: deploying
+//!
+//! A function's `main` only wires. [`run`] and [`run_external`] run a destination; the functions of the
+//! pipeline take a stage of [`pipeline`] and [`lambda::serve`] it. `template.yaml` deploys them, with one role
+//! for each function; `make deploy STAGE=dev` builds and deploys.
+//!
+//! ```no_run
+//! use handover::lambda::{serve, start, variable};
+//! use handover::pipeline::Relay;
+//! use handover::{Clock, Error};
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), Error> {
+//!     let aws = start()?;
+//!     let relay = Relay::new(aws_sdk_kinesis::Client::new(&aws), variable("NOTIFICATIONS_STREAM")?, Clock::system());
+//!     serve(async |event, until| relay.receive(event, until).await).await
+//! }
+//! ```
+//!
+//! # Reading the code
+//!
+//! The modules are layers, from the top: [`lambda`] runs a stage; [`pipeline`] and [`destination`] are the
+//! stages; [`store`] makes every call that keeps something; [`record`] has the stored shapes and every decision
+//! about them; [`aws`] and [`notification`] are at the bottom. Imports point downwards only.
 
-pub mod accept;
-mod attempt;
+#![cfg_attr(
+    not(feature = "lambda"),
+    allow(dead_code, unused_imports, reason = "a producer's outbox uses a part of what the stages share")
+)]
+
 pub mod aws;
-pub mod by_hand;
-pub mod clock;
-pub mod consume;
-pub mod custody;
-mod destination;
-mod digest;
-pub mod due;
-pub mod effect;
-pub mod event;
-pub mod external;
-pub mod fault;
-pub mod index;
-mod json;
-mod lane;
-pub mod ledger;
-mod line;
-pub mod moves;
+mod clock;
+pub mod destination;
+mod error;
+#[cfg(feature = "lambda")]
+pub mod lambda;
 pub mod notification;
-pub mod offer;
-pub mod outbox;
-mod packing;
-pub mod parking;
-pub mod reconcile;
+pub mod pipeline;
 pub mod record;
-mod refusal;
-pub mod relay;
-pub mod route;
-pub mod runtime;
-pub mod sequence;
-mod sqs;
-mod transaction;
-pub mod update;
-pub mod upstream;
+pub mod store;
 
 /// The SDK's client for DynamoDB, in the version whose types an [`Effect`] takes.
 pub use aws_sdk_dynamodb as dynamodb;
 
+pub use aws::fault::Fault;
 pub use clock::Clock;
-pub use destination::Destination;
-pub use effect::{Effect, Failure};
-pub use external::External;
-pub use fault::Fault;
-pub use json::Json;
-pub use ledger::Ledger;
-pub use notification::{Draft, Kind, Notification};
-pub use outbox::Outbox;
-pub use refusal::Refusal;
-pub use route::Routes;
-pub use runtime::{Error, run, run_external};
-pub use sequence::Positions;
+pub use destination::destination::Destination;
+pub use destination::effect::{Effect, Failure};
+pub use destination::external::{Asked, CallFailure, External, Unknown};
+pub use error::Error;
+#[cfg(feature = "lambda")]
+pub use lambda::{run, run_external};
+pub use notification::checked::Checked;
+pub use notification::draft::Draft;
+pub use notification::json::Json;
+pub use notification::kind::Kind;
+pub use notification::notification::Notification;
+pub use notification::refusal::Refusal;
+pub use notification::routes::Routes;
+pub use pipeline::outbox::Outbox;
+pub use store::ledger::Ledger;
+pub use store::positions::Positions;
 
-/// The code that the README shows compiles.
+// The code that the README shows compiles.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -6,9 +6,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 use std::time::Duration;
 
-use handover::event::encode;
+use handover::notification::encode;
 use handover::record::Record;
-use handover::{Destination, Effect, Failure, Json, Notification, Routes};
+use handover::{Checked, Destination, Effect, Failure, Json, Notification, Routes};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
@@ -61,7 +61,7 @@ const REPLAY: &str = "HANDOVER_PLAN";
 ///
 /// let rewards = (1..=3).map(|n| {
 ///     let data = json!({ "customer": "c-1", "points": 10 });
-///     Draft::command("points.earned", "shop", &data).with_id(format!("reward-{n}")).unwrap()
+///     Draft::command("points.earned", "shop", &data).build(format!("reward-{n}")).unwrap()
 /// });
 /// handover_sim::check("rewards", |_| Rewards)
 ///     .table("customers", &["customer"])
@@ -106,7 +106,7 @@ pub struct Check {
     sequenced: bool,
     tables: Vec<Table>,
     items: Vec<(String, Value)>,
-    messages: Vec<Notification>,
+    messages: Vec<Checked>,
     faults: Faults,
     at_rest: Box<dyn Fn(&AtRest) + Sync>,
 }
@@ -130,7 +130,7 @@ impl Check {
     }
 
     /// Adds notifications to send; some are sent twice.
-    pub fn sends(mut self, notifications: impl IntoIterator<Item = Notification>) -> Check {
+    pub fn sends(mut self, notifications: impl IntoIterator<Item = Checked>) -> Check {
         self.messages.extend(notifications);
         self
     }
@@ -189,7 +189,7 @@ impl Workload for Check {
 
     fn routes(&self) -> Routes {
         self.routes.clone().unwrap_or_else(|| {
-            let route = |sent: &Notification| {
+            let route = |sent: &Checked| {
                 let sequenced = if self.sequenced { vec![&self.name] } else { vec![] };
                 let route = json!({ "kind": sent.kind, "destinations": [self.name], "sequenced": sequenced });
                 (sent.r#type.clone(), route)
@@ -222,7 +222,7 @@ impl Workload for Check {
             sleep(Duration::from_millis(draw(2_000, 1, at as u64))).await;
             let message = String::from_utf8(encode(notification)).expect("JSON");
             stack.send(&message);
-            let data = notification.data.to().expect("JSON");
+            let data = notification.data.deserialize().expect("JSON");
             let id = notification.id.clone();
             sent.push(SentMessage { id, data, message, malformed: false, feasible: false });
         }

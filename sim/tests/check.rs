@@ -39,7 +39,7 @@ impl Destination for Rewards {
 fn rewards(calls: bool) -> Check {
     let rewards = (1..=3).map(|n| {
         let data = json!({ "customer": "c-1", "points": 10 });
-        Draft::command("points.earned", "shop", &data).with_id(format!("reward-{n}")).unwrap()
+        Draft::command("points.earned", "shop", &data).build(format!("reward-{n}")).unwrap()
     });
     check("rewards", move |dynamodb| Rewards { dynamodb: dynamodb.clone(), calls })
         .table("customers", &["customer"])
@@ -83,7 +83,7 @@ fn orders(of: &[u64]) -> Vec<Vec<u64>> {
 fn g8_a_sequenced_destination_applies_in_order_whatever_order_they_arrive_in() {
     let step = |n: u64| {
         let draft = Draft::event("step.taken", "shop", &n).partitionkey("s-1").sequence(n);
-        draft.with_id(format!("step-{n}")).unwrap()
+        draft.build(format!("step-{n}")).unwrap()
     };
     for order in orders(&[1, 2, 3, 4]) {
         check("steps", |_| Steps)

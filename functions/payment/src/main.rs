@@ -1,10 +1,10 @@
-//! The function `payment`: a destination that takes payments at a provider over HTTP.
+//! Runs the destination `payment` as a Lambda function.
 
 use aws_smithy_http_client::Connector;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_runtime_api::client::http::SharedHttpConnector;
-use handover::runtime::{seconds, unknown, variable};
+use handover::lambda::{on_unknown, seconds, variable};
 use handover::{Error, run_external};
 use payment::Payments;
 
@@ -15,8 +15,8 @@ async fn main() -> Result<(), Error> {
         http: SharedHttpConnector::new(connector),
         url: variable("PROVIDER_URL")?,
         token: variable("PROVIDER_TOKEN")?,
-        time_out: seconds("PROVIDER_TIMEOUT_SECONDS")?,
-        unknown: unknown("PROVIDER_UNKNOWN", seconds("PROVIDER_KEY_SECONDS")?)?,
+        timeout: seconds("PROVIDER_TIMEOUT_SECONDS")?,
+        on_unknown: on_unknown("PROVIDER_UNKNOWN", seconds("PROVIDER_KEY_SECONDS")?)?,
     };
     run_external(payments).await
 }

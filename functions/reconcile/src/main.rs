@@ -1,15 +1,15 @@
-//! The function `reconcile`: finds, on a schedule, what is late.
+//! Runs reconcile as a Lambda function on a schedule.
 
-use handover::index::Cursor;
-use handover::reconcile::{Reconcile, Settings};
-use handover::runtime::{days, dead_letters, ledger, number, serve, start, variable};
+use handover::lambda::{days, dead_letters, ledger, number, serve, start, variable};
+use handover::pipeline::{Reconcile, ReconcileSettings};
+use handover::store::Cursor;
 use handover::{Clock, Error};
 use serde::de::IgnoredAny;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let aws = start()?;
-    let reconcile = Reconcile::new(Settings {
+    let reconcile = Reconcile::new(ReconcileSettings {
         ledger: ledger(&aws)?,
         cursor: Cursor::new(aws_sdk_dynamodb::Client::new(&aws), variable("RECONCILE_TABLE")?),
         dead_letters: dead_letters(&aws)?,

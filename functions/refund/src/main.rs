@@ -1,6 +1,6 @@
-//! The function `refund`: a destination that credits a refund to its account.
+//! Runs the destination `refund` as a Lambda function.
 
-use handover::runtime::variable;
+use handover::lambda::variable;
 use handover::{Error, run};
 use refund::Refunds;
 

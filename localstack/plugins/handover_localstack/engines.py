@@ -20,10 +20,10 @@ QUOTED_TERM = re.compile(r'="(\w+)"([+-])')
 
 
 class DynoxideProxy(AwsRequestProxy):
-    """Passes requests on to dynoxide, and makes its answers look like those of DynamoDB Local.
+    """Passes requests to dynoxide, and makes its answers look like those of DynamoDB Local.
 
-    What differs are the ARNs; its shard iterators are no ARNs, as which LocalStack parses them; and
-    its PartiQL takes names on the right of SET without quotes only: "open"="open"-1.
+    Three things differ: the ARNs; the shard iterators, which LocalStack parses as ARNs and which are
+    none; and PartiQL, which takes a name on the right of SET only without quotes ("open"="open"-1).
     """
 
     def __call__(self, context, service_request=None):
@@ -34,7 +34,8 @@ class DynoxideProxy(AwsRequestProxy):
             request["ShardIterator"] = iterator.removeprefix(LOCAL)
         if statements := request.get("Statements"):
             request["Statements"] = [
-                {**it, "Statement": QUOTED_TERM.sub(r"=\1\2", it["Statement"])} for it in statements
+                {**statement, "Statement": QUOTED_TERM.sub(r"=\1\2", statement["Statement"])}
+                for statement in statements
             ]
         return as_local(super().__call__(context, request))
 
@@ -60,16 +61,17 @@ def start_dynoxide(local: server.DynamodbServer) -> ShellCommandThread:
         log_listener=lambda line, **_: LOG.info(line.rstrip()),
         name="dynoxide",
     )
-    TMP_THREADS.append(thread)  # Those LocalStack ends when it ends.
+    TMP_THREADS.append(thread)  # LocalStack ends these threads when it ends.
     thread.start()
     return thread
 
 
 @on_infra_start()
 def use_dynoxide():
-    """Serves DynamoDB with dynoxide, where LocalStack would download DynamoDB Local and a JVM.
+    """Serves DynamoDB with dynoxide. LocalStack alone would download DynamoDB Local and a JVM.
 
-    It keeps everything in memory, and is not started again after a crash: its tables would be gone.
+    dynoxide keeps everything in memory. It is not started again after a crash, because its tables
+    would be gone.
     """
     server.DynamodbServer.do_start_thread = start_dynoxide
     server.AwsRequestProxy = DynoxideProxy
@@ -77,8 +79,9 @@ def use_dynoxide():
 
 @on_infra_start()
 def keep_children():
-    """Leaves engines in LocalStack's process group, so that whoever ends the group ends them.
+    """Leaves engines in LocalStack's process group, so that ending the group ends them.
 
-    LocalStack gives each a session of its own on Linux and macOS; killed, it would leave them behind.
+    On Linux and macOS LocalStack starts each in a session of its own. If LocalStack is killed, such an
+    engine keeps running.
     """
     run.is_linux = run.is_mac_os = lambda: False

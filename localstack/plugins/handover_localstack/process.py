@@ -1,8 +1,8 @@
-"""Runs functions of the runtimes `provided.*` as processes, where LocalStack would start containers.
+"""Runs functions of the runtimes `provided.*` as processes. LocalStack alone would start containers.
 
-LocalStack asks an executor to start an environment of a function, to hand it one invocation at a
-time, and to stop it. The rest is Lambda's: the Runtime API that `bootstrap` polls, the time-out,
-and what an invocation answers when the process fails, hangs or dies.
+LocalStack asks an executor to start an environment of a function, to pass it one invocation at a
+time, and to stop it. This module does the rest of Lambda's part: the Runtime API that `bootstrap`
+polls, the time-out, and the answer of an invocation whose process fails, hangs or dies.
 
 https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 """
@@ -22,7 +22,7 @@ from localstack.services.lambda_.invocation.plugins import RuntimeExecutorPlugin
 from localstack.services.lambda_.invocation.runtime_executor import RuntimeExecutor
 
 API = "/2018-06-01/runtime"
-# A function has so long to get ready.
+# How long the init phase of a function may take.
 INIT_SECONDS = 10
 
 
@@ -34,7 +34,7 @@ class ProcessPlugin(RuntimeExecutorPlugin):
 
 
 class FunctionError(Exception):
-    """What an invocation answers that has failed, as JSON."""
+    """The answer of an invocation that failed, as JSON."""
 
     def __init__(self, answer: bytes):
         super().__init__(answer)
@@ -58,7 +58,7 @@ class RuntimeApi(BaseHTTPRequestHandler):
             return self.reply(404)
         self.server.settle_ready(None)
         invocation = self.server.inbox.get()
-        if invocation is None:  # The process is gone, and so is who would read an answer.
+        if invocation is None:  # The process is gone, so nobody reads an answer.
             self.close_connection = True
             return None
         return self.reply(
@@ -127,7 +127,7 @@ class Process(ThreadingHTTPServer):
         threading.Thread(target=self.follow, daemon=True).start()
 
     def follow(self):
-        """Reads the process's output until it ends, and tells who waits for it."""
+        """Reads the process's output until the process ends, then settles what waits for it."""
         for line in self.process.stdout:
             self.lines.append(line)
         code = self.process.wait()
@@ -148,7 +148,7 @@ class Process(ThreadingHTTPServer):
         self._settle(self.outcome, outcome)
 
     def _settle(self, future: Future, outcome):
-        # The first word counts: an answer that was sent is one, though the process died behind it.
+        # The first result counts: an answer that was sent is valid, even if the process died after it.
         with self.lock:
             if future.done():
                 return
@@ -165,7 +165,7 @@ class Process(ThreadingHTTPServer):
         self.process.wait()
 
     def invoke(self, invocation: dict[str, str], timeout_seconds: int) -> bytes:
-        """Answers what the function answers, or raises what Lambda would answer in its place."""
+        """Returns the function's answer, or raises the error that Lambda would answer in its place."""
         request_id = invocation["invoke-id"]
         with self.lock:
             self.request_id = request_id
@@ -173,7 +173,7 @@ class Process(ThreadingHTTPServer):
         self.lines.append(f"START RequestId: {request_id} Version: $LATEST\n")
         deadline_ms = int((time.time() + timeout_seconds) * 1000)
         self.inbox.put({**invocation, "deadline-ms": deadline_ms})
-        if not self.runs():  # It may have ended before it could be told to settle this invocation.
+        if not self.runs():  # It may have ended before this invocation was there to be settled.
             self.settle(FunctionError.of("Runtime.ExitError", f"RequestId: {request_id} Error: Runtime exited"))
         try:
             return self.outcome.result(timeout_seconds)
@@ -186,7 +186,7 @@ class Process(ThreadingHTTPServer):
 
 
 class ProcessExecutor(RuntimeExecutor):
-    """An execution environment. As on AWS, one whose process has ended starts another for its next invocation."""
+    """An execution environment. As on AWS, if its process has ended, the next invocation starts another."""
 
     def __init__(self, id: str, function_version: FunctionVersion) -> None:
         super().__init__(id, function_version)

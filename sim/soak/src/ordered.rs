@@ -176,8 +176,8 @@ impl Destination for Journal {
         let is_after = |time: Duration| self.time.elapsed_ms() >= time.as_millis() as u64;
         let is_well = is_after(WELL_AFTER);
         match line.data.luck.as_str() {
-            "soon" if !is_after(SOON_WELL_AFTER) => return Err(Failure::passing("not yet")),
-            "late" if !is_well => return Err(Failure::passing("not yet")),
+            "soon" if !is_after(SOON_WELL_AFTER) => return Err(Failure::transient("not yet")),
+            "late" if !is_well => return Err(Failure::transient("not yet")),
             "never" if !is_well => return Err(Failure::permanent("not so")),
             // A panic that is not printed.
             "panic" if !is_well => std::panic::resume_unwind(Box::new("what a handler does")),

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use handover::Routes;
-use handover::external::Unknown;
+use handover::Unknown;
 use handover_sim::item::{destinations, state, text};
 use handover_sim::{FAULTS_MS, KEY_LIFETIME, SentMessage, Stack, Table, Workload};
 use serde_json::json;
@@ -61,7 +61,7 @@ impl Workload for Payments {
 /// Deploys the destination that pays at an endpoint.
 pub fn serve_endpoint(stack: &Stack, (name, unknown): Endpoint) {
     let (url, token) = (format!("http://provider/{name}"), String::new());
-    let payments = payment::Payments { http: stack.http(), url, token, time_out: CALL_TIMEOUT, unknown };
+    let payments = payment::Payments { http: stack.http(), url, token, timeout: CALL_TIMEOUT, on_unknown: unknown };
     stack.serve_external(name, payments);
 }
 

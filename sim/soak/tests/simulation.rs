@@ -10,7 +10,7 @@ use handover_soak::{Commerce, Ordered, Payments};
 const FOUND: &[&str] = &[
     // A dead letter was deleted that was ahead of its record.
     "16 messages=0 faults=",
-    // An offer was made again with the due times of deliveries that were completed since.
+    // A dispatch was made again with the due times of deliveries that were completed since.
     "496 messages=2 faults=person#1/conflict/1",
     // The SDK's repeat of the write that marks a record dead reached past a redrive.
     "672 messages=0,2 faults=relay/forget/6999/126032141",

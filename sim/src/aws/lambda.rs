@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
-use event_sources::Answer;
+use event_sources::InvocationOutcome;
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
-use handover::runtime::MARGIN_MS;
+use handover::lambda::MARGIN_MS;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -155,20 +155,20 @@ impl Lambda {
 
     /// Invokes a function: its answer, and, if the event is to be delivered again although it was done,
     /// after how long.
-    pub async fn invoke(&self, function: &Function, event: Value) -> (Answer, Option<Duration>) {
+    pub async fn invoke(&self, function: &Function, event: Value) -> (InvocationOutcome, Option<Duration>) {
         let until = Instant::now() + function.timeout - Duration::from_millis(MARGIN_MS);
         let work = (function.handler)(event.clone(), until);
         let all = records(&event).count();
         let (who, answer) = self.run(&function.name, function.stage, event, function.timeout, work).await;
         let Some(answer) = answer else {
             self.aws.note(&who, "dies");
-            return (Answer::FunctionError, None);
+            return (InvocationOutcome::FunctionError, None);
         };
         self.aws.note(&who, &format!("returns {answer}"));
         // A schedule passes no records.
         let is_done = failures(&answer).count() < all.max(1);
         let again = if is_done { self.redelivered_after(function, who) } else { None };
-        (Answer::Returned(answer.to_string()), again)
+        (InvocationOutcome::Returned(answer.to_string()), again)
     }
 
     /// After how long an event is delivered again although it was done, if it is.
@@ -217,9 +217,9 @@ fn records(event: &Value) -> impl Iterator<Item = &Value> {
 }
 
 /// Whether an invocation did all of its event.
-pub fn is_complete(answer: &Answer) -> bool {
+pub fn is_complete(answer: &InvocationOutcome) -> bool {
     match answer {
-        Answer::Returned(text) => failures(&serde_json::from_str(text).expect("JSON")).next().is_none(),
+        InvocationOutcome::Returned(text) => failures(&serde_json::from_str(text).expect("JSON")).next().is_none(),
         _ => false,
     }
 }

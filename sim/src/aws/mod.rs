@@ -23,7 +23,7 @@ use std::time::{Duration, SystemTime};
 use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_smithy_async::time::TimeSource;
 use futures_util::FutureExt;
-use handover::runtime::CALL_TIMEOUT_MS;
+use handover::lambda::CALL_TIMEOUT_MS;
 use tokio::sync::Notify;
 
 use crate::aws::dynamodb::DynamoDb;

@@ -3,8 +3,8 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use event_sources::Answer;
-use handover::parking::ERROR;
+use event_sources::InvocationOutcome;
+use handover::store::ERROR;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
@@ -67,7 +67,7 @@ impl Lambda {
         let event = json!({ "Records": messages.iter().map(Message::event).collect::<Vec<_>>() });
         let (answer, again) = self.invoke(&function, event).await;
         // Standard queues deliver a message again, now and then, though it was deleted.
-        if let Answer::Returned(answer) = answer
+        if let InvocationOutcome::Returned(answer) = answer
             && again.is_none()
         {
             let answer: Value = serde_json::from_str(&answer).expect("JSON");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use event_sources::{Action, Batch, Event, Record, Settings, Shard};
+use event_sources::{Action, Batch, Input, MappingSettings, Record, Shard};
 use serde_json::Value;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{sleep, sleep_until};
@@ -19,7 +19,7 @@ const FETCH_MS_MAX: u64 = 250;
 /// A shard of a stream, and how a mapping reads it.
 #[derive(Clone)]
 pub struct Mapping {
-    pub settings: Settings,
+    pub settings: MappingSettings,
     pub function: Function,
     pub stream: StreamName,
     pub shard: usize,
@@ -64,7 +64,7 @@ impl Lambda {
     async fn poll(&self, mapping: &Mapping) {
         let mut poller = Poller::new(self, mapping);
         let mut shard = Shard::new(mapping.settings.clone());
-        let mut event = Event::TimePassed;
+        let mut event = Input::TimePassed;
         loop {
             let actions = shard.handle(event, poller.now());
             poller.wake_at = poller.wake_at.filter(|at| *at > poller.now());
@@ -106,8 +106,8 @@ struct Poller<'a> {
     fetch_at: Option<Duration>,
     /// When the engine wants to be called.
     wake_at: Option<Duration>,
-    send: UnboundedSender<Event>,
-    receive: UnboundedReceiver<Event>,
+    send: UnboundedSender<Input>,
+    receive: UnboundedReceiver<Input>,
 }
 
 impl Poller<'_> {
@@ -140,7 +140,7 @@ impl Poller<'_> {
             }
             Action::Discard(discard) => {
                 self.lambda.aws.note(&self.key.0, &format!("gives up {:?}", discard.sequence_numbers));
-                let _ = self.send.send(Event::Discarded { batch: discard.id, written: true });
+                let _ = self.send.send(Input::Discarded { batch: discard.id, written: true });
             }
             Action::Invoke(batch) => {
                 let deliver =
@@ -151,7 +151,7 @@ impl Poller<'_> {
     }
 
     /// Waits for what the engine is told next.
-    async fn next_event(&mut self) -> Event {
+    async fn next_event(&mut self) -> Input {
         loop {
             let changed = self.lambda.aws.streamed().notified();
             let there = self.lambda.with_shard(self.mapping, <[_]>::len);
@@ -159,10 +159,10 @@ impl Poller<'_> {
                 self.fetch_at = Some(self.now() + Duration::from_millis(self.fetch_ms()));
             }
             if self.fetch_at.is_some_and(|at| at <= self.now()) {
-                return Event::Fetched { records: self.fetch(there), closed: false };
+                return Input::Fetched { records: self.fetch(there), closed: false };
             }
             if self.wake_at.is_some_and(|at| at <= self.now()) {
-                return Event::TimePassed;
+                return Input::TimePassed;
             }
             let next = self.wake_at.into_iter().chain(self.fetch_at).min();
             let wait = next.unwrap_or_default().saturating_sub(self.now());
@@ -204,10 +204,10 @@ impl Poller<'_> {
 }
 
 /// Invokes the function with a batch, and tells the engine the answer.
-async fn deliver(lambda: Lambda, function: Function, batch: Batch, send: UnboundedSender<Event>) {
+async fn deliver(lambda: Lambda, function: Function, batch: Batch, send: UnboundedSender<Input>) {
     let event: Value = serde_json::from_str(&batch.payload).expect("JSON");
     let (answer, mut again) = lambda.invoke(&function, event.clone()).await;
-    let _ = send.send(Event::Answered { batch: batch.id, answer });
+    let _ = send.send(Input::Invoked { batch: batch.id, outcome: answer });
     // A poller that was replaced delivers what another one has done.
     while let Some(after) = again {
         sleep(after).await;

@@ -47,7 +47,7 @@ impl Leases {
             if is_result && lease.holder != who {
                 return violation("recorded a result though another held the lease");
             }
-            let is_forgotten = called_before > 0 && called < 0 && text(new, "change") != "offer";
+            let is_forgotten = called_before > 0 && called < 0 && text(new, "change") != "dispatch";
             if is_forgotten && (lease.is_repeat || lease.holder != who) {
                 return violation("forgot an earlier call without an outcome");
             }

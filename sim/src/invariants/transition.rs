@@ -30,9 +30,9 @@ pub fn is_transition(old: &Value, new: &Value) -> Result<(), String> {
     }
     let changes = before.iter().map(|(name, was)| DeliveryChange::new(name, was, after[name]));
     let changes: Vec<DeliveryChange> = changes.filter(|change| change.is_changed).collect();
-    let is_offer = text(new, "change") == "offer";
+    let is_offer = text(new, "change") == "dispatch";
     let is_wait = text(new, "change") == "wait" && text(old, "status") == "INIT";
-    match (number(new, "offers") - number(old, "offers"), &changes[..]) {
+    match (number(new, "dispatches") - number(old, "dispatches"), &changes[..]) {
         // Reconcile looks at the record later.
         (0, []) if is_wait => Ok(()),
         // A dead letter that was moved to the retry queue is tried.
@@ -48,7 +48,7 @@ pub fn is_transition(old: &Value, new: &Value) -> Result<(), String> {
 fn is_accept(new: &Value) -> Result<(), String> {
     let is_new = |delivery: &&Value| state(delivery) == "pending" && number(delivery, "attempts") == 0;
     let all = destinations(new);
-    let is_accept = all.values().all(is_new) && number(new, "version") == 1 && number(new, "offers") == 1;
+    let is_accept = all.values().all(is_new) && number(new, "version") == 1 && number(new, "dispatches") == 1;
     is_accept.then_some(()).ok_or_else(|| "an accept of a record that is not new".into())
 }
 

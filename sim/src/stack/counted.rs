@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use handover::external::{CallFailure, External, Unknown};
+use handover::{Asked, CallFailure, External, Unknown};
 use handover::{Destination, Effect, Failure, Notification};
 
 /// How many times each destination was asked to apply each notification.
@@ -42,12 +42,12 @@ impl<D: Destination> Destination for Counted<D> {
 impl<D: External> External for Counted<D> {
     type Data = D::Data;
 
-    fn time_out(&self) -> Duration {
-        self.destination.time_out()
+    fn timeout(&self) -> Duration {
+        self.destination.timeout()
     }
 
-    fn unknown(&self) -> Unknown {
-        self.destination.unknown()
+    fn on_unknown(&self) -> Unknown {
+        self.destination.on_unknown()
     }
 
     async fn call(&self, notification: &Notification<D::Data>) -> Result<Effect, CallFailure> {
@@ -55,7 +55,7 @@ impl<D: External> External for Counted<D> {
         self.destination.call(notification).await
     }
 
-    async fn ask(&self, notification: &Notification<D::Data>) -> Result<Option<Effect>, Failure> {
+    async fn ask(&self, notification: &Notification<D::Data>) -> Result<Asked, Failure> {
         self.destination.ask(notification).await
     }
 

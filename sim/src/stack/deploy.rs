@@ -3,17 +3,12 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use event_sources::{Filters, Settings};
-use handover::Destination;
-use handover::accept::Accept;
-use handover::consume::{self, Consumer};
-use handover::due::Slot;
-use handover::external::External;
-use handover::index::Cursor;
-use handover::parking::{DeadLetters, Parking};
-use handover::reconcile::{self, Reconcile};
-use handover::relay::Relay;
-use handover::upstream::Upstream;
+use event_sources::{Filters, MappingSettings};
+use handover::destination::{Consumer, DestinationSettings};
+use handover::pipeline::{Accept, Reconcile, ReconcileSettings, Relay, Upstream};
+use handover::record::Slot;
+use handover::store::{Cursor, DeadLetters, DestinationQueues};
+use handover::{Destination, External};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
@@ -42,7 +37,7 @@ const LONG_BACKOFF: Duration = Duration::from_secs(300);
 
 /// What the template's mapping of the table's stream passes.
 const RELAY_FILTER: &str =
-    r#"{"eventName":["INSERT","MODIFY"],"dynamodb":{"NewImage":{"change":{"S":["offer"]}}}}"#;
+    r#"{"eventName":["INSERT","MODIFY"],"dynamodb":{"NewImage":{"change":{"S":["dispatch"]}}}}"#;
 
 impl Stack {
     pub(super) fn serve_upstream(&self) {
@@ -65,17 +60,15 @@ impl Stack {
         let relay = Function::new("relay", "relay", RELAY_TIMEOUT, async move |event, until| {
             relay.receive(event, until).await
         });
-        let filter = Filters::parse(event_sources::Source::DynamoDb, [RELAY_FILTER]);
-        let settings = Settings {
-            report_batch_item_failures: true,
-            bisect_batch_on_function_error: true,
-            filters: filter.expect("a filter"),
-            ..Settings::default()
-        };
+        let filter = Filters::parse(event_sources::StreamKind::DynamoDb, [RELAY_FILTER]);
+        let mut settings = MappingSettings::default();
+        settings.report_batch_item_failures = true;
+        settings.bisect_batch_on_function_error = true;
+        settings.filters = filter.expect("a filter");
         self.serve_shards(&settings, &relay, StreamName::Table);
     }
 
-    fn serve_shards(&self, settings: &Settings, function: &Function, stream: StreamName) {
+    fn serve_shards(&self, settings: &MappingSettings, function: &Function, stream: StreamName) {
         for shard in 0..SHARDS {
             let mapping = Mapping { settings: settings.clone(), function: function.clone(), stream, shard };
             self.spawn(self.lambda.clone().serve_shard(mapping));
@@ -91,7 +84,7 @@ impl Stack {
             let dead_letters = DeadLetters::new(self.sqs.clone(), dead_letter_queue(&name));
             (name, dead_letters)
         };
-        let settings = reconcile::Settings {
+        let settings = ReconcileSettings {
             ledger: self.ledger(),
             cursor: Cursor::new(self.dynamodb.clone(), RECONCILE),
             dead_letters: self.destinations().into_iter().map(dead_letters).collect(),
@@ -140,7 +133,7 @@ impl Stack {
     }
 
     /// Creates the queues of a destination, and returns its settings.
-    fn settings(&self, name: &str) -> consume::Settings {
+    fn settings(&self, name: &str) -> DestinationSettings {
         let mut state = self.aws.state();
         let visibility_ms = 6 * self.timeout.as_millis() as u64;
         let (retry, dead_letters) = (retry_queue(name), dead_letter_queue(name));
@@ -148,13 +141,13 @@ impl Stack {
         state.queues.create(&retry, visibility_ms, Some((RETRY_RECEIVES_MAX, &dead_letters)));
         drop(state);
         self.destinations.borrow_mut().push(name.to_owned());
-        consume::Settings {
+        DestinationSettings {
             name: name.to_owned(),
             ledger: self.ledger(),
             positions: self.routes.is_sequenced(name).then(|| self.positions()),
-            parking: Parking::new(self.sqs.clone(), retry, dead_letters),
+            queues: DestinationQueues::new(self.sqs.clone(), retry, dead_letters),
             routes: self.routes.clone(),
-            keep: RETENTION,
+            retention: RETENTION,
             backoff: self.backoff(),
             clock: self.clock(name),
         }
@@ -162,13 +155,11 @@ impl Stack {
 
     fn serve_consumer(&self, name: &str, consumer: Consumer) {
         let consumer = Rc::new(consumer);
-        let settings = Settings {
-            report_batch_item_failures: true,
-            bisect_batch_on_function_error: true,
-            maximum_retry_attempts: Some(30),
-            parallelization_factor: 2,
-            ..Settings::default()
-        };
+        let mut settings = MappingSettings::default();
+        settings.report_batch_item_failures = true;
+        settings.bisect_batch_on_function_error = true;
+        settings.maximum_retry_attempts = Some(30);
+        settings.parallelization_factor = 2;
         let of_stream = consumer.clone();
         let stream = Function::new(name, "stream", self.timeout, async move |event, until| {
             of_stream.receive(event, until).await

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use handover::Fault;
-use handover::by_hand::Answer;
+use handover::store::OperatorOutcome;
 use handover::record::Settled;
 use tokio::time::sleep;
 
@@ -20,7 +20,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 const LOOK_S: u64 = 5;
 
 /// What became of an operator's action; nothing if its program died.
-pub type OperatorResult = Option<Result<Answer, Fault>>;
+pub type OperatorResult = Option<Result<OperatorOutcome, Fault>>;
 
 /// A dead letter that an operator received.
 #[derive(Debug)]
@@ -101,13 +101,13 @@ impl Stack {
         let redrive = async move {
             match settled {
                 Some(settled) => ledger.settle(&id, &name, settled, now).await,
-                None => ledger.redrive_letter(&id, &name, now).await,
+                None => ledger.redrive_dead_letter(&id, &name, now).await,
             }
         };
         let redriven = self.run_operation(redrive).await;
         if redriven
             .as_ref()
-            .is_some_and(|result| result.as_ref().is_ok_and(|answer| answer.replaces_letter()))
+            .is_some_and(|result| result.as_ref().is_ok_and(|outcome| outcome.replaces_dead_letter()))
         {
             let url = dead_letter_queue(destination);
             self.aws.state().queues.delete(&url, dead_letter.0.receipt());
@@ -137,7 +137,7 @@ impl Stack {
     pub async fn dispatch_again(&self, id: String) {
         let (ledger, now) = (self.ledger(), self.clock("person").now());
         let action = format!("dispatches {id} again");
-        let result = self.run_operation(async move { ledger.offer_again(&id, now).await }).await;
+        let result = self.run_operation(async move { ledger.dispatch_again(&id, now).await }).await;
         self.note("person", &format!("{action}: {result:?}"));
     }
 

@@ -1,9 +1,10 @@
-//! What is done to the stack: its functions are killed, and all of the local AWS is paused, functions
-//! and queues and tables. It goes on beside the sending, in a thread of its own.
+//! Damages the stack: kills its functions, and pauses the local AWS with its functions, queues and tables. A
+//! thread does this while refunds are sent.
 //!
-//! `event-sources`, where it runs, stays: it stands for AWS's own mappings, and its positions, which AWS
-//! keeps, are in its memory.
+//! `event-sources` is not killed: it replaces AWS's own mappings, and keeps in memory the positions that AWS
+//! keeps.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 use std::path::Path;
@@ -16,144 +17,162 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use fastrand::Rng;
 
-/// The functions that are killed.
-pub const FUNCTIONS: [&str; 4] = ["accept", "relay", "refund", "reconcile"];
-/// How often each is struck in a round, in which the local AWS is paused once.
-const STRIKES: usize = 3;
-/// Between two strikes, in milliseconds.
-const BREATH_MS: Range<u64> = 100..1_000;
-/// How long a pause lasts, in milliseconds.
+/// Functions that no refund passes through, which may have no process to kill. Every other function in
+/// `functions/` is killed.
+const IDLE: [&str; 1] = ["payment"];
+/// Kills of each function in a round. In a round the local AWS is paused once.
+const KILLS: usize = 3;
+/// Time between two injections, in milliseconds.
+const INTERVAL_MS: Range<u64> = 100..1_000;
+/// Length of a pause, in milliseconds.
 const PAUSE_MS: Range<u64> = 1_000..8_000;
-/// How long after the end of the sending everything must have been hit, in seconds: reconcile runs once
-/// a minute, and is struck every few seconds.
+/// Longest time after the end of the sending until everything was hit, in seconds. Reconcile runs once a minute
+/// and a kill is tried every few seconds.
 const HIT_SECONDS_MAX: u64 = 300;
 
-/// One blow.
+/// One injected fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Strike {
-    /// SIGKILL to the function of this number.
+enum Injection {
+    /// SIGKILL to the function with this index.
     Kill(usize),
-    /// SIGSTOP to the local AWS, and SIGCONT after so long. The function of this number dies in the
-    /// middle, so that what it asked for may yet take effect.
+    /// SIGSTOP to the local AWS, and SIGCONT after this time. The function with this index is killed in
+    /// between, so that its pending calls may still take effect.
     Pause(Duration, usize),
 }
 
-/// The strikes of a round, in any order.
-fn round(rng: &mut Rng) -> Vec<Strike> {
-    let kills = (0..FUNCTIONS.len()).map(Strike::Kill);
-    let mut strikes: Vec<Strike> = std::iter::repeat_n(kills, STRIKES).flatten().collect();
+/// The injections of a round for this number of functions, shuffled.
+fn round(functions: usize, rng: &mut Rng) -> Vec<Injection> {
+    let kills = (0..functions).map(Injection::Kill);
+    let mut injections: Vec<Injection> = std::iter::repeat_n(kills, KILLS).flatten().collect();
     let length = Duration::from_millis(rng.u64(PAUSE_MS));
-    strikes.push(Strike::Pause(length, rng.usize(..FUNCTIONS.len())));
-    rng.shuffle(&mut strikes);
-    strikes
+    injections.push(Injection::Pause(length, rng.usize(..functions)));
+    rng.shuffle(&mut injections);
+    injections
 }
 
-/// What was done so far.
+/// The damage so far.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
-    /// Processes killed of each function.
-    pub killed: [u64; FUNCTIONS.len()],
-    /// How often the local AWS was paused.
+    /// Killed processes by function.
+    pub killed: BTreeMap<String, u64>,
+    /// Pauses of the local AWS.
     pub pauses: u64,
-    /// How long, together.
+    /// The time of all pauses together.
     pub paused: Duration,
 }
 
 impl Tally {
-    fn has_everything(&self) -> bool {
-        self.pauses > 0 && self.killed.iter().all(|killed| *killed > 0)
+    /// No damage yet to these functions.
+    fn new(functions: &[String]) -> Tally {
+        Tally { killed: functions.iter().map(|function| (function.clone(), 0)).collect(), ..Tally::default() }
+    }
+
+    fn hit_everything(&self) -> bool {
+        self.pauses > 0 && self.killed.values().all(|killed| *killed > 0)
     }
 }
 
 impl fmt::Display for Tally {
-    fn fmt(&self, to: &mut fmt::Formatter) -> fmt::Result {
-        write!(to, "killed")?;
-        for (function, killed) in FUNCTIONS.iter().zip(self.killed) {
-            write!(to, " {function} {killed},")?;
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "killed")?;
+        for (function, killed) in &self.killed {
+            write!(f, " {function} {killed},")?;
         }
-        write!(to, " paused {} times", self.pauses)
+        write!(f, " paused {} times", self.pauses)
     }
 }
 
-/// Damage that is under way.
+/// Damage in progress.
 pub struct Damage {
-    striker: Arc<Striker>,
+    injector: Arc<Injector>,
     thread: JoinHandle<anyhow::Result<()>>,
 }
 
 impl Damage {
-    /// Begins to strike at this stack.
-    pub fn begin(stack: &str, rng: Rng) -> Damage {
-        let striker = Arc::new(Striker { stack: stack.to_owned(), ..Striker::default() });
-        let thread = std::thread::spawn({
-            let striker = striker.clone();
-            move || striker.go_on(rng)
+    /// Begins to damage this stack.
+    pub fn begin(stack: &str, rng: Rng) -> anyhow::Result<Damage> {
+        let functions = functions()?;
+        let injector = Arc::new(Injector {
+            stack: stack.to_owned(),
+            tally: Mutex::new(Tally::new(&functions)),
+            functions,
+            is_stopping: AtomicBool::default(),
         });
-        Damage { striker, thread }
+        let thread = std::thread::spawn({
+            let injector = injector.clone();
+            move || injector.run(rng)
+        });
+        Ok(Damage { injector, thread })
     }
 
-    /// What was done so far.
+    /// The damage so far.
     pub fn tally(&self) -> Tally {
-        self.striker.tally().clone()
+        self.injector.tally().clone()
     }
 
-    /// Ends it as soon as everything was hit.
+    /// Stops the damage as soon as everything was hit.
     pub fn stop(&self) {
-        self.striker.is_enough.store(true, Ordering::Relaxed);
+        self.injector.is_stopping.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it still strikes.
-    pub fn goes_on(&self) -> bool {
+    /// Whether the thread still runs.
+    pub fn is_running(&self) -> bool {
         !self.thread.is_finished()
     }
 
-    /// Waits for the last strike; what was done in all.
+    /// Waits for the last injection, and returns all damage.
     pub fn end(self) -> anyhow::Result<Tally> {
-        self.thread.join().expect("no strike panics")?;
-        Ok(self.striker.tally().clone())
+        self.thread.join().expect("the thread does not panic")?;
+        Ok(self.injector.tally().clone())
     }
 }
 
-/// What strikes.
-#[derive(Default)]
-struct Striker {
+/// Injects the faults, in a thread.
+struct Injector {
     stack: String,
+    functions: Vec<String>,
     tally: Mutex<Tally>,
-    is_enough: AtomicBool,
+    is_stopping: AtomicBool,
 }
 
-impl Striker {
+impl Injector {
     fn tally(&self) -> MutexGuard<'_, Tally> {
-        self.tally.lock().expect("nobody panics who has it")
+        self.tally.lock().expect("no thread panics while it holds the lock")
     }
 
-    fn go_on(&self, mut rng: Rng) -> anyhow::Result<()> {
-        let mut enough_since = None;
+    fn run(&self, mut rng: Rng) -> anyhow::Result<()> {
+        let mut stopping_since = None;
         loop {
-            for strike in round(&mut rng) {
-                if self.is_enough.load(Ordering::Relaxed) {
-                    if self.tally().has_everything() {
+            for injection in round(self.functions.len(), &mut rng) {
+                if self.is_stopping.load(Ordering::Relaxed) {
+                    if self.tally().hit_everything() {
                         return Ok(());
                     }
-                    let since: &mut Instant = enough_since.get_or_insert_with(Instant::now);
+                    let since: &mut Instant = stopping_since.get_or_insert_with(Instant::now);
                     let is_late = since.elapsed().as_secs() > HIT_SECONDS_MAX;
-                    ensure!(!is_late, "not everything could be hit: {}", self.tally());
+                    ensure!(
+                        !is_late,
+                        "some functions could not be killed, or no pause happened: {}",
+                        self.tally()
+                    );
                 }
-                sleep(Duration::from_millis(rng.u64(BREATH_MS)));
-                match strike {
-                    Strike::Kill(function) => self.kill(function)?,
-                    Strike::Pause(length, function) => self.pause(length, function)?,
+                sleep(Duration::from_millis(rng.u64(INTERVAL_MS)));
+                match injection {
+                    Injection::Kill(function) => self.kill(function)?,
+                    Injection::Pause(length, function) => self.pause(length, function)?,
                 }
             }
         }
     }
 
     fn kill(&self, function: usize) -> anyhow::Result<()> {
-        let name = format!("{}-{}", self.stack, FUNCTIONS[function]);
-        // It says the pid of each process; where none ran, it fails.
-        let said = script("kill-function", &name).output().context("cannot run localstack/kill-function")?;
-        let killed = said.stdout.iter().filter(|byte| **byte == b'\n').count();
-        self.tally().killed[function] += killed as u64;
+        let function = &self.functions[function];
+        let name = format!("{}-{function}", self.stack);
+        // The script prints the pid of each process. It fails if no process ran.
+        let output =
+            script("kill-function", &name).output().context("cannot run localstack/kill-function")?;
+        let killed = output.stdout.iter().filter(|byte| **byte == b'\n').count();
+        *self.tally().killed.entry(function.clone()).or_default() += killed as u64;
         Ok(())
     }
 
@@ -170,9 +189,28 @@ impl Striker {
     }
 }
 
-/// A script of localstack/.
+/// The functions to kill, sorted by name.
+fn functions() -> anyhow::Result<Vec<String>> {
+    let mut functions = Vec::new();
+    for entry in checkout().join("functions").read_dir().context("cannot read functions/")? {
+        let entry = entry?;
+        let name = entry.file_name().into_string().unwrap_or_default();
+        if entry.path().join("Cargo.toml").exists() && !IDLE.contains(&name.as_str()) {
+            functions.push(name);
+        }
+    }
+    functions.sort();
+    Ok(functions)
+}
+
+fn checkout() -> &'static Path {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    folder.ancestors().nth(2).expect("this crate is in tests/chaos/")
+}
+
+/// A script of `localstack/`.
 fn script(name: &str, argument: &str) -> Command {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../localstack").join(name);
+    let path = checkout().join("localstack").join(name);
     let mut command = Command::new(path);
     command.arg(argument).stderr(Stdio::inherit());
     command
@@ -183,19 +221,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_round_strikes_everything() {
-        let strikes = round(&mut Rng::with_seed(7));
-        for function in 0..FUNCTIONS.len() {
-            assert_eq!(strikes.iter().filter(|it| **it == Strike::Kill(function)).count(), STRIKES);
+    fn a_round_hits_everything() {
+        let injections = round(4, &mut Rng::with_seed(7));
+        for function in 0..4 {
+            assert_eq!(
+                injections.iter().filter(|injection| **injection == Injection::Kill(function)).count(),
+                KILLS
+            );
         }
-        assert_eq!(strikes.len(), FUNCTIONS.len() * STRIKES + 1);
+        assert_eq!(injections.len(), 4 * KILLS + 1);
     }
 
     #[test]
-    fn everything_is_each_function_and_a_pause() {
-        let mut tally = Tally { killed: [1; FUNCTIONS.len()], pauses: 1, ..Tally::default() };
-        assert!(tally.has_everything());
-        tally.killed[2] = 0;
-        assert!(!tally.has_everything());
+    fn everything_is_hit_after_a_kill_of_each_function_and_a_pause() {
+        let mut tally = Tally::new(&["accept".to_owned(), "relay".to_owned()]);
+        tally.pauses = 1;
+        tally.killed.insert("accept".to_owned(), 1);
+        assert!(!tally.hit_everything());
+        tally.killed.insert("relay".to_owned(), 1);
+        assert!(tally.hit_everything());
+    }
+
+    #[test]
+    fn every_function_that_a_refund_passes_through_is_killed() {
+        let functions = functions().unwrap();
+        for function in ["accept", "reconcile", "refund", "relay"] {
+            assert!(functions.iter().any(|name| name == function), "{function} is not in {functions:?}");
+        }
+        assert!(!functions.iter().any(|name| IDLE.contains(&name.as_str())));
+        assert!(IDLE.iter().all(|idle| checkout().join("functions").join(idle).exists()));
     }
 }

@@ -84,7 +84,7 @@ impl Destination for Notes {
 
     async fn apply(&self, note: &Notification<Value>) -> Result<Effect, Failure> {
         match note.data["say"] == "late" && !is_well(self.time) {
-            true => Err(Failure::passing("not yet")),
+            true => Err(Failure::transient("not yet")),
             false => Ok(Effect::new().result(&note.data)),
         }
     }

@@ -9,7 +9,7 @@ mod tables;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use handover::accept::Outcome;
+use handover::store::Acceptance;
 use handover::dynamodb::types::{AttributeValue, Put, TransactWriteItem};
 use handover::{Draft, Routes};
 use handover_sim::{FAULTS_MS, SentMessage, Stack, Table, Workload};
@@ -126,7 +126,7 @@ async fn operate(stack: &Stack) {
 /// A producer that commits a sale with its refund, and tries until it knows that it did.
 async fn sell(stack: &Stack, id: String, data: Value) {
     let draft = Draft::command("refund.requested", "shop", &data);
-    let message = stack.outbox().accept(draft.with_id(id.clone()).expect("an id")).expect("a refund");
+    let message = stack.outbox().accept(draft.build(id.clone()).expect("an id")).expect("a refund");
     let sale = Put::builder().table_name(SALES).item("id", AttributeValue::S(id)).build();
     let sale = TransactWriteItem::builder().put(sale.expect("all fields are set")).build();
     let dynamodb = stack.dynamodb().clone();
@@ -140,7 +140,7 @@ async fn sell(stack: &Stack, id: String, data: Value) {
                 _ => &[],
             };
             let outcome = reasons.get(1).map(|reason| message.outcome(reason));
-            if let Some(Ok(Some(Outcome::Duplicate(_)))) = outcome {
+            if let Some(Ok(Some(Acceptance::Duplicate(_)))) = outcome {
                 return;
             }
             sleep(Duration::from_millis(500)).await;

@@ -1,0 +1,158 @@
+//! A failed call to AWS: why it failed, and what the caller may do.
+
+use aws_sdk_dynamodb::config::http::HttpResponse;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+
+/// A failed call to AWS. It may have taken effect all the same; every call that Handover makes may be
+/// repeated.
+#[derive(Debug, thiserror::Error)]
+#[error("{operation}: {cause}")]
+pub struct Fault {
+    operation: &'static str,
+    cause: Cause,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Cause {
+    /// Another transaction holds the item. The SDK does not retry this; Handover does.
+    #[error("contended by another transaction")]
+    Contended,
+    #[error("throttled; add capacity or reduce the number of writers")]
+    Throttled,
+    /// No answer, or the answer of a service in trouble.
+    #[error("no answer ({0})")]
+    Unavailable(String),
+    /// AWS gives the same answer until somebody corrects permissions or set-up.
+    #[error("refused ({0}); check the role and the environment")]
+    Refused(String),
+    /// The request is over a limit, or the table does not take its form.
+    #[error("AWS rejected the request as invalid ({0})")]
+    Invalid(String),
+    #[error("there is no such table, queue, stream or function ({0})")]
+    NoResource(String),
+    #[error("the item is not in the table; was it deleted, or is this another table?")]
+    Missing,
+    /// The item is there and has not the shape that it should have.
+    #[error("{0}")]
+    Unreadable(String),
+    #[error("{0}")]
+    Misconfigured(&'static str),
+}
+
+impl Fault {
+    pub(crate) fn new(operation: &'static str, cause: Cause) -> Fault {
+        Fault { operation, cause }
+    }
+
+    /// The fault of an SDK error.
+    pub fn from_sdk<E: ProvideErrorMetadata>(
+        operation: &'static str,
+        error: &SdkError<E, HttpResponse>,
+    ) -> Fault {
+        let cause = match error {
+            SdkError::TimeoutError(_) => Cause::Unavailable("time-out".into()),
+            SdkError::DispatchFailure(failure) if failure.is_timeout() => {
+                Cause::Unavailable("time-out".into())
+            }
+            SdkError::DispatchFailure(failure) if failure.is_io() => Cause::Unavailable("connection".into()),
+            SdkError::DispatchFailure(_) => {
+                Cause::Refused("not sent; are there credentials and a Region?".into())
+            }
+            SdkError::ResponseError(_) => Cause::Unavailable("unreadable response".into()),
+            SdkError::ServiceError(service) if service.raw().status().is_server_error() => {
+                Cause::Unavailable(format!("status {}", service.raw().status().as_u16()))
+            }
+            SdkError::ServiceError(service) => Cause::of_code(service.err().code(), service.err().message()),
+            _ => Cause::Refused("the request could not be built".into()),
+        };
+        Fault::new(operation, cause)
+    }
+
+    /// The invocation ended before the answer came.
+    pub(crate) fn out_of_time(operation: &'static str) -> Fault {
+        Fault::new(operation, Cause::Unavailable("no time was left".into()))
+    }
+
+    /// Whether the same call may succeed soon.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self.cause, Cause::Contended | Cause::Throttled | Cause::Unavailable(_))
+    }
+
+    /// Whether the request itself is wrong, so that a repeat would fail again.
+    pub(crate) fn is_invalid(&self) -> bool {
+        matches!(self.cause, Cause::Invalid(_))
+    }
+
+    /// Whether the item is not in the table.
+    pub(crate) fn is_missing_item(&self) -> bool {
+        matches!(self.cause, Cause::Missing)
+    }
+
+    /// Whether the item that was read has not the shape that it should have.
+    pub(crate) fn is_unreadable(&self) -> bool {
+        matches!(self.cause, Cause::Unreadable(_))
+    }
+
+    /// Whether the named resource does not exist: another Region or stack, or nothing is deployed.
+    pub fn is_missing_resource(&self) -> bool {
+        matches!(self.cause, Cause::NoResource(_))
+    }
+
+    /// Whether the call may have taken effect all the same.
+    pub fn could_have_taken_effect(&self) -> bool {
+        matches!(self.cause, Cause::Unavailable(_))
+    }
+}
+
+impl Cause {
+    /// The codes of DynamoDB, Kinesis and SQS, of calls, statements and transactions alike.
+    pub(crate) fn of_code(code: Option<&str>, message: Option<&str>) -> Cause {
+        match code.unwrap_or("no code") {
+            "TransactionConflict" | "TransactionConflictException" | "TransactionInProgressException" => {
+                Cause::Contended
+            }
+            "ProvisionedThroughputExceeded"
+            | "ProvisionedThroughputExceededException"
+            | "RequestLimitExceeded"
+            | "RequestThrottled"
+            | "LimitExceededException"
+            | "KMSThrottlingException"
+            | "ThrottlingError"
+            | "ThrottlingException" => Cause::Throttled,
+            code @ ("InternalServerError"
+            | "InternalFailure"
+            | "InternalServerErrorException"
+            | "ServiceUnavailable"
+            | "ServiceUnavailableException") => Cause::Unavailable(code.into()),
+            code @ ("ResourceNotFound"
+            | "ResourceNotFoundException"
+            | "QueueDoesNotExist"
+            | "AWS.SimpleQueueService.NonExistentQueue") => Cause::NoResource(code.into()),
+            code @ ("ItemCollectionSizeLimitExceeded"
+            | "ItemCollectionSizeLimitExceededException"
+            | "ValidationError"
+            | "ValidationException") => Cause::Invalid(code.into()),
+            // This message names the missing permission. Other messages may quote values.
+            code @ ("AccessDenied" | "AccessDeniedException") => {
+                Cause::Refused(format!("{code}: {}", message.unwrap_or_default()))
+            }
+            code => Cause::Refused(code.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_tell_what_to_do() {
+        let fault = |code| Fault::new("PutItem", Cause::of_code(Some(code), Some("secret")));
+        assert!(fault("ThrottlingException").is_retryable());
+        assert!(!fault("ThrottlingException").could_have_taken_effect());
+        assert!(fault("TransactionConflictException").is_retryable());
+        assert!(fault("InternalServerError").could_have_taken_effect());
+        assert!(!fault("ValidationException").is_retryable() && fault("ValidationException").is_invalid());
+        assert!(!fault("ValidationException").to_string().contains("secret"));
+    }
+}

@@ -1,0 +1,20 @@
+//! What every call to AWS shares: clients, failures, back-off, and packing. Nothing here knows a notification.
+
+mod backoff;
+#[cfg(feature = "lambda")]
+mod client;
+pub(crate) mod fault;
+#[cfg(feature = "lambda")]
+mod packing;
+#[cfg(feature = "lambda")]
+pub(crate) mod sqs;
+
+pub(crate) use backoff::{TRIES_MAX, pause};
+#[cfg(feature = "lambda")]
+pub use client::config;
+#[cfg(feature = "lambda")]
+pub(crate) use client::lambda_config;
+pub(crate) use fault::Cause;
+pub(crate) use fault::Fault;
+#[cfg(feature = "lambda")]
+pub(crate) use packing::pack;

@@ -1,0 +1,291 @@
+//! A destination's two event sources: batches of the Kinesis stream, and batches of its retry queue.
+
+use std::collections::HashMap;
+
+use aws_lambda_events::encodings::Base64Data;
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
+use aws_lambda_events::streams::KinesisEventResponse;
+use futures_util::future::join_all;
+use serde::Deserialize;
+use tokio::time::{Instant, timeout_at};
+
+use super::commit::Commits;
+use super::destination::Destination;
+use super::external::External;
+use super::external_call::Calls;
+use super::failed_attempt::{Disposition, Source};
+use super::handler::{Deadlines, DestinationSettings, Handler, WorkItem};
+use super::process::{Processed, process};
+use super::retry_policy::backoff;
+use crate::aws::sqs::{body, id, receives};
+use crate::aws::{Cause, Fault};
+use crate::record::{Delivery, Dispatch, State, TransitionOutcome};
+use crate::store::{ERROR, GET_ITEM};
+
+/// The stage that runs one destination.
+pub struct Consumer {
+    handler: Box<dyn Handler>,
+    settings: DestinationSettings,
+}
+
+/// A batch of the Kinesis stream, as Lambda passes it. It deserialises only the fields that are used, since
+/// batches are large.
+#[derive(Debug, Deserialize)]
+pub struct DispatchBatch {
+    #[serde(rename = "Records")]
+    records: Vec<StreamRecord>,
+}
+
+#[derive(Debug, Deserialize)]
+struct StreamRecord {
+    kinesis: KinesisRecord,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct KinesisRecord {
+    sequence_number: String,
+    data: Base64Data,
+}
+
+impl DispatchBatch {
+    /// The sequence number of each record, and its data.
+    pub(crate) fn copies(self) -> impl Iterator<Item = (String, Vec<u8>)> {
+        self.records.into_iter().map(|record| (record.kinesis.sequence_number, record.kinesis.data.0))
+    }
+}
+
+/// What a look at the record says of a copy in the retry queue.
+enum Looked {
+    /// It can be tried. The record has this many attempts.
+    Open { attempts: u32 },
+    /// It has no use: the notification is completed or dead.
+    Useless,
+}
+
+impl Consumer {
+    /// Runs this destination.
+    pub fn new(destination: impl Destination, settings: DestinationSettings) -> Consumer {
+        Consumer { handler: Box::new(Commits(destination)), settings }
+    }
+
+    /// Runs this destination, whose effect is a call.
+    pub fn external(external: impl External, settings: DestinationSettings) -> Consumer {
+        Consumer { handler: Box::new(Calls(external)), settings }
+    }
+
+    /// Handles a batch of the Kinesis stream by `until`. A batch item failure is redelivered with all records
+    /// after it, so only a copy that could not even be sent to the retry queue is one.
+    pub async fn receive(&self, batch: DispatchBatch, until: Instant) -> KinesisEventResponse {
+        let (work, undecodable) = self.read(batch.copies());
+        let dead_lettered =
+            join_all(undecodable.into_iter().map(|(copy, data)| self.send_raw(copy, data, until)));
+        let processed = process(&*self.handler, &self.settings, work, Deadlines::until(until));
+        let (processed, unsent) = tokio::join!(processed, dead_lettered);
+        let dispositions = self.dispositions(processed, until, |_| Source::Stream).await;
+        let mut response = KinesisEventResponse::default();
+        let redelivered =
+            dispositions.into_iter().filter(|(_, disposition)| *disposition != Disposition::Drop);
+        let redelivered = redelivered.flat_map(|(copies, _)| copies);
+        redelivered.chain(unsent.into_iter().flatten()).for_each(|copy| response.add_failure(copy));
+        response
+    }
+
+    /// Handles a batch of the destination's retry queue by `until`. A batch item failure waits there for its
+    /// next attempt.
+    pub async fn retry(&self, event: SqsEvent, until: Instant) -> SqsBatchResponse {
+        let deadlines = Deadlines::until(until);
+        let messages = Messages::new(&event);
+        let copies = event.records.iter().map(|message| (id(message).to_owned(), body(message).into()));
+        let (work, undecodable) = self.read(copies);
+        let dead_lettered =
+            join_all(undecodable.into_iter().map(|(copy, data)| self.send_raw(copy, data, until)));
+        let looked = join_all(work.into_iter().map(|work| self.look(work, &messages, until)));
+        let (unsent, looked) = tokio::join!(dead_lettered, looked);
+
+        let mut sources = HashMap::new();
+        let (mut open, mut redelivered) = (Vec::new(), Vec::new());
+        for (work, looked) in looked {
+            let receives = messages.receives(&work.copies);
+            match looked {
+                Ok(Looked::Useless) => (),
+                Ok(Looked::Open { attempts }) => {
+                    let is_dead_letter = messages.dead_letter(&work.copies).is_some();
+                    let source = Source::RetryQueue { attempts, receives, is_dead_letter };
+                    sources.insert(work.id().to_owned(), source);
+                    open.push(work);
+                }
+                Err(fault) => {
+                    tracing::warn!(id = work.id(), %fault, "a copy will be redelivered");
+                    redelivered.push((receives, work.copies));
+                }
+            }
+        }
+        let processed = process(&*self.handler, &self.settings, open, deadlines).await;
+        for (copies, disposition) in self.dispositions(processed, until, |id| sources[id]).await {
+            if let Disposition::Redeliver { nth } = disposition {
+                redelivered.push((nth, copies));
+            }
+        }
+        // One of several copies is enough. A dead letter is kept before any other, since only a dead letter
+        // tries what is dead.
+        let kept: Vec<(u32, &String)> = redelivered
+            .iter()
+            .filter_map(|(nth, copies)| Some((*nth, messages.dead_letter(copies).or(copies.first())?)))
+            .collect();
+        let delays = kept.iter().filter_map(|(nth, copy)| {
+            let message = messages.get(copy)?;
+            let wait = backoff(self.settings.backoff, *nth, fastrand::f64());
+            Some(self.settings.queues.delay(message, wait))
+        });
+        // If this fails they are redelivered all the same, only sooner.
+        let _ = timeout_at(until, join_all(delays)).await;
+        let mut response = SqsBatchResponse::default();
+        let kept = kept.into_iter().map(|(_, copy)| copy.clone());
+        response.set_failures(kept.chain(unsent.into_iter().flatten()));
+        response
+    }
+
+    /// The notifications for this destination, each with all its copies, and the copies that are not a
+    /// dispatch.
+    fn read(
+        &self,
+        copies: impl Iterator<Item = (String, Vec<u8>)>,
+    ) -> (Vec<WorkItem>, Vec<(String, Vec<u8>)>) {
+        let received_at = self.settings.clock.now();
+        let mut work: Vec<WorkItem> = Vec::new();
+        let mut by_id: HashMap<String, usize> = HashMap::new();
+        let mut undecodable = Vec::new();
+        for (copy, data) in copies {
+            match Dispatch::decode(&data) {
+                Ok(dispatch) if !dispatch.is_for(&self.settings.name) => (),
+                Ok(dispatch) => match by_id.get(&dispatch.notification.id) {
+                    Some(at) => work[*at].copies.push(copy),
+                    None => {
+                        by_id.insert(dispatch.notification.id.clone(), work.len());
+                        let sequence_key = dispatch.sequence_key(&self.settings.name);
+                        let (copies, delivery, position) = (vec![copy], None, None);
+                        work.push(WorkItem {
+                            dispatch,
+                            received_at,
+                            copies,
+                            delivery,
+                            sequence_key,
+                            position,
+                        });
+                    }
+                },
+                Err(_) => undecodable.push((copy, data)),
+            }
+        }
+        (work, undecodable)
+    }
+
+    /// Sends what is not a dispatch to the dead-letter queue. Returns the copy if that failed.
+    async fn send_raw(&self, copy: String, data: Vec<u8>, until: Instant) -> Option<String> {
+        let DestinationSettings { name, queues, .. } = &self.settings;
+        let why = "this is not a dispatch of a notification";
+        tracing::error!(copy, destination = name, why, "dead-lettered");
+        let sent = timeout_at(until, queues.dead_letters().send_raw(&data, name, why)).await;
+        (!matches!(sent, Ok(Ok(())))).then_some(copy)
+    }
+
+    /// Reads the record before a copy from the retry queue is tried, for its attempts. A copy of a completed
+    /// notification has no use, unless the next one of its key may have to be notified. A copy of a dead one
+    /// has none, unless it is a dead letter that somebody moved here.
+    async fn look(
+        &self,
+        mut work: WorkItem,
+        messages: &Messages<'_>,
+        until: Instant,
+    ) -> (WorkItem, Result<Looked, Fault>) {
+        let is_dead_letter = messages.dead_letter(&work.copies).is_some();
+        let is_sequenced = work.sequence_key.is_some();
+        let looked = match timeout_at(until, self.settings.ledger.get(work.id())).await {
+            Err(_) => Err(Fault::out_of_time(GET_ITEM)),
+            Ok(Err(fault)) => Err(fault),
+            Ok(Ok(None)) => Err(Fault::new(GET_ITEM, Cause::Missing)),
+            Ok(Ok(Some(mut record))) => {
+                let has_a_use = |delivery: &Delivery| match delivery.state {
+                    State::Pending | State::Unknown => true,
+                    State::Dead => is_dead_letter,
+                    // Its completion may have died before it notified the next one.
+                    State::Done | State::Rejected | State::Closed => is_sequenced,
+                };
+                work.delivery = record.destinations.remove(&self.settings.name).filter(has_a_use);
+                Ok(match &work.delivery {
+                    Some(delivery) => Looked::Open { attempts: delivery.attempts },
+                    None => Looked::Useless,
+                })
+            }
+        };
+        (work, looked)
+    }
+
+    /// Records the failures. Says what to do with the copies of each.
+    async fn dispositions(
+        &self,
+        processed: Vec<Processed>,
+        until: Instant,
+        source: impl Fn(&str) -> Source,
+    ) -> Vec<(Vec<String>, Disposition)> {
+        let (mut applied, mut already_applied) = (0, 0);
+        let mut not_completed = Vec::new();
+        for Processed { work, result } in processed {
+            match result {
+                Ok(TransitionOutcome::Applied) => applied += 1,
+                Ok(TransitionOutcome::AlreadyApplied(_)) => already_applied += 1,
+                Err(error) => not_completed.push((work, error)),
+            }
+        }
+        let destination = &self.settings.name;
+        tracing::info!(destination, applied, already_applied, failed = not_completed.len(), "consumed");
+        join_all(not_completed.into_iter().map(async |(work, error)| {
+            let id = work.id();
+            let source = source(id);
+            match error.is_registered() {
+                true => tracing::debug!(id, destination, "waits for its turn"),
+                false => {
+                    let severity = error.severity();
+                    tracing::warn!(id, destination, %error, ?severity, ?source, "not completed")
+                }
+            }
+            let disposition =
+                match timeout_at(until, self.settings.record_failure(&work, &error, source)).await {
+                    Ok(Ok(disposition)) => disposition,
+                    Ok(Err(fault)) => {
+                        tracing::warn!(id, destination, %fault, "the copy will be redelivered as it is");
+                        source.redeliver()
+                    }
+                    Err(_) => source.redeliver(),
+                };
+            (work.copies, disposition)
+        }))
+        .await
+    }
+}
+
+/// The messages of a batch, by their id.
+struct Messages<'a>(HashMap<&'a str, &'a SqsMessage>);
+
+impl<'a> Messages<'a> {
+    fn new(event: &'a SqsEvent) -> Messages<'a> {
+        Messages(event.records.iter().map(|message| (id(message), message)).collect())
+    }
+
+    fn get(&self, copy: &str) -> Option<&'a SqsMessage> {
+        self.0.get(copy).copied()
+    }
+
+    /// How often SQS delivered one of these copies, at most.
+    fn receives(&self, copies: &[String]) -> u32 {
+        copies.iter().filter_map(|copy| self.get(copy)).map(receives).max().unwrap_or(1)
+    }
+
+    /// The copy among these that is a dead letter which somebody moved to the retry queue.
+    fn dead_letter<'c>(&self, copies: &'c [String]) -> Option<&'c String> {
+        let is_dead_letter =
+            |copy: &str| self.get(copy).is_some_and(|message| message.message_attributes.contains_key(ERROR));
+        copies.iter().find(|copy| is_dead_letter(copy))
+    }
+}

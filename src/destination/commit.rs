@@ -1,0 +1,139 @@
+//! A destination whose effect commits with the mark, in one transaction or one update (G4).
+//!
+//! If the commit fails before or after it took effect, or the function dies, the notification is redelivered
+//! and meets its mark.
+
+use std::panic::AssertUnwindSafe;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use serde::de::DeserializeOwned;
+use tokio::time::timeout_at;
+
+use super::destination::Destination;
+use super::effect::{Effect, End, Failure};
+use super::handler::{Deadlines, DestinationSettings, Handled, Handler, WorkItem};
+use super::retry_policy::NotCompleted;
+use crate::aws::{Cause, Fault};
+use crate::notification::{Draft, Notification, Refusal, emitted_id};
+use crate::record::{Record, Transition};
+use crate::store::{Commit, GET_ITEM, Positions, TransitionError};
+
+/// Runs a [`Destination`].
+pub(crate) struct Commits<D>(pub(crate) D);
+
+impl<D: Destination> Handler for Commits<D> {
+    /// Lets the destination decide, and commits its effect. A decision that takes too long is a failure; a
+    /// commit that does is not.
+    fn handle<'a>(
+        &'a self,
+        settings: &'a DestinationSettings,
+        work: &'a WorkItem,
+        deadlines: Deadlines,
+    ) -> BoxFuture<'a, Result<Handled, NotCompleted>> {
+        let handle = async move {
+            let notification = typed(&work.dispatch.notification)?;
+            let effect = decided(self.0.apply(&notification), deadlines).await?;
+            settings.commit(work, effect, None, deadlines).await
+        };
+        handle.boxed()
+    }
+}
+
+/// The notification with its data.
+pub(crate) fn typed<D: DeserializeOwned>(notification: &Notification) -> Result<Notification<D>, Failure> {
+    notification.typed().map_err(|error| undecodable(&error))
+}
+
+/// Says where the data is wrong, and not what it is: serde's own text quotes the data.
+fn undecodable(error: &serde_json::Error) -> Failure {
+    let column = error.column();
+    Failure::permanent(format!(
+        "the data is not of the type that this destination takes (at byte {column} of its canonical JSON)"
+    ))
+}
+
+/// The decision of the user's code. A panic is a failure of this one notification.
+pub(crate) async fn decided(
+    decide: impl Future<Output = Result<Effect, Failure>>,
+    deadlines: Deadlines,
+) -> Result<Effect, Failure> {
+    match timeout_at(deadlines.end_by, caught(decide)).await {
+        Ok(Some(decided)) => decided,
+        Ok(None) => Err(Failure::transient("the handler panicked")),
+        Err(_) => Err(Failure::transient("the handler took too long")),
+    }
+}
+
+/// The result of the user's code, unless it panicked.
+pub(crate) async fn caught<T>(work: impl Future<Output = T>) -> Option<T> {
+    AssertUnwindSafe(work).catch_unwind().await.ok()
+}
+
+impl DestinationSettings {
+    /// Commits an effect with its mark, unless that is a mark alone.
+    pub(crate) async fn commit(
+        &self,
+        work: &WorkItem,
+        effect: Effect,
+        fence: Option<u32>,
+        deadlines: Deadlines,
+    ) -> Result<Handled, NotCompleted> {
+        effect.check(work.position.is_some())?;
+        let emits = self.emits(&work.dispatch.notification, &effect)?;
+        let transition = match effect.end {
+            // `Effect::check` refuses an invalid result.
+            End::Done { result } => Transition::Done { result: result.and_then(Result::ok), fence },
+            End::Rejected { reason } => Transition::Rejected { reason, fence },
+        };
+        let mark = self.transition(work, transition);
+        if effect.writes.is_empty() && emits.is_empty() && work.position.is_none() {
+            return Ok(Handled::ToMark(Box::new(mark)));
+        }
+        let position = match &work.position {
+            Some(update) => Some((self.positions().map_err(TransitionError::from)?, update.clone())),
+            None => None,
+        };
+        let mut commit = Commit { writes: &effect.writes, emits, position };
+        // On the heap: a mark alone need not make room for it.
+        let committed = Box::pin(self.ledger.commit(mark, &mut commit));
+        let outcome =
+            timeout_at(deadlines.end_by, committed).await.map_err(|_| NotCompleted::OutOfTime)??;
+        let next = commit.position.as_ref().and_then(|(_, update)| update.next()).map(str::to_owned);
+        Ok(Handled::Completed { outcome, next })
+    }
+
+    /// The INIT records of the effect's emits. A refusal would be the same each time.
+    fn emits(&self, parent: &Notification, effect: &Effect) -> Result<Vec<Record>, Failure> {
+        let record = |(name, draft): &(String, Draft)| -> Result<Record, Refusal> {
+            let draft = draft.clone().traceparent_or(parent.traceparent.as_deref());
+            let notification = draft.build(emitted_id(&parent.id, &self.name, name))?;
+            Record::accept(notification, &self.routes, self.clock.now())
+        };
+        let records = effect.emits.iter().map(|emit| {
+            record(emit).map_err(|refusal| Failure::permanent(format!("emit `{}`: {refusal}", emit.0)))
+        });
+        records.collect()
+    }
+
+    /// The positions of a sequenced destination.
+    pub(crate) fn positions(&self) -> Result<&Positions, Fault> {
+        let missing = "the destination applies notifications in order and has no POSITIONS_TABLE; set it in the template";
+        self.positions.as_ref().ok_or(Fault::new(GET_ITEM, Cause::Misconfigured(missing)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::notification::Json;
+
+    #[test]
+    fn an_error_about_data_does_not_quote_it() {
+        let json = Json::from_serialize(&serde_json::json!({ "card": "4111 1111 1111 1111" })).unwrap();
+        let error = json.deserialize::<std::collections::BTreeMap<String, u32>>().unwrap_err();
+        let failure = undecodable(&error);
+        assert!(failure.permanent);
+        assert!(!failure.error.contains("4111") && failure.error.contains("at byte 29"), "{}", failure.error);
+    }
+}

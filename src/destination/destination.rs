@@ -1,0 +1,40 @@
+//! A destination, as a user writes it.
+
+use serde::de::DeserializeOwned;
+
+use super::effect::{Effect, Failure};
+use crate::notification::Notification;
+
+/// A downstream service that applies notifications. Run it with [`run`](crate::run).
+///
+/// `apply` decides, and Handover commits. Handover calls it at least once for each notification, and again
+/// after a crash or a lost answer. It must not change anything by itself: what it returns is applied exactly
+/// once (G4).
+///
+/// ```
+/// use handover::{Destination, Effect, Failure, Notification};
+/// use serde::Deserialize;
+///
+/// #[derive(Deserialize)]
+/// struct Refund { amount: u64 }
+///
+/// struct Audit;
+///
+/// impl Destination for Audit {
+///     type Data = Refund;
+///
+///     async fn apply(&self, refund: &Notification<Refund>) -> Result<Effect, Failure> {
+///         Ok(Effect::new().result(&refund.data.amount))
+///     }
+/// }
+/// ```
+pub trait Destination: Send + Sync + 'static {
+    /// The data of its notifications. Data of another form is a permanent failure.
+    type Data: DeserializeOwned + Send + Sync;
+
+    /// Decides the effect of a notification.
+    fn apply(
+        &self,
+        notification: &Notification<Self::Data>,
+    ) -> impl Future<Output = Result<Effect, Failure>> + Send;
+}

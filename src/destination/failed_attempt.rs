@@ -1,0 +1,152 @@
+//! What follows when a notification is not completed (G3, G7, G8).
+//!
+//! A failing notification never holds up its shard: its copy moves to the retry queue. After a failed attempt,
+//! in this order: the copy for the next attempt, or the dead letter; then the record; then the answer to the
+//! event source. If the function dies in between, a copy is redelivered and the record still counts right: a
+//! crash can add a copy or an attempt, never an effect.
+
+use std::time::Duration;
+
+use super::handler::{DestinationSettings, WorkItem};
+use super::retry_policy::{NotCompleted, Severity, backoff, gives_up};
+use crate::aws::Fault;
+use crate::record::{FIRST_DUE_AFTER, Refused, State, Transition, TransitionOutcome};
+use crate::store::TransitionError;
+
+/// What to do with the copies of a notification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Disposition {
+    /// Drop them: the notification is completed or dead, or another copy is in the retry queue.
+    Drop,
+    /// Redeliver them, for the nth time. Each wait is twice as long as the one before.
+    Redeliver { nth: u32 },
+}
+
+/// Where the copies came from, and what is known of the record.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Source {
+    /// The stream. A copy for another attempt has to be sent to the retry queue.
+    Stream,
+    /// The retry queue. The copy stays there.
+    RetryQueue {
+        /// The recorded attempts.
+        attempts: u32,
+        /// How often SQS delivered the copy.
+        receives: u32,
+        /// Whether it is a dead letter that somebody moved there.
+        is_dead_letter: bool,
+    },
+}
+
+/// Longest wait of a copy from the stream that counted no attempt: long enough for a throttle to end. In the
+/// retry queue it waits longer each time.
+const UNCOUNTED_WAIT: Duration = Duration::from_secs(10);
+
+impl Source {
+    /// The copy is redelivered as it came: with its batch, or after a growing wait.
+    pub(crate) fn redeliver(self) -> Disposition {
+        match self {
+            Source::Stream => Disposition::Redeliver { nth: 1 },
+            Source::RetryQueue { receives, .. } => Disposition::Redeliver { nth: receives },
+        }
+    }
+
+    fn is_dead_letter(self) -> bool {
+        match self {
+            Source::Stream => false,
+            Source::RetryQueue { is_dead_letter, .. } => is_dead_letter,
+        }
+    }
+}
+
+impl DestinationSettings {
+    /// Sends the copy or the dead letter, then writes the attempt to the record. Where the record has another
+    /// count than was known, it decides again with that.
+    pub(crate) async fn record_failure(
+        &self,
+        work: &WorkItem,
+        error: &NotCompleted,
+        source: Source,
+    ) -> Result<Disposition, TransitionError> {
+        let severity = error.severity();
+        // A dead letter has to stay: nobody notifies what is dead, or about to be.
+        if error.is_registered() && !source.is_dead_letter() {
+            return Ok(Disposition::Drop);
+        }
+        if severity == Severity::Uncounted {
+            return Ok(self.give_back(work, source).await?);
+        }
+        let (mut recorded, mut needs_copy) = match source {
+            Source::Stream => (0, true),
+            Source::RetryQueue { attempts, .. } => (attempts, false),
+        };
+        let (mut dispatches, mut needs_dead_letter) = (work.dispatch.number, true);
+        let call = error.called();
+        loop {
+            let number = recorded + 1;
+            let (transition, disposition) = if gives_up(severity, number) {
+                if needs_dead_letter {
+                    self.send_dead_letter(work, number, error).await?;
+                    needs_dead_letter = false;
+                }
+                let reason = error.to_string();
+                let dead = Transition::Dead { attempts: recorded, dispatches, fails: true, reason, call };
+                (dead, Disposition::Drop)
+            } else {
+                let wait = backoff(self.backoff, number, fastrand::f64());
+                if needs_copy {
+                    self.queues.enqueue_retry(&work.dispatch, number, wait).await?;
+                    needs_copy = false;
+                }
+                let due_at = self.clock.now() + FIRST_DUE_AFTER + wait;
+                let disposition = match source {
+                    Source::Stream => Disposition::Drop,
+                    Source::RetryQueue { .. } => Disposition::Redeliver { nth: number },
+                };
+                (Transition::Attempt { number, error: error.to_string(), due_at, call }, disposition)
+            };
+            match self.ledger.apply(self.transition(work, transition)).await {
+                Ok(TransitionOutcome::Applied) => return Ok(disposition),
+                Ok(TransitionOutcome::AlreadyApplied(_)) => return Ok(Disposition::Drop),
+                Err(TransitionError::Refused(Refused::Counted(attempts))) => recorded = attempts,
+                // If that was a redrive, it may have removed the dead letter.
+                Err(TransitionError::Refused(Refused::Dispatched(number))) => {
+                    dispatches = number;
+                    needs_dead_letter = true;
+                }
+                // Another copy was the last, or an operator moved its dead letter here for this attempt. There
+                // has to be a dead letter.
+                Err(TransitionError::Refused(Refused::Was(State::Dead))) => {
+                    if needs_dead_letter {
+                        self.send_dead_letter(work, number, error).await?;
+                    }
+                    return Ok(Disposition::Drop);
+                }
+                Err(other) => return Err(other),
+            }
+        }
+    }
+
+    /// Gives back what was not decided. It counts no attempt.
+    async fn give_back(&self, work: &WorkItem, source: Source) -> Result<Disposition, Fault> {
+        match source {
+            Source::Stream => {
+                let wait = backoff(UNCOUNTED_WAIT.min(self.backoff), 1, fastrand::f64());
+                self.queues.enqueue_retry(&work.dispatch, 0, wait).await.map(|()| Disposition::Drop)
+            }
+            Source::RetryQueue { .. } => Ok(source.redeliver()),
+        }
+    }
+
+    async fn send_dead_letter(
+        &self,
+        work: &WorkItem,
+        attempts: u32,
+        error: &NotCompleted,
+    ) -> Result<(), Fault> {
+        let destination = &self.name;
+        tracing::error!(id = work.id(), destination, attempts, %error, "dead-lettered");
+        let queue = self.queues.dead_letters();
+        queue.send(&work.dispatch, destination, attempts, &error.to_string()).await
+    }
+}

@@ -1,0 +1,111 @@
+//! What the parts of a destination share: its settings, one notification's work, deadlines, and the handler.
+
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
+
+use super::retry_policy::NotCompleted;
+use crate::clock::Clock;
+use crate::notification::Routes;
+use crate::record::{
+    Delivery, Dispatch, Expected, PendingTransition, PositionUpdate, SequenceKey, Transition,
+    TransitionOutcome, TransitionTimes,
+};
+use crate::store::{DestinationQueues, Ledger, Positions};
+
+/// What a destination works with.
+#[derive(Clone, Debug)]
+pub struct DestinationSettings {
+    /// The destination's name in the routes.
+    pub name: String,
+    /// The records.
+    pub ledger: Ledger,
+    /// The positions, where the destination applies notifications in order.
+    pub positions: Option<Positions>,
+    /// The destination's queues.
+    pub queues: DestinationQueues,
+    /// The routes of what it emits.
+    pub routes: Routes,
+    /// How long a completed record is kept.
+    pub retention: SignedDuration,
+    /// How long a copy waits after the first failed attempt. The wait doubles with each further attempt.
+    pub backoff: Duration,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// A notification of a batch, with all its copies there.
+#[derive(Debug)]
+pub(crate) struct WorkItem {
+    pub(crate) dispatch: Dispatch,
+    pub(crate) received_at: Timestamp,
+    /// The event source's names of the copies: sequence numbers, or message ids.
+    pub(crate) copies: Vec<String>,
+    /// Its delivery at this destination, where that was read.
+    pub(crate) delivery: Option<Delivery>,
+    /// Its sequence, where this destination applies it in order.
+    pub(crate) sequence_key: Option<SequenceKey>,
+    /// The change of the position that goes with its completion, when it is its turn.
+    pub(crate) position: Option<PositionUpdate>,
+}
+
+impl WorkItem {
+    pub(crate) fn id(&self) -> &str {
+        &self.dispatch.notification.id
+    }
+}
+
+/// When the work of a batch has to stop, before its invocation does.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadlines {
+    /// When the work began.
+    pub(crate) begun: Instant,
+    /// No handler starts after this.
+    pub(crate) start_by: Instant,
+    /// What still runs then is cancelled, and goes to the retry queue.
+    pub(crate) end_by: Instant,
+}
+
+impl Deadlines {
+    /// A handler has at least a quarter of the time, and so has what follows a failure.
+    pub(crate) fn until(until: Instant) -> Deadlines {
+        let begun = Instant::now();
+        let left = until.saturating_duration_since(begun);
+        Deadlines { begun, start_by: begun + left / 2, end_by: begun + left * 3 / 4 }
+    }
+}
+
+/// How a destination applies a notification: it commits an effect, or makes a call.
+pub(crate) trait Handler: Send + Sync {
+    fn handle<'a>(
+        &'a self,
+        settings: &'a DestinationSettings,
+        work: &'a WorkItem,
+        deadlines: Deadlines,
+    ) -> BoxFuture<'a, Result<Handled, NotCompleted>>;
+}
+
+/// How far a handler has brought a notification.
+pub(crate) enum Handled {
+    /// It is completed. The turn of the notification with the id `next` has come, if one is registered.
+    Completed { outcome: TransitionOutcome, next: Option<String> },
+    /// Its mark changes the record alone, and can be sent with others.
+    ToMark(Box<PendingTransition>),
+}
+
+impl DestinationSettings {
+    /// A transition at this destination that a copy led to.
+    pub(crate) fn transition(&self, work: &WorkItem, transition: Transition) -> PendingTransition {
+        let times = TransitionTimes {
+            now: self.clock.now(),
+            relayed_at: Some(work.dispatch.relayed_at),
+            received_at: Some(work.received_at),
+            retention: self.retention,
+        };
+        let expected = Expected::guess(&transition, work.dispatch.destinations.len());
+        let (id, destination) = (work.id().to_owned(), self.name.clone());
+        PendingTransition { id, destination, transition, expected, times }
+    }
+}

@@ -1,0 +1,38 @@
+//! The user's end: what a destination is, and how it applies each notification once.
+//!
+//! A user writes a [`Destination`](crate::Destination), which returns an [`Effect`](crate::Effect), or an
+//! [`External`](crate::External), which makes a call. Read on from the top of the pipeline: `batch.rs` takes a
+//! batch of the stream or the retry queue; `process.rs` runs its notifications concurrently; `ordered.rs` runs
+//! those of one key in order; `commit.rs` and `external_call.rs` apply one notification. If that fails,
+//! `failed_attempt.rs` does what `retry_policy.rs` decides. `handler.rs` has what all of them share.
+
+pub(crate) mod destination;
+pub(crate) mod effect;
+pub(crate) mod external;
+
+#[cfg(feature = "lambda")]
+mod batch;
+#[cfg(feature = "lambda")]
+mod commit;
+#[cfg(feature = "lambda")]
+mod external_call;
+#[cfg(feature = "lambda")]
+mod failed_attempt;
+#[cfg(feature = "lambda")]
+mod handler;
+#[cfg(feature = "lambda")]
+mod ordered;
+#[cfg(feature = "lambda")]
+mod process;
+#[cfg(feature = "lambda")]
+mod retry_policy;
+
+#[cfg(feature = "lambda")]
+pub use batch::{Consumer, DispatchBatch};
+#[cfg(feature = "lambda")]
+pub(crate) use destination::Destination;
+pub use effect::{ACTIONS_MAX, Write};
+#[cfg(feature = "lambda")]
+pub(crate) use external::{External, Unknown};
+#[cfg(feature = "lambda")]
+pub use handler::DestinationSettings;

@@ -1,0 +1,176 @@
+//! The retry policy: how severe a failure is, when a destination gives up, and how long it waits. Pure.
+
+use std::time::Duration;
+
+use super::effect::Failure;
+use crate::record::{Called, Refused, State};
+use crate::store::TransitionError;
+
+/// Attempts after accept or redrive. After the last one the destination gives up.
+pub(crate) const ATTEMPTS_MAX: u32 = 6;
+/// Longest delay of a message, in seconds: SQS's longest visibility time-out.
+const WAIT_SECONDS_MAX: f64 = 12.0 * 60.0 * 60.0;
+
+/// Why a destination has not completed a notification.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotCompleted {
+    /// The handler failed, panicked, or took too long.
+    #[error("{}", .0.error)]
+    Failed(Failure),
+    #[error(transparent)]
+    NotApplied(#[from] TransitionError),
+    #[error("no time is left in this invocation")]
+    OutOfTime,
+    /// It failed after the start of an external effect was recorded.
+    #[error("{error}")]
+    Called { error: Box<NotCompleted>, called: Called },
+}
+
+impl From<Failure> for NotCompleted {
+    fn from(failure: Failure) -> Self {
+        NotCompleted::Failed(failure)
+    }
+}
+
+/// How severe a failure is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Severity {
+    /// Nothing was decided: it is tried again, and no attempt is counted.
+    Uncounted,
+    /// A failed attempt.
+    Attempt,
+    /// A failed attempt after which no other can succeed: the last.
+    Last,
+}
+
+impl NotCompleted {
+    /// For the holder of an external effect, if it is one: it could not record the outcome of its call.
+    pub(crate) fn after_call(self, fence: Option<u32>) -> NotCompleted {
+        match fence {
+            Some(fence) => {
+                NotCompleted::Called { error: Box::new(self), called: Called { fence, is_unknown: true } }
+            }
+            None => self,
+        }
+    }
+
+    /// What is known of an external call that was started.
+    pub(crate) fn called(&self) -> Option<Called> {
+        match self {
+            NotCompleted::Called { called, .. } => Some(*called),
+            NotCompleted::Failed(_) | NotCompleted::NotApplied(_) | NotCompleted::OutOfTime => None,
+        }
+    }
+
+    /// Whether it is early and registered, so that it will be notified when its turn comes.
+    pub(crate) fn is_registered(&self) -> bool {
+        matches!(self, NotCompleted::NotApplied(TransitionError::Early { is_registered: true }))
+    }
+
+    pub(crate) fn severity(&self) -> Severity {
+        match self {
+            NotCompleted::Called { error, .. } => error.severity(),
+            NotCompleted::Failed(failure) if failure.permanent => Severity::Last,
+            NotCompleted::Failed(_) => Severity::Attempt,
+            NotCompleted::OutOfTime => Severity::Uncounted,
+            NotCompleted::NotApplied(error) => match error {
+                TransitionError::Fault(_) | TransitionError::Early { .. } => Severity::Uncounted,
+                TransitionError::Write { .. } => Severity::Attempt,
+                TransitionError::Invalid(_)
+                | TransitionError::EmitConflict { .. }
+                | TransitionError::SequenceTaken => Severity::Last,
+                TransitionError::Refused(refused) => match refused {
+                    // A state of a later release: a function of that release decides.
+                    Refused::Held
+                    | Refused::Counted(_)
+                    | Refused::Dispatched(_)
+                    | Refused::Was(State::Unknown) => Severity::Uncounted,
+                    Refused::Was(_)
+                    | Refused::UnknownDestination
+                    | Refused::NotACommand
+                    | Refused::OwnWrite
+                    | Refused::NoUnknownCall => Severity::Last,
+                },
+            },
+        }
+    }
+}
+
+/// Whether the attempt of this number and severity is the last.
+pub(crate) fn gives_up(severity: Severity, number: u32) -> bool {
+    match severity {
+        Severity::Uncounted => false,
+        Severity::Attempt => number >= ATTEMPTS_MAX,
+        Severity::Last => true,
+    }
+}
+
+/// How long to wait after attempt `number`, from 1. The wait doubles with each attempt, and is between half of
+/// that and all of it, so that notifications that failed together are not retried together. `random` is from 0
+/// to 1.
+pub(crate) fn backoff(base: Duration, number: u32, random: f64) -> Duration {
+    let longest = base.as_secs_f64() * 2f64.powi(number.clamp(1, 30) as i32 - 1);
+    let seconds = longest.min(WAIT_SECONDS_MAX) * (0.5 + random / 2.0);
+    Duration::from_secs(seconds.ceil() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aws::{Cause, Fault};
+
+    #[test]
+    fn an_undecided_attempt_is_not_counted() {
+        let fault = |code| {
+            NotCompleted::from(TransitionError::Fault(Fault::new("", Cause::of_code(Some(code), None))))
+        };
+        for code in
+            ["TransactionConflict", "ThrottlingException", "AccessDeniedException", "InternalServerError"]
+        {
+            assert_eq!(fault(code).severity(), Severity::Uncounted, "{code}");
+        }
+        assert_eq!(NotCompleted::OutOfTime.severity(), Severity::Uncounted);
+        for refused in [Refused::Held, Refused::Was(State::Unknown)] {
+            assert_eq!(NotCompleted::from(TransitionError::Refused(refused)).severity(), Severity::Uncounted);
+        }
+        assert_eq!(
+            NotCompleted::from(TransitionError::Early { is_registered: true }).severity(),
+            Severity::Uncounted
+        );
+    }
+
+    #[test]
+    fn an_attempt_that_no_repeat_can_help_is_the_last() {
+        assert_eq!(NotCompleted::from(Failure::permanent("no")).severity(), Severity::Last);
+        assert_eq!(
+            NotCompleted::from(TransitionError::EmitConflict { id: "1".into() }).severity(),
+            Severity::Last
+        );
+        assert_eq!(
+            NotCompleted::from(TransitionError::Refused(Refused::NotACommand)).severity(),
+            Severity::Last
+        );
+        assert_eq!(
+            NotCompleted::from(TransitionError::Refused(Refused::Was(State::Closed))).severity(),
+            Severity::Last
+        );
+    }
+
+    #[test]
+    fn the_sixth_attempt_is_the_last() {
+        assert_eq!(NotCompleted::from(Failure::transient("no")).severity(), Severity::Attempt);
+        assert!(!gives_up(Severity::Attempt, 5));
+        assert!(gives_up(Severity::Attempt, 6));
+        assert!(gives_up(Severity::Last, 1));
+        assert!(!gives_up(Severity::Uncounted, 6));
+    }
+
+    #[test]
+    fn waits_double_and_are_spread() {
+        let minutes = |number, random| backoff(Duration::from_secs(120), number, random).as_secs() / 60;
+        assert_eq!([1, 2, 3, 4, 5].map(|number| minutes(number, 1.0)), [2, 4, 8, 16, 32]);
+        assert_eq!(minutes(5, 0.0), 16);
+        assert_eq!(minutes(40, 1.0), 12 * 60);
+        assert_eq!(backoff(Duration::from_secs(1), 1, 0.0), Duration::from_secs(1));
+    }
+}

@@ -1,0 +1,278 @@
+//! Runs a stage as a Lambda function: its environment, its logs, its clients, and its invocations.
+//!
+//! A function's `main` only wires: [`start`], then a stage from the environment, then [`serve`]; or, for a
+//! destination, [`run`](crate::run) or [`run_external`](crate::run_external) alone.
+
+use std::collections::HashMap;
+use std::time::{Duration, SystemTime};
+
+use aws_config::SdkConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use aws_lambda_events::streams::KinesisEventResponse;
+use jiff::SignedDuration;
+use lambda_runtime::{LambdaEvent, service_fn};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+use tokio::time::Instant;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::aws::lambda_config;
+use crate::clock::Clock;
+use crate::destination::{Consumer, Destination, DestinationSettings, DispatchBatch, External, Unknown};
+use crate::error::Error;
+use crate::notification::{BadRoutes, Routes};
+use crate::store::{DeadLetters, DestinationQueues, Ledger, Positions};
+
+/// How long before the end of an invocation work stops, so that its answer is still sent, in milliseconds.
+pub const MARGIN_MS: u64 = 500;
+/// Longest time of one try of a call to AWS, in milliseconds.
+pub const CALL_TIMEOUT_MS: u64 = 3_000;
+
+/// Starts a function: logs as JSON at the level of `RUST_LOG`, and the configuration for AWS from its environment.
+///
+/// # Errors
+/// When `AWS_CA_BUNDLE` names a file that is not there, or holds no certificate.
+pub fn start() -> Result<SdkConfig, Error> {
+    // Not `EnvFilter`: it brings a regular expression engine, which costs time at a cold start.
+    let level = std::env::var("RUST_LOG").ok().and_then(|filter| filter.parse::<Targets>().ok());
+    let level = level.unwrap_or_else(|| Targets::new().with_default(LevelFilter::ERROR));
+    let logs = tracing_subscriber::fmt::layer().json().flatten_event(true).with_current_span(false);
+    tracing_subscriber::registry().with(logs).with(level).init();
+    let timeouts = TimeoutConfig::builder().operation_attempt_timeout(Duration::from_millis(CALL_TIMEOUT_MS));
+    lambda_config(timeouts.build())
+}
+
+/// The value of an environment variable.
+///
+/// # Errors
+/// [`Error::Missing`].
+pub fn variable(name: &'static str) -> Result<String, Error> {
+    std::env::var(name).map_err(|_| Error::Missing(name))
+}
+
+/// The value of an environment variable that is a whole number.
+///
+/// # Errors
+/// [`Error::Missing`] or [`Error::Invalid`].
+pub fn number(name: &'static str) -> Result<u32, Error> {
+    variable(name)?.parse().map_err(|_| Error::invalid(name, "is not a whole number"))
+}
+
+/// The value of an environment variable that is a number of seconds.
+///
+/// # Errors
+/// [`Error::Missing`] or [`Error::Invalid`].
+pub fn seconds(name: &'static str) -> Result<Duration, Error> {
+    Ok(Duration::from_secs(number(name)?.into()))
+}
+
+/// The value of an environment variable that is a number of days.
+///
+/// # Errors
+/// [`Error::Missing`] or [`Error::Invalid`].
+pub fn days(name: &'static str) -> Result<SignedDuration, Error> {
+    Ok(SignedDuration::from_hours(24 * i64::from(number(name)?)))
+}
+
+/// What follows when the outcome of a call is unknown, from an environment variable: `retry`, `ask` or
+/// `escalate`. With `retry` the provider remembers a key for `key_lives`.
+///
+/// # Errors
+/// [`Error::Missing`] or [`Error::Invalid`].
+pub fn on_unknown(name: &'static str, key_lives: Duration) -> Result<Unknown, Error> {
+    match variable(name)?.as_str() {
+        "retry" => Ok(Unknown::Retry { key_lives }),
+        "ask" => Ok(Unknown::Ask),
+        "escalate" => Ok(Unknown::Escalate),
+        _ => Err(Error::invalid(name, "is not `retry`, `ask` or `escalate`")),
+    }
+}
+
+/// The routes, from `ROUTES`.
+///
+/// # Errors
+/// [`Error::Missing`] or [`Error::Invalid`].
+pub fn routes() -> Result<Routes, Error> {
+    let unusable = |error: BadRoutes| Error::invalid("ROUTES", format!("cannot be used: {error}"));
+    variable("ROUTES")?.parse().map_err(unusable)
+}
+
+/// The ledger, from `NOTIFICATIONS_TABLE`.
+///
+/// # Errors
+/// [`Error::Missing`].
+pub fn ledger(aws: &SdkConfig) -> Result<Ledger, Error> {
+    Ok(Ledger::new(aws_sdk_dynamodb::Client::new(aws), variable("NOTIFICATIONS_TABLE")?))
+}
+
+/// The positions of sequenced destinations, from `POSITIONS_TABLE`.
+///
+/// # Errors
+/// [`Error::Missing`].
+pub fn positions(aws: &SdkConfig) -> Result<Positions, Error> {
+    Ok(Positions::new(aws_sdk_dynamodb::Client::new(aws), variable("POSITIONS_TABLE")?))
+}
+
+/// The dead-letter queue of each destination, from `DEAD_LETTER_QUEUES`: a JSON object of names and URLs.
+///
+/// # Errors
+/// [`Error::Missing`] or [`Error::Invalid`].
+pub fn dead_letters(aws: &SdkConfig) -> Result<HashMap<String, DeadLetters>, Error> {
+    const NAME: &str = "DEAD_LETTER_QUEUES";
+    let invalid = |_| Error::invalid(NAME, "is not a JSON object of destinations and their queues' URLs");
+    let urls: HashMap<String, String> = serde_json::from_str(&variable(NAME)?).map_err(invalid)?;
+    let client = aws_sdk_sqs::Client::new(aws);
+    Ok(urls.into_iter().map(|(name, url)| (name, DeadLetters::new(client.clone(), url))).collect())
+}
+
+/// Runs a destination as a Lambda function, on the Kinesis stream and on its retry queue.
+///
+/// The environment has its name in `DESTINATION`, its queues in `RETRY_QUEUE_URL` and `DEAD_LETTER_QUEUE_URL`,
+/// the wait after a first failed attempt in `RETRY_BACKOFF_SECONDS`, and how long a completed record is kept in
+/// `LEDGER_DAYS`. Where `ROUTES` say that it applies notifications in order, `POSITIONS_TABLE` has its
+/// positions.
+///
+/// # Errors
+/// When the environment is not complete, or the Lambda runtime stops.
+pub async fn run(destination: impl Destination) -> Result<(), Error> {
+    serve_batches(Consumer::new(destination, settings(&start()?)?)).await
+}
+
+/// Runs a destination whose effect is a call as a Lambda function, as [`run`] does.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_external(external: impl External) -> Result<(), Error> {
+    serve_batches(Consumer::external(external, settings(&start()?)?)).await
+}
+
+fn settings(aws: &SdkConfig) -> Result<DestinationSettings, Error> {
+    let queues = (variable("RETRY_QUEUE_URL")?, variable("DEAD_LETTER_QUEUE_URL")?);
+    let (name, routes) = (variable("DESTINATION")?, routes()?);
+    // A notification may be sequenced though its route no longer is.
+    let positions = match positions(aws) {
+        Err(missing) if routes.is_sequenced(&name) => return Err(missing),
+        positions => positions.ok(),
+    };
+    Ok(DestinationSettings {
+        positions,
+        name,
+        ledger: ledger(aws)?,
+        queues: DestinationQueues::new(aws_sdk_sqs::Client::new(aws), queues.0, queues.1),
+        routes,
+        retention: days("LEDGER_DAYS")?,
+        backoff: seconds("RETRY_BACKOFF_SECONDS")?,
+        clock: Clock::system(),
+    })
+}
+
+async fn serve_batches(consumer: Consumer) -> Result<(), Error> {
+    serve_read(Batch::read, async |event, until| match event {
+        Batch::Stream(event) => Response::Stream(consumer.receive(event, until).await),
+        Batch::Retry(event) => Response::Retry(consumer.retry(event, until).await),
+    })
+    .await
+}
+
+/// The event of a destination: records of the stream, or messages of its retry queue.
+enum Batch {
+    Stream(DispatchBatch),
+    Retry(SqsEvent),
+}
+
+/// The response in the form of the event source. Both forms are the same JSON.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Response {
+    Stream(KinesisEventResponse),
+    Retry(SqsBatchResponse),
+}
+
+impl Batch {
+    fn read(event: &str) -> serde_json::Result<Batch> {
+        // A message has no `kinesis`. A batch of messages is small, so that it may be read twice.
+        let is_batch = |event: &SqsEvent| event.records.iter().all(|message| message.message_id.is_some());
+        let stream = serde_json::from_str(event).map(Batch::Stream);
+        stream.or_else(|error| match serde_json::from_str(event) {
+            Ok(retry) if is_batch(&retry) => Ok(Batch::Retry(retry)),
+            _ => Err(error),
+        })
+    }
+}
+
+/// Serves invocations, one at a time: `handle` gets the event, and when it has to stop.
+///
+/// # Errors
+/// When the Lambda runtime stops.
+pub async fn serve<E, R>(handle: impl AsyncFn(E, Instant) -> R) -> Result<(), Error>
+where
+    E: DeserializeOwned,
+    R: Serialize,
+{
+    serve_read(|event| serde_json::from_str(event), handle).await
+}
+
+/// Takes the event from the Lambda runtime unread, and reads it here: the runtime's reader tracks the path of
+/// every field, which takes longer than reading.
+async fn serve_read<E, R: Serialize>(
+    read: impl Fn(&str) -> serde_json::Result<E>,
+    handle: impl AsyncFn(E, Instant) -> R,
+) -> Result<(), Error> {
+    let (read, handle) = (&read, &handle);
+    let serve = service_fn(move |event: LambdaEvent<Box<RawValue>>| async move {
+        let until = Instant::now() + work_time(event.context.deadline(), SystemTime::now());
+        let unread = event.payload;
+        let event = read(unread.get()).map_err(|error| unreadable(&error))?;
+        drop(unread);
+        // On the heap: otherwise the nested types of futures exceed the compiler's limit.
+        Ok::<R, lambda_runtime::Error>(Box::pin(handle(event, until)).await)
+    });
+    lambda_runtime::run(serve).await.map_err(Error::Runtime)
+}
+
+/// Says where the event is wrong, and not what it is: serde's own text quotes the event.
+fn unreadable(error: &serde_json::Error) -> String {
+    let (line, column) = (error.line(), error.column());
+    format!("the event is not one that this function takes (line {line}, column {column})")
+}
+
+/// How long an invocation may work: until [`MARGIN_MS`] before its deadline.
+fn work_time(deadline: SystemTime, now: SystemTime) -> Duration {
+    let left = deadline.duration_since(now).unwrap_or_default();
+    left.saturating_sub(Duration::from_millis(MARGIN_MS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_about_an_event_does_not_quote_it() {
+        for event in [r#"{"Records":"4111 1111"}"#, r#"{"Records":[{"kinesis":{"data":"4111"}}]}"#] {
+            let said = unreadable(&Batch::read(event).err().unwrap());
+            assert!(!said.contains("4111") && said.contains("(line 1, column "), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_destination_tells_its_two_event_sources_apart() {
+        let batch = |json: &str| Batch::read(json).unwrap();
+        let retry = r#"{"Records":[{"eventSource":"aws:sqs","messageId":"1","body":"{}"}]}"#;
+        assert!(matches!(batch(retry), Batch::Retry(event) if event.records.len() == 1));
+        let stream = r#"{"Records":[{"eventSource":"aws:kinesis","kinesis":{"data":"e30=","sequenceNumber":"1",
+            "approximateArrivalTimestamp":1.5}}]}"#;
+        let Batch::Stream(dispatches) = batch(stream) else { panic!("of the stream") };
+        assert_eq!(dispatches.copies().count(), 1);
+    }
+
+    #[test]
+    fn work_stops_before_the_deadline() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(10);
+        assert_eq!(work_time(now + Duration::from_secs(2), now), Duration::from_millis(1_500));
+        assert_eq!(work_time(now - Duration::from_secs(1), now), Duration::ZERO);
+    }
+}

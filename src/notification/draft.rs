@@ -1,0 +1,159 @@
+//! A notification that has no id yet.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::checked::Checked;
+use super::json::Json;
+use super::kind::Kind;
+use super::notification::Notification;
+use super::refusal::Refusal;
+
+/// A notification without its id: what a producer or a destination wants to send.
+///
+/// ```
+/// use handover::Draft;
+///
+/// let draft = Draft::event("refund.credited", "refunds", &serde_json::json!({ "amount": 5 }))
+///     .subject("account-7");
+/// let notification = draft.build("refund-7-credited")?;
+/// # Ok::<(), handover::Refusal>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Draft {
+    /// Holds a refusal of the data until [`Draft::build`], so that the setters need no `?`.
+    notification: Result<Notification, Refusal>,
+}
+
+impl Draft {
+    /// A command: asks its one owner to do something.
+    pub fn command(r#type: impl Into<String>, source: impl Into<String>, data: &impl Serialize) -> Draft {
+        Draft::new(Kind::Command, r#type.into(), source.into(), data)
+    }
+
+    /// An event: states a fact.
+    pub fn event(r#type: impl Into<String>, source: impl Into<String>, data: &impl Serialize) -> Draft {
+        Draft::new(Kind::Event, r#type.into(), source.into(), data)
+    }
+
+    fn new(kind: Kind, r#type: String, source: String, data: &impl Serialize) -> Draft {
+        let notification = Json::from_serialize(data).map(|data| Notification {
+            id: String::new(),
+            kind,
+            r#type,
+            source,
+            subject: None,
+            time: None,
+            partitionkey: None,
+            sequence: None,
+            traceparent: None,
+            data,
+        });
+        Draft { notification }
+    }
+
+    fn set(mut self, set: impl FnOnce(&mut Notification)) -> Draft {
+        if let Ok(notification) = &mut self.notification {
+            set(notification);
+        }
+        self
+    }
+
+    /// Sets the entity that it is about.
+    pub fn subject(self, subject: impl Into<String>) -> Draft {
+        self.set(|notification| notification.subject = Some(subject.into()))
+    }
+
+    /// Sets when it was sent.
+    pub fn time(self, time: Timestamp) -> Draft {
+        self.set(|notification| notification.time = Some(time))
+    }
+
+    /// Sets the key by which it is partitioned and, where the route says so, ordered.
+    pub fn partitionkey(self, key: impl Into<String>) -> Draft {
+        self.set(|notification| notification.partitionkey = Some(key.into()))
+    }
+
+    /// Sets its number, from 1, among the notifications of its partition key.
+    pub fn sequence(self, sequence: u64) -> Draft {
+        self.set(|notification| notification.sequence = Some(sequence))
+    }
+
+    /// Sets the W3C trace that it belongs to.
+    pub fn traceparent(self, traceparent: impl Into<String>) -> Draft {
+        self.set(|notification| notification.traceparent = Some(traceparent.into()))
+    }
+
+    /// Sets the trace, unless the draft has one.
+    pub(crate) fn traceparent_or(self, traceparent: Option<&str>) -> Draft {
+        self.set(|notification| {
+            if notification.traceparent.is_none() {
+                notification.traceparent = traceparent.map(str::to_owned);
+            }
+        })
+    }
+
+    /// The notification with this id.
+    ///
+    /// # Errors
+    /// When an attribute or the event is over its limit, or the data has no form in JSON.
+    pub fn build(self, id: impl Into<String>) -> Result<Checked, Refusal> {
+        let mut notification = self.notification?;
+        notification.id = id.into();
+        Checked::new(notification)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::notification::{EVENT_BYTES_MAX, ID_BYTES_MAX, encode};
+
+    fn draft() -> Draft {
+        Draft::event("t", "s", &())
+    }
+
+    #[test]
+    fn attributes_are_held_to_their_limits() {
+        let refused = |draft: Draft| draft.build("1").unwrap_err().to_string();
+        assert_eq!(
+            draft().build("x".repeat(ID_BYTES_MAX + 1)).unwrap_err(),
+            Refusal::TooLong { field: "id", bytes: 129, max: 128 }
+        );
+        assert!(draft().build("x".repeat(ID_BYTES_MAX)).is_ok());
+        assert_eq!(draft().build("").unwrap_err().to_string(), "`id` is empty; give it a value");
+        assert!(draft().build("a b").unwrap_err().to_string().starts_with("`id` has characters other"));
+        assert!(refused(draft().subject("a\nb")).starts_with("`subject` has control"));
+        assert!(refused(draft().partitionkey("é".repeat(129))).contains("takes 258 bytes"));
+        assert!(refused(draft().sequence(1)).contains("`partitionkey`"));
+        assert!(refused(draft().partitionkey("k").sequence(0)).contains("from 1"));
+        assert!(refused(draft().traceparent("00-0-0-0")).contains("traceparent"));
+        assert_eq!(Draft::event("", "s", &()).build("1").unwrap_err().code(), "invalid");
+    }
+
+    #[test]
+    fn the_encoded_event_is_bounded() {
+        let event = |bytes: usize| Draft::event("t", "s", &"x".repeat(bytes)).build("1");
+        let around = encode(&event(0).unwrap()).len();
+        assert!(event(EVENT_BYTES_MAX - around).is_ok());
+        assert_eq!(
+            event(EVENT_BYTES_MAX - around + 1).unwrap_err(),
+            Refusal::TooLarge { bytes: EVENT_BYTES_MAX + 1, max: EVENT_BYTES_MAX }
+        );
+    }
+
+    #[test]
+    fn data_without_a_form_in_json_is_refused_at_the_end() {
+        let odd = std::collections::BTreeMap::from([((1, 2), 3)]);
+        assert_eq!(Draft::event("t", "s", &odd).subject("x").build("1").unwrap_err().code(), "invalid");
+        assert_eq!(Draft::event("t", "s", &u64::MAX).build("1").unwrap_err().code(), "number");
+    }
+
+    #[test]
+    fn a_trace_is_inherited_unless_one_is_set() {
+        let trace = |last: &str| format!("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-{last}");
+        let built = |draft: Draft| draft.traceparent_or(Some(&trace("01"))).build("1").unwrap();
+        assert_eq!(built(draft()).traceparent, Some(trace("01")));
+        assert_eq!(built(draft().traceparent(trace("00"))).traceparent, Some(trace("00")));
+    }
+}

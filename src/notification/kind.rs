@@ -1,0 +1,29 @@
+//! Whether a notification is a command or an event.
+
+use serde::{Deserialize, Serialize};
+
+/// Whether a notification asks for something or states a fact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Asks its one owner to do something. The owner may reject it.
+    Command,
+    /// States a fact. No destination may reject it.
+    Event,
+}
+
+impl Kind {
+    /// The kind as it is stored and sent.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Kind::Command => "command",
+            Kind::Event => "event",
+        }
+    }
+}
+
+impl std::fmt::Display for Kind {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter) -> std::fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,32 @@
+//! What a message is: its attributes and limits, how it is read and written, and where it is routed.
+//!
+//! A message is checked once, at the door, and is a [`Checked`] notification from then on. Nothing here
+//! calls AWS.
+//!
+//! Read [`Notification`] first, then [`Draft`] (how one is made) and [`Checked`] (what accept takes).
+
+pub(crate) mod checked;
+mod cloudevent;
+mod digest;
+pub(crate) mod draft;
+pub(crate) mod json;
+pub(crate) mod kind;
+pub(crate) mod notification;
+pub(crate) mod refusal;
+pub(crate) mod routes;
+
+pub(crate) use checked::Checked;
+pub use checked::EVENT_BYTES_MAX;
+pub(crate) use cloudevent::Event;
+pub use cloudevent::encode;
+pub(crate) use digest::{digest, emitted_id, hex};
+pub(crate) use draft::Draft;
+pub(crate) use json::Json;
+pub(crate) use kind::Kind;
+pub(crate) use notification::Notification;
+pub use notification::{
+    ID_BYTES_MAX, PARTITIONKEY_BYTES_MAX, SEQUENCE_MAX, SOURCE_BYTES_MAX, SUBJECT_BYTES_MAX, TYPE_BYTES_MAX,
+};
+pub(crate) use refusal::Refusal;
+pub(crate) use routes::Routes;
+pub use routes::{BadRoutes, DESTINATION_BYTES_MAX, DESTINATIONS_MAX, Route};

@@ -1,0 +1,151 @@
+//! A notification, and the limits of its attributes.
+
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+
+use super::json::Json;
+use super::kind::Kind;
+use super::refusal::Refusal;
+
+/// Longest id, in bytes. An id is a Kinesis partition key, which takes 256 characters.
+pub const ID_BYTES_MAX: usize = 128;
+/// Longest type, in bytes.
+pub const TYPE_BYTES_MAX: usize = 128;
+/// Longest source, in bytes.
+pub const SOURCE_BYTES_MAX: usize = 256;
+/// Longest subject, in bytes.
+pub const SUBJECT_BYTES_MAX: usize = 256;
+/// Longest partition key, in bytes. A Kinesis partition key takes 256 characters.
+pub const PARTITIONKEY_BYTES_MAX: usize = 256;
+/// Highest sequence: above it a double cannot hold every integer.
+pub const SEQUENCE_MAX: u64 = (1 << 53) - 1;
+
+/// One message in custody. On the wire it is a CloudEvents 1.0 event in JSON.
+///
+/// `T` is the type of its data. Between the door and your destination the data is canonical [`Json`].
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Notification<T = Json> {
+    /// Identifies the message across all sources. A message with the same id is a repeat.
+    pub id: String,
+    /// Command or event.
+    pub kind: Kind,
+    /// What the message says. Its route is found by its type.
+    pub r#type: String,
+    /// The service that sent it.
+    pub source: String,
+    /// The entity that it is about.
+    pub subject: Option<String>,
+    /// When it was sent, by the clock of the source.
+    pub time: Option<Timestamp>,
+    /// Notifications with one partition key travel through one shard. The default is the id.
+    pub partitionkey: Option<String>,
+    /// Its number, from 1, among the notifications of its partition key.
+    pub sequence: Option<u64>,
+    /// W3C Trace Context.
+    pub traceparent: Option<String>,
+    /// The payload.
+    pub data: T,
+}
+
+impl Notification {
+    /// The same notification with its data read as `T`.
+    ///
+    /// # Errors
+    /// When the data is not of that type.
+    pub fn typed<T: DeserializeOwned>(&self) -> Result<Notification<T>, serde_json::Error> {
+        Ok(Notification {
+            id: self.id.clone(),
+            kind: self.kind,
+            r#type: self.r#type.clone(),
+            source: self.source.clone(),
+            subject: self.subject.clone(),
+            time: self.time,
+            partitionkey: self.partitionkey.clone(),
+            sequence: self.sequence,
+            traceparent: self.traceparent.clone(),
+            data: self.data.deserialize()?,
+        })
+    }
+
+    /// Checks every attribute but the data against its limit.
+    pub(crate) fn check_attributes(&self) -> Result<(), Refusal> {
+        visible("id", &self.id, ID_BYTES_MAX)?;
+        visible("type", &self.r#type, TYPE_BYTES_MAX)?;
+        visible("source", &self.source, SOURCE_BYTES_MAX)?;
+        self.subject.iter().try_for_each(|text| printable("subject", text, SUBJECT_BYTES_MAX))?;
+        let mut partitionkey = self.partitionkey.iter();
+        partitionkey.try_for_each(|text| printable("partitionkey", text, PARTITIONKEY_BYTES_MAX))?;
+        if let Some(sequence) = self.sequence {
+            let invalid = |problem| Err(Refusal::Invalid { field: "sequence", problem });
+            if sequence == 0 || sequence > SEQUENCE_MAX {
+                return invalid("is not from 1 to 2^53 - 1; number from 1");
+            }
+            if self.partitionkey.is_none() {
+                return invalid("numbers the notifications of a `partitionkey`; send a `partitionkey`, too");
+            }
+        }
+        if self.traceparent.as_deref().is_some_and(|text| !is_traceparent(text)) {
+            let problem = "is not a W3C traceparent (00-<32 hex>-<16 hex>-<2 hex>); correct it or omit it";
+            return Err(Refusal::Invalid { field: "traceparent", problem });
+        }
+        Ok(())
+    }
+}
+
+/// Visible ASCII, which a key, a URL and a log line can all hold.
+fn visible(field: &'static str, text: &str, max: usize) -> Result<(), Refusal> {
+    let problem =
+        "has characters other than visible ASCII; use letters, digits and punctuation, without spaces";
+    bounded(field, text, max, |text| text.bytes().all(|byte| byte.is_ascii_graphic()), problem)
+}
+
+fn printable(field: &'static str, text: &str, max: usize) -> Result<(), Refusal> {
+    let problem = "has control characters; remove them";
+    bounded(field, text, max, |text| !text.chars().any(char::is_control), problem)
+}
+
+fn bounded(
+    field: &'static str,
+    text: &str,
+    max: usize,
+    allowed: impl Fn(&str) -> bool,
+    problem: &'static str,
+) -> Result<(), Refusal> {
+    match text {
+        "" => Err(Refusal::Invalid { field, problem: "is empty; give it a value" }),
+        text if text.len() > max => Err(Refusal::TooLong { field, bytes: text.len(), max }),
+        text if !allowed(text) => Err(Refusal::Invalid { field, problem }),
+        _ => Ok(()),
+    }
+}
+
+/// Version 00 of W3C Trace Context: `00-<trace id>-<parent id>-<flags>`, with ids that are not all zero.
+fn is_traceparent(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('-').collect();
+    let hex = |part: &str| part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let set = |part: &str| part.bytes().any(|byte| byte != b'0');
+    match parts[..] {
+        ["00", trace, parent, flags] => {
+            (trace.len(), parent.len(), flags.len()) == (32, 16, 2)
+                && [trace, parent, flags].into_iter().all(hex)
+                && set(trace)
+                && set(parent)
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_traceparent_is_the_w3c_form() {
+        let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        assert!(is_traceparent(good));
+        assert!(!is_traceparent(&good.to_uppercase()));
+        assert!(!is_traceparent(&good.replace("b7ad6b7169203331", "0000000000000000")));
+        assert!(!is_traceparent(&good[..54]));
+    }
+}

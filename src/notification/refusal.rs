@@ -1,0 +1,149 @@
+//! Why a message is refused.
+//!
+//! A refusal names the field, the limit and what to do. It shows names of fields, and never a value: a
+//! refused message may hold a secret.
+
+use super::kind::Kind;
+
+/// Why a message cannot be accepted. The same message is always refused for the same reason: correct it and
+/// send it under a new id. For [`Refusal::UnknownType`] and [`Refusal::WrongKind`], correct the routes and
+/// send the same message again.
+///
+/// The [`code`](Refusal::code) is stable; a refused queue message carries `code: text` in the
+/// `reason` attribute of its dead letter.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The bytes are not text.
+    #[error("byte {at} is not UTF-8; encode the event as UTF-8")]
+    NotUtf8 {
+        /// Offset of the first offending byte.
+        at: usize,
+    },
+    /// The text is not JSON.
+    #[error("line {line}, column {column} is not JSON; send one JSON object per message")]
+    MalformedJson {
+        /// Line, from 1.
+        line: usize,
+        /// Column in bytes, from 1 (0: the end of the line before).
+        column: usize,
+    },
+    /// An object has a key twice, so that its meaning depends on the reader.
+    #[error("`{path}` appears twice in one object; send each key once")]
+    DuplicateKey {
+        /// Where, from the root of the event.
+        path: String,
+    },
+    /// A number that a double cannot hold. Readers would see different values.
+    #[error("`{path}` is a number that a double cannot hold exactly as written; send it as a string")]
+    Number {
+        /// Where, from the root of the event.
+        path: String,
+    },
+    /// Objects and arrays nest too deeply.
+    #[error("`{path}` nests deeper than {max} levels; flatten the data")]
+    TooDeep {
+        /// Where, from the root of the event.
+        path: String,
+        /// The limit, in levels.
+        max: usize,
+    },
+    /// The event is JSON, but not an object.
+    #[error("the event is not a JSON object; send a CloudEvents 1.0 event in structured mode")]
+    NotAnObject,
+    /// The event is over its limit, as sent or as encoded.
+    #[error(
+        "the event takes {bytes} bytes, over the limit of {max}; store large data elsewhere and send a reference"
+    )]
+    TooLarge {
+        /// Its size in bytes.
+        bytes: usize,
+        /// The limit in bytes.
+        max: usize,
+    },
+    /// A required attribute is absent.
+    #[error("`{field}` is missing; every event needs it")]
+    Missing {
+        /// The attribute.
+        field: &'static str,
+    },
+    /// An attribute is of the wrong JSON type.
+    #[error("`{field}` is not {expected}")]
+    WrongType {
+        /// The attribute.
+        field: &'static str,
+        /// What it must be.
+        expected: &'static str,
+    },
+    /// An attribute is over its limit.
+    #[error("`{field}` takes {bytes} bytes, over the limit of {max}; shorten it")]
+    TooLong {
+        /// The attribute.
+        field: &'static str,
+        /// Its size in bytes.
+        bytes: usize,
+        /// The limit in bytes.
+        max: usize,
+    },
+    /// An attribute has a value that it cannot have.
+    #[error("`{field}` {problem}")]
+    Invalid {
+        /// The attribute.
+        field: &'static str,
+        /// What is wrong, and what to do.
+        problem: &'static str,
+    },
+    /// An attribute that Handover would not carry, and therefore does not take.
+    #[error("`{name}` is not an attribute of a notification; move it into `data`")]
+    UnknownAttribute {
+        /// Its name.
+        name: String,
+    },
+    /// The kind is neither `command` nor `event`.
+    #[error("`kind` is unknown; send `command` or `event`")]
+    UnknownKind,
+    /// No route takes this type.
+    #[error("no route takes the type `{name}`; check its spelling, or add a route for it")]
+    UnknownType {
+        /// The type.
+        name: String,
+    },
+    /// The route of this type is for the other kind.
+    #[error("the type `{name}` is routed as {expected}; send that `kind`")]
+    WrongKind {
+        /// The type.
+        name: String,
+        /// The kind that its route names.
+        expected: Kind,
+    },
+    /// A destination takes this type in sequence, and it is not numbered.
+    #[error("the type `{name}` is applied in sequence; send `partitionkey` and `sequence`, numbered from 1")]
+    NotNumbered {
+        /// The type.
+        name: String,
+    },
+}
+
+impl Refusal {
+    /// A stable name for this kind of refusal, for alarms, dashboards and tests.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Refusal::NotUtf8 { .. } => "not-utf8",
+            Refusal::MalformedJson { .. } => "malformed-json",
+            Refusal::DuplicateKey { .. } => "duplicate-key",
+            Refusal::Number { .. } => "number",
+            Refusal::TooDeep { .. } => "too-deep",
+            Refusal::NotAnObject => "not-an-object",
+            Refusal::TooLarge { .. } => "too-large",
+            Refusal::Missing { .. } => "missing",
+            Refusal::WrongType { .. } => "wrong-type",
+            Refusal::TooLong { .. } => "too-long",
+            Refusal::Invalid { .. } => "invalid",
+            Refusal::UnknownAttribute { .. } => "unknown-attribute",
+            Refusal::UnknownKind => "unknown-kind",
+            Refusal::UnknownType { .. } => "unknown-type",
+            Refusal::WrongKind { .. } => "wrong-kind",
+            Refusal::NotNumbered { .. } => "not-numbered",
+        }
+    }
+}

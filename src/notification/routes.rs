@@ -1,0 +1,169 @@
+//! Which destinations a notification goes to, by its type.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+
+use super::kind::Kind;
+use super::notification::Notification;
+use super::refusal::Refusal;
+
+/// Most destinations of one notification. Each has its part of the record, and the record has to fit an
+/// item (tested by `the_largest_record_fits_an_item`).
+pub const DESTINATIONS_MAX: usize = 10;
+/// Longest name of a destination, in bytes.
+pub const DESTINATION_BYTES_MAX: usize = 32;
+
+/// The routes: for each type its kind and its destinations.
+///
+/// ```
+/// let routes: handover::Routes = r#"{
+///     "refund.requested": { "kind": "command", "destinations": ["refund"] },
+///     "refund.credited":  { "kind": "event",   "destinations": ["receipt", "audit"] }
+/// }"#.parse()?;
+/// # Ok::<(), handover::notification::BadRoutes>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Routes(BTreeMap<String, Route>);
+
+/// Where the notifications of one type go.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// The kind that notifications of this type must be of.
+    pub kind: Kind,
+    /// The destinations' names. A command has one: its owner.
+    pub destinations: Vec<String>,
+    /// The destinations that apply the notifications of a source and `partitionkey` in the order of their
+    /// `sequence`, which is then required. Such a destination has to get every numbered notification, of
+    /// any type.
+    #[serde(default)]
+    pub sequenced: Vec<String>,
+}
+
+/// Why routes cannot be used. Correct the configuration.
+#[derive(Debug, thiserror::Error)]
+#[error("routes: {0}")]
+pub struct BadRoutes(String);
+
+impl std::str::FromStr for Routes {
+    type Err = BadRoutes;
+
+    fn from_str(text: &str) -> Result<Self, BadRoutes> {
+        let routes: BTreeMap<String, Route> =
+            serde_json::from_str(text).map_err(|error| BadRoutes(error.to_string()))?;
+        routes.iter().try_for_each(|(name, route)| check(name, route))?;
+        Ok(Routes(routes))
+    }
+}
+
+fn check(name: &str, route: &Route) -> Result<(), BadRoutes> {
+    let bad = |problem: &str| Err(BadRoutes(format!("`{name}` {problem}")));
+    let distinct: BTreeSet<_> = route.destinations.iter().collect();
+    match (route.kind, route.destinations.len()) {
+        (_, 0) => return bad("has no destination; name at least one"),
+        (_, many) if many > DESTINATIONS_MAX => {
+            return bad("has more than 10 destinations; chain events instead");
+        }
+        (Kind::Command, many) if many > 1 => {
+            return bad("is a command and has one owner; name one destination");
+        }
+        (_, many) if many > distinct.len() => return bad("names a destination twice"),
+        _ => (),
+    }
+    if let Some(stranger) = route.sequenced.iter().find(|name| !route.destinations.contains(name)) {
+        return bad(&format!(
+            "has `{stranger}` as sequenced, which is not one of its destinations; add it there"
+        ));
+    }
+    match route.destinations.iter().find(|name| !is_destination(name)) {
+        Some(destination) => bad(&format!(
+            "has the destination `{destination}`; a name has 1 to 32 characters of a-z, 0-9 and _, a letter first"
+        )),
+        None => Ok(()),
+    }
+}
+
+/// A name is part of expressions, PartiQL statements and the wire; a plain one needs no quoting there.
+pub(crate) fn is_destination(name: &str) -> bool {
+    name.len() <= DESTINATION_BYTES_MAX
+        && name.starts_with(|first: char| first.is_ascii_lowercase())
+        && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
+}
+
+impl Routes {
+    /// The names of all destinations.
+    pub fn destinations(&self) -> BTreeSet<&str> {
+        self.0.values().flat_map(|route| &route.destinations).map(String::as_str).collect()
+    }
+
+    /// Whether a destination gets notifications in sequence.
+    pub fn is_sequenced(&self, destination: &str) -> bool {
+        self.0.values().any(|route| route.sequenced.iter().any(|name| name == destination))
+    }
+
+    /// The route of a notification.
+    ///
+    /// # Errors
+    /// [`Refusal::UnknownType`] or [`Refusal::WrongKind`]; [`Refusal::NotNumbered`] where a destination
+    /// takes it in sequence.
+    pub fn of(&self, notification: &Notification) -> Result<&Route, Refusal> {
+        let name = || notification.r#type.clone();
+        match self.0.get(&notification.r#type) {
+            None => Err(Refusal::UnknownType { name: name() }),
+            Some(route) if route.kind != notification.kind => {
+                Err(Refusal::WrongKind { name: name(), expected: route.kind })
+            }
+            Some(route) if !route.sequenced.is_empty() && notification.sequence.is_none() => {
+                Err(Refusal::NotNumbered { name: name() })
+            }
+            Some(route) => Ok(route),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::notification::Draft;
+
+    fn routes(text: &str) -> Result<Routes, String> {
+        text.parse().map_err(|error: BadRoutes| error.to_string())
+    }
+
+    #[test]
+    fn are_found_by_type_and_hold_the_kind() {
+        let routes = routes(r#"{"t":{"kind":"command","destinations":["refund"]}}"#).unwrap();
+        let of = |draft: Draft| routes.of(&draft.build("1").unwrap()).cloned();
+        assert_eq!(of(Draft::command("t", "s", &())).unwrap().destinations, ["refund"]);
+        assert_eq!(of(Draft::command("u", "s", &())), Err(Refusal::UnknownType { name: "u".into() }));
+        let expected = Kind::Command;
+        assert_eq!(of(Draft::event("t", "s", &())), Err(Refusal::WrongKind { name: "t".into(), expected }));
+    }
+
+    #[test]
+    fn what_is_taken_in_sequence_has_to_be_numbered() {
+        let routes = routes(r#"{"t":{"kind":"event","destinations":["a","b"],"sequenced":["b"]}}"#).unwrap();
+        assert!(routes.is_sequenced("b") && !routes.is_sequenced("a"));
+        let draft = || Draft::event("t", "s", &()).partitionkey("k");
+        let refused = routes.of(&draft().build("1").unwrap()).unwrap_err();
+        assert_eq!(refused, Refusal::NotNumbered { name: "t".into() });
+        assert!(routes.of(&draft().sequence(1).build("1").unwrap()).is_ok());
+    }
+
+    #[test]
+    fn bad_ones_say_what_is_wrong() {
+        for (route, said) in [
+            (r#"{"kind":"event","destinations":[]}"#, "`t` has no destination"),
+            (r#"{"kind":"command","destinations":["a","b"]}"#, "one owner"),
+            (r#"{"kind":"event","destinations":["a","a"]}"#, "twice"),
+            (r#"{"kind":"event","destinations":["A-b"]}"#, "`A-b`"),
+            (r#"{"kind":"event","destinations":["a"],"x":1}"#, "unknown field `x`"),
+            (r#"{"kind":"query","destinations":["a"]}"#, "unknown variant `query`"),
+            (r#"{"kind":"event","destinations":["a"],"sequenced":["b"]}"#, "`b` as sequenced"),
+        ] {
+            let said_instead = routes(&format!("{{\"t\":{route}}}")).unwrap_err();
+            assert!(said_instead.contains(said), "{said_instead}");
+        }
+    }
+}

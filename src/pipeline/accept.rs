@@ -1,0 +1,63 @@
+//! accept: takes custody of a message, once.
+//!
+//! Its only side effect is one conditional put. If the put fails before or after it took effect, or the
+//! function dies, the message is sent again and is compared with the stored record (G1, G2).
+
+use jiff::Timestamp;
+
+use crate::aws::Fault;
+use crate::clock::Clock;
+use crate::notification::{Checked, Refusal, Routes};
+use crate::record::Record;
+use crate::store::{Acceptance, Ledger};
+
+/// What became of a message. Each is an answer; an error is a [`Fault`], and leaves the message where it was.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum AcceptOutcome {
+    /// It is a notification, which was stored or compared with the stored one.
+    Decided(Acceptance),
+    /// It cannot be accepted as it is.
+    Malformed(Refusal),
+}
+
+impl AcceptOutcome {
+    /// Why the message is refused, as `code: text`; `None` when it is in custody.
+    pub fn refusal(&self) -> Option<String> {
+        match self {
+            AcceptOutcome::Decided(Acceptance::Stored | Acceptance::Duplicate(_)) => None,
+            AcceptOutcome::Decided(Acceptance::Conflict { source }) => Some(format!(
+                "conflict: the id belongs to another message of the source `{source}`; send this one with an id of its own"
+            )),
+            AcceptOutcome::Malformed(refusal) => Some(format!("{}: {refusal}", refusal.code())),
+        }
+    }
+}
+
+/// The stage that accepts, behind whatever receives the messages.
+#[derive(Clone, Debug)]
+pub struct Accept {
+    ledger: Ledger,
+    routes: Routes,
+    clock: Clock,
+}
+
+impl Accept {
+    /// Accepts into this ledger what these routes take.
+    pub fn new(ledger: Ledger, routes: Routes, clock: Clock) -> Accept {
+        Accept { ledger, routes, clock }
+    }
+
+    /// Accepts an event as it was received; `sent_at` is when it was sent, if known.
+    ///
+    /// # Errors
+    /// A [`Fault`] of the ledger; send the message again.
+    pub async fn accept(&self, event: &[u8], sent_at: Option<Timestamp>) -> Result<AcceptOutcome, Fault> {
+        let record = Checked::decode(event)
+            .and_then(|notification| Record::accept(notification, &self.routes, self.clock.now()));
+        match record {
+            Ok(record) => self.ledger.accept(&Record { sent_at, ..record }).await.map(AcceptOutcome::Decided),
+            Err(refusal) => Ok(AcceptOutcome::Malformed(refusal)),
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! The upstream queue: accepts its messages, sends refused ones to its dead-letter queue, and spreads the
+//! receives of messages that met a fault.
+
+use std::collections::HashSet;
+
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::types::{
+    ChangeMessageVisibilityBatchRequestEntry, MessageAttributeValue, SendMessageBatchRequestEntry,
+    SendMessageBatchResultEntry,
+};
+use futures_util::StreamExt;
+use futures_util::future::join_all;
+use tokio::time::{Instant, timeout_at};
+
+use super::accept::{Accept, AcceptOutcome};
+use crate::aws::sqs::{body, id, receives, sent_at};
+use crate::aws::{Fault, pack};
+use crate::record::shortened;
+use crate::store::{Acceptance, PUT_ITEM};
+
+/// Most messages accepted concurrently.
+const CONCURRENCY_MAX: usize = 64;
+/// Most messages of one SQS batch request.
+const BATCH_MAX: usize = 10;
+/// Most bytes of one SQS batch request.
+const BATCH_BYTES_MAX: usize = 1024 * 1024;
+/// Longest reason in the attribute of a dead letter, in bytes. The dead-letter queue takes messages that are
+/// larger than the upstream queue's by more than this.
+const REASON_BYTES_MAX: usize = 1024;
+/// The message attribute of a dead letter with the reason of the refusal.
+pub const REASON: &str = "reason";
+/// Longest visibility time-out, in seconds.
+const VISIBILITY_SECONDS_MAX: u64 = 12 * 60 * 60;
+/// The queue's `maxReceiveCount`: SQS moves a message to the dead-letter queue instead of delivering it more
+/// often than this. It is not the six attempts of a destination, which the record counts.
+const RECEIVES_MAX: u32 = 6;
+
+/// The upstream queue.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    accept: Accept,
+    client: Client,
+    queue_url: String,
+    dead_letter_queue_url: String,
+    backoff_seconds: u64,
+}
+
+impl Upstream {
+    /// Accepts from this queue; refused messages go to its dead-letter queue. After a fault a message is
+    /// redelivered in `backoff_seconds`, then in four times that, and so on.
+    pub fn new(
+        accept: Accept,
+        client: Client,
+        queue_url: impl Into<String>,
+        dead_letter_queue_url: impl Into<String>,
+        backoff_seconds: u64,
+    ) -> Upstream {
+        let (queue_url, dead_letter_queue_url) = (queue_url.into(), dead_letter_queue_url.into());
+        Upstream { accept, client, queue_url, dead_letter_queue_url, backoff_seconds }
+    }
+
+    /// Handles a batch. A message is acknowledged when it is stored or in the dead-letter queue. Every other
+    /// message is a batch item failure, and is redelivered. Half of the time until `until` is for storing, so
+    /// that there is time for the dead letters and the back-off.
+    pub async fn receive(&self, event: SqsEvent, until: Instant) -> SqsBatchResponse {
+        let messages = &event.records;
+        let now = Instant::now();
+        let stored_by = now + until.saturating_duration_since(now) / 2;
+        let accepts = messages.iter().map(|message| self.accept(message, stored_by));
+        let outcomes: Vec<_> = futures_util::stream::iter(accepts).buffered(CONCURRENCY_MAX).collect().await;
+        let (mut refused, mut faulted) = (Vec::new(), Vec::new());
+        let mut stored = 0;
+        for (message, outcome) in messages.iter().zip(&outcomes) {
+            match outcome {
+                Ok(outcome) => {
+                    stored += usize::from(matches!(outcome, AcceptOutcome::Decided(Acceptance::Stored)));
+                    refused.extend(outcome.refusal().map(|reason| (message, reason)));
+                }
+                Err(fault) => {
+                    tracing::warn!(message_id = id(message), %fault, "the message will be redelivered");
+                    faulted.push(message);
+                }
+            }
+        }
+        tracing::info!(
+            stored,
+            duplicate = messages.len() - stored - refused.len() - faulted.len(),
+            refused = refused.len(),
+            fault = faulted.len(),
+            "accepted"
+        );
+        let unsent = match timeout_at(until, self.send_dead_letters(&refused)).await {
+            Ok(unsent) => unsent,
+            Err(_) => refused.iter().map(|(message, _)| *message).collect(),
+        };
+        faulted.extend(unsent);
+        // If this fails they are redelivered all the same, only sooner.
+        let _ = timeout_at(until, self.back_off(&faulted)).await;
+        let mut response = SqsBatchResponse::default();
+        response.set_failures(faulted.into_iter().map(id));
+        response
+    }
+
+    async fn accept(&self, message: &SqsMessage, stored_by: Instant) -> Result<AcceptOutcome, Fault> {
+        let accept = self.accept.accept(body(message).as_bytes(), sent_at(message));
+        timeout_at(stored_by, accept).await.unwrap_or_else(|_| Err(Fault::out_of_time(PUT_ITEM)))
+    }
+
+    /// Sends refused messages to the dead-letter queue. Returns those that it did not take.
+    async fn send_dead_letters<'a>(&self, refused: &[(&'a SqsMessage, String)]) -> Vec<&'a SqsMessage> {
+        let sizes: Vec<_> =
+            refused.iter().map(|(message, _)| body(message).len() + REASON_BYTES_MAX).collect();
+        let requests = pack(&sizes, BATCH_MAX, BATCH_BYTES_MAX);
+        join_all(requests.into_iter().map(|run| self.send_batch(&refused[run]))).await.concat()
+    }
+
+    async fn send_batch<'a>(&self, refused: &[(&'a SqsMessage, String)]) -> Vec<&'a SqsMessage> {
+        let entries = refused.iter().enumerate().map(|(at, (message, reason))| {
+            let reason = shortened(reason, REASON_BYTES_MAX);
+            let reason = MessageAttributeValue::builder().data_type("String").string_value(reason);
+            SendMessageBatchRequestEntry::builder()
+                .id(at.to_string())
+                .message_body(body(message))
+                .message_attributes(REASON, reason.build().expect("the type is set"))
+                .build()
+                .expect("id and body are set")
+        });
+        let send = self.client.send_message_batch().queue_url(&self.dead_letter_queue_url);
+        match send.set_entries(Some(entries.collect())).send().await {
+            Ok(sent) => {
+                let unsent = unsent(refused.len(), sent.successful());
+                unsent.into_iter().map(|at| refused[at].0).collect()
+            }
+            Err(error) => {
+                tracing::warn!(fault = %Fault::from_sdk("SendMessageBatch", &error), "refused messages will be redelivered");
+                refused.iter().map(|(message, _)| *message).collect()
+            }
+        }
+    }
+
+    /// Delays messages longer with each receive. If this fails they are redelivered after the queue's own
+    /// visibility time-out.
+    async fn back_off(&self, faulted: &[&SqsMessage]) {
+        let batches = faulted.chunks(BATCH_MAX).map(|messages| {
+            let entries = messages.iter().enumerate().map(|(at, message)| {
+                ChangeMessageVisibilityBatchRequestEntry::builder()
+                    .id(at.to_string())
+                    .receipt_handle(message.receipt_handle.as_deref().unwrap_or_default())
+                    .visibility_timeout(visibility_seconds(self.backoff_seconds, receives(message)))
+                    .build()
+                    .expect("id and receipt handle are set")
+            });
+            let change = self.client.change_message_visibility_batch().queue_url(&self.queue_url);
+            change.set_entries(Some(entries.collect())).send()
+        });
+        for result in join_all(batches).await {
+            if let Err(error) = result {
+                let fault = Fault::from_sdk("ChangeMessageVisibilityBatch", &error);
+                tracing::warn!(%fault, "messages are redelivered after the queue's own visibility time-out");
+            }
+        }
+    }
+}
+
+/// The places of the messages that the queue did not take: it took only those that it names.
+fn unsent(count: usize, successful: &[SendMessageBatchResultEntry]) -> Vec<usize> {
+    let taken: HashSet<&str> = successful.iter().map(|entry| entry.id()).collect();
+    (0..count).filter(|at| !taken.contains(at.to_string().as_str())).collect()
+}
+
+/// How long a message waits after its nth receive met a fault. With the default of 40 s the five waits between
+/// six receives add up to nearly four hours, longer than most outages. After the last receive there is no
+/// wait: SQS moves the message to the dead-letter queue, which raises the alarm.
+fn visibility_seconds(base: u64, receives: u32) -> i32 {
+    if receives >= RECEIVES_MAX {
+        return 0;
+    }
+    let seconds = base.saturating_mul(4u64.saturating_pow(receives.saturating_sub(1)));
+    seconds.min(VISIBILITY_SECONDS_MAX) as i32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_that_the_queue_does_not_name_is_redelivered() {
+        let taken = SendMessageBatchResultEntry::builder().id("1").message_id("m").md5_of_message_body("d");
+        assert_eq!(unsent(3, &[taken.build().unwrap()]), [0, 2]);
+    }
+
+    #[test]
+    fn six_receives_are_spread_over_about_four_hours() {
+        let waits: Vec<_> = (1..=5).map(|receives| visibility_seconds(40, receives)).collect();
+        assert_eq!(waits, [40, 160, 640, 2_560, 10_240]);
+        assert_eq!(waits.iter().sum::<i32>(), 13_640);
+        assert_eq!(visibility_seconds(40, 6), 0);
+        assert_eq!(visibility_seconds(1_000, 5), 43_200);
+        assert_eq!(visibility_seconds(0, 3), 0);
+    }
+}

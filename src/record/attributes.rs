@@ -1,0 +1,108 @@
+//! The name of every stored attribute, in one place.
+//!
+//! `Record` and `Delivery` have fields of the same names, which serde writes; a test in `record.rs` compares
+//! them with these lists. Conditions, updates, projections and the template's filter use the same names.
+
+/// Key of a record in the `notifications` table.
+pub(crate) const ID: &str = "id";
+/// The condition that an id is new.
+pub(crate) const ABSENT: &str = "attribute_not_exists(id)";
+pub(crate) const KIND: &str = "kind";
+pub(crate) const DIGEST: &str = "digest";
+pub(crate) const STATUS: &str = "status";
+pub(crate) const DESTINATIONS: &str = "destinations";
+pub(crate) const OPEN: &str = "open";
+pub(crate) const DEAD: &str = "dead";
+pub(crate) const CLOSED: &str = "closed";
+pub(crate) const VERSION: &str = "version";
+pub(crate) const DISPATCHES: &str = "dispatches";
+pub(crate) const CHANGE: &str = "change";
+/// Key of the index [`DUE_INDEX`].
+pub(crate) const BUCKET: &str = "bucket";
+pub(crate) const UPDATED_AT: &str = "updated_at";
+pub(crate) const EXPIRES_AT: &str = "expires_at";
+
+/// The index of the `notifications` table that reconcile reads.
+pub(crate) const DUE_INDEX: &str = "due";
+
+// Of a delivery: the part of a record that belongs to one destination.
+pub(crate) const STATE: &str = "state";
+pub(crate) const ATTEMPTS: &str = "attempts";
+pub(crate) const FAILURES: &str = "failures";
+pub(crate) const DUE_AT: &str = "due_at";
+pub(crate) const LEASE_UNTIL: &str = "lease_until";
+pub(crate) const FENCE: &str = "fence";
+pub(crate) const HOLDER: &str = "holder";
+pub(crate) const CALLED_AT: &str = "called_at";
+pub(crate) const SETTLED: &str = "settled";
+pub(crate) const RELAYED_AT: &str = "relayed_at";
+pub(crate) const RECEIVED_AT: &str = "received_at";
+pub(crate) const REDRIVEN_AT: &str = "redriven_at";
+pub(crate) const ENDED_AT: &str = "ended_at";
+pub(crate) const REASON: &str = "reason";
+pub(crate) const RESULT: &str = "result";
+
+// Of a failed attempt.
+pub(crate) const AT: &str = "at";
+pub(crate) const ERROR: &str = "error";
+
+/// Key of an item of the `positions` table. Its other attributes are [`POSITION`] and one for each later
+/// sequence that is registered.
+pub(crate) const POSITION_KEY: &str = "key";
+pub(crate) const POSITION: &str = "position";
+
+/// Key of an item of reconcile's table.
+pub(crate) const CURSOR_NAME: &str = "name";
+pub(crate) const CURSOR_SLOT: &str = "slot";
+
+/// Path of a delivery's attribute. No name in a path has a dot.
+pub(crate) fn of_delivery(destination: &str, name: &str) -> String {
+    [DESTINATIONS, ".", destination, ".", name].concat()
+}
+
+#[cfg(test)]
+pub(crate) const OF_RECORD: &[&str] = &[
+    "id",
+    "type",
+    "kind",
+    "source",
+    "subject",
+    "time",
+    "partitionkey",
+    "sequence",
+    "traceparent",
+    "data",
+    "digest",
+    "status",
+    "destinations",
+    "open",
+    "dead",
+    "closed",
+    "version",
+    "dispatches",
+    "change",
+    "bucket",
+    "sent_at",
+    "accepted_at",
+    "updated_at",
+    "expires_at",
+];
+#[cfg(test)]
+pub(crate) const OF_DELIVERY: &[&str] = &[
+    "state",
+    "sequenced",
+    "attempts",
+    "failures",
+    "due_at",
+    "lease_until",
+    "fence",
+    "holder",
+    "called_at",
+    "settled",
+    "relayed_at",
+    "received_at",
+    "redriven_at",
+    "ended_at",
+    "reason",
+    "result",
+];

@@ -1,0 +1,227 @@
+//! The Kinesis record: a notification, dispatched to its pending destinations.
+//!
+//! It is the CloudEvents event of the notification with up to five more extension attributes: `destinations`
+//! and `sequenced` (names separated by commas, since CloudEvents has no lists), `dispatch` (its number, from
+//! 1), `acceptedtime` and `relayedtime`. The times travel with the message, so that the timeline costs no
+//! write of its own. The reader ignores attributes that it does not know: a later release may have sent them.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::position::SequenceKey;
+use super::record::Record;
+use crate::notification::{Event, Json, Kind, Notification};
+
+/// One trip of a notification through the stream. It is a copy: it may be lost or doubled, and it only says
+/// which record to look at.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dispatch {
+    /// The notification.
+    pub notification: Notification,
+    /// The destinations that were pending when it was dispatched.
+    pub destinations: Vec<String>,
+    /// Those of them that apply it in order.
+    pub sequenced: Vec<String>,
+    /// Its number among the notification's dispatches, from 1.
+    pub number: u32,
+    /// When the notification was accepted.
+    pub accepted_at: Timestamp,
+    /// When the relay put it into the stream.
+    pub relayed_at: Timestamp,
+}
+
+/// Why bytes are not a dispatch.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotADispatch {
+    /// They are not the JSON of a dispatch, or an attribute is missing or has another type.
+    #[error("line {line}, column {column} is not what a dispatch has there")]
+    Json {
+        /// Line, from 1.
+        line: usize,
+        /// Column in bytes, from 1.
+        column: usize,
+    },
+    /// A destination applies it in order, and it has no `sequence`.
+    #[error("`sequence` is missing, and a destination applies it in order")]
+    NotNumbered,
+}
+
+/// The dispatch as it is written.
+#[derive(Serialize)]
+struct Written<'a> {
+    #[serde(flatten)]
+    event: Event<'a>,
+    destinations: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    sequenced: String,
+    dispatch: u32,
+    acceptedtime: Timestamp,
+    relayedtime: Timestamp,
+}
+
+/// The dispatch as it is read. Its data is canonical: accept made it so.
+#[derive(Deserialize)]
+struct Read<'a> {
+    id: String,
+    r#type: String,
+    kind: Kind,
+    source: String,
+    #[serde(default)]
+    subject: Option<String>,
+    #[serde(default)]
+    time: Option<Timestamp>,
+    #[serde(default)]
+    partitionkey: Option<String>,
+    #[serde(default)]
+    sequence: Option<u64>,
+    #[serde(default)]
+    traceparent: Option<String>,
+    #[serde(borrow)]
+    data: &'a RawValue,
+    destinations: &'a str,
+    #[serde(default)]
+    sequenced: &'a str,
+    dispatch: u32,
+    acceptedtime: Timestamp,
+    relayedtime: Timestamp,
+}
+
+impl Dispatch {
+    /// The dispatch of a record to these destinations.
+    pub(crate) fn new(record: &Record, destinations: Vec<String>, relayed_at: Timestamp) -> Dispatch {
+        let is_sequenced =
+            |name: &&String| record.destinations.get(*name).is_some_and(|delivery| delivery.sequenced);
+        Dispatch {
+            notification: record.notification(),
+            sequenced: destinations.iter().filter(is_sequenced).cloned().collect(),
+            destinations,
+            number: record.dispatches,
+            accepted_at: record.accepted_at,
+            relayed_at,
+        }
+    }
+
+    /// The Kinesis partition key.
+    pub fn partition_key(&self) -> &str {
+        self.notification.partitionkey.as_deref().unwrap_or(&self.notification.id)
+    }
+
+    pub(crate) fn is_for(&self, destination: &str) -> bool {
+        self.destinations.iter().any(|name| name == destination)
+    }
+
+    /// The notification's place in its sequence, where this destination applies it in order.
+    pub(crate) fn sequence_key(&self, destination: &str) -> Option<SequenceKey> {
+        let is_sequenced = self.sequenced.iter().any(|name| name == destination);
+        is_sequenced.then(|| SequenceKey::new(&self.notification, destination)).flatten()
+    }
+
+    /// The data of the Kinesis record.
+    pub fn encode(&self) -> Vec<u8> {
+        let written = Written {
+            event: Event::from(&self.notification),
+            destinations: self.destinations.join(","),
+            sequenced: self.sequenced.join(","),
+            dispatch: self.number,
+            acceptedtime: self.accepted_at,
+            relayedtime: self.relayed_at,
+        };
+        serde_json::to_vec(&written).expect("text and canonical JSON always serialise")
+    }
+
+    /// Reads the data of a Kinesis record.
+    ///
+    /// # Errors
+    /// When an attribute of a dispatch is missing or has another type.
+    pub fn decode(bytes: &[u8]) -> Result<Dispatch, NotADispatch> {
+        let read: Read = serde_json::from_slice(bytes)
+            .map_err(|error| NotADispatch::Json { line: error.line(), column: error.column() })?;
+        if !read.sequenced.is_empty() && read.sequence.is_none() {
+            return Err(NotADispatch::NotNumbered);
+        }
+        Ok(Dispatch {
+            notification: Notification {
+                id: read.id,
+                kind: read.kind,
+                r#type: read.r#type,
+                source: read.source,
+                subject: read.subject,
+                time: read.time,
+                partitionkey: read.partitionkey,
+                sequence: read.sequence,
+                traceparent: read.traceparent,
+                data: Json::verbatim(read.data),
+            },
+            destinations: names(read.destinations),
+            sequenced: if read.sequenced.is_empty() { Vec::new() } else { names(read.sequenced) },
+            number: read.dispatch,
+            accepted_at: read.acceptedtime,
+            relayed_at: read.relayedtime,
+        })
+    }
+}
+
+fn names(list: &str) -> Vec<String> {
+    list.split(',').map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::notification::Draft;
+
+    fn dispatch() -> Dispatch {
+        Dispatch {
+            notification: Draft::command("t", "s", &"x").build("1").unwrap().into(),
+            destinations: vec!["refund".into(), "audit".into()],
+            sequenced: vec![],
+            number: 2,
+            accepted_at: Timestamp::from_millisecond(1_000).unwrap(),
+            relayed_at: Timestamp::from_millisecond(1_234).unwrap(),
+        }
+    }
+
+    #[test]
+    fn survives_the_stream() {
+        assert_eq!(Dispatch::decode(&dispatch().encode()).unwrap(), dispatch());
+        assert!(dispatch().is_for("audit") && !dispatch().is_for("aud"));
+    }
+
+    #[test]
+    fn names_the_destinations_that_apply_it_in_order() {
+        let draft = Draft::command("t", "s", &"x").partitionkey("k").sequence(3);
+        let notification = draft.build("1").unwrap().into();
+        let numbered = Dispatch { notification, sequenced: vec!["audit".into()], ..dispatch() };
+        assert_eq!(Dispatch::decode(&numbered.encode()).unwrap(), numbered);
+        assert_eq!(numbered.sequence_key("audit").unwrap().sequence, 3);
+        assert_eq!(numbered.sequence_key("refund"), None);
+        let unnumbered = Dispatch { notification: dispatch().notification, ..numbered };
+        assert_eq!(Dispatch::decode(&unnumbered.encode()), Err(NotADispatch::NotNumbered));
+    }
+
+    #[test]
+    fn is_partitioned_by_id_unless_the_emitter_set_a_key() {
+        let mut dispatch = dispatch();
+        assert_eq!(dispatch.partition_key(), "1");
+        dispatch.notification.partitionkey = Some("k".into());
+        assert_eq!(dispatch.partition_key(), "k");
+    }
+
+    #[test]
+    fn decoding_needs_every_attribute_and_ignores_those_of_a_later_release() {
+        let text = String::from_utf8(dispatch().encode()).unwrap();
+        for part in [
+            r#","destinations":"refund,audit""#,
+            r#","dispatch":2"#,
+            r#","relayedtime":"1970-01-01T00:00:01.234Z""#,
+        ] {
+            assert!(text.contains(part), "{text}");
+            let without = text.replace(part, "");
+            assert!(matches!(Dispatch::decode(without.as_bytes()), Err(NotADispatch::Json { line: 1, .. })));
+        }
+        let later = text.replace("{\"spec", "{\"causationid\":\"7\",\"spec");
+        assert_eq!(Dispatch::decode(later.as_bytes()).unwrap(), dispatch());
+    }
+}

@@ -1,0 +1,39 @@
+//! The stored shapes, and every decision about them as a pure function. Nothing here calls AWS.
+//!
+//! Read [`Record`] first: the item of the `notifications` table. `transition.rs` is the table of its state
+//! machine, with the condition of each transition. `update.rs` writes a conditional update in DynamoDB's two
+//! notations. `due.rs` has all times of reconcile and the key of its index. [`Dispatch`] is the Kinesis
+//! record. `position.rs` says when it is the turn of a numbered notification.
+
+pub(crate) mod attributes;
+mod dispatch;
+mod due;
+mod pending;
+mod position;
+mod record;
+mod redispatch;
+mod timeline;
+mod transition;
+mod update;
+
+pub use dispatch::{Dispatch, NotADispatch};
+pub(crate) use due::next_dispatch;
+pub use due::{AHEAD, FIRST_DUE_AFTER, LAG, SHARDS, SLOT_SECONDS, Slot, bucket};
+pub(crate) use pending::{PendingTransition, Reconsidered, TransitionOutcome};
+pub use position::AHEAD_MAX;
+pub(crate) use position::{Position, PositionUpdate, Readiness, ReconsideredPosition, SequenceKey};
+pub(crate) use record::shortened;
+pub use record::{
+    Change, Delivery, ERROR_BYTES_MAX, FailedAttempt, Item, NotARecord, RESULT_BYTES_MAX, Record, Settled,
+    State, Status,
+};
+pub(crate) use redispatch::{check_later, dispatch_again};
+pub use timeline::{Moment, What, timeline};
+pub(crate) use transition::{Called, Expected, Refused, Transition, TransitionTimes};
+pub(crate) use update::{Expression, Update, number, statement, text};
+
+#[cfg(test)]
+pub(crate) mod tests {
+    pub(crate) use super::record::tests::{at, event_for};
+    pub(crate) use super::update::tests::applied;
+}

@@ -1,0 +1,407 @@
+//! The stored shape: one item per notification in the `notifications` table.
+//!
+//! Times are milliseconds since 1970, except `expires_at`: DynamoDB's time to live takes seconds. The reader
+//! ignores attributes that it does not know, and reads values that it does not know as `Unknown`, so that
+//! functions of two releases can run side by side.
+
+use std::collections::{BTreeMap, HashMap};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use jiff::Timestamp;
+use jiff::fmt::serde::timestamp::{millisecond, second};
+use serde::{Deserialize, Serialize};
+
+use super::due::{FIRST_DUE_AFTER, bucket};
+use crate::notification::{Checked, Json, Kind, Notification, Refusal, Routes, digest};
+
+/// An item of DynamoDB.
+pub type Item = HashMap<String, AttributeValue>;
+
+/// Longest error, rejection or closing reason that is kept, in bytes.
+pub const ERROR_BYTES_MAX: usize = 512;
+/// Largest result of a stored effect, in bytes.
+pub const RESULT_BYTES_MAX: usize = 4 * 1024;
+
+/// The status of a notification over all its destinations.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Status {
+    /// A destination is pending.
+    Init,
+    /// Every destination applied it.
+    Done,
+    /// The owner of the command rejected it.
+    Rejected,
+    /// A destination gave up. Its dead letter waits for an operator.
+    Dead,
+    /// An operator closed it at one destination, and no destination is pending or dead.
+    Closed,
+    /// A value of a later release. It is read, and never written.
+    #[serde(other)]
+    Unknown,
+}
+
+impl Status {
+    /// As stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Status::Init => "INIT",
+            Status::Done => "DONE",
+            Status::Rejected => "REJECTED",
+            Status::Dead => "DEAD",
+            Status::Closed => "CLOSED",
+            Status::Unknown => "UNKNOWN",
+        }
+    }
+}
+
+/// Where a notification stands at one destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Not applied yet.
+    Pending,
+    /// Applied. Final.
+    Done,
+    /// Rejected by the owner of the command. Final.
+    Rejected,
+    /// Given up. A dead letter holds the payload.
+    Dead,
+    /// Closed by an operator. Final.
+    Closed,
+    /// A value of a later release. It is read, and never written.
+    #[serde(other)]
+    Unknown,
+}
+
+impl State {
+    /// Whether no transition leads out of it.
+    pub fn is_final(self) -> bool {
+        matches!(self, State::Done | State::Rejected | State::Closed)
+    }
+
+    /// As stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            State::Pending => "pending",
+            State::Done => "done",
+            State::Rejected => "rejected",
+            State::Dead => "dead",
+            State::Closed => "closed",
+            State::Unknown => "unknown",
+        }
+    }
+}
+
+/// Why the record changed last. The relay carries a `dispatch`, and no other change.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Change {
+    /// It was accepted, dispatched again, or redriven: the relay carries it to the stream.
+    Dispatch,
+    /// An attempt failed.
+    Attempt,
+    /// An external effect is about to start.
+    Lease,
+    /// A destination marked it done or rejected.
+    Mark,
+    /// A destination gave up.
+    Dead,
+    /// An operator closed it.
+    Close,
+    /// Reconcile found it open and not late.
+    Wait,
+    /// A value of a later release. It is read, and never written.
+    #[serde(other)]
+    Unknown,
+}
+
+impl Change {
+    /// As stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Change::Dispatch => "dispatch",
+            Change::Attempt => "attempt",
+            Change::Lease => "lease",
+            Change::Mark => "mark",
+            Change::Dead => "dead",
+            Change::Close => "close",
+            Change::Wait => "wait",
+            Change::Unknown => "unknown",
+        }
+    }
+}
+
+/// What an operator found out about an external call whose outcome was unknown.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Settled {
+    /// The call took effect.
+    Done,
+    /// The call did not take effect. It will be made again.
+    Again,
+    /// A value of a later release. It is read, and never written.
+    #[serde(other)]
+    Unknown,
+}
+
+impl Settled {
+    /// As stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Settled::Done => "done",
+            Settled::Again => "again",
+            Settled::Unknown => "unknown",
+        }
+    }
+}
+
+/// A failed attempt.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FailedAttempt {
+    /// When it was recorded.
+    #[serde(with = "millisecond::required")]
+    pub at: Timestamp,
+    /// What went wrong, shortened to [`ERROR_BYTES_MAX`].
+    pub error: String,
+}
+
+/// The part of a record that belongs to one destination.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Delivery {
+    /// Whether it is applied here.
+    pub state: State,
+    /// Whether this destination applies it in order.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sequenced: bool,
+    /// Failed attempts since it was accepted or redriven.
+    pub attempts: u32,
+    /// The failed attempts by number. It is there from the start, so that an update can add to it.
+    pub failures: BTreeMap<String, FailedAttempt>,
+    /// When reconcile checks whether it is late. It stays when the delivery is completed.
+    #[serde(with = "millisecond::required")]
+    pub due_at: Timestamp,
+    /// Lease expiry. Until then only `holder` may start a call, and an earlier call may still take effect.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "millisecond::optional")]
+    pub lease_until: Option<Timestamp>,
+    /// The number of leases taken. Only the latest holder may record a result.
+    pub fence: u32,
+    /// Unique id of the latest lease holder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holder: Option<String>,
+    /// When the first external call of unknown outcome began.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "millisecond::optional")]
+    pub called_at: Option<Timestamp>,
+    /// What an operator found out about that call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled: Option<Settled>,
+    /// When the dispatch that led to the latest write was relayed.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "millisecond::optional")]
+    pub relayed_at: Option<Timestamp>,
+    /// When the destination received that dispatch.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "millisecond::optional")]
+    pub received_at: Option<Timestamp>,
+    /// When an operator redrove it last.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "millisecond::optional")]
+    pub redriven_at: Option<Timestamp>,
+    /// When it left the state pending.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "millisecond::optional")]
+    pub ended_at: Option<Timestamp>,
+    /// Why it was rejected, closed, or given up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The result of a stored effect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<Json>,
+}
+
+/// The record of one notification: the source of truth about it.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// The key.
+    pub id: String,
+    /// See [`Notification`], as for the attributes down to `data`.
+    pub r#type: String,
+    /// Command or event.
+    pub kind: Kind,
+    /// The service that sent it.
+    pub source: String,
+    /// The entity that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// When it was sent, by the clock of the source.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "millisecond::optional")]
+    pub time: Option<Timestamp>,
+    /// The key by which it is partitioned and ordered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partitionkey: Option<String>,
+    /// Its number within the partition key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sequence: Option<u64>,
+    /// W3C Trace Context.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+    /// The payload: canonical JSON, as text.
+    pub data: Json,
+    /// A message with the same id and digest is a repeat; see `digest.rs`.
+    pub digest: String,
+    /// Its status over all destinations.
+    pub status: Status,
+    /// Its delivery at each destination, by name.
+    pub destinations: BTreeMap<String, Delivery>,
+    /// The number of pending destinations.
+    pub open: u32,
+    /// The number of dead destinations.
+    pub dead: u32,
+    /// The number of closed destinations. By it the last transition writes DONE or CLOSED.
+    pub closed: u32,
+    /// Its version: 1 at first, and one more with each change.
+    pub version: u64,
+    /// The number of dispatches.
+    pub dispatches: u32,
+    /// Why it changed last.
+    pub change: Change,
+    /// Its key in reconcile's index; see `due.rs`.
+    pub bucket: String,
+    /// When it was sent to the upstream queue, by the clock of SQS. Absent if it came another way.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "millisecond::optional")]
+    pub sent_at: Option<Timestamp>,
+    /// When it was accepted.
+    #[serde(with = "millisecond::required")]
+    pub accepted_at: Timestamp,
+    /// When it changed last.
+    #[serde(with = "millisecond::required")]
+    pub updated_at: Timestamp,
+    /// When DynamoDB may delete it, in seconds. Set on a completed record, never on a dead one.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "second::optional")]
+    pub expires_at: Option<Timestamp>,
+}
+
+/// Why an item is not a record of a notification.
+#[derive(Debug, thiserror::Error)]
+#[error("the item is not a record of a notification: {0}")]
+pub struct NotARecord(#[from] serde_dynamo::Error);
+
+impl Record {
+    /// The INIT record of a notification, as accept, an emit and the outbox put it.
+    ///
+    /// # Errors
+    /// When no route takes the notification.
+    pub fn accept(notification: Checked, routes: &Routes, now: Timestamp) -> Result<Record, Refusal> {
+        let notification = Notification::from(notification);
+        let route = routes.of(&notification)?;
+        let delivery = Delivery {
+            state: State::Pending,
+            sequenced: false,
+            attempts: 0,
+            failures: BTreeMap::new(),
+            due_at: now + FIRST_DUE_AFTER,
+            lease_until: None,
+            fence: 0,
+            holder: None,
+            called_at: None,
+            settled: None,
+            relayed_at: None,
+            received_at: None,
+            redriven_at: None,
+            ended_at: None,
+            reason: None,
+            result: None,
+        };
+        let destinations = route.destinations.iter().map(|name| {
+            let sequenced = route.sequenced.contains(name);
+            (name.clone(), Delivery { sequenced, ..delivery.clone() })
+        });
+        Ok(Record {
+            digest: digest(&notification),
+            bucket: bucket(&notification.id, now + FIRST_DUE_AFTER),
+            id: notification.id,
+            r#type: notification.r#type,
+            kind: notification.kind,
+            source: notification.source,
+            subject: notification.subject,
+            time: notification.time,
+            partitionkey: notification.partitionkey,
+            sequence: notification.sequence,
+            traceparent: notification.traceparent,
+            data: notification.data,
+            status: Status::Init,
+            open: route.destinations.len() as u32,
+            destinations: destinations.collect(),
+            dead: 0,
+            closed: 0,
+            version: 1,
+            dispatches: 1,
+            change: Change::Dispatch,
+            sent_at: None,
+            accepted_at: now,
+            updated_at: now,
+            expires_at: None,
+        })
+    }
+
+    /// The same record, accepted at another time, for a transaction that is retried later.
+    pub(crate) fn accepted_at(&self, now: Timestamp) -> Record {
+        let mut record = self.clone();
+        record.bucket = bucket(&record.id, now + FIRST_DUE_AFTER);
+        (record.accepted_at, record.updated_at) = (now, now);
+        record.destinations.values_mut().for_each(|delivery| delivery.due_at = now + FIRST_DUE_AFTER);
+        record
+    }
+
+    /// When the current round of attempts began: at accept or at the last redrive.
+    pub(crate) fn since(&self, delivery: &Delivery) -> Timestamp {
+        delivery.redriven_at.unwrap_or(self.accepted_at)
+    }
+
+    /// The pending deliveries, by destination.
+    pub(crate) fn pending(&self) -> impl Iterator<Item = (&String, &Delivery)> {
+        self.destinations.iter().filter(|(_, delivery)| delivery.state == State::Pending)
+    }
+
+    /// The notification.
+    pub fn notification(&self) -> Notification {
+        Notification {
+            id: self.id.clone(),
+            kind: self.kind,
+            r#type: self.r#type.clone(),
+            source: self.source.clone(),
+            subject: self.subject.clone(),
+            time: self.time,
+            partitionkey: self.partitionkey.clone(),
+            sequence: self.sequence,
+            traceparent: self.traceparent.clone(),
+            data: self.data.clone(),
+        }
+    }
+
+    /// The item of the table.
+    pub fn encode(&self) -> Item {
+        serde_dynamo::to_item(self).expect("a record has only values that DynamoDB knows")
+    }
+
+    /// Reads an item.
+    ///
+    /// # Errors
+    /// When it lacks an attribute of a record, or has one of another type.
+    pub fn decode(item: Item) -> Result<Record, NotARecord> {
+        Ok(serde_dynamo::from_item(item)?)
+    }
+}
+
+/// The text, cut to `bytes_max` bytes, with an ellipsis where it was cut.
+pub(crate) fn shortened(text: &str, bytes_max: usize) -> String {
+    if text.len() <= bytes_max {
+        return text.to_owned();
+    }
+    let end = (0..=bytes_max - '…'.len_utf8()).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
+    format!("{}…", &text[..end])
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

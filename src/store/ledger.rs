@@ -1,0 +1,366 @@
+//! The `notifications` table: accept, read, commit, mark. The other calls to it are in `due_index.rs` and
+//! `operator.rs`.
+
+use std::sync::Arc;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{
+    BatchStatementError, BatchStatementRequest, CancellationReason, ReturnValuesOnConditionCheckFailure,
+    TransactWriteItem,
+};
+use tokio::sync::Mutex;
+use tokio::task::yield_now;
+
+use super::call::{
+    GET_ITEM, PUT_ITEM, TRANSACT, UPDATE_ITEM, Updated, accept_action, decode_record, key, returned_record,
+    update_action, update_item,
+};
+use super::error::TransitionError;
+use super::positions::{Positions, decode_position};
+use super::token::token;
+use super::transaction::{CONDITION_FAILED, Cancellation, judge};
+use crate::aws::{Cause, Fault, TRIES_MAX, pause};
+use crate::record::attributes::ABSENT;
+use crate::record::{
+    Item, PendingTransition, PositionUpdate, Reconsidered, ReconsideredPosition, Record, TransitionOutcome,
+    Update, statement,
+};
+
+/// Most statements of a `BatchExecuteStatement`.
+pub(crate) const STATEMENTS_MAX: usize = 25;
+const BATCH_EXECUTE: &str = "BatchExecuteStatement";
+
+/// The `notifications` table.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    pub(super) client: Client,
+    pub(super) table: String,
+    turnstile: Arc<Mutex<()>>,
+}
+
+/// What became of a notification that was to be accepted.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Acceptance {
+    /// It is stored.
+    Stored,
+    /// It was stored before, with the same content. This is the record as it is now.
+    Duplicate(Box<Record>),
+    /// Its id is stored with other content. Send it with an id of its own.
+    Conflict {
+        /// The source of the stored notification.
+        source: String,
+    },
+}
+
+/// The effect that commits with a mark.
+#[derive(Debug, Default)]
+pub(crate) struct Commit<'a> {
+    pub(crate) writes: &'a [TransactWriteItem],
+    pub(crate) emits: Vec<Record>,
+    /// The change of the position, at a sequenced destination. After the commit it is the one that was made.
+    pub(crate) position: Option<(&'a Positions, PositionUpdate)>,
+}
+
+impl Acceptance {
+    /// Compares the stored record with the new one: duplicate or conflict.
+    fn compare(call: &'static str, record: &Record, item: Option<Item>) -> Result<Acceptance, Fault> {
+        let item =
+            item.ok_or(Fault::new(call, Cause::Unavailable("a failed condition without its item".into())))?;
+        let stored = decode_record(call, item)?;
+        Ok(match stored.digest == record.digest {
+            true => Acceptance::Duplicate(Box::new(stored)),
+            false => Acceptance::Conflict { source: stored.source },
+        })
+    }
+}
+
+/// When to send a commit again.
+enum Retry {
+    AtOnce,
+    AfterPause(Fault),
+}
+
+impl Commit<'_> {
+    /// Decides on the position that DynamoDB returned with the failed condition.
+    fn reconsider_position(&mut self, item: Option<Item>) -> Result<Retry, TransitionError> {
+        let position = decode_position(TRANSACT, &item.unwrap_or_default())?;
+        let Some((positions, update)) = self.position.take() else { return Ok(Retry::AtOnce) };
+        let (update, retry) = match update.reconsider(&position) {
+            ReconsideredPosition::SendAgain(update) => (update, Retry::AtOnce),
+            ReconsideredPosition::Contended => {
+                (update, Retry::AfterPause(Fault::new(TRANSACT, Cause::Contended)))
+            }
+            ReconsideredPosition::Unneeded => return Ok(Retry::AtOnce),
+            ReconsideredPosition::Early { is_registered } => {
+                return Err(TransitionError::Early { is_registered });
+            }
+            ReconsideredPosition::SequenceTaken => return Err(TransitionError::SequenceTaken),
+        };
+        self.position = Some((positions, update));
+        Ok(retry)
+    }
+}
+
+impl Ledger {
+    /// The table of this name.
+    pub fn new(client: Client, table: impl Into<String>) -> Ledger {
+        Ledger { client, table: table.into(), turnstile: Arc::default() }
+    }
+
+    /// Staggers concurrent calls: each request is sent before the next one is built. Otherwise the first
+    /// request would wait until all are built.
+    async fn stagger(&self) {
+        let _passing = self.turnstile.lock().await;
+        yield_now().await;
+    }
+
+    /// Stores an INIT record with one conditional put.
+    ///
+    /// # Errors
+    /// A [`Fault`]. The record may be stored all the same; a repeat finds it.
+    pub(crate) async fn accept(&self, record: &Record) -> Result<Acceptance, Fault> {
+        for tries in 1.. {
+            self.stagger().await;
+            let put = self.client.put_item().table_name(&self.table).set_item(Some(record.encode()));
+            let put = put
+                .condition_expression(ABSENT)
+                .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+            let error = match put.send().await {
+                Ok(_) => return Ok(Acceptance::Stored),
+                Err(error) => error,
+            };
+            if let Some(PutItemError::ConditionalCheckFailedException(failed)) = error.as_service_error() {
+                return Acceptance::compare(PUT_ITEM, record, failed.item.clone());
+            }
+            let fault = Fault::from_sdk(PUT_ITEM, &error);
+            if !fault.is_retryable() || tries == TRIES_MAX {
+                return Err(fault);
+            }
+            pause(tries).await;
+        }
+        unreachable!("the last try returns")
+    }
+
+    /// The put of a record as an action of a producer's transaction.
+    pub(crate) fn accept_action(&self, record: &Record) -> TransactWriteItem {
+        accept_action(&self.table, record)
+    }
+
+    /// What a cancelled transaction says of the record that it was to accept; `None` where another action
+    /// cancelled it.
+    pub(crate) fn acceptance(
+        &self,
+        record: &Record,
+        reason: &CancellationReason,
+    ) -> Result<Option<Acceptance>, Fault> {
+        match reason.code() {
+            Some(CONDITION_FAILED) => Acceptance::compare(TRANSACT, record, reason.item().cloned()).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// The record of an id, read consistently.
+    ///
+    /// # Errors
+    /// A [`Fault`].
+    pub async fn get(&self, id: &str) -> Result<Option<Record>, Fault> {
+        let get = self.client.get_item().table_name(&self.table).set_key(Some(key(id))).consistent_read(true);
+        let item = get.send().await.map_err(|error| Fault::from_sdk(GET_ITEM, &error))?.item;
+        item.map(|item| decode_record(GET_ITEM, item)).transpose()
+    }
+
+    /// Commits an effect with its mark, all or nothing. It retries contention, throttling and lost answers
+    /// until the caller's deadline drops the call.
+    ///
+    /// An effect whose answer was lost meets its own mark when it is sent again: it is `AlreadyApplied`, and
+    /// the position update is then left as it was.
+    pub(crate) async fn commit(
+        &self,
+        mut mark: PendingTransition,
+        commit: &mut Commit<'_>,
+    ) -> Result<TransitionOutcome, TransitionError> {
+        for tries in 1.. {
+            let fault = match self.transact(&mark, commit).await {
+                Ok(()) => return Ok(TransitionOutcome::Applied),
+                Err(Cancellation::Mark(item)) => {
+                    let record = returned_record(TRANSACT, item)?;
+                    match mark.reconsider(&record) {
+                        Reconsidered::SendAgain => continue,
+                        Reconsidered::Complete(outcome) => return Ok(outcome),
+                        Reconsidered::Refused(refused) => return Err(TransitionError::Refused(refused)),
+                        Reconsidered::Contended => Fault::new(TRANSACT, Cause::Contended),
+                    }
+                }
+                Err(Cancellation::Position(item)) => match commit.reconsider_position(item)? {
+                    Retry::AtOnce => continue,
+                    Retry::AfterPause(fault) => fault,
+                },
+                Err(Cancellation::Emitted(stored)) => {
+                    let emits = std::mem::take(&mut commit.emits).into_iter().enumerate();
+                    let kept = emits.filter(|(at, _)| !stored.contains(at));
+                    commit.emits = kept.map(|(_, record)| record).collect();
+                    continue;
+                }
+                Err(Cancellation::EmitConflict { at }) => {
+                    return Err(TransitionError::EmitConflict { id: commit.emits.swap_remove(at).id });
+                }
+                Err(Cancellation::Write { at, code }) => return Err(TransitionError::Write { at, code }),
+                Err(Cancellation::Fault(fault)) if fault.is_invalid() => {
+                    return Err(TransitionError::Invalid(fault));
+                }
+                Err(Cancellation::Fault(fault)) => fault,
+            };
+            if !fault.is_retryable() {
+                return Err(fault.into());
+            }
+            tracing::debug!(id = mark.id, %fault, tries, "commit is retried");
+            pause(tries).await;
+        }
+        unreachable!("it returns or is dropped")
+    }
+
+    async fn transact(&self, mark: &PendingTransition, commit: &Commit<'_>) -> Result<(), Cancellation> {
+        self.stagger().await;
+        let mut actions = vec![update_action(&self.table, key(&mark.id), &mark.update())];
+        actions.extend(commit.position.as_ref().map(|(positions, update)| positions.action(update)));
+        actions.extend_from_slice(commit.writes);
+        actions.extend(commit.emits.iter().map(|record| self.accept_action(record)));
+        let token = token(&actions);
+        let call =
+            self.client.transact_write_items().set_transact_items(Some(actions)).client_request_token(token);
+        let error = match call.send().await {
+            Ok(_) => return Ok(()),
+            Err(error) => error,
+        };
+        match error.as_service_error() {
+            Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => Err(judge(
+                cancelled.cancellation_reasons(),
+                commit.position.is_some(),
+                commit.writes.len(),
+                &commit.emits,
+            )),
+            _ => Err(Cancellation::Fault(Fault::from_sdk(TRANSACT, &error))),
+        }
+    }
+
+    /// Applies one transition of a record by an update of its own: a failed attempt, a lease, the end of
+    /// attempts, or an operator's action.
+    pub(crate) async fn apply(
+        &self,
+        mut pending: PendingTransition,
+    ) -> Result<TransitionOutcome, TransitionError> {
+        for tries in 1.. {
+            let fault = match self.update(&pending.id, &pending.update()).await {
+                Ok(Updated::Applied) => return Ok(TransitionOutcome::Applied),
+                Ok(Updated::ConditionFailed(item)) => {
+                    let record = returned_record(UPDATE_ITEM, Some(item))?;
+                    match pending.reconsider(&record) {
+                        Reconsidered::SendAgain => continue,
+                        Reconsidered::Complete(outcome) => return Ok(outcome),
+                        Reconsidered::Refused(refused) => return Err(TransitionError::Refused(refused)),
+                        Reconsidered::Contended => Fault::new(UPDATE_ITEM, Cause::Contended),
+                    }
+                }
+                Err(fault) => fault,
+            };
+            if !fault.is_retryable() || tries >= TRIES_MAX {
+                return Err(fault.into());
+            }
+            pause(tries).await;
+        }
+        unreachable!("the last try returns")
+    }
+
+    /// One conditional `UpdateItem` of a record.
+    pub(crate) async fn update(&self, id: &str, update: &Update) -> Result<Updated, Fault> {
+        update_item(&self.client, &self.table, key(id), update).await
+    }
+
+    /// Applies transitions that change the record alone, many in one call, each under its own condition.
+    /// Ids must be distinct. The results are in the order of the transitions.
+    pub(crate) async fn apply_batch(
+        &self,
+        mut pending: Vec<PendingTransition>,
+    ) -> Vec<Result<TransitionOutcome, TransitionError>> {
+        let mut results: Vec<Option<Result<TransitionOutcome, TransitionError>>> =
+            pending.iter().map(|_| None).collect();
+        for tries in 1.. {
+            let open: Vec<usize> = (0..pending.len()).filter(|at| results[*at].is_none()).collect();
+            if open.is_empty() {
+                break;
+            }
+            let answers = self.execute(open.iter().map(|at| &pending[*at])).await;
+            let mut must_pause = false;
+            for (at, answer) in open.into_iter().zip(answers) {
+                let reconsidered = answer.and_then(|updated| match updated {
+                    Updated::Applied => Ok(Reconsidered::Complete(TransitionOutcome::Applied)),
+                    Updated::ConditionFailed(item) => returned_record(BATCH_EXECUTE, Some(item))
+                        .map(|record| pending[at].reconsider(&record)),
+                });
+                let fault = match reconsidered {
+                    Ok(Reconsidered::SendAgain) => continue,
+                    Ok(Reconsidered::Complete(outcome)) => {
+                        results[at] = Some(Ok(outcome));
+                        continue;
+                    }
+                    Ok(Reconsidered::Refused(refused)) => {
+                        results[at] = Some(Err(TransitionError::Refused(refused)));
+                        continue;
+                    }
+                    Ok(Reconsidered::Contended) => Fault::new(BATCH_EXECUTE, Cause::Contended),
+                    Err(fault) => fault,
+                };
+                match fault.is_retryable() && tries < TRIES_MAX {
+                    true => must_pause = true,
+                    false => results[at] = Some(Err(fault.into())),
+                }
+            }
+            if must_pause {
+                pause(tries).await;
+            }
+        }
+        results.into_iter().flatten().collect()
+    }
+
+    /// One `BatchExecuteStatement`, and the answer to each of its statements.
+    async fn execute(
+        &self,
+        pending: impl Iterator<Item = &PendingTransition> + Clone,
+    ) -> Vec<Result<Updated, Fault>> {
+        self.stagger().await;
+        let statements = pending.clone().map(|pending| {
+            let (statement, parameters) = statement(&self.table, &pending.id, &pending.update());
+            BatchStatementRequest::builder()
+                .statement(statement)
+                .set_parameters(Some(parameters))
+                .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+                .build()
+                .expect("the statement is set")
+        });
+        let call = self.client.batch_execute_statement().set_statements(Some(statements.collect()));
+        match call.send().await {
+            Ok(output) => {
+                let mut answers = output.responses.unwrap_or_default().into_iter();
+                let answer = |_| match answers.next() {
+                    None => {
+                        let cause = Cause::Unavailable("no response to a statement".into());
+                        Err(Fault::new(BATCH_EXECUTE, cause))
+                    }
+                    Some(response) => response.error.map_or(Ok(Updated::Applied), statement_failed),
+                };
+                pending.map(answer).collect()
+            }
+            Err(error) => pending.map(|_| Err(Fault::from_sdk(BATCH_EXECUTE, &error))).collect(),
+        }
+    }
+}
+
+fn statement_failed(error: BatchStatementError) -> Result<Updated, Fault> {
+    match error.code().map(|code| code.as_str()) {
+        Some(CONDITION_FAILED) => Ok(Updated::ConditionFailed(error.item.unwrap_or_default())),
+        code => Err(Fault::new(BATCH_EXECUTE, Cause::of_code(code, error.message()))),
+    }
+}

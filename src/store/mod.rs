@@ -1,0 +1,28 @@
+//! Every call that keeps something: the `notifications` table, the `positions` table, reconcile's cursor, and
+//! a destination's queues. The decisions are in `record/`; here are the calls, their retries, and what their
+//! errors mean.
+//!
+//! Read [`Ledger`] first. `transaction.rs` says what a cancelled transaction means, `token.rs` makes its
+//! request token.
+
+mod call;
+mod due_index;
+mod error;
+pub(crate) mod ledger;
+mod operator;
+pub(crate) mod positions;
+#[cfg(feature = "lambda")]
+mod queues;
+mod token;
+mod transaction;
+
+pub(crate) use call::{GET_ITEM, PUT_ITEM, Updated};
+pub use due_index::Cursor;
+pub(crate) use due_index::KEYS_MAX;
+pub(crate) use error::TransitionError;
+pub use ledger::Acceptance;
+pub(crate) use ledger::{Commit, Ledger, STATEMENTS_MAX};
+pub use operator::OperatorOutcome;
+pub(crate) use positions::Positions;
+#[cfg(feature = "lambda")]
+pub use queues::{ATTEMPTS, DESTINATION, DeadLetters, DestinationQueues, ENCODING, ERROR};

@@ -1,0 +1,255 @@
+//! Operator actions: redrive, settle, close, and dispatch again.
+//!
+//! Each is one conditional update. A repeat, or an action that comes too late, changes nothing and says how
+//! the delivery is.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::timeout;
+
+use super::call::{TRANSACT, UPDATE_ITEM, Updated, returned_record};
+use super::error::TransitionError;
+use super::ledger::{Commit, Ledger};
+use super::positions::Positions;
+use crate::aws::{Fault, TRIES_MAX, pause};
+use crate::record::{
+    Delivery, Expected, FIRST_DUE_AFTER, PendingTransition, PositionUpdate, Record, Refused, SequenceKey,
+    Settled, State, Transition, TransitionOutcome, TransitionTimes, dispatch_again, next_dispatch,
+};
+
+/// How long closing a notification of a sequenced destination is retried.
+const CLOSE_WITHIN: Duration = Duration::from_secs(30);
+
+/// How an operator action came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OperatorOutcome {
+    /// Applied.
+    Applied,
+    /// The delivery was in this state, which the action does not change.
+    Was(State),
+    /// There is no such notification, or it does not go to this destination.
+    Unknown,
+    /// The delivery has no call of unknown outcome to settle.
+    NoUnknownCall,
+    /// A call may be in progress.
+    Held,
+    /// At a sequenced destination more than [`AHEAD_MAX`] notifications come before it. Close those first.
+    ///
+    /// [`AHEAD_MAX`]: crate::record::AHEAD_MAX
+    Early,
+}
+
+impl OperatorOutcome {
+    /// Whether a dead letter that was received before may be deleted: a copy is on its way that sends another
+    /// dead letter if it fails, or there is nothing left to do.
+    pub fn replaces_dead_letter(self) -> bool {
+        match self {
+            OperatorOutcome::Applied => true,
+            OperatorOutcome::Was(state) => state.is_final(),
+            OperatorOutcome::Unknown
+            | OperatorOutcome::NoUnknownCall
+            | OperatorOutcome::Held
+            | OperatorOutcome::Early => false,
+        }
+    }
+}
+
+impl Ledger {
+    /// Lets a destination that gave up try again, with six attempts: the notification is dispatched again.
+    /// Fix the cause first.
+    ///
+    /// # Errors
+    /// A [`Fault`]; try again.
+    pub async fn redrive(
+        &self,
+        id: &str,
+        destination: &str,
+        now: Timestamp,
+    ) -> Result<OperatorOutcome, Fault> {
+        let redrive = Transition::Redrive { due_at: now + FIRST_DUE_AFTER, settled: None, fence: None };
+        self.operate(id, destination, redrive, now, SignedDuration::ZERO).await
+    }
+
+    /// Redrives a delivery that died of a call of unknown outcome, and records what you found out about the
+    /// call: that it took effect, or that it has to be made again. While a call may be in progress the outcome
+    /// is [`OperatorOutcome::Held`]: what you found out may no longer be true.
+    ///
+    /// # Errors
+    /// A [`Fault`]; try again.
+    pub async fn settle(
+        &self,
+        id: &str,
+        destination: &str,
+        settled: Settled,
+        now: Timestamp,
+    ) -> Result<OperatorOutcome, Fault> {
+        let record = self.get(id).await?;
+        let Some(delivery) = record.as_ref().and_then(|record| record.destinations.get(destination)) else {
+            return Ok(OperatorOutcome::Unknown);
+        };
+        if delivery.lease_until.is_some_and(|until| until > now) {
+            return Ok(OperatorOutcome::Held);
+        }
+        let (settled, fence) = (Some(settled), Some(delivery.fence));
+        let redrive = Transition::Redrive { due_at: now + FIRST_DUE_AFTER, settled, fence };
+        self.operate(id, destination, redrive, now, SignedDuration::ZERO).await
+    }
+
+    /// Tries the notification of a dead letter again. Where its delivery is still pending, the notification is
+    /// dispatched again: SQS itself may have moved its last copy. But the dead letter may also have been sent
+    /// just before its record is marked dead, and then it has to stay. Ask
+    /// [`OperatorOutcome::replaces_dead_letter`] before you delete it.
+    ///
+    /// # Errors
+    /// A [`Fault`]; keep the dead letter, and try again.
+    pub async fn redrive_dead_letter(
+        &self,
+        id: &str,
+        destination: &str,
+        now: Timestamp,
+    ) -> Result<OperatorOutcome, Fault> {
+        let outcome = self.redrive(id, destination, now).await?;
+        if outcome == OperatorOutcome::Was(State::Pending) {
+            self.dispatch_again(id, now).await?;
+        }
+        Ok(outcome)
+    }
+
+    /// Dispatches a pending notification again, to replace lost copies. It does not reset attempts, and does
+    /// nothing where no delivery is pending or another caller dispatched it just now.
+    ///
+    /// # Errors
+    /// A [`Fault`]; try again.
+    pub async fn dispatch_again(&self, id: &str, now: Timestamp) -> Result<OperatorOutcome, Fault> {
+        let Some(mut record) = self.get(id).await? else {
+            return Ok(OperatorOutcome::Unknown);
+        };
+        let due_at = |record: &Record, delivery: &Delivery| next_dispatch(record.since(delivery), now);
+        let mut tries = 0;
+        while let Some(update) = dispatch_again(&record, now, |_, delivery| due_at(&record, delivery)) {
+            tries += 1;
+            let item = match self.update(id, &update).await {
+                Ok(Updated::Applied) => return Ok(OperatorOutcome::Applied),
+                Ok(Updated::ConditionFailed(item)) => item,
+                Err(fault) if fault.is_retryable() && tries < TRIES_MAX => {
+                    pause(tries).await;
+                    continue;
+                }
+                Err(fault) => return Err(fault),
+            };
+            let changed = returned_record(UPDATE_ITEM, Some(item))?;
+            if changed.dispatches > record.dispatches {
+                // By this call, whose answer was lost, or by another caller: a copy is on its way.
+                return Ok(OperatorOutcome::Applied);
+            }
+            record = changed;
+        }
+        let state = record.destinations.values().map(|delivery| delivery.state).next();
+        Ok(state.map_or(OperatorOutcome::Unknown, OperatorOutcome::Was))
+    }
+
+    /// Closes a notification at a destination for good, so that no late copy can apply it: its effect was made
+    /// another way, or is not wanted. The record keeps the reason (512 bytes of it); a completed record is kept
+    /// for `retention`.
+    ///
+    /// A sequenced destination goes on with the next notification, now or when the turn of this one would have
+    /// come. To close several of a key, begin with the last: the next one is notified as soon as its turn comes.
+    ///
+    /// # Errors
+    /// A [`Fault`]. Try again even if it is closed by then: the next one may not be notified yet.
+    pub async fn close(
+        &self,
+        positions: &Positions,
+        id: &str,
+        destination: &str,
+        reason: &str,
+        now: Timestamp,
+        retention: SignedDuration,
+    ) -> Result<OperatorOutcome, Fault> {
+        let close = Transition::Closed { reason: reason.into() };
+        let record = self.get(id).await?;
+        let Some((record, delivery)) =
+            record.as_ref().and_then(|record| Some((record, record.destinations.get(destination)?)))
+        else {
+            return Ok(OperatorOutcome::Unknown);
+        };
+        let sequence_key = SequenceKey::new(&record.notification(), destination);
+        let Some(sequence_key) = sequence_key.filter(|_| delivery.sequenced) else {
+            return self.operate(id, destination, close, now, retention).await;
+        };
+        let update = positions.get(&sequence_key).await?.closing(&sequence_key);
+        if update.as_ref().is_some_and(PositionUpdate::is_too_early) {
+            return Ok(OperatorOutcome::Early);
+        }
+        let mut commit = Commit { position: update.map(|update| (positions, update)), ..Commit::default() };
+        let pending = by_operator(id, destination, close, now, retention);
+        let closed = timeout(CLOSE_WITHIN, self.commit(pending, &mut commit)).await;
+        let outcome = outcome(closed.unwrap_or(Err(Fault::out_of_time(TRANSACT).into())))?;
+        let next = match &commit.position {
+            Some((_, update)) => update.next().map(str::to_owned),
+            // A repeat after a failure below finds it closed, and notifies the next one.
+            None => positions.get(&sequence_key).await?.next(),
+        };
+        if let Some(next) = next {
+            self.notify_next(&next, destination, now).await?;
+        }
+        Ok(outcome)
+    }
+
+    /// Dispatches a notification again whose turn has come. One that was attempted has a copy, which waits.
+    async fn notify_next(&self, id: &str, destination: &str, now: Timestamp) -> Result<(), Fault> {
+        let record = self.get(id).await?;
+        let delivery = record.as_ref().and_then(|record| record.destinations.get(destination));
+        if delivery.is_some_and(|delivery| delivery.state == State::Pending && delivery.attempts == 0) {
+            self.dispatch_again(id, now).await?;
+        }
+        Ok(())
+    }
+
+    async fn operate(
+        &self,
+        id: &str,
+        destination: &str,
+        transition: Transition,
+        now: Timestamp,
+        retention: SignedDuration,
+    ) -> Result<OperatorOutcome, Fault> {
+        outcome(self.apply(by_operator(id, destination, transition, now, retention)).await)
+    }
+}
+
+/// An operator acts on a dead delivery most often, so that is the guess.
+fn by_operator(
+    id: &str,
+    destination: &str,
+    transition: Transition,
+    now: Timestamp,
+    retention: SignedDuration,
+) -> PendingTransition {
+    let times = TransitionTimes { now, relayed_at: None, received_at: None, retention };
+    let expected = Expected { from: State::Dead, ..Expected::guess(&transition, 1) };
+    PendingTransition { id: id.into(), destination: destination.into(), transition, expected, times }
+}
+
+fn outcome(applied: Result<TransitionOutcome, TransitionError>) -> Result<OperatorOutcome, Fault> {
+    match applied {
+        Ok(TransitionOutcome::Applied) => Ok(OperatorOutcome::Applied),
+        Ok(TransitionOutcome::AlreadyApplied(state)) | Err(TransitionError::Refused(Refused::Was(state))) => {
+            Ok(OperatorOutcome::Was(state))
+        }
+        Err(TransitionError::Refused(Refused::NoUnknownCall)) => Ok(OperatorOutcome::NoUnknownCall),
+        Err(TransitionError::Refused(Refused::Held)) => Ok(OperatorOutcome::Held),
+        Err(TransitionError::Fault(fault)) if !fault.is_missing_item() => Err(fault),
+        Err(TransitionError::Invalid(fault)) => Err(fault),
+        Err(
+            TransitionError::Fault(_)
+            | TransitionError::Refused(_)
+            | TransitionError::Write { .. }
+            | TransitionError::EmitConflict { .. }
+            | TransitionError::Early { .. }
+            | TransitionError::SequenceTaken,
+        ) => Ok(OperatorOutcome::Unknown),
+    }
+}

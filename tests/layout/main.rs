@@ -1,0 +1,62 @@
+//! The layout of the repository: imports point downwards, and every path that is named exists.
+//!
+//! Needs no AWS. Run it alone with `cargo test --workspace --test layout`.
+
+mod graph;
+mod imports;
+mod links;
+mod modules;
+mod paths;
+mod source;
+mod tree;
+
+use imports::{Layers, Package};
+use tree::Tree;
+
+/// The order of the library's parts, from top to bottom. A part may import the parts on lower lines,
+/// and none on its own line. A part is a folder of `src/` or a file beside them; `lib` is `src/lib.rs`.
+const LAYERS: Layers = &[
+    &["lib"],
+    &["lambda"],
+    &["pipeline"],
+    &["destination"],
+    &["store"],
+    &["record"],
+    &["aws", "notification"],
+    &["clock", "error"],
+];
+
+/// The source folders whose files and folders must not import each other in a circle.
+const PACKAGES: [Package; 4] = [
+    Package { folder: "src", layers: Some(LAYERS) },
+    Package { folder: "sim/src", layers: None },
+    Package { folder: "sim/soak/src", layers: None },
+    Package { folder: "event-sources/src", layers: None },
+];
+
+/// The repository as it is on disk.
+fn repository() -> Tree {
+    Tree::read(env!("CARGO_MANIFEST_DIR").as_ref())
+}
+
+/// Fails with every finding, one a paragraph.
+#[track_caller]
+fn none(findings: Vec<String>) {
+    assert!(findings.is_empty(), "{} finding(s)\n\n{}\n", findings.len(), findings.join("\n\n"));
+}
+
+#[test]
+fn imports_point_downwards_and_in_no_circle() {
+    let tree = repository();
+    none(PACKAGES.iter().flat_map(|package| imports::check(&tree, package)).collect());
+}
+
+#[test]
+fn every_path_that_is_named_exists() {
+    none(paths::check(&repository()));
+}
+
+#[test]
+fn every_link_between_documents_leads_somewhere() {
+    none(links::check(&repository()));
+}

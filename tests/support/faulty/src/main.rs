@@ -1,0 +1,42 @@
+//! A destination that fails in every way a function can. For tests only: it is not in the template;
+//! `localstack/add-function` deploys it beside the stack.
+
+use handover::{Destination, Effect, Error, Failure, Notification, run};
+use serde::Deserialize;
+
+/// What the destination does with a notification.
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Does {
+    /// Succeeds.
+    Work,
+    Panic,
+    /// Never returns.
+    Hang,
+    /// Ends the process.
+    Exit,
+    /// Allocates more memory than there is, which aborts the process.
+    Exhaust,
+}
+
+struct Faulty;
+
+impl Destination for Faulty {
+    type Data = Does;
+
+    async fn apply(&self, notification: &Notification<Does>) -> Result<Effect, Failure> {
+        match notification.data {
+            Does::Work => (),
+            Does::Panic => panic!("a bug"),
+            Does::Hang => std::future::pending().await,
+            Does::Exit => std::process::exit(1),
+            Does::Exhaust => drop(Vec::<u8>::with_capacity(isize::MAX as usize)),
+        }
+        Ok(Effect::new())
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    run(Faulty).await
+}
