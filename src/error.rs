@@ -30,13 +30,22 @@ impl Error {
 pub(crate) fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     let mut texts: Vec<String> = Vec::new();
-    for text in causes.map(ToString::to_string) {
+    for text in causes.map(without_data) {
         // Many errors repeat the text of their cause.
         if !text.is_empty() && texts.last().is_none_or(|last| !last.contains(&text)) {
             texts.push(text);
         }
     }
     texts.join(": ")
+}
+
+/// The text of an error alone. Serde's own text quotes the data, which may be a secret.
+fn without_data(error: &(dyn std::error::Error + 'static)) -> String {
+    match error.downcast_ref::<serde_json::Error>() {
+        Some(json) => format!("JSON of another form (line {}, column {})", json.line(), json.column()),
+        None if error.is::<serde_dynamo::Error>() => "an item of another form".to_owned(),
+        None => error.to_string(),
+    }
 }
 
 #[cfg(test)]
@@ -59,5 +68,17 @@ mod tests {
     fn all_causes_are_joined_and_a_repeated_text_is_not() {
         assert_eq!(with_causes(&layers(&["service error", "no such table"])), "service error: no such table");
         assert_eq!(with_causes(&layers(&["a: b", "b", "c"])), "a: b: c");
+    }
+
+    #[test]
+    fn an_error_about_data_does_not_quote_it() {
+        let error = serde_json::from_str::<u32>("\"4111 1111\"").unwrap_err();
+        assert_eq!(with_causes(&error), "JSON of another form (line 1, column 11)");
+        let error = serde_dynamo::from_item::<_, u32>(std::collections::HashMap::from([(
+            "card".to_owned(),
+            aws_sdk_dynamodb::types::AttributeValue::S("4111 1111".into()),
+        )]))
+        .unwrap_err();
+        assert!(!with_causes(&error).contains("4111"));
     }
 }

@@ -240,7 +240,7 @@ pub use pipeline::outbox::Outbox;
 pub use store::ledger::Ledger;
 pub use store::positions::Positions;
 
-/// The code that the README shows compiles.
+// The code that the README shows compiles.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -1,5 +1,6 @@
-//! Dollars for a million notifications: units that the stub counted, times list prices.
+//! The cost of a million notifications in dollars: units that the stub counted, times list prices.
 
+use std::convert::identity;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -53,7 +54,7 @@ struct StepFunctions {
     transition_million: f64,
 }
 
-/// What a stage uses for a notification.
+/// The units that a stage uses for a notification.
 #[derive(Clone, Copy, Default)]
 struct Use {
     writes: f64,
@@ -64,18 +65,18 @@ struct Use {
     seconds: f64,
 }
 
-/// A part of a design's price.
+/// One part of a design's price.
 struct Line {
     what: String,
     dollars: f64,
 }
 
-/// Prints what each design costs, and how that comes about.
+/// Prints the price of each design and its parts.
 pub async fn run(places: &Places, prices: &Path) -> Result<()> {
     let prices: Prices = toml::from_str(&std::fs::read_to_string(prices)?)?;
     eprintln!("Counting what each stage uses, at a latency of {} ms a call", LATENCY.as_millis());
     let named = |name: &str| {
-        let found = OURS.iter().chain(&PEERS).find(|it| it.name == name);
+        let found = OURS.iter().chain(&PEERS).find(|variant| variant.name == name);
         found.copied().with_context(|| format!("no variant `{name}`"))
     };
     let accept = used(named("accept")?, places).await?;
@@ -102,7 +103,7 @@ pub async fn run(places: &Places, prices: &Path) -> Result<()> {
             println!("  The goal, ${goal:.2} at most, is {verdict}.");
         }
     }
-    println!("\nInstead of its parts, all without a backstop like reconcile:");
+    println!("\nAlternatives to its parts, all without a backstop like reconcile:");
     for (peer, claims) in [
         ("by hand, Python", false),
         ("by hand, Node", false),
@@ -114,7 +115,7 @@ pub async fn run(places: &Places, prices: &Path) -> Result<()> {
         if !claims {
             continue;
         }
-        // The handler's own write, beside the claim, the mark and the completion.
+        // The handler's own write, in addition to the claim, the mark and the completion.
         let effect = Use { writes: consume.writes + 1.0, ..consume };
         let stages = [("accept", plain_accept), ("relay", relay), ("destination", effect)];
         print(&format!("{peer}, with an effect of one item"), lines(&prices, &stages));
@@ -127,7 +128,7 @@ pub async fn run(places: &Places, prices: &Path) -> Result<()> {
     steps.push(line("Step Functions, standard", 2.0, prices.step_functions.transition_million, "transition"));
     print("Step Functions, two transitions in place of relay and destination", steps);
 
-    println!("\nApart from these:");
+    println!("\nNot included:");
     let sqs = 1.0 + 2.0 / MESSAGES as f64;
     let upstream = line(
         "upstream queue: a send, a tenth of a receive and of a delete",
@@ -145,11 +146,11 @@ pub async fn run(places: &Places, prices: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What a stage uses for each record, counted in some batches.
+/// The units that a stage uses for each record, counted over some batches.
 async fn used(variant: Variant, places: &Places) -> Result<Use> {
     const BATCHES: usize = 4;
     let behaviour = Behaviour { latency: LATENCY, ..Behaviour::default() };
-    let mut running = Running::start(variant, places, &behaviour, |it| it).await?;
+    let mut running = Running::start(variant, places, &behaviour, identity).await?;
     running.batch().await?;
     running.stub.state().reset();
     let mut seconds = 0.0;
@@ -170,24 +171,24 @@ async fn used(variant: Variant, places: &Places) -> Result<Use> {
 
 fn lines(prices: &Prices, stages: &[(&str, Use)]) -> Vec<Line> {
     let mut lines = Vec::new();
-    for (stage, it) in stages {
+    for (stage, used) in stages {
         let Prices { dynamodb, kinesis, lambda, .. } = prices;
-        lines.push(line(&format!("{stage}: items"), it.writes, dynamodb.write_unit_million, "write unit"));
+        lines.push(line(&format!("{stage}: items"), used.writes, dynamodb.write_unit_million, "write unit"));
         lines.push(line(
             &format!("{stage}: reconcile's index"),
-            it.index_writes,
+            used.index_writes,
             dynamodb.write_unit_million,
             "write unit",
         ));
-        lines.push(line(&format!("{stage}: reads"), it.reads, dynamodb.read_unit_million, "read unit"));
-        lines.push(line(&format!("{stage}: Kinesis"), it.put_units, kinesis.put_unit_million, "put unit"));
+        lines.push(line(&format!("{stage}: reads"), used.reads, dynamodb.read_unit_million, "read unit"));
+        lines.push(line(&format!("{stage}: Kinesis"), used.put_units, kinesis.put_unit_million, "put unit"));
         lines.push(line(
             &format!("{stage}: Lambda, requests"),
-            it.invocations,
+            used.invocations,
             lambda.request_million,
             "request",
         ));
-        let gb_seconds = it.seconds * MEMORY_GB;
+        let gb_seconds = used.seconds * MEMORY_GB;
         lines.push(line(&format!("{stage}: Lambda, time"), gb_seconds, lambda.gb_second * 1e6, "GB-second"));
     }
     lines.retain(|line| line.dollars > 0.0);
@@ -198,7 +199,7 @@ fn line(what: &str, units: f64, million: f64, unit: &str) -> Line {
     Line { what: format!("{what}: {units:.6} {unit}s × ${million:.3} a million"), dollars: units * million }
 }
 
-/// Prints a design's price and its parts; returns the price.
+/// Prints a design's price and its parts. Returns the price.
 fn print(title: &str, lines: Vec<Line>) -> f64 {
     let total: f64 = lines.iter().map(|line| line.dollars).sum();
     println!("\n{title}: ${total:.2}");
@@ -208,5 +209,5 @@ fn print(title: &str, lines: Vec<Line>) -> f64 {
     total
 }
 
-/// The batch sizes, which the arithmetic rests on.
+/// The texts above name these batch sizes.
 const _: () = assert!(BATCH == 100 && MESSAGES == 10);

@@ -1,4 +1,4 @@
-//! What functions are fed: notifications in the form that each event source has for them.
+//! The events of the benchmark: notifications in the form of each event source.
 
 use std::collections::HashMap;
 
@@ -7,9 +7,8 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use handover::dynamodb::types::AttributeValue;
-use handover::record::Dispatch;
-use handover::record::Record;
 use handover::notification::encode;
+use handover::record::{Dispatch, Record};
 use handover::{Checked, Draft, Routes};
 use jiff::Timestamp;
 use serde_json::json;
@@ -18,26 +17,27 @@ use crate::stub::{Attribute, Item, NOTIFICATIONS, Stub};
 
 /// The name of the destination.
 pub const DESTINATION: &str = "mark";
-/// Notifications of a Kinesis batch and of a stream's batch.
+/// Notifications of a Kinesis batch, and of a batch of the table's stream.
 pub const BATCH: usize = 100;
 /// Messages of a batch of the upstream queue.
 pub const MESSAGES: usize = 10;
-/// Partition keys of a Kinesis batch; each has as many notifications, in between the others'.
+/// Partition keys of a Kinesis batch. Each has the same number of notifications, interleaved with the
+/// others'.
 const KEYS: usize = 20;
 
-/// What is known of every type.
+/// The routes.
 pub fn routes() -> String {
     let route = json!({ "kind": "command", "destinations": [DESTINATION] });
     json!({ "refund.requested": route }).to_string()
 }
 
-/// The notifications of the nth batch: in a batch each partition key has five, unless it is set.
+/// The notifications of the nth batch. Their partition keys are interleaved, unless `key` is set.
 fn notifications(nth: usize, count: usize, key: Option<&str>) -> Result<Vec<Checked>> {
-    let notification = |at: usize| {
-        let number = nth * count + at;
+    let notification = |index: usize| {
+        let number = nth * count + index;
         let data = json!({ "account": format!("account-{number}"), "amount": 1_999 });
         let draft = Draft::command("refund.requested", "bench.orders", &data);
-        let own = format!("customer-{}", at * 7 % KEYS);
+        let own = format!("customer-{}", index * 7 % KEYS);
         draft.partitionkey(key.unwrap_or(&own)).build(format!("01jdk3v6yq-{number:08}"))
     };
     Ok((0..count).map(notification).collect::<Result<_, _>>()?)
@@ -46,23 +46,23 @@ fn notifications(nth: usize, count: usize, key: Option<&str>) -> Result<Vec<Chec
 fn records(notifications: &[Checked]) -> Result<Vec<Record>> {
     let routes: Routes = routes().parse()?;
     let now = Timestamp::from_second(1_790_000_000)?;
-    let records = notifications.iter().map(|it| Record::accept(it.clone(), &routes, now));
+    let records = notifications.iter().map(|checked| Record::accept(checked.clone(), &routes, now));
     Ok(records.collect::<Result<_, _>>()?)
 }
 
-/// The nth batch of Kinesis, whose records stand in the stub's table, as do the accounts.
+/// The nth batch of Kinesis. Puts its records and its accounts into the stub's tables.
 pub fn kinesis(nth: usize, stub: &Stub) -> Result<Bytes> {
     let notifications = notifications(nth, BATCH, None)?;
     let mut state = stub.state();
-    for (at, record) in records(&notifications)?.iter().enumerate() {
+    for (index, record) in records(&notifications)?.iter().enumerate() {
         let key = record.partitionkey.clone().unwrap_or_default();
-        state.dynamodb.order.expect(&record.id, &key, (nth * BATCH + at + 1) as u64);
+        state.dynamodb.order.expect(&record.id, &key, (nth * BATCH + index + 1) as u64);
         state.dynamodb.put(NOTIFICATIONS, item(record))?;
-        let account = format!("account-{}", nth * BATCH + at);
+        let account = format!("account-{}", nth * BATCH + index);
         let account = [("account", Attribute::S(account)), ("balance", Attribute::N("0".to_owned()))];
         state.dynamodb.put("accounts", account.map(|(name, value)| (name.to_owned(), value)).into())?;
     }
-    let records = notifications.into_iter().enumerate().map(|(at, notification)| {
+    let records = notifications.into_iter().enumerate().map(|(index, notification)| {
         let dispatch = Dispatch {
             notification: notification.into(),
             destinations: vec![DESTINATION.to_owned()],
@@ -71,7 +71,7 @@ pub fn kinesis(nth: usize, stub: &Stub) -> Result<Bytes> {
             accepted_at: Timestamp::UNIX_EPOCH,
             relayed_at: Timestamp::UNIX_EPOCH,
         };
-        let sequence_number = format!("4957{:052}", nth * BATCH + at);
+        let sequence_number = format!("4957{:052}", nth * BATCH + index);
         json!({
             "kinesis": {
                 "kinesisSchemaVersion": "1.0", "partitionKey": dispatch.partition_key(),
@@ -87,13 +87,13 @@ pub fn kinesis(nth: usize, stub: &Stub) -> Result<Bytes> {
     Ok(json!({ "Records": records.collect::<Vec<_>>() }).to_string().into())
 }
 
-/// The nth batch of the upstream queue; with `twice`, each message is there two times.
+/// The nth batch of the upstream queue. With `twice`, each message is in it two times.
 pub fn upstream(nth: usize, twice: bool) -> Result<Bytes> {
     let notifications = notifications(nth, MESSAGES, None)?;
-    let messages = (0..MESSAGES).map(|at| {
-        let notification = &notifications[if twice { at / 2 } else { at }];
+    let messages = (0..MESSAGES).map(|index| {
+        let notification = &notifications[if twice { index / 2 } else { index }];
         json!({
-            "messageId": format!("message-{nth}-{at}"), "receiptHandle": "receipt",
+            "messageId": format!("message-{nth}-{index}"), "receiptHandle": "receipt",
             "body": String::from_utf8_lossy(&encode(notification)),
             "attributes": { "ApproximateReceiveCount": "1", "SentTimestamp": "1790000000000" },
             "messageAttributes": {}, "md5OfBody": "", "eventSource": "aws:sqs", "awsRegion": "us-east-1",
@@ -103,18 +103,18 @@ pub fn upstream(nth: usize, twice: bool) -> Result<Bytes> {
     Ok(json!({ "Records": messages.collect::<Vec<_>>() }).to_string().into())
 }
 
-/// The nth batch of the table's stream; with `hot`, all have one partition key.
+/// The nth batch of the table's stream. With `hot`, all records have one partition key.
 pub fn stream(nth: usize, hot: bool) -> Result<Bytes> {
     let notifications = notifications(nth, BATCH, hot.then_some("customer"))?;
     let records = records(&notifications)?;
-    let records = records.iter().enumerate().map(|(at, record)| {
+    let records = records.iter().enumerate().map(|(index, record)| {
         json!({
-            "eventID": format!("{nth}-{at}"), "eventName": "INSERT", "eventVersion": "1.1",
+            "eventID": format!("{nth}-{index}"), "eventName": "INSERT", "eventVersion": "1.1",
             "eventSource": "aws:dynamodb", "awsRegion": "us-east-1",
             "eventSourceARN": "arn:aws:dynamodb:us-east-1:000000000000:table/notifications/stream/1",
             "dynamodb": {
                 "ApproximateCreationDateTime": 1_790_000_000.0, "Keys": { "id": { "S": record.id } },
-                "NewImage": item(record), "SequenceNumber": format!("{:021}", nth * BATCH + at),
+                "NewImage": item(record), "SequenceNumber": format!("{:021}", nth * BATCH + index),
                 "SizeBytes": 700, "StreamViewType": "NEW_IMAGE",
             },
         })
@@ -122,18 +122,18 @@ pub fn stream(nth: usize, hot: bool) -> Result<Bytes> {
     Ok(json!({ "Records": records.collect::<Vec<_>>() }).to_string().into())
 }
 
-/// How many of the nth batch of Kinesis have ended, once.
-pub fn ended(nth: usize, stub: &Stub) -> Result<usize> {
+/// The number of notifications of the nth batch of Kinesis that were completed, once each.
+pub fn completed(nth: usize, stub: &Stub) -> Result<usize> {
     let state = stub.state();
     let (done, twice) = (Attribute::S("DONE".to_owned()), Attribute::N("2".to_owned()));
-    let has_ended = |notification: &Checked| {
+    let is_completed = |notification: &Checked| {
         let item = state.dynamodb.item(NOTIFICATIONS, &notification.id);
         item.is_some_and(|item| item["status"] == done && item["version"] == twice)
     };
-    Ok(notifications(nth, BATCH, None)?.iter().filter(|it| has_ended(it)).count())
+    Ok(notifications(nth, BATCH, None)?.iter().filter(|notification| is_completed(notification)).count())
 }
 
-/// A record as the stub keeps it.
+/// A record as the stub stores it.
 fn item(record: &Record) -> Item {
     attributes(record.encode())
 }
@@ -146,7 +146,7 @@ fn attribute(value: AttributeValue) -> Attribute {
     match value {
         AttributeValue::S(text) => Attribute::S(text),
         AttributeValue::N(number) => Attribute::N(number),
-        AttributeValue::Bool(it) => Attribute::Bool(it),
+        AttributeValue::Bool(value) => Attribute::Bool(value),
         AttributeValue::M(map) => Attribute::M(attributes(map)),
         AttributeValue::L(list) => Attribute::L(list.into_iter().map(attribute).collect()),
         _ => Attribute::Null(true),
@@ -159,17 +159,18 @@ mod tests {
     use crate::stub::dynamodb::size;
 
     #[test]
-    fn what_is_measured_fits_one_write_unit() {
+    fn a_record_fits_one_write_unit_after_its_mark() {
         for record in records(&notifications(0, BATCH, None).unwrap()).unwrap() {
-            // As much again as a mark adds.
+            // A mark adds fewer than 200 bytes.
             assert!(size(&item(&record)) + 200 <= 1024, "{}", size(&item(&record)));
         }
     }
 
     #[test]
-    fn each_key_of_a_batch_has_as_many_in_between_the_others() {
+    fn keys_have_equal_shares_of_a_batch_and_are_interleaved() {
         let all = notifications(3, BATCH, None).unwrap();
-        let of = |key: &str| all.iter().filter(|it| it.partitionkey.as_deref() == Some(key)).count();
+        let of =
+            |key: &str| all.iter().filter(|checked| checked.partitionkey.as_deref() == Some(key)).count();
         assert!((0..KEYS).all(|key| of(&format!("customer-{key}")) == BATCH / KEYS));
         assert!(all.windows(2).all(|pair| pair[0].partitionkey != pair[1].partitionkey));
     }

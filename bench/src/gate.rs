@@ -1,6 +1,7 @@
-//! Holds what hardly varies, instructions, calls and sizes, against a baseline in the repository.
+//! Compares the figures that hardly vary (instructions, calls and sizes) with a baseline in the repository.
 
 use std::collections::BTreeMap;
+use std::convert::identity;
 use std::path::Path;
 use std::process::Command;
 
@@ -11,30 +12,30 @@ use crate::instructions;
 use crate::stub::Behaviour;
 use crate::variant::{OURS, Places, Program, Running, Variant};
 
-/// How much more than the baseline a figure may be.
+/// How much a figure may exceed the baseline.
 const TOLERANCE: f64 = 0.10;
-/// What is held, by name.
-const HELD: [&str; 4] = ["mark only", "one write in the transaction", "accept", "relay"];
+/// The names of the variants that are compared.
+const COMPARED: [&str; 4] = ["mark only", "one write in the transaction", "accept", "relay"];
 
-/// What a variant came to.
+/// The figures of a variant.
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct Figures {
     instructions_per_record: f64,
     calls_per_record: f64,
-    /// Of the binary without symbols.
+    /// The size of the binary without symbols.
     bytes: u64,
 }
 
-/// Measures, and compares with the baseline of this profile, or writes it.
+/// Measures, and compares with the baseline or writes it.
 pub async fn run(places: &Places, baseline: &Path, write: bool) -> Result<()> {
     let counts = instructions::can_count(places);
     if !counts {
-        eprintln!("There is no valgrind here: calls and sizes are compared, instructions are not.");
+        eprintln!("valgrind is not installed: calls and sizes are compared, instructions are not.");
     }
-    ensure!(counts || !write, "a baseline needs valgrind");
+    ensure!(counts || !write, "valgrind is needed to write a baseline");
     let mut measured = BTreeMap::new();
-    for variant in OURS.iter().filter(|it| HELD.contains(&it.name)) {
+    for variant in OURS.iter().filter(|variant| COMPARED.contains(&variant.name)) {
         measured.insert(variant.name.to_owned(), measure(*variant, places).await?);
     }
     if write {
@@ -42,13 +43,13 @@ pub async fn run(places: &Places, baseline: &Path, write: bool) -> Result<()> {
         println!("written: {}", baseline.display());
         return Ok(());
     }
-    let text = std::fs::read_to_string(baseline).context("no baseline; write one with --write")?;
-    let held: BTreeMap<String, Figures> = toml::from_str(&text)?;
+    let text = std::fs::read_to_string(baseline).context("there is no baseline; write one with --write")?;
+    let baseline: BTreeMap<String, Figures> = toml::from_str(&text)?;
     let mut worse = Vec::new();
     for (name, now) in &measured {
-        let before = held.get(name).with_context(|| format!("`{name}` is not in the baseline"))?;
+        let before = baseline.get(name).with_context(|| format!("`{name}` is not in the baseline"))?;
         let pairs = [
-            // Without valgrind it is 0.
+            // 0 without valgrind.
             ("instructions a record", before.instructions_per_record, now.instructions_per_record),
             ("calls a record", before.calls_per_record, now.calls_per_record),
             ("bytes of the binary", before.bytes as f64, now.bytes as f64),
@@ -63,7 +64,7 @@ pub async fn run(places: &Places, baseline: &Path, write: bool) -> Result<()> {
     }
     if !worse.is_empty() {
         bail!(
-            "worse than the baseline by more than {:.0} %: {}. Mend it, or, if it is worth it, write the baseline anew with `make gate WRITE=1` and say why in the commit",
+            "worse than the baseline by more than {:.0} %: {}. Fix it. If the increase is justified, write a new baseline with `make gate WRITE=1` and give the reason in the commit",
             TOLERANCE * 100.0,
             worse.join("; ")
         );
@@ -77,7 +78,7 @@ fn is_worse(before: f64, now: f64) -> bool {
 
 async fn measure(variant: Variant, places: &Places) -> Result<Figures> {
     const BATCHES: usize = 4;
-    let mut running = Running::start(variant, places, &Behaviour::default(), |it| it).await?;
+    let mut running = Running::start(variant, places, &Behaviour::default(), identity).await?;
     for _ in 0..BATCHES {
         running.batch().await?;
     }
@@ -93,10 +94,10 @@ async fn measure(variant: Variant, places: &Places) -> Result<Figures> {
 }
 
 fn stripped_bytes(program: Program, places: &Places) -> Result<u64> {
-    let Program::Rust(binary) = program else { bail!("only binaries of this workspace are held") };
+    let Program::Rust(binary) = program else { bail!("only binaries of this workspace are compared") };
     let stripped = places.checkout.join(".local/bench/stripped");
     let status = Command::new("strip").arg("-o").arg(&stripped).arg(places.binaries.join(binary)).status();
-    ensure!(status.context("no strip")?.success(), "{binary} cannot be stripped");
+    ensure!(status.context("cannot run strip")?.success(), "{binary} cannot be stripped");
     Ok(std::fs::metadata(stripped)?.len())
 }
 
@@ -105,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tenth_more_is_worse() {
+    fn more_than_a_tenth_above_the_baseline_is_worse() {
         assert!(is_worse(100.0, 110.5) && is_worse(0.04, 0.05));
         assert!(!is_worse(100.0, 109.5) && !is_worse(100.0, 10.0));
     }

@@ -1,4 +1,4 @@
-//! Instructions in user space, counted by valgrind: they hardly vary from run to run, whatever else the
+//! Counts instructions in user space with valgrind. They hardly vary from run to run, whatever else the
 //! machine does.
 
 use std::path::PathBuf;
@@ -9,17 +9,17 @@ use anyhow::{Context, Result, ensure};
 use crate::stub::Behaviour;
 use crate::variant::{Places, Running, Variant};
 
-/// Batches of the shorter and of the longer run, of which the difference counts.
+/// Batches of the shorter and of the longer run. The difference of the two runs counts.
 pub const BATCHES: (usize, usize) = (2, 12);
-/// The same, of a variant whose batches are slow.
+/// The same for a variant whose batches are slow.
 pub const FEW_BATCHES: (usize, usize) = (1, 2);
 
-/// Whether there is a valgrind.
+/// Whether valgrind is installed.
 pub fn can_count(places: &Places) -> bool {
     valgrind(places).exists()
 }
 
-/// Instructions of a variant for each record that it handles.
+/// The instructions of a variant for each record.
 pub async fn per_record(variant: Variant, places: &Places, (few, many): (usize, usize)) -> Result<f64> {
     let counts = (count(variant, places, few).await?, count(variant, places, many).await?);
     let records = (many - few) * variant.load.batch();
@@ -40,15 +40,15 @@ async fn count(variant: Variant, places: &Places, batches: usize) -> Result<u64>
         running.batch().await?;
     }
     running.process.end()?;
-    let text = std::fs::read_to_string(&log).context("valgrind says nothing")?;
+    let text = std::fs::read_to_string(&log).context("valgrind wrote no log")?;
     let line = text.lines().find(|line| line.contains("I ") && line.contains("refs:"));
-    let count = line.and_then(|line| line.rsplit(' ').next()).context("valgrind counts nothing")?;
+    let count = line.and_then(|line| line.rsplit(' ').next()).context("the log of valgrind has no count")?;
     let count = count.replace(',', "").parse()?;
-    ensure!(count > 0, "valgrind counts nothing");
+    ensure!(count > 0, "valgrind counted no instructions");
     Ok(count)
 }
 
-/// As `bench/install-valgrind` found or installed it.
+/// The path at which `bench/install-valgrind` leaves valgrind.
 fn valgrind(places: &Places) -> PathBuf {
     places.checkout.join(".local/bench/valgrind")
 }

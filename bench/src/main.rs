@@ -1,4 +1,4 @@
-//! What Handover costs in time, memory and money, beside what a user would take instead. See README.md.
+//! Measures the time, memory and money that Handover takes, and the same of alternatives. See README.md.
 
 mod cost;
 mod events;
@@ -24,9 +24,9 @@ use crate::results::{Setting, page, plot};
 use crate::stub::Behaviour;
 use crate::variant::{OURS, PEERS, Places, Program};
 
-/// What the hand-written peers took, in latencies a batch, when they were first compared; and how much
-/// more they may take before the comparison is not honest.
-const BY_HAND: f64 = 7.0 * 1.15;
+/// Most latencies a batch of the hand-written peers: what they took when they were first compared, plus 15 %.
+/// A comparison with slower ones would not be fair.
+const HAND_WRITTEN_MAX: f64 = 7.0 * 1.15;
 
 #[derive(Parser)]
 struct Args {
@@ -41,7 +41,7 @@ enum What {
         /// Batches of each variant.
         #[arg(long, default_value_t = 30)]
         rounds: usize,
-        /// This project's functions alone; writes nothing.
+        /// Measures this project's functions only, and writes nothing.
         #[arg(long)]
         ours: bool,
     },
@@ -51,16 +51,16 @@ enum What {
         #[arg(long)]
         write: bool,
     },
-    /// Prints what a million notifications cost.
+    /// Prints the cost of a million notifications.
     Cost,
 }
 
-/// What the stubs keep is worked out on one thread, in the order in which calls come. It gives way to the one
-/// that takes calls and answers them. Whatever else is to block needs another thread.
+/// One blocking thread evaluates the calls to the stubs, in the order in which they arrive. It has a lower
+/// priority than the thread that receives and answers calls. Other blocking work needs another thread.
 fn main() -> Result<()> {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     runtime.enable_all().max_blocking_threads(1).on_thread_start(|| {
-        // Where that is refused, they share alike.
+        // If the system refuses, both threads have equal priority.
         let _ = rustix::process::nice(10);
     });
     runtime.build()?.block_on(bench())
@@ -109,23 +109,23 @@ async fn run(places: &Places, rounds: usize, ours: bool, apart: bool) -> Result<
     Ok(())
 }
 
-/// The hand-written peers are the hard comparison: slower than they were known to be, they are none.
+/// Checks that the hand-written peers, which are the hardest comparison, are as fast as they are known to be.
 fn is_fair(figures: &[Figures], latency: Duration) -> Result<()> {
-    let operator = figures
-        .iter()
-        .filter(|it| matches!(it.variant.program, Program::Python("operator") | Program::Node("operator")));
-    for it in operator {
-        let ratio = it.ratio(latency);
+    for figures in figures {
+        if !matches!(figures.variant.program, Program::Python("by_hand") | Program::Node("by_hand")) {
+            continue;
+        }
+        let ratio = figures.ratio(latency);
         ensure!(
-            ratio <= BY_HAND,
-            "this run is void: `{}` took {ratio:.1} latencies a batch, and should take {BY_HAND:.1} at most",
-            it.variant.name
+            ratio <= HAND_WRITTEN_MAX,
+            "this run is void: `{}` took {ratio:.1} latencies a batch, and should take {HAND_WRITTEN_MAX:.1} at most",
+            figures.variant.name
         );
     }
     Ok(())
 }
 
-/// The size of the machine.
+/// The processors and the memory of the machine.
 fn machine() -> Result<String> {
     let cpus = std::fs::read_to_string("/proc/cpuinfo")?;
     let model = cpus.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
@@ -139,28 +139,31 @@ fn machine() -> Result<String> {
     Ok(format!("{count} processors ({model}), {gib} GiB"))
 }
 
-/// Of what was measured.
+/// The versions of the measured programs.
 fn versions(places: &Places, ours: bool) -> Vec<String> {
     let installed = places.checkout.join(".local/bench/venv");
-    let said = |program: PathBuf, arguments: &[&str]| {
+    let output = |program: PathBuf, arguments: &[&str]| {
         let output = Command::new(program).args(arguments).output().ok()?;
         Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     };
     let mut versions = vec![format!("Handover {}", env!("CARGO_PKG_VERSION"))];
     versions.extend(
-        said("rustc".into(), &["--version"]).map(|it| it.split(" (").next().unwrap_or(&it).to_owned()),
+        output("rustc".into(), &["--version"])
+            .map(|version| version.split(" (").next().unwrap_or(&version).to_owned()),
     );
     if ours {
         return versions;
     }
-    versions.extend(said(installed.join("bin/python"), &["--version"]));
-    versions.extend(said(installed.join("node/bin/node"), &["--version"]).map(|it| format!("Node {it}")));
+    versions.extend(output(installed.join("bin/python"), &["--version"]));
+    versions.extend(
+        output(installed.join("node/bin/node"), &["--version"]).map(|version| format!("Node {version}")),
+    );
     let requirements = std::fs::read_to_string(places.checkout.join("bench/peers/requirements.txt"));
     let requirements = requirements.unwrap_or_default();
     let of_python = requirements
         .lines()
-        .filter(|it| it.starts_with("aws_lambda_powertools=") || it.starts_with("boto3="));
-    versions.extend(of_python.map(|it| it.replace("==", " ")));
+        .filter(|line| line.starts_with("aws_lambda_powertools=") || line.starts_with("boto3="));
+    versions.extend(of_python.map(|line| line.replace("==", " ")));
     let package =
         std::fs::read_to_string(places.checkout.join("bench/peers/package.json")).unwrap_or_default();
     let package: serde_json::Value = serde_json::from_str(&package).unwrap_or_default();

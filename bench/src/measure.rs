@@ -1,5 +1,6 @@
-//! Measures variants, in turns, so that whatever else the machine does falls on all of them alike.
+//! Measures the variants in turns, so that other load on the machine affects all of them equally.
 
+use std::convert::identity;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
@@ -11,38 +12,41 @@ use crate::instructions::{self, BATCHES, FEW_BATCHES};
 use crate::stub::{Behaviour, Stub};
 use crate::variant::{Places, Program, Running, Variant, size_of};
 
-/// From the arrival of a call at the stub to its answer.
+/// The time from the arrival of a call at the stub to its answer.
 pub const LATENCY: Duration = Duration::from_millis(5);
-/// Batches before those that count.
+/// Batches before the measured ones.
 const WARM_UP: usize = 3;
-/// A variant whose batches take longer than this is measured in fewer of them.
+/// A variant whose batches take longer is measured in fewer batches.
 const SLOW: Duration = Duration::from_millis(100);
+/// Batches of such a variant.
 const SLOW_BATCHES: usize = 8;
-/// Batches after the first one over TLS, for the memory: so many, or for so long.
+/// Most batches after the first one over TLS, for the peak memory.
 const MEMORY_BATCHES: usize = 10;
+/// Longest time for these batches.
 const MEMORY_TIME: Duration = Duration::from_secs(2);
 
-/// What a variant came to.
+/// The figures of a variant.
 pub struct Figures {
     pub variant: Variant,
-    /// Of a batch: the median.
+    /// The time of a batch: the median.
     pub batch: Duration,
     pub cpu_per_record: Duration,
     pub calls_per_record: f64,
-    /// Billed: of items, and of the index.
+    /// Billed write units of items.
     pub writes_per_record: f64,
+    /// Billed write units of the index.
     pub index_writes_per_record: f64,
-    /// Of the records of which order can be seen.
+    /// Order violations of a batch.
     pub violations: u64,
     pub connections: u64,
-    /// To the first request for an invocation: the median.
+    /// The time from the spawn to the first request for an invocation: the median.
     pub ready: Duration,
     pub ready_cpu: Duration,
-    /// From the spawn to the end of the first batch, over TLS: the median.
+    /// The time from the spawn to the end of the first batch, over TLS: the median.
     pub first_batch: Duration,
     pub memory_max: u64,
     pub size: u64,
-    /// In user space, where valgrind can count them.
+    /// In user space; `None` if valgrind cannot count them.
     pub instructions_per_record: Option<f64>,
 }
 
@@ -53,13 +57,13 @@ impl Figures {
     }
 }
 
-/// The time that a call takes from a client that costs nothing: the injected latency, and what timers and
-/// loopback add to it.
+/// The latency of a call as a client without overhead sees it: the injected latency plus what timers and
+/// loopback add.
 pub async fn effective_latency() -> Result<Duration> {
     let stub = Stub::start(Behaviour { latency: LATENCY, ..Behaviour::default() }).await?;
-    let (say, said) = oneshot::channel();
-    std::thread::spawn(move || say.send(call_repeatedly(stub.address)));
-    Ok(median(said.await??))
+    let (sender, receiver) = oneshot::channel();
+    std::thread::spawn(move || sender.send(call_repeatedly(stub.address)));
+    Ok(median(receiver.await??))
 }
 
 fn call_repeatedly(address: SocketAddr) -> Result<Vec<Duration>> {
@@ -78,7 +82,7 @@ fn call_repeatedly(address: SocketAddr) -> Result<Vec<Duration>> {
     (0..100).map(call).collect()
 }
 
-/// Measures these, `rounds` batches each.
+/// Measures these variants, with `rounds` batches each.
 pub async fn measure(
     variants: &[Variant],
     places: &Places,
@@ -88,7 +92,7 @@ pub async fn measure(
     let plain = Behaviour { latency: LATENCY, ..Behaviour::default() };
     let mut all = Vec::new();
     for variant in variants {
-        let mut running = Running::start(*variant, places, &plain, |it| it).await?;
+        let mut running = Running::start(*variant, places, &plain, identity).await?;
         for _ in 0..WARM_UP {
             running.batch().await?;
         }
@@ -101,9 +105,9 @@ pub async fn measure(
             if round >= SLOW_BATCHES && times.first().is_some_and(|time| *time > SLOW) {
                 continue;
             }
-            let took = running.batch().await?;
-            times.push(took.time);
-            *cpu += took.cpu;
+            let batch = running.batch().await?;
+            times.push(batch.time);
+            *cpu += batch.cpu;
         }
     }
     eprintln!();
@@ -113,25 +117,28 @@ pub async fn measure(
         .collect::<Result<_>>()?;
     let colds = 5;
     let mut cold: Vec<Vec<Cold>> = variants.iter().map(|_| Vec::new()).collect();
-    // Of the first round nothing counts: files are not in memory yet.
+    // The first round does not count: the files are not in memory yet.
     for round in 0..=colds {
         eprint!("\r  cold starts of each variant, over TLS: {round} of {colds}");
-        for (at, variant) in variants.iter().enumerate() {
+        for (index, variant) in variants.iter().enumerate() {
             let started = start(*variant, places, tls).await?;
             if round > 0 {
-                cold[at].push(started);
+                cold[index].push(started);
             }
         }
     }
     eprintln!();
     for (figures, cold) in figures.iter_mut().zip(cold) {
-        figures.ready = median(cold.iter().map(|it| it.ready).collect());
-        figures.ready_cpu = median(cold.iter().map(|it| it.ready_cpu).collect());
-        figures.first_batch = median(cold.iter().map(|it| it.first_batch).collect());
-        figures.memory_max = cold.iter().map(|it| it.memory_max).max().unwrap_or_default();
+        figures.ready = median(cold.iter().map(|start| start.ready).collect());
+        figures.ready_cpu = median(cold.iter().map(|start| start.ready_cpu).collect());
+        figures.first_batch = median(cold.iter().map(|start| start.first_batch).collect());
+        figures.memory_max = cold.iter().map(|start| start.memory_max).max().unwrap_or_default();
     }
-    // valgrind does not run what V8 compiles.
-    for figures in figures.iter_mut().filter(|it| !matches!(it.variant.program, Program::Node(_))) {
+    for figures in &mut figures {
+        // valgrind does not run code that V8 compiles.
+        if matches!(figures.variant.program, Program::Node(_)) {
+            continue;
+        }
         eprint!("\r  instructions: {:50}", figures.variant.name);
         let batches = if figures.batch > SLOW { FEW_BATCHES } else { BATCHES };
         let counted = instructions::per_record(figures.variant, places, batches).await?;
@@ -141,7 +148,7 @@ pub async fn measure(
     Ok(figures)
 }
 
-/// What a cold start came to.
+/// The figures of a cold start.
 struct Cold {
     ready: Duration,
     ready_cpu: Duration,
@@ -150,7 +157,7 @@ struct Cold {
 }
 
 async fn start(variant: Variant, places: &Places, tls: &Behaviour) -> Result<Cold> {
-    let mut running = Running::start(variant, places, tls, |it| it).await?;
+    let mut running = Running::start(variant, places, tls, identity).await?;
     let first_batch = running.batch().await?.since_spawn;
     let begun = Instant::now();
     for _ in 0..MEMORY_BATCHES {

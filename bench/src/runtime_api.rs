@@ -20,16 +20,16 @@ use tokio::time::{Instant, timeout};
 /// Longest wait for a function, in seconds.
 const PATIENCE_S: u64 = 120;
 
-/// The harness's side.
+/// The side of this program.
 pub struct RuntimeApi {
     pub address: SocketAddr,
     events: mpsc::UnboundedSender<Bytes>,
-    answers: mpsc::UnboundedReceiver<Said>,
+    messages: mpsc::UnboundedReceiver<FromFunction>,
 }
 
-/// What a function said, and when.
-enum Said {
-    /// It asks for the next invocation.
+/// A message from the function, with the time of its arrival.
+enum FromFunction {
+    /// The function asks for the next invocation.
     Ready(Instant),
     Answer(Instant, Bytes),
     Failed(Bytes),
@@ -38,54 +38,54 @@ enum Said {
 /// The function's side.
 struct Service {
     events: Mutex<mpsc::UnboundedReceiver<Bytes>>,
-    said: mpsc::UnboundedSender<Said>,
+    messages: mpsc::UnboundedSender<FromFunction>,
 }
 
 impl RuntimeApi {
-    /// Starts on a free port, on the runtime that calls.
+    /// Starts on a free port, on the current Tokio runtime.
     pub async fn start() -> Result<RuntimeApi> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
         let (events, to_function) = mpsc::unbounded_channel();
-        let (said, answers) = mpsc::unbounded_channel();
-        let service = Arc::new(Service { events: Mutex::new(to_function), said });
+        let (to_harness, messages) = mpsc::unbounded_channel();
+        let service = Arc::new(Service { events: Mutex::new(to_function), messages: to_harness });
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let _ = stream.set_nodelay(true);
                 let service = service.clone();
                 tokio::spawn(async move {
                     let answer = service_fn(|request| service.answer(request));
-                    // A connection that ends is the function's affair.
+                    // The function decides when a connection ends.
                     let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await;
                 });
             }
         });
-        Ok(RuntimeApi { address, events, answers })
+        Ok(RuntimeApi { address, events, messages })
     }
 
-    /// When the function was ready for an invocation.
+    /// Waits until the function is ready for an invocation. Returns the time of that.
     pub async fn ready(&mut self) -> Result<Instant> {
-        match self.said().await? {
-            Said::Ready(at) => Ok(at),
-            Said::Answer(..) => bail!("the function answered what was not asked"),
-            Said::Failed(why) => bail!("the function failed: {}", String::from_utf8_lossy(&why)),
+        match self.next_message().await? {
+            FromFunction::Ready(at) => Ok(at),
+            FromFunction::Answer(..) => bail!("the function answered without an invocation"),
+            FromFunction::Failed(why) => bail!("the function failed: {}", String::from_utf8_lossy(&why)),
         }
     }
 
-    /// Has the function handle an event that it is ready for; says how long that took, and the answer.
+    /// Lets the function handle an event. Returns the time that it took, and its answer.
     pub async fn invoke(&mut self, event: Bytes) -> Result<(Duration, Bytes)> {
         let begun = Instant::now();
-        self.events.send(event).ok().context("the stub has ended")?;
-        match self.said().await? {
-            Said::Answer(at, answer) => Ok((at - begun, answer)),
-            Said::Ready(_) => bail!("the function asked for more before it answered"),
-            Said::Failed(why) => bail!("the function failed: {}", String::from_utf8_lossy(&why)),
+        self.events.send(event).ok().context("the stub has stopped")?;
+        match self.next_message().await? {
+            FromFunction::Answer(at, answer) => Ok((at - begun, answer)),
+            FromFunction::Ready(_) => bail!("the function asked for the next invocation before it answered"),
+            FromFunction::Failed(why) => bail!("the function failed: {}", String::from_utf8_lossy(&why)),
         }
     }
 
-    async fn said(&mut self) -> Result<Said> {
-        let said = timeout(Duration::from_secs(PATIENCE_S), self.answers.recv()).await;
-        said.context("the function says nothing")?.context("the stub has ended")
+    async fn next_message(&mut self) -> Result<FromFunction> {
+        let message = timeout(Duration::from_secs(PATIENCE_S), self.messages.recv()).await;
+        message.context("the function did not call the Runtime API in time")?.context("the stub has stopped")
     }
 }
 
@@ -93,7 +93,7 @@ impl Service {
     async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
         let path = request.uri().path().to_owned();
         if request.method() == Method::GET && path.ends_with("/invocation/next") {
-            let _ = self.said.send(Said::Ready(Instant::now()));
+            let _ = self.messages.send(FromFunction::Ready(Instant::now()));
             let Some(event) = self.events.lock().await.recv().await else {
                 return Ok(response(410, Bytes::new()));
             };
@@ -101,9 +101,9 @@ impl Service {
         }
         let arrived = Instant::now();
         let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-        let _ = self.said.send(match path.ends_with("/response") {
-            true => Said::Answer(arrived, body),
-            false => Said::Failed(body),
+        let _ = self.messages.send(match path.ends_with("/response") {
+            true => FromFunction::Answer(arrived, body),
+            false => FromFunction::Failed(body),
         });
         Ok(response(202, Bytes::new()))
     }

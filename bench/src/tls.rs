@@ -1,4 +1,4 @@
-//! TLS for the stubs: a certificate for loopback, made anew for each run.
+//! TLS for the stubs, with a new certificate for loopback in each run.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use rustls::ServerConfig;
 use rustls::crypto::ring::default_provider;
 use tokio_rustls::TlsAcceptor;
 
-/// Serves TLS; what clients are to trust is written to this file.
+/// Makes a certificate and writes it to this file, for clients to trust.
 pub fn acceptor(trusted: &Path) -> Result<TlsAcceptor> {
     let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()])?;
     std::fs::create_dir_all(trusted.parent().unwrap_or(Path::new(".")))?;

@@ -1,4 +1,4 @@
-//! What is measured: functions of this project, and what a user would take instead.
+//! The measured variants: functions of this project, and alternatives.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -17,11 +17,11 @@ use crate::stub::{Behaviour, Stub};
 /// A function under one kind of load.
 #[derive(Clone, Copy, Debug)]
 pub struct Variant {
-    /// In the results.
+    /// The name in the results.
     pub name: &'static str,
     pub program: Program,
     pub load: Load,
-    /// Of its environment, what is its own.
+    /// Environment variables of this variant only.
     pub variables: &'static [(&'static str, &'static str)],
 }
 
@@ -29,28 +29,32 @@ pub struct Variant {
 pub enum Program {
     /// A binary of this workspace.
     Rust(&'static str),
-    /// A program among the peers.
+    /// A peer in Python.
     Python(&'static str),
-    /// The same, bundled.
+    /// A peer for Node, bundled.
     Node(&'static str),
 }
 
-/// What it is fed.
+/// The events of a variant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Load {
-    /// A Kinesis batch: to be marked.
+    /// A Kinesis batch of notifications to mark.
     Kinesis,
-    /// A batch of the upstream queue; or each message in it twice; or one write in ten is throttled.
+    /// A batch of the upstream queue.
     Upstream,
+    /// The same with each message two times.
     UpstreamTwice,
+    /// The same, and one write in ten is throttled.
     UpstreamThrottled,
-    /// A batch of the table's stream; or all with one partition key; or one record in ten is refused.
+    /// A batch of the table's stream.
     Stream,
+    /// The same with one partition key.
     StreamHot,
+    /// The same, and one record in ten is throttled.
     StreamThrottled,
 }
 
-/// What this project's functions are measured at.
+/// The functions of this project.
 pub const OURS: [Variant; 10] = [
     ours("mark only", "bench-destination", Load::Kinesis, &[("EFFECT", "nothing")]),
     ours("stored effect", "bench-destination", Load::Kinesis, &[("EFFECT", "stored")]),
@@ -64,7 +68,7 @@ pub const OURS: [Variant; 10] = [
     ours("relay, one record in ten refused", "relay", Load::StreamThrottled, &[]),
 ];
 
-/// What a user would take instead of the first of ours.
+/// The alternatives to the first of ours.
 pub const PEERS: [Variant; 5] = [
     peer("Powertools for Python", Program::Python("powertools"), &[]),
     peer("Powertools for TypeScript, parallel", Program::Node("powertools"), &[]),
@@ -95,19 +99,19 @@ impl Load {
     pub fn batch(self) -> usize {
         match self {
             Load::Upstream | Load::UpstreamTwice | Load::UpstreamThrottled => MESSAGES,
-            _ => BATCH,
+            Load::Kinesis | Load::Stream | Load::StreamHot | Load::StreamThrottled => BATCH,
         }
     }
 
-    /// One write in so many is throttled.
+    /// One write in this many is throttled; 0 for none.
     fn throttles_one_in(self) -> u64 {
         match self {
             Load::UpstreamThrottled | Load::StreamThrottled => 10,
-            _ => 0,
+            Load::Kinesis | Load::Upstream | Load::UpstreamTwice | Load::Stream | Load::StreamHot => 0,
         }
     }
 
-    /// The nth batch, and in the stub what it needs there.
+    /// The nth batch. Puts the items that it needs into the stub.
     fn event(self, nth: usize, stub: &Stub) -> Result<Bytes> {
         match self {
             Load::Kinesis => events::kinesis(nth, stub),
@@ -119,7 +123,7 @@ impl Load {
     }
 }
 
-/// Where programs are.
+/// The folders of the programs.
 #[derive(Clone, Debug)]
 pub struct Places {
     /// The binaries of this workspace.
@@ -129,7 +133,7 @@ pub struct Places {
 }
 
 impl Places {
-    /// What starts a program, and the file whose size counts.
+    /// The command that starts a program.
     fn command(&self, program: Program) -> Command {
         let installed = self.checkout.join(".local/bench");
         match program {
@@ -148,32 +152,32 @@ impl Places {
     }
 }
 
-/// A variant that runs: its process, and the stubs around it.
+/// A running variant: its process and its stubs.
 pub struct Running {
     pub variant: Variant,
     pub stub: Stub,
     pub process: Process,
-    /// From the spawn to the first request for an invocation.
+    /// The time from the spawn to the first request for an invocation.
     pub ready_after: Duration,
-    /// Processor time until then.
+    /// The processor time until then.
     pub ready_cpu: Duration,
     spawned_at: Instant,
     api: RuntimeApi,
-    /// Batches so far.
+    /// The number of batches so far.
     batches: usize,
 }
 
-/// What a batch took.
+/// The time of a batch.
 #[derive(Clone, Copy, Debug)]
-pub struct Took {
+pub struct BatchTime {
     pub time: Duration,
     pub cpu: Duration,
-    /// Since the process was spawned.
+    /// The time since the process was spawned.
     pub since_spawn: Duration,
 }
 
 impl Running {
-    /// Starts a variant; `wrap` may put another program around it.
+    /// Starts a variant. `wrap` can put another program around it.
     pub async fn start(
         variant: Variant,
         places: &Places,
@@ -197,16 +201,16 @@ impl Running {
         let mut process = Process::start(command)?;
         let ready = tokio::select! {
             ready = api.ready() => ready,
-            error = process.ended() => Err(error),
+            error = process.exited() => Err(error),
         };
-        let ready_at = ready.with_context(|| format!("`{}` does not start", variant.name))?;
+        let ready_at = ready.with_context(|| format!("`{}` cannot be started", variant.name))?;
         let ready_cpu = process.cpu()?;
         let ready_after = ready_at - spawned_at;
         Ok(Running { variant, stub, process, ready_after, ready_cpu, spawned_at, api, batches: 0 })
     }
 
-    /// Has it handle one more batch, and checks what became of it.
-    pub async fn batch(&mut self) -> Result<Took> {
+    /// Lets it handle the next batch, and checks the outcome.
+    pub async fn batch(&mut self) -> Result<BatchTime> {
         let nth = self.batches;
         self.batches += 1;
         let event = self.variant.load.event(nth, &self.stub)?;
@@ -220,12 +224,12 @@ impl Running {
         }
         let answer: serde_json::Value = serde_json::from_slice(&answer)?;
         let failures = answer["batchItemFailures"].as_array().map_or(0, Vec::len);
-        ensure!(failures == 0, "{}: {failures} of a batch failed", self.variant.name);
+        ensure!(failures == 0, "{}: {failures} records of a batch failed", self.variant.name);
         if self.variant.load == Load::Kinesis {
-            let ended = events::ended(nth, &self.stub)?;
-            ensure!(ended == BATCH, "{}: of a batch {ended} ended", self.variant.name);
+            let completed = events::completed(nth, &self.stub)?;
+            ensure!(completed == BATCH, "{}: {completed} of {BATCH} were completed", self.variant.name);
         }
-        Ok(Took { time, cpu, since_spawn })
+        Ok(BatchTime { time, cpu, since_spawn })
     }
 }
 
@@ -269,12 +273,12 @@ fn environment(aws: &SocketAddr, api: &SocketAddr, tls: bool) -> Vec<(&'static s
     variables
 }
 
-/// The size of what a variant is deployed as, in bytes, where that is one file.
+/// The size in bytes of the file that a variant is deployed as.
 pub fn size_of(program: Program, places: &Places) -> Result<u64> {
     let path: &Path = match program {
         Program::Rust(binary) => &places.binaries.join(binary),
         Program::Python(name) => &places.checkout.join(format!("bench/peers/python/{name}.py")),
         Program::Node(name) => &places.checkout.join(format!(".local/bench/node/{name}.mjs")),
     };
-    Ok(std::fs::metadata(path).with_context(|| format!("no {}", path.display()))?.len())
+    Ok(std::fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?.len())
 }

@@ -1,4 +1,4 @@
-//! `handover dead-letters`: what destinations gave up, grouped by destination and error.
+//! `handover dead-letters`: the dead letters, grouped by destination and error.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -7,35 +7,35 @@ use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
 use crate::aws::connect;
-use crate::letters::{Letter, Letters};
+use crate::dead_letter_queues::{DeadLetter, DeadLetterQueues};
 
-/// How many ids of a group the table shows.
+/// Most ids of a group that the table shows.
 const IDS_SHOWN: usize = 3;
 
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Only those of this destination.
+    /// Lists those of this destination only.
     #[arg(long)]
     destination: Option<String>,
-    /// Prints JSON, with all ids.
+    /// Prints JSON with all ids.
     #[arg(long)]
     json: bool,
 }
 
-/// Letters of one destination that died of the same.
+/// Dead letters of one destination with the same error.
 #[derive(Debug, PartialEq, Serialize)]
 struct Group {
     destination: String,
     error: String,
-    letters: usize,
+    dead_letters: usize,
     ids: Vec<String>,
 }
 
 pub async fn dead_letters(stack: &str, arguments: Arguments) -> anyhow::Result<ExitCode> {
     let aws = connect().await?;
-    let letters = Letters::new(&aws, stack);
-    let received = letters.receive(arguments.destination.as_deref()).await?;
-    letters.release(&received).await;
+    let queues = DeadLetterQueues::new(&aws, stack);
+    let received = queues.receive(arguments.destination.as_deref()).await?;
+    queues.release(&received).await;
     let groups = groups(&received);
     match arguments.json {
         true => println!("{}", serde_json::to_string_pretty(&groups)?),
@@ -46,32 +46,32 @@ pub async fn dead_letters(stack: &str, arguments: Arguments) -> anyhow::Result<E
 }
 
 /// The groups, the largest first.
-fn groups(letters: &[Letter]) -> Vec<Group> {
-    let mut groups: BTreeMap<(&str, &str), Vec<&Letter>> = BTreeMap::new();
-    for letter in letters {
-        groups.entry((&letter.destination, &letter.error)).or_default().push(letter);
+fn groups(dead_letters: &[DeadLetter]) -> Vec<Group> {
+    let mut groups: BTreeMap<(&str, &str), Vec<&DeadLetter>> = BTreeMap::new();
+    for dead_letter in dead_letters {
+        groups.entry((&dead_letter.destination, &dead_letter.error)).or_default().push(dead_letter);
     }
-    let group = |((destination, error), letters): ((&str, &str), Vec<&Letter>)| Group {
+    let group = |((destination, error), members): ((&str, &str), Vec<&DeadLetter>)| Group {
         destination: destination.into(),
         error: error.into(),
-        letters: letters.len(),
-        ids: letters.iter().filter_map(|letter| letter.id.clone()).collect(),
+        dead_letters: members.len(),
+        ids: members.iter().filter_map(|dead_letter| dead_letter.id.clone()).collect(),
     };
     let mut groups: Vec<Group> = groups.into_iter().map(group).collect();
-    groups.sort_by_key(|group| std::cmp::Reverse(group.letters));
+    groups.sort_by_key(|group| std::cmp::Reverse(group.dead_letters));
     groups
 }
 
 fn print(groups: &[Group]) {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(["destination", "letters", "error", "ids"]);
+    table.set_header(["destination", "dead letters", "error", "ids"]);
     for group in groups {
         let mut ids = group.ids.iter().take(IDS_SHOWN).cloned().collect::<Vec<_>>().join(" ");
         if group.ids.len() > IDS_SHOWN {
             ids += " …";
         }
-        table.add_row([&group.destination, &group.letters.to_string(), &group.error, &ids]);
+        table.add_row([&group.destination, &group.dead_letters.to_string(), &group.error, &ids]);
     }
     println!("{table}");
 }

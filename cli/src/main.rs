@@ -1,9 +1,9 @@
-//! The `handover` command: sends notifications and shows what became of them.
+//! The `handover` command: sends notifications, shows their status, and handles dead letters.
 
 mod aws;
 mod close;
+mod dead_letter_queues;
 mod dead_letters;
-mod letters;
 mod redrive;
 mod send;
 mod status;
@@ -14,11 +14,11 @@ use clap::{Parser, Subcommand};
 
 /// Transactional messaging on AWS: accepted once, applied once.
 ///
-/// Works on AWS and on a local AWS alike, by the standard AWS environment and profile.
+/// Works with AWS or a local AWS, as the standard AWS environment and profile say.
 #[derive(Parser)]
 #[command(version, max_term_width = 100)]
 struct Arguments {
-    /// The deployed stack.
+    /// The name of the deployed stack.
     #[arg(long, env = "HANDOVER_STACK", default_value = "handover", global = true)]
     stack: String,
     #[command(subcommand)]
@@ -27,15 +27,15 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Sends events, one JSON object a line, to the upstream queue.
+    /// Sends events to the upstream queue, one JSON object a line.
     Send(send::Arguments),
-    /// Shows the record of a notification and its custody timeline.
+    /// Shows the record of a notification and its timeline.
     Status(status::Arguments),
     /// Lists dead letters, grouped by destination and error.
     DeadLetters(dead_letters::Arguments),
-    /// Lets destinations that gave up try again, once the cause is mended.
+    /// Retries dead notifications; fix the cause first.
     Redrive(redrive::Arguments),
-    /// Ends a notification by hand, for good.
+    /// Closes a notification for good: no copy of it is applied any more.
     Close(close::Arguments),
 }
 

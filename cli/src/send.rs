@@ -1,4 +1,5 @@
-//! `handover send`: JSON Lines to the upstream queue, in batches, each line sent or named.
+//! `handover send`: sends JSON Lines to the upstream queue in batches, and reports every line that it does not
+//! send.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -18,28 +19,28 @@ use crate::aws::{NoRoutes, connect, explained, routes};
 
 /// Most messages of one `SendMessageBatch`.
 const BATCH_MAX: usize = 10;
-/// Most bytes of one `SendMessageBatch`, and of one message: the upstream queue's
-/// `MaximumMessageSize`, 4 KiB below SQS's own.
+/// Most bytes of one `SendMessageBatch`, and of one message: the upstream queue's `MaximumMessageSize`, 4 KiB
+/// below SQS's own limit.
 const BATCH_BYTES_MAX: usize = 1_044_480;
-/// As much as is read of a line: enough to see that it is too long.
+/// Most bytes that are read of a line: enough to see that it is too long.
 const LINE_BYTES_MAX: u64 = BATCH_BYTES_MAX as u64 + 2;
-/// Batches sent at once.
+/// Most batches that are sent concurrently.
 const BATCHES_MAX: usize = 8;
-/// Most tries of a line that SQS refused for reasons of its own.
+/// Most tries of a line that SQS refused through no fault of the line.
 const TRIES_MAX: u32 = 8;
-/// First pause before such a line is sent again, in milliseconds; it doubles.
+/// The pause before such a line is sent again, in milliseconds; it doubles with each try.
 const PAUSE_MS: u64 = 100;
 
 #[derive(clap::Args)]
 pub struct Arguments {
     /// The file, or `-` for standard input.
     file: PathBuf,
-    /// Sends lines, too, that would be refused: they end in the upstream's dead-letter queue.
+    /// Also sends lines that accept will refuse; they go to the upstream's dead-letter queue.
     #[arg(long)]
     unchecked: bool,
 }
 
-/// A line that is to be sent.
+/// A line to send.
 struct Line {
     number: usize,
     text: String,
@@ -60,7 +61,9 @@ pub async fn send(stack: &str, arguments: Arguments) -> anyhow::Result<ExitCode>
         false => match routes(&aws, stack).await {
             Ok(routes) => Some(routes),
             Err(NoRoutes::Forbidden(fault)) => {
-                eprintln!("note: types are not checked here ({fault})");
+                eprintln!(
+                    "note: the routes cannot be read, so types are not checked before sending ({fault})"
+                );
                 None
             }
             Err(NoRoutes::Error(error)) => return Err(error),
@@ -101,7 +104,7 @@ fn open(file: &PathBuf) -> anyhow::Result<(Box<dyn Read>, Option<u64>)> {
     Ok((Box::new(opened), length))
 }
 
-/// A bar over the bytes of a file, a count for a stream; nothing where nobody looks.
+/// A bar over the bytes of a file, or a count for a stream; nothing when stderr is not a terminal.
 fn progress(length: Option<u64>) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
@@ -113,35 +116,35 @@ fn progress(length: Option<u64>) -> ProgressBar {
     bar.with_style(ProgressStyle::with_template(template).expect("the template is valid"))
 }
 
-/// What is asked of a line before it is sent.
+/// The check of a line before it is sent.
 struct Check {
     unchecked: bool,
     routes: Option<Routes>,
 }
 
 impl Check {
-    /// The text of a line, or why it is not sent. What SQS cannot carry is never sent.
+    /// Returns the text of a line, or why it is not sent. What SQS cannot carry is not sent even unchecked.
     fn line(&self, bytes: Vec<u8>) -> Result<String, String> {
         if !self.unchecked {
             let checked = Checked::decode(&bytes).and_then(|notification| match &self.routes {
                 Some(routes) => routes.of(&notification).map(|_| ()),
                 None => Ok(()),
             });
-            checked.map_err(|refusal| told(&refusal))?;
+            checked.map_err(|refusal| reason(&refusal))?;
         }
         if bytes.len() > BATCH_BYTES_MAX {
-            return Err(told(&Refusal::TooLarge { bytes: bytes.len(), max: BATCH_BYTES_MAX }));
+            return Err(reason(&Refusal::TooLarge { bytes: bytes.len(), max: BATCH_BYTES_MAX }));
         }
         String::from_utf8(bytes)
-            .map_err(|error| told(&Refusal::NotUtf8 { at: error.utf8_error().valid_up_to() }))
+            .map_err(|error| reason(&Refusal::NotUtf8 { at: error.utf8_error().valid_up_to() }))
     }
 }
 
-fn told(refusal: &Refusal) -> String {
+fn reason(refusal: &Refusal) -> String {
     format!("{}: {refusal}", refusal.code())
 }
 
-/// The lines of the input with their numbers, without blank ones.
+/// The lines of the input with their numbers; blank lines are left out.
 struct Lines {
     input: BufReader<Box<dyn Read>>,
     number: usize,
@@ -152,7 +155,7 @@ impl Lines {
         Lines { input: BufReader::new(input), number: 0 }
     }
 
-    /// Passes over what is left of a line that is too long to keep, and to send.
+    /// Skips the rest of a line that is too long to send.
     fn skip_rest_of(&mut self, line: &[u8]) -> std::io::Result<()> {
         let is_cut = line.len() as u64 == LINE_BYTES_MAX && line.last() != Some(&b'\n');
         match is_cut {
@@ -188,18 +191,18 @@ impl Iterator for Lines {
     }
 }
 
-/// A batch that fits one request, and the lines met on the way that are not sent.
+/// The lines of one request, and the lines before its end that are not sent.
 #[derive(Default)]
 struct Batch {
     lines: Vec<Line>,
     not_sent: Vec<NotSent>,
 }
 
-/// Fills batches from lines.
+/// Groups lines into batches.
 struct Batches<'a> {
     lines: Lines,
     check: Check,
-    /// A line that did not fit the batch before.
+    /// A line that did not fit into the previous batch.
     next: Option<Line>,
     progress: &'a ProgressBar,
 }
@@ -261,10 +264,10 @@ impl<'a> Queue<'a> {
         Ok(Queue { client, url, stack, aws })
     }
 
-    /// Sends a batch, and what SQS refused of it again, until all is sent or named.
+    /// Sends a batch, and retries the lines that SQS refused, until every line is sent or given up.
     async fn send(&self, batch: std::io::Result<Batch>) -> anyhow::Result<BatchSent> {
-        let Batch { mut lines, mut not_sent } = batch.context("cannot read on")?;
-        let (count, unfit) = (lines.len(), not_sent.len());
+        let Batch { mut lines, mut not_sent } = batch.context("cannot read the rest of the input")?;
+        let (count, invalid) = (lines.len(), not_sent.len());
         for tries in 1.. {
             if lines.is_empty() {
                 break;
@@ -277,7 +280,7 @@ impl<'a> Queue<'a> {
                 tokio::time::sleep(Duration::from_millis(PAUSE_MS << tries.min(6))).await;
             }
         }
-        Ok(BatchSent { sent: count - (not_sent.len() - unfit), not_sent })
+        Ok(BatchSent { sent: count - (not_sent.len() - invalid), not_sent })
     }
 
     async fn send_once(&self, lines: &[Line]) -> anyhow::Result<HashMap<usize, EntryFailure>> {
@@ -290,25 +293,26 @@ impl<'a> Queue<'a> {
             let first = lines.first().map_or(0, |line| line.number);
             let fault = Fault::from_sdk("SendMessageBatch", &error);
             explained(fault, self.stack, self.aws).context(format!(
-                "stopped at line {first}; what follows may or may not be sent, and may be sent again"
+                "stopped at line {first}; this line and later ones may or may not have been sent; it is safe to send them again"
             ))
         })?;
         let failure = |entry: &aws_sdk_sqs::types::BatchResultErrorEntry| {
-            let failure = EntryFailure { is_ours: entry.sender_fault(), code: entry.code().to_owned() };
+            let failure =
+                EntryFailure { is_sender_fault: entry.sender_fault(), code: entry.code().to_owned() };
             Some((entry.id().parse().ok()?, failure))
         };
         Ok(sent.failed().iter().filter_map(failure).collect())
     }
 }
 
-/// Why SQS did not take an entry.
+/// Why SQS refused an entry.
 struct EntryFailure {
-    /// The message is to blame, and would be refused again.
-    is_ours: bool,
+    /// The message itself is at fault and would be refused again.
+    is_sender_fault: bool,
     code: String,
 }
 
-/// Of the lines of a request, those to send again and those to give up; the others are sent.
+/// Splits the lines of a request into those to send again and those to give up; the others are sent.
 fn sort_out(
     lines: Vec<Line>,
     failures: &HashMap<usize, EntryFailure>,
@@ -318,7 +322,7 @@ fn sort_out(
     for (at, line) in lines.into_iter().enumerate() {
         match failures.get(&at) {
             None => (),
-            Some(failure) if failure.is_ours || is_last_try => {
+            Some(failure) if failure.is_sender_fault || is_last_try => {
                 not_sent.push(NotSent { number: line.number, reason: format!("sqs: {}", failure.code) });
             }
             Some(_) => again.push(line),
@@ -345,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_go_in_batches_of_ten_and_blank_ones_are_skipped() {
+    fn lines_are_sent_in_batches_of_ten_and_blank_lines_are_skipped() {
         let input: String = (0..23).map(|id| format!("{}\r\n\n", event(id))).collect();
         let batches = batches(input.as_bytes(), false);
         let sizes: Vec<_> = batches.iter().map(|batch| batch.lines.len()).collect();
@@ -355,23 +359,24 @@ mod tests {
     }
 
     #[test]
-    fn batches_keep_to_the_bytes_of_a_request() {
+    fn a_batch_stays_below_the_byte_limit_of_a_request() {
         let line = "x".repeat(400 * 1024);
         let sizes: Vec<_> = batches(format!("{line}\n{line}\n{line}\n").as_bytes(), true)
             .iter()
-            .map(|it| it.lines.len())
+            .map(|batch| batch.lines.len())
             .collect();
         assert_eq!(sizes, [2, 1]);
     }
 
     #[test]
-    fn each_bad_line_is_named_with_its_reason_and_the_others_are_sent() {
+    fn each_invalid_line_is_reported_with_its_reason_and_the_others_are_sent() {
         let mut input =
             format!("{}\nnot json\n{}\n", event(1), event(2).replace("\"t\"", "\"u\"")).into_bytes();
         input.extend(b"{\"id\":\"\xff\"}\n");
         input.extend(event(3).bytes());
         let batches = batches(&input, false);
-        let reasons: Vec<_> = batches[0].not_sent.iter().map(|it| (it.number, it.reason.as_str())).collect();
+        let reasons: Vec<_> =
+            batches[0].not_sent.iter().map(|line| (line.number, line.reason.as_str())).collect();
         assert_eq!(batches[0].lines.len(), 2);
         assert!(matches!(
             reasons[..],
@@ -383,21 +388,21 @@ mod tests {
     }
 
     #[test]
-    fn what_sqs_refused_is_sent_again_unless_the_line_is_to_blame() {
+    fn a_line_that_sqs_refused_is_sent_again_unless_the_line_is_at_fault() {
         let lines = || (1..=3).map(|number| Line { number, text: String::new() }).collect();
-        let failure = |is_ours| EntryFailure { is_ours, code: "code".into() };
+        let failure = |is_sender_fault| EntryFailure { is_sender_fault, code: "code".into() };
         let failures = HashMap::from([(0, failure(false)), (2, failure(true))]);
         let numbers = |is_last_try| {
             let (again, not_sent) = sort_out(lines(), &failures, is_last_try);
             let again: Vec<_> = again.iter().map(|line| line.number).collect();
-            (again, not_sent.iter().map(|it| it.number).collect::<Vec<_>>())
+            (again, not_sent.iter().map(|line| line.number).collect::<Vec<_>>())
         };
         assert_eq!(numbers(false), (vec![1], vec![3]));
         assert_eq!(numbers(true), (vec![], vec![1, 3]));
     }
 
     #[test]
-    fn a_line_without_end_is_cut_and_the_next_is_read() {
+    fn a_line_that_is_too_long_is_cut_and_the_next_is_read() {
         let mut input = vec![b'x'; 3 * BATCH_BYTES_MAX];
         input.extend(b"\nshort\n");
         let lines: Vec<_> = Lines::new(Box::new(std::io::Cursor::new(input))).map(Result::unwrap).collect();
@@ -405,13 +410,13 @@ mod tests {
     }
 
     #[test]
-    fn unchecked_sends_what_sqs_can_carry() {
+    fn unchecked_sends_every_line_that_sqs_can_carry() {
         let mut input = b"not json\n\xff\n".to_vec();
         input.extend(vec![b'x'; BATCH_BYTES_MAX + 1]);
         let batches = batches(&input, true);
         assert_eq!(batches[0].lines.len(), 1);
         let reasons: Vec<_> =
-            batches[0].not_sent.iter().map(|it| it.reason.split(':').next().unwrap()).collect();
+            batches[0].not_sent.iter().map(|line| line.reason.split(':').next().unwrap()).collect();
         assert_eq!(reasons, ["not-utf8", "too-large"]);
     }
 }

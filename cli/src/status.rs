@@ -1,10 +1,9 @@
-//! `handover status`: the record of a notification and its custody timeline.
+//! `handover status`: the record of a notification and its timeline.
 
 use std::process::ExitCode;
 
 use comfy_table::{ContentArrangement, Table, presets};
-use handover::record::{What, timeline};
-use handover::record::{Record, State, Status};
+use handover::record::{Record, State, Status, What, timeline};
 use handover::{Kind, Ledger, Positions};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -18,7 +17,7 @@ pub struct Arguments {
     /// Prints JSON.
     #[arg(long)]
     json: bool,
-    /// Shows the data, too.
+    /// Also shows the data.
     #[arg(long)]
     data: bool,
 }
@@ -30,16 +29,19 @@ pub async fn status(stack: &str, arguments: Arguments) -> anyhow::Result<ExitCod
     let record = ledger.get(&arguments.id).await.map_err(|fault| explained(fault, stack, &aws))?;
     let Some(record) = record else {
         eprintln!(
-            "error: `{}` is not in the ledger of `{stack}`: it was not accepted yet, it was refused (see the dead-letter queue {stack}-upstream-dead-letters), or it ended and expired",
+            "error: `{}` is not in the ledger of `{stack}`: it is not accepted yet, it was refused (see the dead-letter queue {stack}-upstream-dead-letters), or its record expired after it was completed",
             arguments.id
         );
         return Ok(ExitCode::FAILURE);
     };
     let mut view = View::of(&record, arguments.data);
     let positions = Positions::new(dynamodb, format!("{stack}-positions"));
-    for it in view.destinations.iter_mut().filter(|it| record.destinations[it.name].sequenced) {
-        let position = positions.position(&record, it.name).await;
-        it.position = position.map_err(|fault| explained(fault, stack, &aws))?;
+    for delivery in &mut view.destinations {
+        if !record.destinations[delivery.name].sequenced {
+            continue;
+        }
+        let position = positions.position(&record, delivery.name).await;
+        delivery.position = position.map_err(|fault| explained(fault, stack, &aws))?;
     }
     match arguments.json {
         true => println!("{}", serde_json::to_string_pretty(&view)?),
@@ -48,7 +50,7 @@ pub async fn status(stack: &str, arguments: Arguments) -> anyhow::Result<ExitCod
     Ok(ExitCode::SUCCESS)
 }
 
-/// What is shown of a record.
+/// The parts of a record that are shown.
 #[derive(Serialize)]
 struct View<'a> {
     id: &'a str,
@@ -77,7 +79,7 @@ struct DeliveryView<'a> {
     name: &'a str,
     state: State,
     attempts: u32,
-    /// Of a sequenced destination: how far it has come with the key.
+    /// At a sequenced destination, the position of its key: the last sequence number that was completed.
     #[serde(skip_serializing_if = "Option::is_none")]
     position: Option<u64>,
 }
@@ -111,16 +113,16 @@ impl<'a> View<'a> {
             version: record.version,
             dispatches: record.dispatches,
             destinations: destinations
-                .map(|(name, it)| DeliveryView {
+                .map(|(name, delivery)| DeliveryView {
                     name,
-                    state: it.state,
-                    attempts: it.attempts,
+                    state: delivery.state,
+                    attempts: delivery.attempts,
                     position: None,
                 })
                 .collect(),
             timeline: timeline.collect(),
             expires_at: record.expires_at,
-            // The data is canonical JSON, so it always reads.
+            // Stored data is canonical JSON, so reading it does not fail.
             data: with_data.then(|| record.data.deserialize().unwrap_or_default()),
         }
     }
@@ -142,18 +144,18 @@ fn described(what: What<'_>) -> (String, Option<&str>) {
 fn print(view: &View) {
     println!("{}  {} {}, from {}", view.id, view.kind, view.r#type, view.source);
     println!("{}  version {}, dispatched {}", view.status.as_str(), view.version, times(view.dispatches));
-    for it in &view.destinations {
-        let attempts = match it.attempts {
+    for delivery in &view.destinations {
+        let attempts = match delivery.attempts {
             0 => String::new(),
             count => format!(", failed {}", times(count)),
         };
-        let place = match (it.position, view.sequence) {
-            (Some(position), Some(sequence)) if position + 1 < sequence && !it.state.is_final() => {
-                format!(", waits for its turn: {sequence}, after {position}")
+        let waits = match (delivery.position, view.sequence) {
+            (Some(position), Some(sequence)) if position + 1 < sequence && !delivery.state.is_final() => {
+                format!(", waits for its turn: sequence {sequence}, position {position}")
             }
             _ => String::new(),
         };
-        println!("  {}: {}{attempts}{place}", it.name, it.state.as_str());
+        println!("  {}: {}{attempts}{waits}", delivery.name, delivery.state.as_str());
     }
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);

@@ -1,4 +1,4 @@
-//! The command against the deployed stack. Run by `make test`, which starts a local AWS first.
+//! The command against the deployed stack. `make test` starts a local AWS and runs these tests.
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use handover::dynamodb::types::AttributeValue;
 use serde_json::Value;
 
-/// How long a refund may take, in seconds.
+/// Longest wait for a status of a refund, in seconds.
 const WAIT_SECONDS_MAX: u64 = 120;
 
 fn handover(arguments: &[&str], input: &[u8]) -> Output {
@@ -30,7 +30,7 @@ fn unique(name: &str) -> String {
     format!("{name}-{}", std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos())
 }
 
-/// Opens the account that the refunds here go to.
+/// Opens the account of these tests' refunds.
 async fn open_account() {
     let aws = handover::aws::config().unwrap().load().await;
     let table = format!("{}-accounts", std::env::var("HANDOVER_STACK").unwrap());
@@ -45,7 +45,7 @@ fn refund(id: &str) -> String {
 }
 
 #[tokio::test]
-async fn send_names_each_bad_line_and_sends_the_others() {
+async fn send_reports_each_invalid_line_and_sends_the_others() {
     open_account().await;
     let id = unique("cli");
     let mut input = format!("{}\nnot json\n\n{}\n", refund(&id), refund("a b")).into_bytes();
@@ -63,7 +63,7 @@ async fn send_names_each_bad_line_and_sends_the_others() {
     ]) {
         assert!(line.starts_with(start), "{line}");
     }
-    // What was good is accepted.
+    // The valid line is accepted.
     let begun = Instant::now();
     while !handover(&["status", &id], b"").status.success() {
         assert!(begun.elapsed().as_secs() < WAIT_SECONDS_MAX, "{id} was not accepted");
@@ -82,32 +82,32 @@ async fn send_names_each_bad_line_and_sends_the_others() {
 }
 
 #[test]
-fn what_is_not_there_is_said_plainly() {
-    let said = |arguments: &[&str]| {
+fn an_error_names_what_is_missing() {
+    let error = |arguments: &[&str]| {
         let output = handover(arguments, b"{}\n");
         assert_eq!(output.status.code(), Some(1));
         text(&output.stderr).to_owned()
     };
-    let unknown = said(&["status", "never-sent"]);
+    let unknown = error(&["status", "never-sent"]);
     assert!(unknown.contains("`never-sent` is not in the ledger"), "{unknown}");
     for arguments in [&["--stack", "absent", "status", "1"][..], &["--stack", "absent", "send", "-"]] {
-        let absent = said(arguments);
+        let absent = error(arguments);
         assert!(absent.contains("there is no stack `absent`"), "{absent}");
     }
-    let no_file = said(&["send", "no-such-file.jsonl"]);
+    let no_file = error(&["send", "no-such-file.jsonl"]);
     assert!(no_file.contains("cannot read no-such-file.jsonl"), "{no_file}");
 }
 
 #[test]
-fn an_aws_that_does_not_answer_is_said_plainly() {
+fn an_error_names_the_endpoint_that_does_not_answer() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_handover"));
-    // Port 9 is for discarding; nothing of ours listens there.
+    // Nothing listens on port 9, the discard port.
     let output =
         command.args(["status", "1"]).env("AWS_ENDPOINT_URL", "http://127.0.0.1:9").output().unwrap();
     assert!(text(&output.stderr).contains("http://127.0.0.1:9 does not answer"), "{output:?}");
 }
 
-/// The custody of a refund whose account is not there: dead letters, redrive, close.
+/// Refunds to an account that does not exist: dead letters, redrive, close.
 #[test]
 fn dead_letters_are_listed_redriven_and_closed() {
     let (first, second) = (unique("dead"), unique("dead"));
@@ -127,8 +127,8 @@ fn dead_letters_are_listed_redriven_and_closed() {
     };
     until(&first, "DEAD");
     let shown = until(&second, "DEAD");
-    let failed = shown["timeline"].as_array().unwrap().iter();
-    assert_eq!(failed.filter(|it| it["what"].as_str().unwrap().ends_with("failed")).count(), 6);
+    let moments = shown["timeline"].as_array().unwrap().iter();
+    assert_eq!(moments.filter(|moment| moment["what"].as_str().unwrap().ends_with("failed")).count(), 6);
 
     let ids = || {
         let listed = handover(&["dead-letters", "--destination", "refund", "--json"], b"");
@@ -138,7 +138,7 @@ fn dead_letters_are_listed_redriven_and_closed() {
     };
     assert!([&first, &second].iter().all(|id| ids().contains(id)));
 
-    // Redriven in vain, it dies again, with one letter.
+    // The cause is not fixed, so it dies again, with one dead letter.
     let redriven = handover(&["redrive", &first], b"");
     assert_eq!(text(&redriven.stdout), "1 redriven, 0 left\n");
     assert!(!ids().contains(&first));
@@ -146,7 +146,7 @@ fn dead_letters_are_listed_redriven_and_closed() {
     assert_eq!(ids().iter().filter(|id| **id == first).count(), 1);
 
     for id in [&first, &second] {
-        let closed = handover(&["close", id, "--reason", "paid by hand"], b"");
+        let closed = handover(&["close", id, "--reason", "paid by bank transfer"], b"");
         assert_eq!(text(&closed.stdout), format!("{id} closed at 1 of 1 destinations\n"));
         until(id, "CLOSED");
         assert!(!ids().contains(id));

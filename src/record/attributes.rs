@@ -5,6 +5,8 @@
 
 /// Key of a record in the `notifications` table.
 pub(crate) const ID: &str = "id";
+/// The condition that an id is new.
+pub(crate) const ABSENT: &str = "attribute_not_exists(id)";
 pub(crate) const KIND: &str = "kind";
 pub(crate) const DIGEST: &str = "digest";
 pub(crate) const STATUS: &str = "status";

@@ -7,6 +7,8 @@ use std::fmt::Write;
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 
+use super::attributes::ID;
+
 #[cfg(test)]
 use super::record::Item;
 
@@ -77,57 +79,65 @@ impl Expression {
             values: HashMap::with_capacity(PLACEHOLDERS),
             ..Expression::default()
         };
+        expression.condition = expression.conditions(&update.conditions);
+        expression.update = expression.changes(update);
+        expression
+    }
+
+    fn conditions(&mut self, conditions: &[Condition]) -> String {
         let mut text = String::with_capacity(TEXT_BYTES);
-        for (at, condition) in update.conditions.iter().enumerate() {
+        for (at, condition) in conditions.iter().enumerate() {
             text += if at > 0 { " AND " } else { "" };
             match condition {
                 Condition::Is(path, value) => {
-                    expression.path(&mut text, path);
+                    self.path(&mut text, path);
                     text += " = ";
-                    expression.value(&mut text, value.clone());
+                    self.value(&mut text, value.clone());
                 }
                 Condition::Above(path, least) => {
-                    expression.path(&mut text, path);
+                    self.path(&mut text, path);
                     text += " > ";
-                    expression.value(&mut text, number(least));
+                    self.value(&mut text, number(least));
                 }
                 Condition::Absent(path) => {
                     text += "attribute_not_exists(";
-                    expression.path(&mut text, path);
+                    self.path(&mut text, path);
                     text += ")";
                 }
                 Condition::AbsentOr(path, value) => {
                     text += "(attribute_not_exists(";
-                    expression.path(&mut text, path);
+                    self.path(&mut text, path);
                     text += ") OR ";
-                    expression.path(&mut text, path);
+                    self.path(&mut text, path);
                     text += " = ";
-                    expression.value(&mut text, value.clone());
+                    self.value(&mut text, value.clone());
                     text += ")";
                 }
             }
         }
-        expression.condition = text;
+        text
+    }
+
+    fn changes(&mut self, update: &Update) -> String {
         let mut text = String::with_capacity(TEXT_BYTES);
         for (at, (path, set)) in update.sets.iter().enumerate() {
             text += if at > 0 { ", " } else { "SET " };
-            expression.path(&mut text, path);
+            self.path(&mut text, path);
             text += " = ";
             match set {
-                Set::To(value) => expression.value(&mut text, value.clone()),
+                Set::To(value) => self.value(&mut text, value.clone()),
                 Set::Plus(more) => {
-                    expression.path(&mut text, path);
+                    self.path(&mut text, path);
                     text += " + ";
-                    expression.value(&mut text, number(more));
+                    self.value(&mut text, number(more));
                 }
             }
         }
         for (at, path) in update.removes.iter().enumerate() {
             text += if at > 0 { ", " } else { " REMOVE " };
-            expression.path(&mut text, path);
+            self.path(&mut text, path);
         }
-        expression.update = text;
-        expression
+        text
     }
 
     /// Writes every name as a placeholder, since several are reserved words.
@@ -172,7 +182,7 @@ pub(crate) fn statement(table: &str, id: &str, update: &Update) -> (String, Vec<
         quote(&mut statement, path);
     }
     parameters.push(text(id));
-    statement += " WHERE \"id\"=?";
+    statement.extend([" WHERE \"", ID, "\"=?"]);
     for condition in &update.conditions {
         statement += " AND ";
         match condition {

@@ -9,16 +9,13 @@ use aws_sdk_dynamodb::types::{
 };
 
 use crate::aws::{Cause, Fault};
-use crate::record::attributes::ID;
+use crate::record::attributes::{ABSENT, ID};
 use crate::record::{Expression, Item, Record, Update, text};
 
 pub(crate) const GET_ITEM: &str = "GetItem";
 pub(crate) const PUT_ITEM: &str = "PutItem";
 pub(crate) const UPDATE_ITEM: &str = "UpdateItem";
 pub(crate) const TRANSACT: &str = "TransactWriteItems";
-
-/// The condition that a record's id is new.
-pub(crate) const ABSENT: &str = "attribute_not_exists(id)";
 
 /// How a conditional update came out.
 #[derive(Debug)]

@@ -14,14 +14,15 @@ use tokio::sync::Mutex;
 use tokio::task::yield_now;
 
 use super::call::{
-    ABSENT, GET_ITEM, PUT_ITEM, TRANSACT, UPDATE_ITEM, Updated, accept_action, decode_record, key,
-    returned_record, update_action, update_item,
+    GET_ITEM, PUT_ITEM, TRANSACT, UPDATE_ITEM, Updated, accept_action, decode_record, key, returned_record,
+    update_action, update_item,
 };
 use super::error::TransitionError;
 use super::positions::{Positions, decode_position};
 use super::token::token;
 use super::transaction::{CONDITION_FAILED, Cancellation, judge};
 use crate::aws::{Cause, Fault, TRIES_MAX, pause};
+use crate::record::attributes::ABSENT;
 use crate::record::{
     Item, PendingTransition, PositionUpdate, Reconsidered, ReconsideredPosition, Record, TransitionOutcome,
     Update, statement,

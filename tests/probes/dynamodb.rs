@@ -1,4 +1,4 @@
-//! DynamoDB: conditions, transactions, statements.
+//! DynamoDB: conditions, transactions and statements.
 
 use std::time::Duration;
 
@@ -14,13 +14,13 @@ use futures_util::future::join_all;
 
 use crate::world::{Item, World, item, n, s, unique};
 
-/// How many write at once.
+/// The number of concurrent writers.
 const WRITERS: i64 = 32;
 
 pub async fn a_conditional_put_wins_once(world: &World) {
     let table = world.table().await;
-    let puts = (0..8).map(|by| {
-        let put = world.dynamodb.put_item().table_name(&table).set_item(Some(item("1", [("by", n(by))])));
+    let puts = (0..8).map(|writer| {
+        let put = world.dynamodb.put_item().table_name(&table).set_item(Some(item("1", [("by", n(writer))])));
         let put = put.condition_expression("attribute_not_exists(id)");
         put.return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld).send()
     });
@@ -42,11 +42,11 @@ fn put(table: &str, item: Item) -> TransactWriteItem {
     TransactWriteItem::builder().put(put.build().unwrap()).build()
 }
 
-/// Adds to the attribute `sum`.
-fn add(table: &str, id: &str, more: i64) -> TransactWriteItem {
-    let update = Update::builder().table_name(table).key("id", s(id)).update_expression("ADD #sum :more");
+/// An action that adds to the attribute `sum`.
+fn add(table: &str, id: &str, amount: i64) -> TransactWriteItem {
+    let update = Update::builder().table_name(table).key("id", s(id)).update_expression("ADD #sum :amount");
     let update =
-        update.expression_attribute_names("#sum", "sum").expression_attribute_values(":more", n(more));
+        update.expression_attribute_names("#sum", "sum").expression_attribute_values(":amount", n(amount));
     TransactWriteItem::builder().update(update.build().unwrap()).build()
 }
 
@@ -67,7 +67,7 @@ fn reasons(error: &TransactWriteItemsError) -> &[CancellationReason] {
     }
 }
 
-/// A token of a request: 36 characters at most.
+/// A request token, of at most 36 characters.
 fn token() -> String {
     unique()
 }
@@ -97,7 +97,7 @@ pub async fn a_repeated_transaction_has_no_second_effect(world: &World) {
     assert_eq!(world.get(&table, "2").await, Some(item("2", [("sum", n(7))])));
 }
 
-pub async fn a_token_is_of_one_content(world: &World) {
+pub async fn a_token_belongs_to_one_content(world: &World) {
     let (table, token) = (world.table().await, token());
     transact(world, &token, [add(&table, "1", 5)]).await.unwrap();
     let error = transact(world, &token, [add(&table, "1", 6)]).await.unwrap_err();
@@ -105,9 +105,9 @@ pub async fn a_token_is_of_one_content(world: &World) {
     assert_eq!(world.get(&table, "1").await, Some(item("1", [("sum", n(5))])));
 }
 
-/// Has many transactions add 1 to an item at once, each until it has; what they were cancelled
-/// for meanwhile.
-async fn add_at_once(world: &World, table: &str) -> Vec<Option<String>> {
+/// Makes many concurrent transactions add 1 to an item, each retried until it succeeds. Returns the codes
+/// with which they were cancelled meanwhile.
+async fn add_concurrently(world: &World, table: &str) -> Vec<Option<String>> {
     let config = world.dynamodb.config().to_builder().retry_config(RetryConfig::disabled()).build();
     let dynamodb = aws_sdk_dynamodb::Client::from_conf(config);
     let writers = (0..WRITERS).map(async |_| {
@@ -122,14 +122,14 @@ async fn add_at_once(world: &World, table: &str) -> Vec<Option<String>> {
     join_all(writers).await.concat()
 }
 
-pub async fn of_transactions_at_once_none_is_lost(world: &World) {
+pub async fn no_concurrent_transaction_is_lost(world: &World) {
     let table = world.table().await;
-    add_at_once(world, &table).await;
+    add_concurrently(world, &table).await;
     assert_eq!(world.get(&table, "1").await, Some(item("1", [("sum", n(WRITERS))])));
 }
 
-pub async fn transactions_at_once_conflict(world: &World) {
-    let cancelled = add_at_once(world, &world.table().await).await;
+pub async fn concurrent_transactions_conflict(world: &World) {
+    let cancelled = add_concurrently(world, &world.table().await).await;
     assert!(!cancelled.is_empty(), "no transaction was cancelled");
     assert!(cancelled.iter().all(|code| code.as_deref() == Some("TransactionConflict")), "{cancelled:?}");
 }
@@ -159,7 +159,7 @@ pub async fn each_statement_has_its_own_outcome(world: &World) {
     };
     let outcomes = execute(world, vec![insert("4"), insert("3"), done("1"), done("2")]).await;
     let errors: Vec<_> = outcomes.iter().map(|outcome| outcome.error.as_ref()).collect();
-    let codes: Vec<_> = errors.iter().map(|error| error.and_then(|it| it.code.clone())).collect();
+    let codes: Vec<_> = errors.iter().map(|error| error.and_then(|error| error.code.clone())).collect();
     use BatchStatementErrorCodeEnum::{ConditionalCheckFailed, DuplicateItem};
     assert_eq!(codes, [None, Some(DuplicateItem), Some(ConditionalCheckFailed), None]);
     assert_eq!(errors[2].unwrap().item.as_ref(), Some(&done_before));
@@ -174,7 +174,7 @@ fn record(state: &str, open: i64) -> Item {
     item("1", [("destinations", destinations), ("open", n(open))])
 }
 
-/// A statement as `src/update.rs` writes it.
+/// A mark, as `src/record/update.rs` writes it as a statement.
 pub async fn a_statement_can_mark(world: &World) {
     let table = world.table().await;
     let mut pending = record("pending", 2);
@@ -197,8 +197,8 @@ pub async fn a_statement_can_mark(world: &World) {
     assert_eq!(world.get(&table, "1").await, Some(marked));
 }
 
-/// Another one, as for a lease.
-pub async fn a_statement_can_ask_for_one_of_two(world: &World) {
+/// A condition with an OR, as for a lease.
+pub async fn a_statement_condition_can_have_an_or(world: &World) {
     let table = world.table().await;
     world.put(&table, item("1", [("version", n(1))])).await;
     let lease = || {
@@ -215,7 +215,7 @@ pub async fn a_statement_can_ask_for_one_of_two(world: &World) {
 
 pub async fn an_item_above_400_kb_is_refused(world: &World) {
     let table = world.table().await;
-    // Names count as well: `id`, `1` and `data`.
+    // Names count too: `id` and `data`, with the value `1`.
     let sized = |bytes: usize| item("1", [("data", s("x".repeat(bytes - 7)))]);
     world.put(&table, sized(400 * 1024)).await;
     let put = world.dynamodb.put_item().table_name(&table).set_item(Some(sized(400 * 1024 + 1)));

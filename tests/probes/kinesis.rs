@@ -1,12 +1,13 @@
 //! Kinesis Data Streams.
 
 use aws_sdk_kinesis::error::ProvideErrorMetadata;
+use aws_sdk_kinesis::operation::put_record::PutRecordOutput;
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::PutRecordsRequestEntry;
 
 use crate::world::World;
 
-/// What Kinesis answers to a request beyond its limits.
+/// The errors with which Kinesis refuses a request over its limits.
 const REFUSALS: [Option<&str>; 2] = [Some("ValidationException"), Some("InvalidArgumentException")];
 
 fn entry(key: &str, data: &str) -> PutRecordsRequestEntry {
@@ -16,21 +17,22 @@ fn entry(key: &str, data: &str) -> PutRecordsRequestEntry {
 
 pub async fn records_of_a_key_are_in_one_shard_in_order(world: &World) {
     let stream = world.stream(2).await;
-    let records: Vec<_> = (0..20).map(|at| ("key", at.to_string())).collect();
+    let records: Vec<_> = (0..20).map(|number| ("key", number.to_string())).collect();
     let put = world.put_records(&stream, &records).await;
     let shard = &put[0].shard_id;
-    assert!(put.iter().all(|it| it.shard_id == *shard), "{put:?}");
-    // Numbers as text.
-    assert!(put.is_sorted_by_key(|it| (it.sequence_number.len(), it.sequence_number.clone())), "{put:?}");
+    assert!(put.iter().all(|answer| answer.shard_id == *shard), "{put:?}");
+    // Sequence numbers are decimal text: a longer one is larger.
+    let number = |answer: &PutRecordOutput| (answer.sequence_number.len(), answer.sequence_number.clone());
+    assert!(put.is_sorted_by_key(number), "{put:?}");
     let (read, _) = world.read(&stream, shard, records.len()).await;
     let read: Vec<_> = read.iter().map(|record| record.sequence_number()).collect();
-    let put: Vec<_> = put.iter().map(|it| it.sequence_number()).collect();
+    let put: Vec<_> = put.iter().map(|answer| answer.sequence_number()).collect();
     assert_eq!(read, put);
 }
 
 pub async fn put_records_answers_by_position(world: &World) {
     let stream = world.stream(2).await;
-    let data: Vec<_> = (0..10).map(|at| at.to_string()).collect();
+    let data: Vec<_> = (0..10).map(|number: u32| number.to_string()).collect();
     let entries = data.iter().map(|data| entry(data, data)).collect();
     let put = world.kinesis.put_records().stream_name(&stream).set_records(Some(entries));
     let output = put.send().await.unwrap();
@@ -52,7 +54,7 @@ pub async fn put_records_answers_by_position(world: &World) {
 
 pub async fn more_than_500_records_are_refused(world: &World) {
     let stream = world.stream(1).await;
-    let entries = (0..501).map(|at| entry(&at.to_string(), "x")).collect();
+    let entries = (0..501).map(|key: u32| entry(&key.to_string(), "x")).collect();
     let put = world.kinesis.put_records().stream_name(&stream).set_records(Some(entries));
     let error = put.send().await.unwrap_err();
     assert!(REFUSALS.contains(&error.code()), "{error:?}");
@@ -64,7 +66,7 @@ pub async fn a_record_above_1_mib_is_refused(world: &World) {
         let put = world.kinesis.put_record().stream_name(&stream).partition_key("1");
         put.data(Blob::new(vec![b'x'; bytes])).send().await
     };
-    // The key counts as well.
+    // The key counts too.
     put((1 << 20) - 1).await.unwrap();
     let error = put((1 << 20) + 1).await.unwrap_err();
     assert!(REFUSALS.contains(&error.code()), "{error:?}");
@@ -84,7 +86,7 @@ pub async fn a_split_shard_can_still_be_read(world: &World) {
     let children: Vec<_> =
         shards.shards().iter().filter(|shard| shard.parent_shard_id.as_ref() == Some(&parent)).collect();
     assert_eq!(children.len(), 2, "{shards:?}");
-    let (read, ended) = world.read(&stream, &parent, 2).await;
+    let (read, is_closed) = world.read(&stream, &parent, 2).await;
     assert!(read.len() == 2 && read.iter().all(|record| record.data.as_ref() == b"before"), "{read:?}");
-    assert!(ended, "the parent does not end");
+    assert!(is_closed, "the parent has no end");
 }

@@ -1,4 +1,4 @@
-//! Lambda's event source mappings, each with the function `tests/support/scripted` at its end.
+//! Lambda's event source mappings. Each invokes the function `tests/support/scripted`.
 
 use aws_sdk_lambda::types::{
     DestinationConfig, EventSourcePosition, Filter, FilterCriteria, FunctionResponseType, OnFailure,
@@ -8,14 +8,13 @@ use serde_json::{Value, json};
 
 use crate::world::{Entry, Queue, World, item, s, script, seconds};
 
-/// More often than anything is tried.
+/// A number of failures that no retry reaches.
 const ALWAYS: u32 = 1000;
 
-/// How long a queue hides a message from all but the function: at least as long as the
-/// function may take.
+/// The visibility time-out of a queue, in seconds: no less than the function's time-out.
 const VISIBILITY_S: u32 = 5;
 
-/// How often a record was seen.
+/// How many times the function saw a record.
 fn times(entries: &[Entry], n: u32) -> usize {
     entries.iter().flat_map(|entry| &entry.seen).filter(|seen| seen.n == n).count()
 }
@@ -24,7 +23,7 @@ fn on_failure(queue: &Queue) -> DestinationConfig {
     DestinationConfig::builder().on_failure(OnFailure::builder().destination(&queue.arn).build()).build()
 }
 
-pub async fn only_reported_messages_come_again(world: &World) {
+pub async fn only_reported_messages_are_redelivered(world: &World) {
     let (queue, journal) = (world.queue(VISIBILITY_S).await, world.queue(30).await);
     let messages = (0..4).map(|n| {
         let body = script(&journal, n, if n == 1 { json!({ "fail": 1 }) } else { json!({}) });
@@ -50,7 +49,7 @@ pub async fn a_body_arrives_byte_for_byte(world: &World) {
     assert_eq!(entries[0].seen[0].text, body);
 }
 
-/// Each invocation begins where the one before failed first, or else behind it.
+/// Asserts that each invocation begins at the first failure of the previous one, or else after it.
 fn assert_nothing_skipped(entries: &[Entry], last: u32) {
     let mut next = 1;
     for entry in entries {
@@ -63,8 +62,10 @@ fn assert_nothing_skipped(entries: &[Entry], last: u32) {
 }
 
 /// Whether the last record has succeeded.
-fn ended(entries: &[Entry], last: u32) -> bool {
-    entries.last().is_some_and(|it| !it.error && it.failed.is_empty() && it.numbers().contains(&last))
+fn is_complete(entries: &[Entry], last: u32) -> bool {
+    entries
+        .last()
+        .is_some_and(|entry| !entry.error && entry.failed.is_empty() && entry.numbers().contains(&last))
 }
 
 pub async fn a_batch_is_retried_from_its_lowest_failure(world: &World) {
@@ -77,11 +78,11 @@ pub async fn a_batch_is_retried_from_its_lowest_failure(world: &World) {
     let mapping = world.mapping(&world.kinesis_arn(&stream).await).await;
     let mapping = mapping.starting_position(EventSourcePosition::TrimHorizon);
     world.create(mapping.function_response_types(FunctionResponseType::ReportBatchItemFailures)).await;
-    let entries = world.journal(&journal, |entries| ended(entries, 6)).await;
+    let entries = world.journal(&journal, |entries| is_complete(entries, 6)).await;
     assert_nothing_skipped(&entries, 6);
 }
 
-/// What the mapping tells of records that it gave up: first and last sequence number.
+/// The first and last sequence number of the records that the mapping gave up, from its report.
 fn given_up(message: &str) -> (Value, Value) {
     let message: Value = serde_json::from_str(message).unwrap();
     let batch = &message["KinesisBatchInfo"];
@@ -99,7 +100,7 @@ pub async fn a_batch_is_given_up_as_metadata(world: &World) {
     let mapping = world.mapping(&world.kinesis_arn(&stream).await).await.batch_size(2);
     let mapping = mapping.starting_position(EventSourcePosition::TrimHorizon).maximum_retry_attempts(1);
     world.create(mapping.destination_config(on_failure(&failures))).await;
-    let entries = world.journal(&journal, |entries| ended(entries, 3)).await;
+    let entries = world.journal(&journal, |entries| is_complete(entries, 3)).await;
     let batch = entries[0].numbers();
     let last = batch.len();
     let behind: Vec<_> = entries[2..].iter().flat_map(Entry::numbers).collect();
@@ -107,7 +108,7 @@ pub async fn a_batch_is_given_up_as_metadata(world: &World) {
     let message = world.message(&failures).await.body.unwrap();
     let numbers = [1, last].map(|n| Value::from(put[n - 1].sequence_number.as_str()));
     assert_eq!(given_up(&message), numbers.into());
-    assert!(!message.contains("journal"), "the payload is there: {message}");
+    assert!(!message.contains("journal"), "the report has the payload: {message}");
 }
 
 pub async fn bisect_gives_up_the_poison_record_alone(world: &World) {
@@ -124,12 +125,13 @@ pub async fn bisect_gives_up_the_poison_record_alone(world: &World) {
     let message = world.message(&failures).await.body.unwrap();
     let poison = Value::from(put[4].sequence_number.as_str());
     assert_eq!(given_up(&message), (poison.clone(), poison));
-    let succeeded = |entries: &[Entry], n| entries.iter().any(|it| !it.error && it.numbers().contains(&n));
+    let succeeded =
+        |entries: &[Entry], n| entries.iter().any(|entry| !entry.error && entry.numbers().contains(&n));
     let others = [1, 2, 3, 4, 6, 7, 8];
     world.journal(&journal, |entries| others.iter().all(|n| succeeded(entries, *n))).await;
 }
 
-pub async fn batches_of_a_shard_run_at_once(world: &World) {
+pub async fn batches_of_a_shard_run_concurrently(world: &World) {
     const KEYS: [&str; 8] = ["0", "1", "2", "3", "4", "5", "6", "7"];
     let (stream, journal) = (world.stream(1).await, world.queue(30).await);
     let record = |n| (KEYS[n as usize % 8], script(&journal, n, json!({ "sleep": 200 })));
@@ -155,13 +157,15 @@ pub async fn a_filter_passes_only_what_matches(world: &World) {
         world.put(&table, item("1", [("change", s(change)), ("do", does)])).await;
     }
     world.dynamodb.delete_item().table_name(&table).key("id", s("1")).send().await.unwrap();
-    world.put(&table, item("1", [("change", s("dispatch")), ("do", s(script(&journal, 5, json!({}))))])).await;
+    world
+        .put(&table, item("1", [("change", s("dispatch")), ("do", s(script(&journal, 5, json!({}))))]))
+        .await;
     let pattern = json!({ "dynamodb": { "NewImage": { "change": { "S": ["dispatch"] } } } });
     let filter = Filter::builder().pattern(pattern.to_string()).build();
     let mapping = world.mapping(&world.stream_arn(&table).await).await;
     let mapping = mapping.starting_position(EventSourcePosition::TrimHorizon);
     world.create(mapping.filter_criteria(FilterCriteria::builder().filters(filter).build())).await;
-    let entries = world.journal(&journal, |entries| ended(entries, 5)).await;
+    let entries = world.journal(&journal, |entries| is_complete(entries, 5)).await;
     let seen: Vec<_> = entries.iter().flat_map(Entry::numbers).collect();
     assert_eq!(seen, [1, 3, 5]);
 }
@@ -175,6 +179,6 @@ pub async fn a_failed_batch_of_changes_is_retried_in_order(world: &World) {
     let mapping = world.mapping(&world.stream_arn(&table).await).await;
     let mapping = mapping.starting_position(EventSourcePosition::TrimHorizon);
     world.create(mapping.function_response_types(FunctionResponseType::ReportBatchItemFailures)).await;
-    let entries = world.journal(&journal, |entries| ended(entries, 4)).await;
+    let entries = world.journal(&journal, |entries| is_complete(entries, 4)).await;
     assert_nothing_skipped(&entries, 4);
 }

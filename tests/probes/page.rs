@@ -1,4 +1,4 @@
-//! `docs/aws-differences.md`, made of the promises and the skips.
+//! Generates `docs/aws-differences.md` from the promises and the skips.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -9,63 +9,63 @@ use crate::{PROMISES, Promise};
 const BEGIN: &str = "\
 # Where the local AWSs differ from AWS
 
-What Handover relies on AWS for, and whether the two local AWSs that it is tested against do the
-same. Each row is a probe, a test in `tests/probes` that asserts what AWS documents. A difference is
-listed in `tests/skips.toml`, and then the probe has to fail, and in the way it says: a difference
-that is not listed fails the run, and so does one that is listed and gone. `make test` holds the
-column of MiniStack so, in CI as well, and `make test LOCAL=localstack` that of LocalStack. AWS itself
-has not been probed yet.
+This page lists the behaviours of AWS that Handover relies on, and whether the two local AWSs that it
+is tested against behave the same. Each row is a probe: a test in `tests/probes` that asserts what AWS
+documents. `tests/skips.toml` lists the differences. A listed probe has to fail, and with the error
+that the list names. A difference that is not listed fails the run, and so does a listed difference
+that no longer exists. `make test` checks the column of MiniStack, also in CI, and
+`make test LOCAL=localstack` checks that of LocalStack. AWS itself has not been probed yet.
 
-This page is made of the probes and the list, by
-`UPDATE_DOCS=1 cargo test --test probes docs_aws_differences`; do not edit it.
+`UPDATE_DOCS=1 cargo test --workspace --test probes docs_aws_differences` generates this page from
+the probes and the list. Do not edit it.
 ";
 
 const END: &str = "\
-## Mended
+## Fixed
 
 The local AWSs are probed as `localstack/` sets them up. That setup fixes some of the differences:
 
-- LocalStack reads and writes the bodies of messages anew on their way to a function;
-  `localstack/plugins` keeps them as they were sent, at the price of filters on them.
-- LocalStack's DynamoDB is dynoxide here, which takes a name on the right of `SET` only without
-  quotes, as in SET open=open-1, and has ARNs and shard iterators of its own; `localstack/plugins`
+- LocalStack parses the bodies of messages and writes them anew on their way to a function.
+  `localstack/plugins` passes them on as they were sent; then filters on them do not work.
+- LocalStack's DynamoDB is dynoxide here. It takes a name on the right of `SET` only without quotes,
+  as in SET open=open-1, and has ARNs and shard iterators of another form. `localstack/plugins`
   translates. Functions run as processes.
-- MiniStack's own mappings from streams are the ones that are probed. For the deployed stack
-  `event-sources/` takes their place, by AWS's rules.
-- MiniStack's CloudFormation keeps numbers of a mapping as text; `localstack/fix-mappings` puts them
-  right.
+- The probes test MiniStack's own mappings from streams. For the deployed stack `event-sources/`
+  replaces them, by AWS's rules.
+- MiniStack's CloudFormation keeps numbers of a mapping as text; `localstack/fix-mappings` corrects
+  them.
 
 ## Not probed
 
-- What takes hours or an outage: retention, the delay of TTL deletes, throttling, the end of a
-  token's ten minutes.
-- Throughput and latency. Figures of a local AWS say nothing about AWS.
+- Behaviours that need hours or an outage: retention, the delay of TTL deletes, throttling, the end of
+  a token's ten minutes.
+- Throughput and latency: figures of a local AWS say nothing about AWS.
 - What only AWS has: KMS, TLS, and the permissions that a mapping itself needs.
 ";
 
 fn render(skips: &[Skip]) -> String {
     let mut page = BEGIN.to_owned();
     for (service, promises) in PROMISES {
-        let locals = LOCALS.map(|(_, called)| called).join(" | ");
-        write!(page, "\n## {service}\n\n| what we rely on | {locals} |\n|---|---|---|\n").unwrap();
-        for Promise { name, what, page: at } in *promises {
+        let locals = LOCALS.map(|(_, title)| title).join(" | ");
+        write!(page, "\n## {service}\n\n| behaviour | {locals} |\n|---|---|---|\n").unwrap();
+        for Promise { name, what, page: url } in *promises {
             let cells = LOCALS.map(|(local, _)| {
                 let skip = skips.iter().find(|skip| skip.is(name, local));
                 skip.map_or("as AWS", |skip| skip.behaviour.as_str())
             });
             let cells = cells.join(" | ");
-            writeln!(page, "| {what} ([AWS](https://docs.aws.amazon.com/{at})) | {cells} |").unwrap();
+            writeln!(page, "| {what} ([AWS](https://docs.aws.amazon.com/{url})) | {cells} |").unwrap();
         }
     }
     page += "\n## What covers the differences\n\n";
     page += "| probe | fails on | covered by | not run there |\n|---|---|---|---|\n";
     let promises = PROMISES.iter().flat_map(|(_, promises)| *promises);
     for Promise { name, .. } in promises {
-        for (local, called) in LOCALS {
+        for (local, title) in LOCALS {
             for skip in skips.iter().filter(|skip| skip.is(name, local)) {
                 let not_run: Vec<_> = skip.not_run.iter().map(|test| link(test)).collect();
                 let (covered_by, not_run) = (link(&skip.covered_by), not_run.join("; "));
-                writeln!(page, "| `{name}` | {called} | {covered_by} | {not_run} |").unwrap();
+                writeln!(page, "| `{name}` | {title} | {covered_by} | {not_run} |").unwrap();
             }
         }
     }
@@ -87,6 +87,6 @@ fn docs_aws_differences_is_up_to_date() {
     let found = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(
         found == page,
-        "docs/aws-differences.md is out of date: UPDATE_DOCS=1 cargo test --test probes docs_aws_differences"
+        "docs/aws-differences.md is out of date; run UPDATE_DOCS=1 cargo test --workspace --test probes docs_aws_differences"
     );
 }

@@ -1,4 +1,4 @@
-//! The one list of skips, `tests/skips.toml`.
+//! Reads the list of skips, `tests/skips.toml`.
 
 use std::collections::HashSet;
 use std::fs;
@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::PROMISES;
 
-/// The local AWSs, as `HANDOVER_LOCAL` and as people call them.
+/// The local AWSs: the value of `HANDOVER_LOCAL`, and the title in the docs.
 pub const LOCALS: [(&str, &str); 2] =
     [("ministack", "MiniStack 1.5.33"), ("localstack", "LocalStack 4.14.0")];
 
@@ -20,11 +20,11 @@ pub struct Skip {
     pub on: String,
     /// What this local AWS does instead.
     pub behaviour: String,
-    /// What the probe's panic says, in part.
+    /// A part of the text of the probe's panic.
     pub fails_with: String,
-    /// A test of what the probe leaves open there: `path: test`.
+    /// The test that covers the difference: `path: test`.
     pub covered_by: String,
-    /// Tests through the deployed stack that need the promise, and are not run there: `path: test`.
+    /// Tests through the deployed stack that need this behaviour and are not run there: `path: test`.
     #[serde(default)]
     pub not_run: Vec<String>,
 }
@@ -52,11 +52,12 @@ fn the_list_of_skips_is_sound() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut seen = HashSet::new();
     for skip in all() {
-        let known = PROMISES.iter().flat_map(|(_, promises)| *promises).any(|it| it.name == skip.test);
+        let known =
+            PROMISES.iter().flat_map(|(_, promises)| *promises).any(|promise| promise.name == skip.test);
         assert!(known, "no such probe: {skip:?}");
         assert!(LOCALS.iter().any(|(local, _)| *local == skip.on), "no such local AWS: {skip:?}");
-        assert!(skip.behaviour.trim().ends_with('.'), "no sentence: {skip:?}");
-        assert!(!skip.fails_with.is_empty(), "it fails in any way: {skip:?}");
+        assert!(skip.behaviour.trim().ends_with('.'), "the behaviour is not a sentence: {skip:?}");
+        assert!(!skip.fails_with.is_empty(), "`fails_with` is empty: {skip:?}");
         for test in skip.not_run.iter().chain([&skip.covered_by]) {
             let (path, test) = test.split_once(": ").expect("`path: test`");
             let text =
@@ -66,19 +67,22 @@ fn the_list_of_skips_is_sound() {
         for test in &skip.not_run {
             let (path, _) = test.split_once(": ").expect("`path: test`");
             let text = fs::read_to_string(root.join(path)).unwrap();
-            assert!(text.contains(&format!("is_not_run(\"{test}\")")), "it does not ask: {test}");
+            assert!(
+                text.contains(&format!("is_not_run(\"{test}\")")),
+                "the test does not call `is_not_run`: {test}"
+            );
         }
-        assert!(seen.insert((skip.test.clone(), skip.on.clone())), "twice: {skip:?}");
+        assert!(seen.insert((skip.test.clone(), skip.on.clone())), "listed twice: {skip:?}");
     }
 }
 
-/// What is not run is in the list, and nowhere else.
+/// A test is excluded only by the list.
 #[test]
 fn no_test_is_ignored() {
-    fn look(path: &Path) {
+    fn check(path: &Path) {
         if path.is_dir() {
-            fs::read_dir(path).unwrap().for_each(|entry| look(&entry.unwrap().path()));
-        } else if path.extension().is_some_and(|it| it == "rs") {
+            fs::read_dir(path).unwrap().for_each(|entry| check(&entry.unwrap().path()));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
             let text = fs::read_to_string(path).unwrap();
             assert!(
                 !text.contains(concat!("#[", "ignore")) && !text.contains(concat!("ignore", ")]")),
@@ -87,7 +91,7 @@ fn no_test_is_ignored() {
             );
         }
     }
-    for folder in ["tests", "src", "cli", "functions", "examples", "localstack"] {
-        look(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder));
+    for folder in ["tests", "src", "cli", "functions", "examples", "event-sources"] {
+        check(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder));
     }
 }

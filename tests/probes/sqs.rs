@@ -7,15 +7,14 @@ use aws_sdk_sqs::types::{Message, MessageAttributeValue, MessageSystemAttributeN
 
 use crate::world::World;
 
-/// How much earlier than promised a message may seem to come: clocks differ, and queues count
-/// in seconds.
+/// How much earlier than documented a message may seem to arrive: clocks differ, and queues count in seconds.
 const EARLY: Duration = Duration::from_millis(200);
 
 fn system<'a>(message: &'a Message, name: &Name) -> &'a str {
     &message.attributes.as_ref().unwrap()[name]
 }
 
-pub async fn a_message_not_deleted_comes_again(world: &World) {
+pub async fn a_message_that_is_not_deleted_is_redelivered(world: &World) {
     let queue = world.queue(2).await;
     world.send(&queue, "1").await;
     let first = world.message(&queue).await;
@@ -36,14 +35,14 @@ pub async fn a_message_received_too_often_is_a_dead_letter(world: &World) {
     let send = world.sqs.send_message().queue_url(&queue.url).message_body("the body");
     send.message_attributes("reason", value.clone()).send().await.unwrap();
     let mut received = 0;
-    let letter = world
+    let dead_letter = world
         .until("the dead letter", async || {
             received += usize::from(world.receive(&queue, 1).await.is_some());
             world.receive(&dead, 0).await
         })
         .await;
-    assert_eq!((received, letter.body.as_deref()), (2, Some("the body")));
-    assert_eq!(letter.message_attributes, Some([("reason".to_owned(), value)].into()));
+    assert_eq!((received, dead_letter.body.as_deref()), (2, Some("the body")));
+    assert_eq!(dead_letter.message_attributes, Some([("reason".to_owned(), value)].into()));
 }
 
 pub async fn the_visibility_of_a_message_can_be_changed(world: &World) {
@@ -57,7 +56,7 @@ pub async fn the_visibility_of_a_message_can_be_changed(world: &World) {
     assert!(changed.elapsed() + EARLY >= Duration::from_secs(3), "{:?}", changed.elapsed());
 }
 
-pub async fn a_delayed_message_does_not_come_early(world: &World) {
+pub async fn a_delayed_message_is_not_delivered_early(world: &World) {
     let queue = world.queue(30).await;
     let send = world.sqs.send_message().queue_url(&queue.url).message_body("1").delay_seconds(3);
     let sent = Instant::now();
@@ -89,7 +88,7 @@ pub async fn a_message_keeps_its_time_of_sending(world: &World) {
 pub async fn dead_letters_can_be_moved_to_a_named_queue(world: &World) {
     let (queue, dead, other) = (world.queue(30).await, world.queue(30).await, world.queue(30).await);
     world.redrive(&queue, &dead, 2).await;
-    // Sent there, as Handover does: SQS knows no source of it.
+    // Sent there directly, as Handover does, so SQS knows no source queue of it.
     world.send(&dead, "the body").await;
     let task = world.sqs.start_message_move_task().source_arn(&dead.arn).destination_arn(&other.arn);
     task.send().await.unwrap();

@@ -7,19 +7,19 @@ use aws_sdk_dynamodbstreams::types::{AttributeValue, Record as Change};
 
 use crate::world::{World, item, n, s};
 
-/// What a change says: its kind, and the attribute `n` before and after.
-type Said<'a> = (&'a str, Option<&'a str>, Option<&'a str>);
+/// The kind of a change, and the attribute `n` before and after it.
+type Summary<'a> = (&'a str, Option<&'a str>, Option<&'a str>);
 
-fn said(changes: &[Change]) -> Vec<Said<'_>> {
+fn summaries(changes: &[Change]) -> Vec<Summary<'_>> {
     fn number(image: &Option<HashMap<String, AttributeValue>>) -> Option<&str> {
         Some(image.as_ref()?["n"].as_n().unwrap())
     }
-    fn of(change: &Change) -> Said<'_> {
+    fn summary(change: &Change) -> Summary<'_> {
         let data = change.dynamodb.as_ref().unwrap();
         let kind = change.event_name.as_ref().unwrap().as_str();
         (kind, number(&data.old_image), number(&data.new_image))
     }
-    changes.iter().map(of).collect()
+    changes.iter().map(summary).collect()
 }
 
 pub async fn every_write_appears_once_in_order(world: &World) {
@@ -38,7 +38,7 @@ pub async fn every_write_appears_once_in_order(world: &World) {
         ("MODIFY", Some("3"), Some("4")),
         ("REMOVE", Some("4"), None),
     ];
-    assert_eq!(said(&world.changes(&table, expected.len()).await), expected);
+    assert_eq!(summaries(&world.changes(&table, expected.len()).await), expected);
 }
 
 pub async fn a_statements_write_appears(world: &World) {
@@ -52,7 +52,7 @@ pub async fn a_statements_write_appears(world: &World) {
     world.put(&table, item("1", [("n", n(3))])).await;
     let expected =
         [("INSERT", None, Some("1")), ("MODIFY", Some("1"), Some("2")), ("MODIFY", Some("2"), Some("3"))];
-    assert_eq!(said(&world.changes(&table, expected.len()).await), expected);
+    assert_eq!(summaries(&world.changes(&table, expected.len()).await), expected);
 }
 
 pub async fn a_transactions_writes_appear(world: &World) {
@@ -63,7 +63,7 @@ pub async fn a_transactions_writes_appear(world: &World) {
     };
     let transact = world.dynamodb.transact_write_items().transact_items(put("1")).transact_items(put("2"));
     transact.send().await.unwrap();
-    assert_eq!(said(&world.changes(&table, 2).await), [("INSERT", None, Some("1")); 2]);
+    assert_eq!(summaries(&world.changes(&table, 2).await), [("INSERT", None, Some("1")); 2]);
 }
 
 pub async fn a_put_that_changes_nothing_does_not_appear(world: &World) {
@@ -72,7 +72,7 @@ pub async fn a_put_that_changes_nothing_does_not_appear(world: &World) {
         world.put(&table, item("1", [("n", n(number))])).await;
     }
     let expected = [("INSERT", None, Some("1")), ("MODIFY", Some("1"), Some("2"))];
-    assert_eq!(said(&world.changes(&table, 2).await), expected);
+    assert_eq!(summaries(&world.changes(&table, 2).await), expected);
 }
 
 pub async fn a_change_can_be_read_again(world: &World) {

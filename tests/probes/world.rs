@@ -1,4 +1,4 @@
-//! What a probe is given: clients of one AWS, real or local, and what it makes there.
+//! Access to one AWS, real or local, for a probe, and the resources that the probe creates there.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -23,10 +23,10 @@ use serde_json::{Value, json};
 /// An item of DynamoDB.
 pub type Item = HashMap<String, AttributeValue>;
 
-/// How often a probe looks, in milliseconds.
+/// Time between two looks, in milliseconds.
 const LOOK_MS: u64 = 200;
 
-/// A name that nothing else has.
+/// A name that no other resource has.
 pub fn unique() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let begun = std::time::UNIX_EPOCH.elapsed().unwrap().as_micros();
@@ -43,12 +43,12 @@ pub struct World {
     pub kinesis: aws_sdk_kinesis::Client,
     pub sqs: aws_sdk_sqs::Client,
     pub lambda: aws_sdk_lambda::Client,
-    /// How long anything may take to come about.
+    /// Longest wait of a probe.
     patience: Duration,
-    made: Mutex<Vec<Made>>,
+    created: Mutex<Vec<Resource>>,
 }
 
-enum Made {
+enum Resource {
     Table(String),
     Stream(String),
     Queue(String),
@@ -70,11 +70,11 @@ impl World {
             sqs: aws_sdk_sqs::Client::new(&aws),
             lambda: aws_sdk_lambda::Client::new(&aws),
             patience,
-            made: Mutex::default(),
+            created: Mutex::default(),
         }
     }
 
-    /// Looks until there is something to see.
+    /// Waits until `look` returns a value.
     pub async fn until<T>(&self, wanted: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
         let begun = Instant::now();
         loop {
@@ -86,27 +86,29 @@ impl World {
         }
     }
 
-    fn made(&self, made: Made) {
-        self.made.lock().unwrap().push(made);
+    fn created(&self, resource: Resource) {
+        self.created.lock().unwrap().push(resource);
     }
 
-    /// Deletes what the probe made, readers before what they read from. The function that all share
+    /// Deletes what the probe created, readers before their sources. The function that all probes share
     /// stays, with its role and its table.
     pub async fn clean_up(self) {
-        for made in self.made.into_inner().unwrap().into_iter().rev() {
-            // What cannot be deleted stays.
-            match made {
-                Made::Table(name) => drop(self.dynamodb.delete_table().table_name(name).send().await),
-                Made::Stream(name) => drop(self.kinesis.delete_stream().stream_name(name).send().await),
-                Made::Queue(url) => drop(self.sqs.delete_queue().queue_url(url).send().await),
-                Made::Mapping(id) => drop(self.lambda.delete_event_source_mapping().uuid(id).send().await),
+        for resource in self.created.into_inner().unwrap().into_iter().rev() {
+            // A resource that cannot be deleted is left.
+            match resource {
+                Resource::Table(name) => drop(self.dynamodb.delete_table().table_name(name).send().await),
+                Resource::Stream(name) => drop(self.kinesis.delete_stream().stream_name(name).send().await),
+                Resource::Queue(url) => drop(self.sqs.delete_queue().queue_url(url).send().await),
+                Resource::Mapping(id) => {
+                    drop(self.lambda.delete_event_source_mapping().uuid(id).send().await)
+                }
             }
         }
     }
 
     // -------------------------------------------------------------------------- DynamoDB
 
-    /// Creates a table with the key `id`, and a stream with old and new images; its name.
+    /// Creates a table with the key `id`, and a stream with old and new images. Returns its name.
     pub async fn table(&self) -> String {
         let table = unique();
         let key = KeySchemaElement::builder().attribute_name("id").key_type(KeyType::Hash).build();
@@ -117,7 +119,7 @@ impl World {
         let create =
             create.attribute_definitions(id.build().unwrap()).billing_mode(BillingMode::PayPerRequest);
         create.stream_specification(stream.unwrap()).send().await.unwrap();
-        self.made(Made::Table(table.clone()));
+        self.created(Resource::Table(table.clone()));
         self.until("the table is active", async || {
             let described = self.dynamodb.describe_table().table_name(&table).send().await.unwrap();
             (described.table?.table_status? == TableStatus::Active).then_some(())
@@ -140,8 +142,8 @@ impl World {
         described.table.unwrap().latest_stream_arn.unwrap()
     }
 
-    /// Reads a table's stream from its beginning until there are so many changes, and a moment
-    /// longer, so that one too many is seen.
+    /// Reads a table's stream from its beginning until it has this number of changes, and once more after a
+    /// second, so that one too many is seen.
     pub async fn changes(&self, table: &str, count: usize) -> Vec<Change> {
         let arn = &self.stream_arn(table).await;
         self.until(&format!("{count} changes in the stream"), async || {
@@ -172,11 +174,11 @@ impl World {
 
     // --------------------------------------------------------------------------- Kinesis
 
-    /// Creates a data stream; its name.
+    /// Creates a data stream. Returns its name.
     pub async fn stream(&self, shards: i32) -> String {
         let stream = unique();
         self.kinesis.create_stream().stream_name(&stream).shard_count(shards).send().await.unwrap();
-        self.made(Made::Stream(stream.clone()));
+        self.created(Resource::Stream(stream.clone()));
         self.until_active(&stream).await;
         stream
     }
@@ -190,7 +192,7 @@ impl World {
         .await
     }
 
-    /// Puts records one after another, in this order; the answers.
+    /// Puts records one after another, in this order. Returns the answers.
     pub async fn put_records(&self, stream: &str, records: &[(&str, String)]) -> Vec<PutRecordOutput> {
         let mut answers: Vec<PutRecordOutput> = Vec::new();
         for (key, data) in records {
@@ -207,7 +209,8 @@ impl World {
         described.stream_description_summary.unwrap().stream_arn
     }
 
-    /// Reads a shard from its beginning until there are so many records; whether it then ended.
+    /// Reads a shard from its beginning until it has this number of records. Also returns whether that was
+    /// its end.
     pub async fn read(&self, stream: &str, shard: &str, count: usize) -> (Vec<Record>, bool) {
         let iterator = self.kinesis.get_shard_iterator().stream_name(stream).shard_id(shard);
         let iterator = iterator.shard_iterator_type("TRIM_HORIZON".into()).send().await.unwrap();
@@ -230,19 +233,19 @@ impl World {
 
     // ------------------------------------------------------------------------------- SQS
 
-    /// Creates a queue whose messages are hidden for so long once received.
+    /// Creates a queue with this visibility time-out.
     pub async fn queue(&self, visibility_s: u32) -> Queue {
         let create = self.sqs.create_queue().queue_name(unique());
         let create = create.attributes(QueueAttributeName::VisibilityTimeout, visibility_s.to_string());
         let url = create.send().await.unwrap().queue_url.unwrap();
-        self.made(Made::Queue(url.clone()));
+        self.created(Resource::Queue(url.clone()));
         let get = self.sqs.get_queue_attributes().queue_url(&url);
         let get = get.attribute_names(QueueAttributeName::QueueArn).send().await.unwrap();
         let arn = get.attributes.unwrap()[&QueueAttributeName::QueueArn].clone();
         Queue { url, arn }
     }
 
-    /// Has a queue hand its messages over to another one after so many receives.
+    /// Gives a queue a dead-letter queue, to which a message goes after this number of receives.
     pub async fn redrive(&self, queue: &Queue, to: &Queue, max_receive_count: u32) {
         let policy = json!({ "deadLetterTargetArn": to.arn, "maxReceiveCount": max_receive_count });
         let set = self.sqs.set_queue_attributes().queue_url(&queue.url);
@@ -254,7 +257,7 @@ impl World {
         self.sqs.send_message().queue_url(&queue.url).message_body(body).send().await.unwrap();
     }
 
-    /// Receives a message, if one is there within so many seconds.
+    /// Receives a message, if one arrives within this number of seconds.
     pub async fn receive(&self, queue: &Queue, wait_s: i32) -> Option<Message> {
         let receive = self.sqs.receive_message().queue_url(&queue.url).wait_time_seconds(wait_s);
         let receive = receive.message_system_attribute_names("All".into()).message_attribute_names("All");
@@ -268,11 +271,11 @@ impl World {
 
     // ---------------------------------------------------------------------------- Lambda
 
-    /// The name of the function that does as its records say.
+    /// The name of the function that its records script.
     pub async fn function(&self) -> &'static str {
         static FUNCTION: OnceLock<String> = OnceLock::new();
         let deployed = tokio::task::spawn_blocking(|| FUNCTION.get_or_init(deploy).as_str()).await.unwrap();
-        // Invoked once by hand, it is ready when a mapping calls it.
+        // A first invocation, so that it is ready when a mapping invokes it.
         self.invoke(deployed, &json!({ "Records": [] })).await;
         deployed
     }
@@ -284,16 +287,16 @@ impl World {
         serde_json::from_slice(output.payload.unwrap_or_default().as_ref()).unwrap_or_default()
     }
 
-    /// A mapping from this source to the function, to be completed and given to `create`.
+    /// A mapping from this source to the function. Complete it and pass it to `create`.
     pub async fn mapping(&self, source: &str) -> CreateEventSourceMappingFluentBuilder {
         let mapping = self.lambda.create_event_source_mapping().function_name(self.function().await);
         mapping.event_source_arn(source)
     }
 
-    /// Creates a mapping, and waits until it is enabled.
+    /// Creates a mapping and waits until it is enabled.
     pub async fn create(&self, mapping: CreateEventSourceMappingFluentBuilder) {
         let id = mapping.send().await.unwrap().uuid.unwrap();
-        self.made(Made::Mapping(id.clone()));
+        self.created(Resource::Mapping(id.clone()));
         self.until("the mapping is enabled", async || {
             let mapping = self.lambda.get_event_source_mapping().uuid(&id).send().await.unwrap();
             (mapping.state? == "Enabled").then_some(())
@@ -301,7 +304,7 @@ impl World {
         .await
     }
 
-    /// Reads what the function told of its invocations, in their order, until that is enough.
+    /// Reads the function's reports of its invocations, in their order, until they are enough.
     pub async fn journal(&self, journal: &Queue, enough: impl Fn(&[Entry]) -> bool) -> Vec<Entry> {
         let mut entries: Vec<Entry> = Vec::new();
         let begun = Instant::now();
@@ -320,13 +323,13 @@ impl World {
     }
 }
 
-/// What the function told of one invocation.
+/// The function's report of one invocation.
 #[derive(Debug, Deserialize)]
 pub struct Entry {
     pub seen: Vec<Seen>,
-    /// Those it reported as failed.
+    /// The records that it reported as failed.
     pub failed: Vec<u32>,
-    /// Whether it failed as a whole.
+    /// Whether the whole invocation failed.
     pub error: bool,
     pub began: u64,
     pub ended: u64,
@@ -351,7 +354,7 @@ impl Entry {
     }
 }
 
-/// A record that says what the function is to do with it.
+/// A record that tells the function what to do with it.
 pub fn script(journal: &Queue, n: u32, does: Value) -> String {
     let mut script = json!({ "journal": journal.url, "n": n });
     script.as_object_mut().unwrap().extend(does.as_object().unwrap().clone());
@@ -360,7 +363,7 @@ pub fn script(journal: &Queue, n: u32, does: Value) -> String {
 
 fn deploy() -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    // The tools' own Python has what the script needs.
+    // The Python of the tools has the modules that the script needs.
     let mut deploy = Command::new(root.join(".local/venv/bin/python"));
     let deploy = deploy.arg(root.join("tests/probes/deploy-function")).arg(unique()).arg(built("scripted"));
     let output = deploy.output().unwrap();
@@ -368,7 +371,7 @@ fn deploy() -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-/// A binary of the workspace, beside that of this test.
+/// The path of a binary of the workspace, which is beside this test's.
 fn built(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     test.parent().and_then(Path::parent).unwrap().join(name)

@@ -1,49 +1,48 @@
-//! accept, behind its queue.
+//! Accept behind the upstream queue.
 
 use std::time::Duration;
 
 use aws_lambda_events::sqs::SqsEvent;
-use handover::pipeline::Accept;
+use handover::pipeline::{Accept, Upstream};
 use handover::record::Status;
-use handover::pipeline::Upstream;
 use handover::{Clock, Ledger};
 use serde_json::json;
 use tokio::time::Instant;
 
 use crate::world::{World, refund, routes, unique};
 
-/// G1: each message of a mixed lot is stored, or in the dead-letter queue with its payload
-/// and the reason.
+/// G1: each message of a mixed batch is stored, or it is in the dead-letter queue with its payload and the
+/// reason.
 #[tokio::test]
-async fn g1_an_acknowledged_message_is_stored_or_parked_with_its_reason() {
+async fn g1_an_acknowledged_message_is_stored_or_dead_lettered_with_its_reason() {
     let world = World::connect().await;
     let account = world.account().await;
-    let good: Vec<String> = (0..7).map(|_| unique("refund")).collect();
-    let with = |part: &str, other: &str| {
+    let valid: Vec<String> = (0..7).map(|_| unique("refund")).collect();
+    let refund_with = |part: &str, other: &str| {
         let refund = refund(&unique("refund"), &account, 5);
         assert!(refund.contains(part), "{refund}");
         refund.replacen(part, other, 1)
     };
     let long = "9".repeat(129);
-    let bad = [
+    let invalid = [
         (unique("this is not JSON"), "malformed-json: line 1"),
         (format!("[\"{}\"]", unique("list")), "not-an-object:"),
-        (with("\"amount\"", "\"amount\":1,\"amount\""), "duplicate-key: `data.amount`"),
-        (with("\"id\":", "\"di\":"), "missing: `id`"),
-        (with("\"refund-", &format!("\"{long}-")), "too-long: `id`"),
-        (with("\"source\":\"orders\"", "\"source\":7"), "wrong-type: `source`"),
-        (with("\"amount\":5", "\"amount\":9007199254740993"), "number: `data.amount`"),
-        (with("\"command\"", "\"query\""), "unknown-kind:"),
+        (refund_with("\"amount\"", "\"amount\":1,\"amount\""), "duplicate-key: `data.amount`"),
+        (refund_with("\"id\":", "\"di\":"), "missing: `id`"),
+        (refund_with("\"refund-", &format!("\"{long}-")), "too-long: `id`"),
+        (refund_with("\"source\":\"orders\"", "\"source\":7"), "wrong-type: `source`"),
+        (refund_with("\"amount\":5", "\"amount\":9007199254740993"), "number: `data.amount`"),
+        (refund_with("\"command\"", "\"query\""), "unknown-kind:"),
         (
-            with("refund.requested", "refund.requestd"),
+            refund_with("refund.requested", "refund.requestd"),
             "unknown-type: no route takes the type `refund.requestd`",
         ),
-        (with("\"command\"", "\"event\""), "wrong-kind:"),
-        (with("\"source\"", "\"colour\":1,\"source\""), "unknown-attribute: `colour`"),
-        (with("\"amount\":5", &format!("\"amount\":\"{}\"", "5".repeat(256 * 1024))), "too-large:"),
+        (refund_with("\"command\"", "\"event\""), "wrong-kind:"),
+        (refund_with("\"source\"", "\"colour\":1,\"source\""), "unknown-attribute: `colour`"),
+        (refund_with("\"amount\":5", &format!("\"amount\":\"{}\"", "5".repeat(256 * 1024))), "too-large:"),
     ];
-    let mut messages: Vec<String> = good.iter().map(|id| refund(id, &account, 5)).collect();
-    let (bodies, wanted): (Vec<String>, Vec<&str>) = bad.into_iter().unzip();
+    let mut messages: Vec<String> = valid.iter().map(|id| refund(id, &account, 5)).collect();
+    let (bodies, wanted): (Vec<String>, Vec<&str>) = invalid.into_iter().unzip();
     messages.extend(bodies.clone());
     world.send(&messages).await;
 
@@ -51,19 +50,19 @@ async fn g1_an_acknowledged_message_is_stored_or_parked_with_its_reason() {
     for (reason, wanted) in reasons.iter().zip(wanted) {
         assert!(reason.starts_with(wanted), "{reason}, not {wanted}");
     }
-    world.until(&good, Status::Done).await;
+    world.until(&valid, Status::Done).await;
     assert_eq!(world.balance(&account).await, 35);
 }
 
-/// G1: what can be neither stored nor parked is not acknowledged; the rest of its batch is.
+/// G1: a message that can be neither stored nor dead-lettered is not acknowledged; the rest of its batch is.
 #[tokio::test]
-async fn g1_what_is_neither_stored_nor_parked_comes_again() {
+async fn g1_a_message_neither_stored_nor_dead_lettered_is_redelivered() {
     let world = World::connect().await;
-    let good = refund(&unique("refund"), &world.account().await, 5);
-    let bad = unique("this is not JSON");
+    let valid = refund(&unique("refund"), &world.account().await, 5);
+    let invalid = unique("this is not JSON");
     let event = |bodies: &[&String]| -> SqsEvent {
-        let message = |(at, body): (usize, &&String)| {
-            json!({ "messageId": at.to_string(), "receiptHandle": "none", "body": body,
+        let message = |(index, body): (usize, &&String)| {
+            json!({ "messageId": index.to_string(), "receiptHandle": "none", "body": body,
                     "attributes": { "ApproximateReceiveCount": "1" } })
         };
         serde_json::from_value(
@@ -79,16 +78,16 @@ async fn g1_what_is_neither_stored_nor_parked_comes_again() {
         let answer = upstream.receive(event(bodies), Instant::now() + Duration::from_secs(10)).await;
         answer.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect::<Vec<_>>()
     };
-    assert_eq!(failures("no-such-table", &dead_letters, &[&good, &bad]).await, ["0"]);
-    assert_eq!(world.refusals(std::slice::from_ref(&bad)).await.len(), 1);
+    assert_eq!(failures("no-such-table", &dead_letters, &[&valid, &invalid]).await, ["0"]);
+    assert_eq!(world.refusals(std::slice::from_ref(&invalid)).await.len(), 1);
     let no_queue = format!("{dead_letters}-not");
-    assert_eq!(failures("notifications", &no_queue, &[&good, &bad]).await, ["1"]);
-    assert_eq!(failures("notifications", &dead_letters, &[&good, &bad]).await, Vec::<String>::new());
-    world.refusals(&[bad]).await;
+    assert_eq!(failures("notifications", &no_queue, &[&valid, &invalid]).await, ["1"]);
+    assert_eq!(failures("notifications", &dead_letters, &[&valid, &invalid]).await, Vec::<String>::new());
+    world.refusals(&[invalid]).await;
 }
 
-/// G2: of many copies sent at once one is accepted; other content under the id is refused and
-/// changes nothing.
+/// G2: of many copies sent at once, one is accepted. Other content with the same id is refused and changes
+/// nothing.
 #[tokio::test]
 async fn g2_an_id_is_accepted_once_and_other_content_is_refused() {
     let world = World::connect().await;
@@ -103,9 +102,9 @@ async fn g2_an_id_is_accepted_once_and_other_content_is_refused() {
     let repeat = format!(" {} ", refund(&id, &account, 100));
     world.send(&[&others[..], &[repeat]].concat()).await;
     for reason in world.refusals(&others).await {
-        assert!(reason.starts_with("conflict: the id is held by another message of the source `orders`"));
+        assert!(reason.starts_with("conflict: the id belongs to another message of the source `orders`"));
     }
-    // A later message of the same queue has come through: nothing of the others is on its way.
+    // A later message of the same queue is done, so no effect of the others is still to come.
     let after = unique("refund");
     world.send(&[refund(&after, &account, 1)]).await;
     world.until(&[after], Status::Done).await;

@@ -1,20 +1,18 @@
-//! The destination `refund`, behind its stream.
+//! The destination `refund` behind the Kinesis stream.
 
 use handover::Draft;
-use handover::record::Dispatch;
-use handover::record::{Change, Record, State, Status};
+use handover::record::{Change, Dispatch, Record, State, Status};
 use serde_json::{Value, json};
 
-use crate::world::{FUNCTIONS, World, kinesis_event, dispatch, refunds, routes, unique};
+use crate::world::{FUNCTIONS, World, dispatch, kinesis_event, refunds, routes, unique};
 
 fn failures(answer: &Value) -> &Vec<Value> {
     answer["batchItemFailures"].as_array().unwrap()
 }
 
-/// G4: a whole batch of the stream delivered again, several times and at once, changes
-/// nothing.
+/// G4: a whole batch of the stream that is redelivered, several times and concurrently, changes nothing.
 #[tokio::test]
-async fn g4_an_effect_is_applied_once_though_the_whole_batch_comes_again() {
+async fn g4_an_effect_is_applied_once_when_the_whole_batch_is_redelivered() {
     let world = World::connect().await;
     let _not_killed = FUNCTIONS.read().await;
     let account = world.account().await;
@@ -26,7 +24,7 @@ async fn g4_an_effect_is_applied_once_though_the_whole_batch_comes_again() {
     let ours = |data: &Vec<u8>| ids.contains(&Dispatch::decode(data).unwrap().notification.id);
     let mut batch = world.stream().await;
     batch.retain(ours);
-    assert!(batch.len() >= 30, "each went through the stream at least once");
+    assert!(batch.len() >= 30, "each refund went through the stream at least once");
     batch.extend(batch.clone());
     let event = kinesis_event(&batch);
     let again = futures_util::future::join_all((0..3).map(|_| world.invoke("refund", &event))).await;
@@ -38,37 +36,38 @@ async fn g4_an_effect_is_applied_once_though_the_whole_batch_comes_again() {
     assert_eq!(world.entries(&account).await.len(), 30);
 }
 
-/// G6: a copy that comes after the end, whichever it was, applies nothing and changes nothing.
+/// G6: a copy that arrives after its notification is completed, in whatever state, applies nothing and
+/// changes nothing.
 #[tokio::test]
-async fn g6_a_late_copy_of_what_has_ended_changes_nothing() {
+async fn g6_a_late_copy_of_a_completed_notification_changes_nothing() {
     let world = World::connect().await;
     let _not_killed = FUNCTIONS.read().await;
     let account = world.account().await;
-    let ends =
+    let completions =
         [(State::Done, Status::Done), (State::Rejected, Status::Rejected), (State::Closed, Status::Closed)];
-    let mut ended = Vec::new();
-    for (state, status) in ends {
+    let mut completed = Vec::new();
+    for (state, status) in completions {
         let data = json!({ "account": account, "amount": 5 });
-        let refund = Draft::command("refund.requested", "orders", &data).build(unique("ended")).unwrap();
+        let refund = Draft::command("refund.requested", "orders", &data).build(unique("completed")).unwrap();
         let mut record = Record::accept(refund, &routes(), jiff::Timestamp::UNIX_EPOCH).unwrap();
         record.destinations.get_mut("refund").unwrap().state = state;
         (record.status, record.open, record.change) = (status, 0, Change::Mark);
         record.closed = u32::from(state == State::Closed);
         world.put(&record).await;
-        ended.push(record);
+        completed.push(record);
     }
     let late: Vec<_> =
-        ended.iter().map(|record| dispatch(record.notification(), &["refund"]).encode()).collect();
+        completed.iter().map(|record| dispatch(record.notification(), &["refund"]).encode()).collect();
     let answer = world.invoke("refund", &kinesis_event(&late)).await;
-    assert!(failures(&answer).is_empty(), "a copy of what has ended is dropped: {answer}");
-    for record in ended {
+    assert!(failures(&answer).is_empty(), "a copy of a completed notification is dropped: {answer}");
+    for record in completed {
         assert_eq!(world.record(&record.id).await.unwrap(), record);
     }
     assert_eq!((world.balance(&account).await, world.entries(&account).await.len()), (0, 0));
 }
 
-/// A copy without its record is never taken for a duplicate: it is parked, and its neighbours
-/// end. What is no dispatch is dead-lettered as it came.
+/// A copy without its record is not taken for a duplicate: it goes to the retry queue, and its neighbours are
+/// completed. Data that is not a dispatch is dead-lettered unchanged.
 #[tokio::test]
 async fn a_copy_without_its_record_applies_nothing() {
     let world = World::connect().await;
@@ -87,9 +86,9 @@ async fn a_copy_without_its_record_applies_nothing() {
         raw.clone().into(),
     ];
     let answer = world.invoke("refund", &kinesis_event(&copies)).await;
-    assert!(failures(&answer).is_empty(), "none holds up the shard: {answer}");
+    assert!(failures(&answer).is_empty(), "no copy blocks the shard: {answer}");
     assert_eq!(world.record(&lost.id).await, None);
     assert_eq!(world.balance(&account).await, 1);
-    let letter = world.dead_letter("refund", &raw).await;
-    assert_eq!(letter["error"], "this is not a dispatch of a notification");
+    let dead_letter = world.dead_letter("refund", &raw).await;
+    assert_eq!(dead_letter["error"], "this is not a dispatch of a notification");
 }

@@ -1,4 +1,4 @@
-//! Functions that die in the middle.
+//! Functions that are killed while they work.
 
 use std::time::{Duration, Instant};
 
@@ -6,13 +6,13 @@ use handover::record::Status;
 
 use crate::world::{FUNCTIONS, World, kill, refunds};
 
-/// How long functions are killed, in seconds.
+/// For how long functions are killed, in seconds.
 const KILL_SECONDS: u64 = 8;
 
-/// Functions killed with SIGKILL while refunds flow: nothing is lost, nothing applied twice
-/// (G1, G3, G4).
+/// Functions are killed with SIGKILL while refunds pass through them: nothing is lost, and nothing is applied
+/// twice (G1, G3, G4).
 #[tokio::test]
-async fn killed_functions_lose_nothing_and_double_nothing() {
+async fn killed_functions_lose_nothing_and_apply_nothing_twice() {
     let world = World::connect().await;
     let _alone = FUNCTIONS.write().await;
     let account = world.account().await;
@@ -36,7 +36,7 @@ async fn killed_functions_lose_nothing_and_double_nothing() {
         tokio::time::sleep(Duration::from_millis(400)).await;
     }
     let killed = killing.await.unwrap();
-    assert!(killed.iter().all(|count| *count > 0), "each function died at least once: {killed:?}");
+    assert!(killed.iter().all(|count| *count > 0), "each function was killed at least once: {killed:?}");
     world.until(&ids, Status::Done).await;
     assert_eq!(world.balance(&account).await, 120);
     assert_eq!(world.entries(&account).await.len(), 120);

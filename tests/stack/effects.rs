@@ -1,19 +1,18 @@
-//! The kinds of effects, by destinations of the tests' own that run here: the library over
-//! the deployed tables.
+//! The kinds of effects. The destinations run in this process, with the library over the deployed tables.
 
 use std::time::Duration;
 
 use aws_sdk_sqs::types::Message;
 use handover::destination::{Consumer, DestinationSettings};
 use handover::dynamodb::types::{AttributeValue, Update};
+use handover::record::{Change, Record, State, Status};
 use handover::store::DestinationQueues;
-use handover::record::{Record, State, Status};
 use handover::{Clock, Destination, Draft, Effect, Failure, Notification, Routes};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::world::{World, kinesis_event, dispatch, unique};
+use crate::world::{World, dispatch, kinesis_event, unique};
 
 /// A destination made of a function.
 pub struct By<F>(pub F);
@@ -40,7 +39,7 @@ fn routes() -> Routes {
     .unwrap()
 }
 
-/// Accepts notifications of a type by the outbox; returns them.
+/// Accepts notifications of this type through the outbox.
 pub async fn accepted(world: &World, r#type: &str, count: usize) -> Vec<Notification> {
     let mut notifications = Vec::new();
     for _ in 0..count {
@@ -56,7 +55,7 @@ pub async fn accepted(world: &World, r#type: &str, count: usize) -> Vec<Notifica
     notifications
 }
 
-/// A destination of the tests, with queues of its own.
+/// A destination of a test, with queues of its own.
 pub struct Tested<'a> {
     world: &'a World,
     settings: DestinationSettings,
@@ -81,18 +80,18 @@ impl Tested<'_> {
         Tested { world, settings, retry_queue, dead_letters }
     }
 
-    /// Dispatches notifications to it, for some seconds at most. Each is completed, in the retry queue, or dead
-    /// afterwards.
+    /// Delivers a dispatch of each notification, as the stream does, with this number of seconds to work.
+    /// Each is afterwards completed, in the retry queue, or dead.
     pub async fn deliver(&self, destination: impl Destination, notifications: &[Notification], seconds: u64) {
         let copies: Vec<_> =
-            notifications.iter().map(|it| dispatch(it.clone(), &["audit", "search"]).encode()).collect();
+            notifications.iter().map(|sent| dispatch(sent.clone(), &["audit", "search"]).encode()).collect();
         let event = serde_json::from_value(kinesis_event(&copies)).unwrap();
         let consumer = Consumer::new(destination, self.settings.clone());
         let answer = consumer.receive(event, Instant::now() + Duration::from_secs(seconds)).await;
         assert!(answer.batch_item_failures.is_empty(), "{answer:?}");
     }
 
-    /// Lets it have what waits in its retry queue, as Lambda's mapping of the queue does.
+    /// Delivers the messages of the retry queue, as Lambda's mapping of the queue does.
     pub async fn retry(&self, destination: impl Destination) {
         let receive =
             self.world.sqs.receive_message().queue_url(&self.retry_queue).max_number_of_messages(10);
@@ -107,18 +106,21 @@ impl Tested<'_> {
         let until = Instant::now() + Duration::from_secs(20);
         let answer = consumer.retry(serde_json::from_value(event).unwrap(), until).await;
         let failed: Vec<_> =
-            answer.batch_item_failures.iter().map(|it| it.item_identifier.as_str()).collect();
-        for message in messages.iter().filter(|it| !failed.contains(&it.message_id.as_deref().unwrap())) {
+            answer.batch_item_failures.iter().map(|failure| failure.item_identifier.as_str()).collect();
+        for message in &messages {
+            if failed.contains(&message.message_id.as_deref().unwrap()) {
+                continue;
+            }
             let delete = self.world.sqs.delete_message().queue_url(&self.retry_queue);
             delete.receipt_handle(message.receipt_handle.as_deref().unwrap()).send().await.unwrap();
         }
     }
 
-    /// What waits in its retry queue, and its dead letters.
+    /// The numbers of copies in the retry queue and of dead letters.
     pub async fn left(&self) -> (usize, usize) {
-        let (parked, dead) =
+        let (retries, dead_letters) =
             tokio::join!(self.world.take(&self.retry_queue, 2), self.world.take(&self.dead_letters, 1));
-        (parked.len(), dead.len())
+        (retries.len(), dead_letters.len())
     }
 }
 
@@ -132,27 +134,30 @@ async fn deliver(
 }
 
 async fn records(world: &World, notifications: &[Notification]) -> Vec<Record> {
-    let records = futures_util::future::join_all(notifications.iter().map(|it| world.record(&it.id))).await;
+    let records =
+        futures_util::future::join_all(notifications.iter().map(|sent| world.record(&sent.id))).await;
     records.into_iter().flatten().collect()
 }
 
 #[tokio::test]
-async fn marks_alone_go_together_and_once() {
+async fn marks_alone_share_calls_and_apply_once() {
     let world = World::connect().await;
     let facts = accepted(&world, "fact", 60).await;
     let done = |_: &Notification<Value>| Ok(Effect::new());
     deliver(&world, "audit", done, &facts).await;
-    let ended = records(&world, &facts).await;
-    assert!(ended.iter().all(|record| (record.status, record.version, record.open) == (Status::Done, 2, 0)));
-    assert!(ended.iter().all(|record| record.expires_at.is_some()));
-    assert!(ended.iter().all(|record| record.destinations["audit"].received_at.is_some()));
+    let completed = records(&world, &facts).await;
+    assert!(
+        completed.iter().all(|record| (record.status, record.version, record.open) == (Status::Done, 2, 0))
+    );
+    assert!(completed.iter().all(|record| record.expires_at.is_some()));
+    assert!(completed.iter().all(|record| record.destinations["audit"].received_at.is_some()));
 
     deliver(&world, "audit", done, &[&facts[..], &facts].concat()).await;
-    assert_eq!(records(&world, &facts).await, ended);
+    assert_eq!(records(&world, &facts).await, completed);
 }
 
 #[tokio::test]
-async fn a_stored_effect_is_kept_on_the_record_and_the_first_result_stands() {
+async fn a_stored_effect_is_kept_on_the_record_and_a_repeat_does_not_replace_it() {
     let world = World::connect().await;
     let facts = accepted(&world, "fact", 2).await;
     deliver(&world, "audit", |_| Ok(Effect::new().result(&"first")), &facts).await;
@@ -163,7 +168,7 @@ async fn a_stored_effect_is_kept_on_the_record_and_the_first_result_stands() {
 }
 
 #[tokio::test]
-async fn of_two_destinations_the_last_leaves_the_status() {
+async fn the_last_of_two_destinations_sets_the_status() {
     let world = World::connect().await;
     let news = accepted(&world, "news", 30).await;
     let done = |_: &Notification<Value>| Ok(Effect::new());
@@ -172,7 +177,7 @@ async fn of_two_destinations_the_last_leaves_the_status() {
     assert!(half.iter().all(|record| (record.status, record.open) == (Status::Init, 1)));
     assert!(half.iter().all(|record| record.expires_at.is_none()));
 
-    // The rest at once by both.
+    // Both destinations take the rest concurrently.
     tokio::join!(deliver(&world, "audit", done, &news), deliver(&world, "search", done, &news));
     for record in records(&world, &news).await {
         assert_eq!((record.status, record.open, record.version), (Status::Done, 0, 3));
@@ -180,9 +185,9 @@ async fn of_two_destinations_the_last_leaves_the_status() {
     }
 }
 
-/// What holds a repeat off is the state of its own delivery, also while others are open.
+/// The state of its own delivery refuses a repeat, also while other deliveries are open.
 #[tokio::test]
-async fn a_repeat_meets_its_mark_while_other_destinations_are_open() {
+async fn a_repeat_is_recognised_while_other_destinations_are_open() {
     let world = World::connect().await;
     let wide = accepted(&world, "wide", 1).await;
     let account = world.account().await;
@@ -195,25 +200,25 @@ async fn a_repeat_meets_its_mark_while_other_destinations_are_open() {
     assert_eq!(world.balance(&account).await, 1);
 }
 
-/// G4 at every moment: the library is cut off after 1 ms, 2 ms, and so on, as by a crash
-/// between any two calls; then everything comes again.
+/// G4 at every moment: the library is stopped after 0.3 ms, 0.6 ms, and so on, as by a crash between any two
+/// calls. Then everything is redelivered.
 #[tokio::test]
-async fn g4_an_effect_and_its_mark_commit_together_wherever_it_is_cut_off() {
+async fn g4_an_effect_and_its_mark_commit_together_wherever_the_function_dies() {
     let world = World::connect().await;
     let account = world.account().await;
     let facts = accepted(&world, "fact", 100).await;
     let credit = credit(&world, &account);
     let tested = Tested::new(&world, "audit").await;
-    let mut cut = 0;
+    let mut stopped = 0;
     for (nth, fact) in facts.iter().enumerate() {
         let consumer = Consumer::new(By(credit.clone()), tested.settings.clone());
         let event = kinesis_event(&[dispatch(fact.clone(), &["audit"]).encode()]);
         let until = Instant::now() + Duration::from_secs(20);
         let receive = consumer.receive(serde_json::from_value(event).unwrap(), until);
-        cut +=
-            u32::from(tokio::time::timeout(Duration::from_micros(300) * nth as u32, receive).await.is_err());
+        let crash_after = Duration::from_micros(300) * nth as u32;
+        stopped += u32::from(tokio::time::timeout(crash_after, receive).await.is_err());
     }
-    assert!(cut > 5, "only {cut} were cut off: this proves nothing");
+    assert!(stopped > 5, "only {stopped} were stopped: this proves nothing");
     tested.deliver(By(credit), &facts, 20).await;
     assert!(records(&world, &facts).await.iter().all(|record| record.status == Status::Done));
     assert_eq!(world.balance(&account).await, 100);
@@ -233,9 +238,9 @@ fn credit(
     }
 }
 
-/// A mark of a record that is not there is a fault, never a duplicate: the copy is kept.
+/// A mark of a record that does not exist is a fault, not a duplicate: the copy is kept.
 #[tokio::test]
-async fn a_mark_without_its_record_is_parked() {
+async fn a_mark_without_its_record_is_retried() {
     let world = World::connect().await;
     let lost = Draft::event("fact", "tests", &7).build(unique("lost")).unwrap();
     let tested = Tested::new(&world, "audit").await;
@@ -247,8 +252,8 @@ async fn a_mark_without_its_record_is_parked() {
 async fn an_emit_commits_with_the_mark_and_a_repeat_emits_nothing_more() {
     let world = World::connect().await;
     let news = accepted(&world, "news", 1).await;
-    let emit = |it: &Notification<Value>| {
-        Ok(Effect::new().emit("told", Draft::event("fact", "audit", &it.data).subject(&it.id)))
+    let emit = |news: &Notification<Value>| {
+        Ok(Effect::new().emit("told", Draft::event("fact", "audit", &news.data).subject(&news.id)))
     };
     deliver(&world, "audit", emit, &news).await;
     let emitted = emitted(&world, &news[0].id).await;
@@ -257,19 +262,19 @@ async fn an_emit_commits_with_the_mark_and_a_repeat_emits_nothing_more() {
     deliver(&world, "audit", emit, &news).await;
     assert_eq!(self::emitted(&world, &news[0].id).await, emitted);
 
-    // Its id is stored already, with the same content: it is left out, and the rest commits.
+    // The emit's id is stored already with the same content: it is left out, and the rest commits.
     let mut record = world.record(&news[0].id).await.unwrap();
     record.destinations.get_mut("audit").unwrap().state = State::Pending;
-    (record.open, record.change) = (2, handover::record::Change::Mark);
+    (record.open, record.change) = (2, Change::Mark);
     world.put(&record).await;
     deliver(&world, "audit", emit, &news).await;
     assert_eq!(self::emitted(&world, &news[0].id).await, emitted);
     assert_eq!(world.record(&news[0].id).await.unwrap().destinations["audit"].state, State::Done);
 
-    // With other content it is a failure for good, and nothing commits but that.
+    // With other content it is a permanent failure. Nothing commits but that.
     world.put(&record).await;
-    let other = |it: &Notification<Value>| {
-        Ok(Effect::new().emit("told", Draft::event("fact", "audit", &"other").subject(&it.id)))
+    let other = |news: &Notification<Value>| {
+        Ok(Effect::new().emit("told", Draft::event("fact", "audit", &"other").subject(&news.id)))
     };
     let tested = Tested::new(&world, "audit").await;
     tested.deliver(By(other), &news, 20).await;
@@ -278,7 +283,7 @@ async fn an_emit_commits_with_the_mark_and_a_repeat_emits_nothing_more() {
     assert_eq!(tested.left().await, (0, 1));
 }
 
-/// The notifications about this subject.
+/// The notifications with this subject.
 async fn emitted(world: &World, subject: &str) -> Vec<Record> {
     let scan = world.dynamodb.scan().table_name(world.named("notifications")).consistent_read(true);
     let scan = scan.filter_expression("subject = :subject");
@@ -305,17 +310,17 @@ async fn a_command_can_be_rejected_and_an_event_cannot() {
 }
 
 #[tokio::test]
-async fn one_failure_is_one_notifications_own() {
+async fn a_failure_affects_only_its_own_notification() {
     let world = World::connect().await;
     let facts = accepted(&world, "fact", 6).await;
     let poison: Vec<String> = facts.iter().map(|fact| fact.id.clone()).collect();
     let table = world.named("accounts");
-    let apply = move |it: &Notification<Value>| match poison.iter().position(|id| *id == it.id) {
-        Some(0) => panic!("as a bug would"),
+    let apply = move |fact: &Notification<Value>| match poison.iter().position(|id| *id == fact.id) {
+        Some(0) => panic!("a bug"),
         Some(1) => Err(Failure::transient("not now")),
         Some(2) => Err("x".parse::<u32>().unwrap_err().into()),
         Some(3) => Ok(Effect::new().result(&"x".repeat(5_000))),
-        // A write whose condition fails takes the mark with it.
+        // If the condition of a write fails, the mark is not made either.
         Some(4) => {
             let update =
                 Update::builder().table_name(&table).key("account", AttributeValue::S("nobody".into()));
@@ -330,7 +335,7 @@ async fn one_failure_is_one_notifications_own() {
     tested.deliver(By(apply), &facts, 20).await;
     let records = records(&world, &facts).await;
     let statuses: Vec<_> = records.iter().map(|record| record.status).collect();
-    // A result over its limit is the same each time: dead at once. The others try again.
+    // A result over its limit is a permanent failure: dead at once. The others are retried.
     use Status::{Dead, Done, Init};
     assert_eq!(statuses, [Init, Init, Init, Dead, Init, Done]);
     let attempts: Vec<_> = records.iter().map(|record| record.destinations["audit"].attempts).collect();
@@ -340,7 +345,7 @@ async fn one_failure_is_one_notifications_own() {
     assert_eq!(tested.left().await, (4, 1));
 }
 
-/// A handler that never ends has failed when the time is up; its neighbours have ended.
+/// A handler that never returns has failed when the time is up; its neighbours are completed.
 #[tokio::test]
 async fn a_hanging_handler_is_cancelled_in_time() {
     struct Hangs(String);

@@ -1,20 +1,20 @@
-//! External effects, through the deployed `payment` and a provider that is a real HTTP server.
+//! External effects, through the deployed `payment` and a provider that is an HTTP server.
 
 use std::time::Duration;
 
 use handover::Draft;
-use handover::store::OperatorOutcome;
 use handover::record::{Settled, State, Status};
+use handover::store::OperatorOutcome;
 use handover_provider::{Seen, seen};
 use jiff::Timestamp;
 use serde_json::json;
 
 use crate::world::{World, unique};
 
-/// Sends a payment that the provider treats so; its id.
+/// Sends a payment to this account, whose name says how the provider treats it. Returns its id.
 async fn pay(world: &World, account: &str) -> String {
     handover_provider::serve(
-        &std::env::var("HANDOVER_PROVIDER").expect("where the provider is: run `make test`"),
+        &std::env::var("HANDOVER_PROVIDER").expect("HANDOVER_PROVIDER is not set: run `make test`"),
     );
     let id = unique("payment");
     let data = json!({ "account": account, "amount": 5 });
@@ -23,7 +23,7 @@ async fn pay(world: &World, account: &str) -> String {
     id
 }
 
-/// G5: a payment is made once, within a lease; its receipt stays on the record.
+/// G5: a payment is made once, within a lease. The record keeps its receipt.
 #[tokio::test]
 async fn g5_a_payment_is_made_once() {
     let world = World::connect().await;
@@ -35,9 +35,9 @@ async fn g5_a_payment_is_made_once() {
     assert!(delivery.result.as_ref().unwrap().as_str().contains(&format!("payment of {id}")));
 }
 
-/// A definite refusal rejects the command.
+/// G5: a refusal for good rejects the command.
 #[tokio::test]
-async fn g5_what_the_provider_refuses_is_rejected() {
+async fn g5_a_payment_that_the_provider_refuses_is_rejected() {
     let world = World::connect().await;
     let id = pay(&world, "refused").await;
     let rejected = world.record_when(&id, |record| record.status == Status::Rejected).await;
@@ -45,9 +45,9 @@ async fn g5_what_the_provider_refuses_is_rejected() {
     assert_eq!(seen(&id), Seen { requests: 1, payments: 0 });
 }
 
-/// What was surely not done is a failed attempt, and gives its lease back.
+/// G5: a call known not to have taken effect is a failed attempt and releases its lease.
 #[tokio::test]
-async fn g5_what_was_surely_not_done_is_tried_again() {
+async fn g5_a_call_known_not_to_have_taken_effect_is_retried() {
     let world = World::connect().await;
     let id = pay(&world, "busy-once").await;
     let done = world.record_when(&id, |record| record.status == Status::Done).await;
@@ -56,9 +56,9 @@ async fn g5_what_was_surely_not_done_is_tried_again() {
     assert!(delivery.failures["1"].error.contains("429"), "{delivery:?}");
 }
 
-/// Where the outcome is not known, the same key is used again, once the lease is over.
+/// G5: after a call of unknown outcome, the next call has the same key and begins after the lease expired.
 #[tokio::test]
-async fn g5_a_call_without_an_outcome_is_repeated_with_its_key_and_paid_once() {
+async fn g5_a_call_of_unknown_outcome_is_repeated_with_its_key_and_paid_once() {
     let world = World::connect().await;
     let ids = [pay(&world, "lost-once").await, pay(&world, "hangs-once").await];
     for id in &ids {
@@ -73,9 +73,9 @@ async fn g5_a_call_without_an_outcome_is_repeated_with_its_key_and_paid_once() {
     }
 }
 
-/// Nothing is to be settled where every outcome is known.
+/// G5: settling changes nothing if the outcome of every call is known.
 #[tokio::test]
-async fn g5_only_what_is_not_known_is_settled() {
+async fn g5_only_a_call_of_unknown_outcome_can_be_settled() {
     let world = World::connect().await;
     let id = pay(&world, "good").await;
     world.record_when(&id, |record| record.destinations["payment"].state == State::Done).await;

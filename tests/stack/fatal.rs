@@ -1,5 +1,4 @@
-//! A destination that fails in every way a function can: panics, hangs, exits, runs out of
-//! memory. Deployed for this test, beside the stack.
+//! A destination that panics, hangs, exits and runs out of memory. This test deploys it beside the stack.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -10,10 +9,10 @@ use handover::{Draft, Routes};
 
 use crate::world::{World, is_not_run, unique};
 
-/// How long the function may take with the worst of them, in seconds.
+/// Longest wait until the mapping gave up the records that kill the function, in seconds.
 const WAIT_SECONDS_MAX: u64 = 150;
 
-/// A process that ends with the test, however that ends.
+/// A process that is killed when the test ends, also when it panics.
 struct Running(Child);
 
 impl Drop for Running {
@@ -23,17 +22,17 @@ impl Drop for Running {
     }
 }
 
-/// A binary of the workspace, beside that of this test.
+/// The path of a binary of the workspace, which is beside this test's.
 fn built(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     test.parent().and_then(Path::parent).unwrap().join(name)
 }
 
-/// Deploys the faulty destination, and begins to drive its stream mapping where the local AWS
-/// does not.
+/// Deploys the faulty destination, and starts `event-sources` for its stream mapping where the local AWS's
+/// own mapping is disabled.
 async fn deploy(world: &World) -> (String, Option<Running>) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    // The tools' own Python has what the script needs.
+    // The Python of the tools has the modules that the script needs.
     let mut add = Command::new(root.join(".local/venv/bin/python"));
     let add = add.arg(root.join("localstack/add-function")).arg("faulty").arg(built("faulty"));
     let output = add.output().unwrap();
@@ -47,12 +46,12 @@ async fn deploy(world: &World) -> (String, Option<Running>) {
     (function, driver)
 }
 
-/// G3, G8: a handler's panic and its hanging are failed attempts of one notification; what
-/// kills the function is split off, tried again, and handed over by the mapping. None of them
-/// keeps the others from being done.
+/// G3, G8: a panic and a hang of the handler are failed attempts of one notification. A record that kills the
+/// function is isolated, retried and given up by the mapping. Neither keeps the other notifications from
+/// being done.
 #[tokio::test]
-async fn g8_what_kills_a_function_does_not_hold_up_its_neighbours() {
-    if is_not_run("tests/stack/fatal.rs: g8_what_kills_a_function_does_not_hold_up_its_neighbours") {
+async fn g8_a_record_that_kills_the_function_does_not_delay_its_neighbours() {
+    if is_not_run("tests/stack/fatal.rs: g8_a_record_that_kills_the_function_does_not_delay_its_neighbours") {
         return;
     }
     let world = World::connect().await;
@@ -64,22 +63,23 @@ async fn g8_what_kills_a_function_does_not_hold_up_its_neighbours() {
         world.dynamodb.transact_write_items().transact_items(message.action()).send().await.unwrap();
         id
     };
-    let mut good = Vec::new();
-    let mut bad = Vec::new();
+    let mut sound = Vec::new();
+    let mut faulty = Vec::new();
     for does in ["panic", "exit", "hang", "exhaust"] {
         for _ in 0..8 {
-            good.push(accept("work").await);
+            sound.push(accept("work").await);
         }
-        bad.push(accept(does).await);
+        faulty.push(accept(does).await);
     }
     let (function, _driver) = deploy(&world).await;
-    world.until(&good, Status::Done).await;
-    for (at, error) in [(0, "the handler panicked"), (2, "the handler took too long")] {
-        let failed = world.record_when(&bad[at], |record| record.destinations["faulty"].attempts > 0).await;
+    world.until(&sound, Status::Done).await;
+    for (index, error) in [(0, "the handler panicked"), (2, "the handler took too long")] {
+        let failed =
+            world.record_when(&faulty[index], |record| record.destinations["faulty"].attempts > 0).await;
         assert_eq!(failed.destinations["faulty"].failures["1"].error, error);
     }
 
-    // What kills the function cannot be counted by it. The mapping gives it up, and says so.
+    // A function that is killed cannot count the attempt. The mapping gives the record up and reports it.
     let begun = Instant::now();
     let failures = world.sqs.get_queue_url().queue_name(format!("{function}-failures")).send().await.unwrap();
     let mut given_up = 0;
@@ -88,9 +88,9 @@ async fn g8_what_kills_a_function_does_not_hold_up_its_neighbours() {
         given_up += world.take(failures.queue_url.as_deref().unwrap(), 1).await.len();
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
-    for at in [1, 3] {
-        let record = world.record(&bad[at]).await.unwrap();
+    for index in [1, 3] {
+        let record = world.record(&faulty[index]).await.unwrap();
         assert_eq!((record.status, record.destinations["faulty"].attempts), (Status::Init, 0));
     }
-    assert_eq!(world.record_when(&bad[0], |record| record.status == Status::Dead).await.dead, 1);
+    assert_eq!(world.record_when(&faulty[0], |record| record.status == Status::Dead).await.dead, 1);
 }

@@ -1,5 +1,5 @@
-//! The guarantees, through the deployed stack: real functions, real event sources, IAM
-//! enforced. Run by `make test`, which starts a local AWS first.
+//! The guarantees, through the deployed stack: deployed functions, event sources, and IAM enforced. `make
+//! test` starts a local AWS and runs these tests.
 
 mod accept;
 mod consume;

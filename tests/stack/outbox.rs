@@ -1,9 +1,9 @@
-//! The producer's outbox: a notification committed with the producer's own write.
+//! The producer's outbox: a notification commits with the producer's own write.
 
-use handover::store::Acceptance;
 use handover::dynamodb::types::{AttributeValue, CancellationReason, Put, TransactWriteItem};
 use handover::pipeline::OutboxMessage;
 use handover::record::Status;
+use handover::store::Acceptance;
 use handover::{Checked, Draft};
 use serde_json::json;
 
@@ -14,8 +14,8 @@ fn refund(id: &str, account: &str, amount: u64) -> Checked {
     Draft::command("refund.requested", "orders", &data).build(id).unwrap()
 }
 
-/// Commits a business write (an account named after the order) with a message: the reasons
-/// where it was cancelled.
+/// Commits a business write (an account named after the order) with a message. Returns the reasons if it was
+/// cancelled.
 async fn commit(world: &World, order: &str, message: &OutboxMessage) -> Result<(), Vec<CancellationReason>> {
     let put =
         Put::builder().table_name(world.named("accounts")).item("account", AttributeValue::S(order.into()));
@@ -42,7 +42,7 @@ async fn a_notification_commits_with_the_producers_write_or_not_at_all() {
     let account = world.account().await;
     let (id, order) = (unique("refund"), unique("order"));
 
-    // Both commit, and the refund flows.
+    // Both commit, and the refund is applied.
     let message = outbox.accept(refund(&id, &account, 70)).unwrap();
     commit(&world, &order, &message).await.unwrap();
     world.until(std::slice::from_ref(&id), Status::Done).await;
@@ -53,7 +53,7 @@ async fn a_notification_commits_with_the_producers_write_or_not_at_all() {
     let outcome = message.outcome(&reasons[1]).unwrap();
     assert!(matches!(outcome, Some(Acceptance::Duplicate(record)) if record.id == id));
 
-    // Other content under the id cancels the business write, too.
+    // Other content with the same id also cancels the business write.
     let other = outbox.accept(refund(&id, &account, 71)).unwrap();
     let order = unique("order");
     let reasons = commit(&world, &order, &other).await.unwrap_err();
@@ -69,7 +69,7 @@ async fn a_notification_commits_with_the_producers_write_or_not_at_all() {
 }
 
 #[tokio::test]
-async fn what_accept_would_refuse_does_not_get_into_a_transaction() {
+async fn the_outbox_refuses_what_accept_would_refuse() {
     let world = World::connect().await;
     let unrouted = Draft::command("refund.requestd", "orders", &1).build("1").unwrap();
     assert_eq!(world.outbox(&routes()).accept(unrouted).unwrap_err().code(), "unknown-type");

@@ -1,23 +1,21 @@
-//! reconcile, on its schedule, over its index of the deployed table.
+//! Reconcile on its schedule, over its index of the deployed table.
 
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use handover::store::OperatorOutcome;
-use handover::record::{SLOT_SECONDS, Slot, bucket};
 use handover::dynamodb::types::AttributeValue;
-use handover::record::Dispatch;
-use handover::record::{Change, Record, State, Status};
+use handover::record::{Change, Dispatch, Record, SLOT_SECONDS, Slot, State, Status, bucket};
+use handover::store::OperatorOutcome;
 use handover::{Checked, Draft};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use crate::world::{World, routes, unique};
 
-/// When the records of these tests were due: long enough ago for their slot to have ended.
+/// How long ago the records of these tests were due: long enough for their slot to be over.
 const DUE_AGO: SignedDuration = SignedDuration::from_mins(20);
 
-/// Where the cursor is put begins a slot earlier, whenever it is put there.
+/// The cursor is put one slot before that.
 const SLOT: SignedDuration = SignedDuration::from_secs(SLOT_SECONDS);
 
 fn refund(account: &str) -> Checked {
@@ -25,19 +23,19 @@ fn refund(account: &str) -> Checked {
     Draft::command("refund.requested", "orders", &data).build(unique("late")).unwrap()
 }
 
-/// A pending record that no copy is left of, and that was accepted so long ago.
+/// A pending record without a copy, accepted this long ago.
 fn lost(notification: Checked, accepted_ago: SignedDuration) -> Record {
     let now = Timestamp::now();
     let mut record = Record::accept(notification, &routes(), now - accepted_ago).unwrap();
-    // As if a failed attempt had been its last change: the relay does not pass it on.
+    // Its last change looks like a failed attempt, so relay does not dispatch it.
     record.change = Change::Attempt;
     record.bucket = bucket(&record.id, now - DUE_AGO);
     record
 }
 
 impl World {
-    /// Waits until the schedule has run reconcile over these records, and they are as wanted. Its cursor
-    /// is put back to where they are, now and then: a run that was under way may have moved it on.
+    /// Waits until the schedule has run reconcile over these records and each is as wanted. Puts the cursor
+    /// back before them from time to time, because a run in progress may have moved it past them.
     async fn reconciled(&self, records: &[&Record], wanted: impl Fn(&Record) -> bool) {
         let begin = Slot::of(Timestamp::now() - DUE_AGO - SLOT).begin().as_second();
         for _ in 0..15 {
@@ -55,13 +53,13 @@ impl World {
 }
 
 #[tokio::test]
-async fn g3_what_lost_its_copies_is_found_and_what_is_very_late_is_given_up() {
+async fn g3_a_notification_that_lost_its_copies_is_dispatched_again_and_a_very_late_one_is_given_up() {
     let world = World::connect().await;
     let account = world.account().await;
     let late = lost(refund(&account), SignedDuration::from_hours(1));
     let mut attempted = lost(refund(&account), SignedDuration::from_hours(1));
     attempted.destinations.get_mut("refund").unwrap().attempts = 3;
-    // The stack of the tests gives up after a day.
+    // The stack of the tests gives up after one day.
     let very_late = lost(refund(&account), SignedDuration::from_hours(25));
     for record in [&late, &attempted, &very_late] {
         world.put(record).await;
@@ -71,14 +69,19 @@ async fn g3_what_lost_its_copies_is_found_and_what_is_very_late_is_given_up() {
     let done = world.record_when(&late.id, |record| record.status == Status::Done).await;
     assert_eq!((done.dispatches, done.destinations["refund"].attempts), (2, 0));
     let done = world.record_when(&attempted.id, |record| record.status == Status::Done).await;
-    assert_eq!((done.dispatches, done.destinations["refund"].attempts), (2, 3), "a dispatch renews no attempt");
+    assert_eq!(
+        (done.dispatches, done.destinations["refund"].attempts),
+        (2, 3),
+        "a dispatch does not reset the attempts"
+    );
 
     let dead = world.record_when(&very_late.id, |record| record.status == Status::Dead).await;
-    assert_eq!(dead.destinations["refund"].reason.as_deref(), Some("not ended within 24 h"));
-    let letter = world.dead_letter("refund", &very_late.id).await;
-    let dispatch = Dispatch::decode(letter["body"].as_bytes()).unwrap();
+    assert_eq!(dead.destinations["refund"].reason.as_deref(), Some("not completed within 24 h"));
+    let dead_letter = world.dead_letter("refund", &very_late.id).await;
+    let dispatch = Dispatch::decode(dead_letter["body"].as_bytes()).unwrap();
     assert_eq!(dispatch.notification, very_late.notification());
-    assert_eq!((letter["error"].as_str(), letter["attempts"].as_str()), ("not ended within 24 h", "0"));
+    assert_eq!(dead_letter["error"], "not completed within 24 h");
+    assert_eq!(dead_letter["attempts"], "0");
     assert_eq!(world.balance(&account).await, 14);
 
     let redriven = world.ledger().redrive(&very_late.id, "refund", Timestamp::now()).await.unwrap();
@@ -89,28 +92,16 @@ async fn g3_what_lost_its_copies_is_found_and_what_is_very_late_is_given_up() {
 }
 
 #[tokio::test]
-async fn what_is_open_but_not_due_is_looked_at_later() {
+async fn a_notification_that_is_not_due_is_checked_later() {
     let world = World::connect().await;
     let mut record = lost(refund("nobody"), SignedDuration::from_hours(1));
     let due_at = Timestamp::from_second(Timestamp::now().as_second() + 3_600).unwrap();
     record.destinations.get_mut("refund").unwrap().due_at = due_at;
     world.put(&record).await;
-    world.reconciled(&[&record], |it| it.change == Change::Wait).await;
+    world.reconciled(&[&record], |record| record.change == Change::Wait).await;
     let waits = world.record(&record.id).await.unwrap();
     assert_eq!((waits.dispatches, &waits.bucket), (1, &bucket(&record.id, due_at)));
-    assert_eq!(
-        world
-            .ledger()
-            .close(
-                &world.positions(),
-                &record.id,
-                "refund",
-                "a test",
-                Timestamp::now(),
-                SignedDuration::from_hours(1)
-            )
-            .await
-            .unwrap(),
-        OperatorOutcome::Applied
-    );
+    let (ledger, positions, retention) = (world.ledger(), world.positions(), SignedDuration::from_hours(1));
+    let closed = ledger.close(&positions, &record.id, "refund", "a test", Timestamp::now(), retention);
+    assert_eq!(closed.await.unwrap(), OperatorOutcome::Applied);
 }

@@ -1,17 +1,17 @@
-//! relay, between the table's stream and Kinesis.
+//! Relay between the table's stream and Kinesis.
 
 use std::time::Duration;
 
 use handover::dynamodb::types::AttributeValue;
-use handover::record::{Item, Record};
 use handover::pipeline::Relay;
+use handover::record::{Item, Record};
 use handover::{Clock, Draft};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::world::{World, routes, unique};
 
-/// An item as a stream record has it.
+/// An item in the form of a stream record's image.
 fn image(item: &Item) -> Value {
     item.iter().map(|(name, value)| (name.clone(), attribute(value))).collect()
 }
@@ -21,13 +21,13 @@ fn attribute(value: &AttributeValue) -> Value {
         AttributeValue::S(text) => json!({ "S": text }),
         AttributeValue::N(number) => json!({ "N": number }),
         AttributeValue::M(map) => json!({ "M": image(map) }),
-        other => panic!("records hold no {other:?}"),
+        other => panic!("no record has {other:?}"),
     }
 }
 
-/// What Kinesis does not take is reported, and comes again.
+/// A record that Kinesis does not take is reported as failed, so that it is redelivered.
 #[tokio::test]
-async fn what_cannot_be_relayed_is_given_back() {
+async fn a_record_that_kinesis_does_not_take_is_reported_as_failed() {
     let world = World::connect().await;
     let data = json!({ "account": "a", "amount": 1 });
     let refund = Draft::command("refund.requested", "orders", &data).build(unique("relay")).unwrap();
@@ -41,6 +41,6 @@ async fn what_cannot_be_relayed_is_given_back() {
     let until = Instant::now() + Duration::from_secs(1);
     let answer = relay.receive(serde_json::from_value(event).unwrap(), until).await;
     let failures: Vec<_> =
-        answer.batch_item_failures.into_iter().filter_map(|it| it.item_identifier).collect();
+        answer.batch_item_failures.into_iter().filter_map(|failure| failure.item_identifier).collect();
     assert_eq!(failures, ["7"]);
 }

@@ -1,14 +1,14 @@
-//! Notifications that are numbered, through the deployed `refund`.
+//! Numbered notifications, through the deployed `refund`.
 
 use handover::Draft;
-use handover::store::OperatorOutcome;
 use handover::record::{State, Status};
+use handover::store::OperatorOutcome;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use crate::world::{World, unique};
 
-/// Refunds of one cent each, numbered from 1 within a key of their own: the ids and the messages.
+/// Refunds of one cent each, numbered from 1 within a key of their own. Returns their ids and messages.
 fn numbered(account: &str, count: u64) -> (Vec<String>, Vec<String>) {
     let key = unique("key");
     let refund = |sequence| {
@@ -20,7 +20,7 @@ fn numbered(account: &str, count: u64) -> (Vec<String>, Vec<String>) {
     (1..=count).map(refund).unzip()
 }
 
-/// G8: they arrive the last one first, and are applied in their order.
+/// G8: they arrive last one first, and are applied in their order.
 #[tokio::test]
 async fn g8_numbered_refunds_are_applied_in_sequence_whatever_order_they_arrive_in() {
     let world = World::connect().await;
@@ -30,15 +30,15 @@ async fn g8_numbered_refunds_are_applied_in_sequence_whatever_order_they_arrive_
         world.send(&[message]).await;
         world.record_when(id, |_| true).await;
     }
-    assert_eq!(world.balance(&account).await, 0, "nothing is applied before the first");
+    assert_eq!(world.balance(&account).await, 0, "none is applied before the first");
     world.send(&messages[..1]).await;
-    let mut ended = Vec::new();
+    let mut completed_at = Vec::new();
     for id in &ids {
         let done = world.record_when(id, |record| record.status == Status::Done).await;
-        assert_eq!(done.destinations["refund"].attempts, 0, "to wait is no attempt: {done:?}");
-        ended.push(done.destinations["refund"].ended_at.unwrap());
+        assert_eq!(done.destinations["refund"].attempts, 0, "waiting counts no attempt: {done:?}");
+        completed_at.push(done.destinations["refund"].ended_at.unwrap());
     }
-    assert!(ended.is_sorted(), "{ended:?}");
+    assert!(completed_at.is_sorted(), "{completed_at:?}");
     assert_eq!(world.balance(&account).await, 6);
     // A repeat changes nothing.
     world.send(&messages).await;
@@ -48,18 +48,19 @@ async fn g8_numbered_refunds_are_applied_in_sequence_whatever_order_they_arrive_
     assert_eq!(world.balance(&account).await, 7);
 }
 
-/// G8: what is dead holds its key, and no other; what a person closed does not, in its turn or before.
+/// G8: a dead notification blocks its key and no other key. A closed one does not, whether it is closed in
+/// its turn or before.
 #[tokio::test]
-async fn g8_a_dead_one_holds_its_key_until_it_is_closed() {
+async fn g8_a_dead_notification_blocks_its_key_until_it_is_closed() {
     let world = World::connect().await;
     let account = world.account().await;
     let (first, dead) = numbered("nobody", 1);
     let (mut ids, mut messages) = numbered(&account, 4);
-    // The first of the key is to an account that is not there.
+    // The first refund of the key is to an account that does not exist.
     let key = serde_json::from_str::<serde_json::Value>(&messages[0]).unwrap()["partitionkey"].clone();
-    let mut it: serde_json::Value = serde_json::from_str(&dead[0]).unwrap();
-    it["partitionkey"] = key;
-    (ids[0], messages[0]) = (first[0].clone(), it.to_string());
+    let mut refund: serde_json::Value = serde_json::from_str(&dead[0]).unwrap();
+    refund["partitionkey"] = key;
+    (ids[0], messages[0]) = (first[0].clone(), refund.to_string());
     let (others, neighbours) = numbered(&account, 2);
     world.send(&messages).await;
     world.send(&neighbours).await;
@@ -67,12 +68,12 @@ async fn g8_a_dead_one_holds_its_key_until_it_is_closed() {
 
     let (ledger, positions) = (world.ledger(), world.positions());
     let close = async |id: &str| {
-        let keep = SignedDuration::from_hours(1);
-        ledger.close(&positions, id, "refund", "a test", Timestamp::now(), keep).await.unwrap()
+        let retention = SignedDuration::from_hours(1);
+        ledger.close(&positions, id, "refund", "a test", Timestamp::now(), retention).await.unwrap()
     };
     assert_eq!(close(&ids[2]).await, OperatorOutcome::Applied, "before its turn");
-    let it = world.record_when(&ids[0], |record| record.status == Status::Dead).await;
-    assert_eq!(it.destinations["refund"].attempts, 6);
+    let dead = world.record_when(&ids[0], |record| record.status == Status::Dead).await;
+    assert_eq!(dead.destinations["refund"].attempts, 6);
     for id in &ids[1..] {
         let waits = world.record(id).await.unwrap();
         let delivery = &waits.destinations["refund"];
@@ -81,12 +82,12 @@ async fn g8_a_dead_one_holds_its_key_until_it_is_closed() {
     }
     assert_eq!(close(&ids[0]).await, OperatorOutcome::Applied);
     world.until(&[ids[1].clone(), ids[3].clone()], Status::Done).await;
-    assert_eq!(world.balance(&account).await, 4, "of the key two, and two of the other");
+    assert_eq!(world.balance(&account).await, 4, "two refunds of the key and two of the other key");
 }
 
-/// What has to be numbered and is not is refused, with what to do.
+/// G1: a notification of a sequenced route without a number is refused, and the reason says what to do.
 #[tokio::test]
-async fn g1_what_is_not_numbered_is_refused() {
+async fn g1_a_notification_without_its_sequence_number_is_refused() {
     let world = World::connect().await;
     let draft = Draft::command("refund.numbered", "orders", &json!({ "account": "a", "amount": 1 }));
     let message = handover::notification::encode(&draft.build(unique("refund")).unwrap());

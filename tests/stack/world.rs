@@ -1,4 +1,4 @@
-//! The deployed stack as a test sees it.
+//! Access to the deployed stack for a test.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -11,19 +11,19 @@ use aws_sdk_sqs::types::Message;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD as STANDARD;
 use handover::dynamodb::types::AttributeValue;
-use handover::record::Dispatch;
-use handover::record::{Item, Record, Status};
+use handover::record::{Dispatch, Item, Record, Status};
 use handover::{Clock, Draft, Ledger, Notification, Outbox, Positions, Routes};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// How long anything may take to come about, in seconds: longer than the visibility time-out
-/// after which a killed function's messages come again, several times over.
+/// Longest wait of a test, in seconds: several times the visibility time-out after which a killed function's
+/// messages are redelivered.
 const WAIT_SECONDS_MAX: u64 = 120;
-/// How often a test looks, in milliseconds.
+/// Time between two looks, in milliseconds.
 const LOOK_MS: u64 = 200;
 
-/// Functions are killed by one test alone, while no other calls them directly.
+/// The test that kills functions holds this for writing. Tests that invoke functions directly hold it for
+/// reading.
 pub static FUNCTIONS: tokio::sync::RwLock<()> = tokio::sync::RwLock::const_new(());
 
 pub struct World {
@@ -68,12 +68,12 @@ impl World {
         self.sqs.get_queue_url().queue_name(self.named(name)).send().await.unwrap().queue_url.unwrap()
     }
 
-    /// Creates a queue for a test; its URL.
+    /// Creates a queue. Returns its URL.
     pub async fn create_queue(&self, name: String) -> String {
         self.sqs.create_queue().queue_name(name).send().await.unwrap().queue_url.unwrap()
     }
 
-    /// Takes all messages out of a queue, those too that come within some seconds.
+    /// Receives and deletes all messages of a queue, until none arrives for some seconds.
     pub async fn take(&self, url: &str, seconds: i32) -> Vec<Message> {
         let mut taken = Vec::new();
         loop {
@@ -119,7 +119,7 @@ impl World {
         }
     }
 
-    /// Waits until all of these have this status.
+    /// Waits until all of these notifications have this status.
     pub async fn until(&self, ids: &[String], status: Status) {
         let all = async {
             for id in ids {
@@ -130,23 +130,27 @@ impl World {
         assert!(in_time.is_ok(), "not all are {status:?}: {ids:?}");
     }
 
-    /// Waits for dead letters of the upstream queue with these bodies; returns their reasons
-    /// in the same order. Those of other tests are left there.
+    /// Waits for dead letters of the upstream queue with these bodies. Returns their reasons in the same
+    /// order. Leaves the dead letters of other tests.
     pub async fn refusals(&self, bodies: &[String]) -> Vec<String> {
         let url = self.queue_url("upstream-dead-letters").await;
         let mut reasons: Vec<Option<String>> = vec![None; bodies.len()];
         let begun = Instant::now();
         while reasons.iter().any(Option::is_none) {
-            assert!(begun.elapsed().as_secs() < WAIT_SECONDS_MAX, "not parked: {bodies:?} {reasons:?}");
+            assert!(
+                begun.elapsed().as_secs() < WAIT_SECONDS_MAX,
+                "not dead-lettered: {bodies:?} {reasons:?}"
+            );
             let receive = self.sqs.receive_message().queue_url(&url).max_number_of_messages(10);
             let receive = receive.visibility_timeout(1).wait_time_seconds(1).message_attribute_names("All");
             for message in receive.send().await.unwrap().messages.unwrap_or_default() {
                 let body = message.body.unwrap();
-                let is_next = |(at, wanted): &(usize, &String)| **wanted == body && reasons[*at].is_none();
-                let found = bodies.iter().enumerate().find(is_next).map(|(at, _)| at);
-                if let Some(at) = found {
+                let is_next =
+                    |(index, wanted): &(usize, &String)| **wanted == body && reasons[*index].is_none();
+                let found = bodies.iter().enumerate().find(is_next).map(|(index, _)| index);
+                if let Some(index) = found {
                     let attributes = message.message_attributes.unwrap_or_default();
-                    reasons[at] = Some(attributes["reason"].string_value.clone().unwrap());
+                    reasons[index] = Some(attributes["reason"].string_value.clone().unwrap());
                     let handle = message.receipt_handle.unwrap();
                     self.sqs.delete_message().queue_url(&url).receipt_handle(handle).send().await.unwrap();
                 }
@@ -155,8 +159,8 @@ impl World {
         reasons.into_iter().flatten().collect()
     }
 
-    /// Waits for the dead letter with this body or this id; its attributes and its body.
-    /// Those of other tests are left there.
+    /// Waits for the dead letter with this body or this id. Returns its attributes and its body. Leaves the
+    /// dead letters of other tests.
     pub async fn dead_letter(&self, destination: &str, wanted: &str) -> HashMap<String, String> {
         let url = self.queue_url(&format!("{destination}-dead-letters")).await;
         let begun = Instant::now();
@@ -166,9 +170,8 @@ impl World {
             let receive = receive.visibility_timeout(1).wait_time_seconds(1).message_attribute_names("All");
             for message in receive.send().await.unwrap().messages.unwrap_or_default() {
                 let body = message.body.unwrap();
-                if body == wanted
-                    || Dispatch::decode(body.as_bytes()).is_ok_and(|it| it.notification.id == wanted)
-                {
+                let dispatch = Dispatch::decode(body.as_bytes());
+                if body == wanted || dispatch.is_ok_and(|dispatch| dispatch.notification.id == wanted) {
                     let handle = message.receipt_handle.unwrap();
                     self.sqs.delete_message().queue_url(&url).receipt_handle(handle).send().await.unwrap();
                     let attributes = message.message_attributes.unwrap_or_default().into_iter();
@@ -179,7 +182,7 @@ impl World {
         }
     }
 
-    /// Opens an account of its own for a test.
+    /// Opens a new account. Returns its name.
     pub async fn account(&self) -> String {
         let account = unique("account");
         self.open(&account).await;
@@ -212,19 +215,19 @@ impl World {
         items.iter().map(entry).collect()
     }
 
-    /// Puts a record as it is, past every condition.
+    /// Puts a record without a condition.
     pub async fn put(&self, record: &Record) {
         let put = self.dynamodb.put_item().table_name(self.named("notifications"));
         put.set_item(Some(record.encode())).send().await.unwrap();
     }
 
-    /// Invokes a function of the stack; returns what it answered.
+    /// Invokes a function of the stack. Returns its response.
     pub async fn invoke(&self, function: &str, event: &Value) -> Value {
         let call = self.lambda.invoke().function_name(self.named(function));
         let output = call.payload(Blob::new(serde_json::to_vec(event).unwrap())).send().await.unwrap();
-        let answer = output.payload.map(|payload| payload.into_inner()).unwrap_or_default();
-        assert_eq!(output.function_error, None, "{}", String::from_utf8_lossy(&answer));
-        serde_json::from_slice(&answer).unwrap()
+        let response = output.payload.map(|payload| payload.into_inner()).unwrap_or_default();
+        assert_eq!(output.function_error, None, "{}", String::from_utf8_lossy(&response));
+        serde_json::from_slice(&response).unwrap()
     }
 
     /// Whether a function has a mapping that is disabled.
@@ -233,7 +236,7 @@ impl World {
         mappings.event_source_mappings().iter().any(|mapping| mapping.state() == Some("Disabled"))
     }
 
-    /// The data of all records in the Kinesis stream, from its beginning.
+    /// The data of all records of the Kinesis stream, from its beginning.
     pub async fn stream(&self) -> Vec<Vec<u8>> {
         let mut data = Vec::new();
         let shards =
@@ -243,30 +246,30 @@ impl World {
             let iterator = iterator.shard_id(shard.shard_id()).shard_iterator_type("TRIM_HORIZON".into());
             let mut next = iterator.send().await.unwrap().shard_iterator;
             while let Some(iterator) = next {
-                let got = self.kinesis.get_records().shard_iterator(iterator).send().await.unwrap();
-                data.extend(got.records.iter().map(|record| record.data.as_ref().to_vec()));
-                next = got.next_shard_iterator.filter(|_| got.millis_behind_latest != Some(0));
+                let read = self.kinesis.get_records().shard_iterator(iterator).send().await.unwrap();
+                data.extend(read.records.iter().map(|record| record.data.as_ref().to_vec()));
+                next = read.next_shard_iterator.filter(|_| read.millis_behind_latest != Some(0));
             }
         }
         data
     }
 }
 
-/// A name that no other test has, nor an earlier run.
+/// A name that neither another test nor an earlier run has.
 pub fn unique(name: &str) -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let begun = std::time::UNIX_EPOCH.elapsed().unwrap().as_micros();
     format!("{name}-{begun}-{}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// A refund as a producer sends it, amount in cents.
+/// A refund as a producer sends it, with the amount in cents.
 pub fn refund(id: &str, account: &str, amount: u64) -> String {
     let data = json!({ "account": account, "amount": amount });
     let notification = Draft::command("refund.requested", "orders", &data).build(id).unwrap();
     String::from_utf8(handover::notification::encode(&notification)).unwrap()
 }
 
-/// Refunds of one cent each to this account.
+/// Refunds of one cent each to this account. Returns their ids and messages.
 pub fn refunds(account: &str, count: usize) -> (Vec<String>, Vec<String>) {
     let ids: Vec<String> = (0..count).map(|_| unique("refund")).collect();
     let refunds = ids.iter().map(|id| refund(id, account, 1)).collect();
@@ -291,15 +294,14 @@ pub fn dispatch(notification: Notification, destinations: &[&str]) -> Dispatch {
     }
 }
 
-/// An event of Kinesis with these data, as Lambda passes it on; the sequence numbers count
-/// from 0.
+/// An event of Lambda's Kinesis mapping with these data. The sequence numbers count from 0.
 pub fn kinesis_event(data: &[Vec<u8>]) -> Value {
-    let record = |(at, data): (usize, &Vec<u8>)| {
+    let record = |(index, data): (usize, &Vec<u8>)| {
         json!({
-            "eventID": format!("shardId-000000000000:{at}"), "eventName": "aws:kinesis:record",
+            "eventID": format!("shardId-000000000000:{index}"), "eventName": "aws:kinesis:record",
             "eventSource": "aws:kinesis", "eventVersion": "1.0", "awsRegion": "us-east-1",
             "kinesis": {
-                "kinesisSchemaVersion": "1.0", "partitionKey": "1", "sequenceNumber": at.to_string(),
+                "kinesisSchemaVersion": "1.0", "partitionKey": "1", "sequenceNumber": index.to_string(),
                 "data": STANDARD.encode(data), "approximateArrivalTimestamp": 1_700_000_000.0,
             },
         })
@@ -307,7 +309,7 @@ pub fn kinesis_event(data: &[Vec<u8>]) -> Value {
     json!({ "Records": data.iter().enumerate().map(record).collect::<Vec<_>>() })
 }
 
-/// Whether `tests/skips.toml` says that this local AWS lacks what a test needs.
+/// Whether `tests/skips.toml` excludes a test on this local AWS.
 pub fn is_not_run(test: &str) -> bool {
     #[derive(Deserialize)]
     struct Skips {
@@ -322,11 +324,12 @@ pub fn is_not_run(test: &str) -> bool {
     }
     let skips: Skips = toml::from_str(include_str!("../skips.toml")).unwrap();
     let local = std::env::var("HANDOVER_LOCAL").unwrap_or_default();
-    let skip = skips.skip.iter().find(|skip| skip.on == local && skip.not_run.iter().any(|it| it == test));
+    let skip =
+        skips.skip.iter().find(|skip| skip.on == local && skip.not_run.iter().any(|name| name == test));
     skip.inspect(|skip| println!("{test} is not run on {local}: {}", skip.behaviour)).is_some()
 }
 
-/// Kills the running processes of a function; how many there were.
+/// Kills the running processes of a function. Returns their number.
 pub fn kill(function: &str) -> usize {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("localstack/kill-function");
     let output = Command::new(script).arg(function).output().unwrap();

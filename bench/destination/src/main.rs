@@ -1,15 +1,15 @@
-//! A destination with the effect that is measured. For the benchmark alone: the template does not know it.
+//! A destination with the measured effect. For the benchmark only: it is not in the template.
 
 use handover::dynamodb::types::{AttributeValue, Update};
 use handover::lambda::variable;
 use handover::{Destination, Effect, Error, Failure, Notification, run};
 use serde::Deserialize;
 
-/// What it does with a notification, besides the mark.
+/// The effect, in addition to the mark.
 enum Measured {
     Nothing,
     Stores,
-    /// Into the table of this name.
+    /// Writes to the table of this name.
     Writes(String),
 }
 

@@ -1,4 +1,4 @@
-// What one writes by hand for speed: batches of 25 marks, several at a time, each key in its order.
+// Hand-written for speed: batches of 25 marks, several at a time, each key in its order.
 
 import { BatchExecuteStatementCommand, DynamoDBClient } from '@aws-sdk/client-dynamodb';
 
@@ -9,12 +9,12 @@ const PATH = `"destinations"."${DESTINATION}"`;
 const MARK =
   `UPDATE "${NOTIFICATIONS_TABLE}" SET ${PATH}."state"='done' SET ${PATH}."ended_at"=? SET "status"='DONE'` +
   ` SET "open"="open"-1 SET "version"="version"+1 WHERE "id"=? AND ${PATH}."state"='pending' AND "open"=1`;
-// DynamoDB takes no more statements a call.
+// The most statements that DynamoDB takes in a call.
 const STATEMENTS = 25;
 
 const dynamodb = new DynamoDBClient({}); // its connections are kept alive
 
-// Lanes of [id, sequence number]: whole keys, in stream order, in as few calls as can be.
+// Lanes of [id, sequence number]: whole keys in stream order, in as few calls as possible.
 function pack(records) {
   const keys = new Map();
   for (const { kinesis } of records) {
@@ -22,7 +22,7 @@ function pack(records) {
     const { id } = JSON.parse(Buffer.from(kinesis.data, 'base64').toString());
     if (!keys.has(kinesis.partitionKey)) keys.set(kinesis.partitionKey, new Map());
     const marks = keys.get(kinesis.partitionKey);
-    // A call takes an item once; a second copy shares the fate of the first.
+    // A call can have an item only once; a second copy has the outcome of the first.
     if (!marks.has(id)) marks.set(id, kinesis.sequenceNumber);
   }
   const lanes = [];
@@ -52,7 +52,7 @@ async function runLane(lane) {
       return call.map(([, sequenceNumber]) => sequenceNumber);
     }
     const failed = call.filter((_, i) => !isDone(responses[i])).map(([, sequenceNumber]) => sequenceNumber);
-    if (failed.length > 0) return failed; // Lambda delivers everything behind the first of them again
+    if (failed.length > 0) return failed; // Lambda redelivers everything from the first of them
   }
   return [];
 }

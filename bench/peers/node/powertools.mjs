@@ -14,7 +14,7 @@ const { DESTINATION, IDEMPOTENCY_TABLE, NOTIFICATIONS_TABLE, SEQUENTIAL } = proc
 const dynamodb = new DynamoDBClient({});
 const processor = new BatchProcessor(EventType.KinesisDataStreams);
 const config = new IdempotencyConfig({ eventKeyJmesPath: 'id' });
-// It would make a client of its own; sharing ours saves start-up time and connections.
+// By default it creates a client of its own; sharing ours saves start-up time and connections.
 const persistenceStore = new DynamoDBPersistenceLayer({ tableName: IDEMPOTENCY_TABLE, awsSdkV3Client: dynamodb });
 
 const mark = makeIdempotent(
@@ -48,7 +48,7 @@ const mark = makeIdempotent(
         }),
       );
     } catch (error) {
-      // Marked already, by one that died before its claim was completed?
+      // Was it marked by an invocation that died before it completed its claim?
       const isDone =
         error instanceof ConditionalCheckFailedException &&
         error.Item?.destinations?.M?.[DESTINATION]?.M?.state?.S === 'done';

@@ -1,4 +1,4 @@
-"""What one writes by hand for speed: batches of 25 marks, several at a time, each key in its order."""
+"""Hand-written for speed: batches of 25 marks, several at a time, each key in its order."""
 
 import json
 import os
@@ -19,7 +19,7 @@ MARK = (
     ' SET "open"="open"-1 SET "version"="version"+1'
     f""" WHERE "id"=? AND {PATH}."state"='pending' AND "open"=1"""
 )
-# DynamoDB takes no more statements a call.
+# The most statements that DynamoDB takes in a call.
 STATEMENTS = 25
 
 dynamodb = boto3.client("dynamodb")  # its pool of 10 connections is enough for our threads
@@ -27,13 +27,13 @@ pool = ThreadPoolExecutor(4)
 
 
 def pack(records):
-    """Lanes of (id, sequence number): whole keys, in stream order, in as few calls as can be."""
+    """Lanes of (id, sequence number): whole keys in stream order, in as few calls as possible."""
     keys = {}
     for record in records:
         # Undecodable data fails the batch, which Lambda then bisects: nothing overtakes it.
         kinesis = record["kinesis"]
         notification = json.loads(b64decode(kinesis["data"]))
-        # A call takes an item once; a second copy shares the fate of the first.
+        # A call can have an item only once; a second copy has the outcome of the first.
         keys.setdefault(kinesis["partitionKey"], {}).setdefault(notification["id"], kinesis["sequenceNumber"])
     lanes = []
     for marks in keys.values():
@@ -69,7 +69,7 @@ def run_lane(lane):
             if not is_done(response)
         ]
         if failed:
-            return failed  # Lambda delivers everything behind the first of them again
+            return failed  # Lambda redelivers everything from the first of them
     return []
 
 

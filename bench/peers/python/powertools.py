@@ -20,7 +20,7 @@ DESTINATION = os.environ["DESTINATION"]
 dynamodb = boto3.client("dynamodb")
 processor = BatchProcessor(event_type=EventType.KinesisDataStreams)
 config = IdempotencyConfig(event_key_jmespath="id")
-# It would make a client of its own; sharing ours saves start-up time and a connection.
+# By default it creates a client of its own; sharing ours saves start-up time and a connection.
 persistence = DynamoDBPersistenceLayer(table_name=os.environ["IDEMPOTENCY_TABLE"], boto3_client=dynamodb)
 
 
@@ -52,7 +52,7 @@ def mark(notification):
             ReturnValuesOnConditionCheckFailure="ALL_OLD",
         )
     except dynamodb.exceptions.ConditionalCheckFailedException as error:
-        # Marked already, by one that died before its claim was completed.
+        # It may be marked by an invocation that died before it completed its claim.
         destinations = error.response.get("Item", {}).get("destinations", {}).get("M", {})
         if destinations.get(DESTINATION, {}).get("M", {}).get("state") != {"S": "done"}:
             raise

@@ -1,5 +1,5 @@
-//! DynamoDB's conditional writes, in memory: alone, in a batch of statements and in a transaction. It
-//! counts what AWS would bill, and sees in what order notifications end.
+//! DynamoDB's conditional writes in memory: single, in a batch of statements and in a transaction. Counts the
+//! units that AWS would bill, and checks the order in which notifications are completed.
 
 use std::collections::HashMap;
 
@@ -9,13 +9,13 @@ use serde_json::{Value, from_slice, json};
 
 use crate::stub::expression::{Attribute, Condition, Item, Placeholders, Statement, Update};
 
-/// Bytes of an item that a write unit holds.
+/// Bytes of an item that one write unit covers.
 const WRITE_UNIT_BYTES: usize = 1024;
-/// Bytes of an item that a read unit holds, when it is read consistently.
+/// Bytes of an item that one read unit covers in a consistent read.
 const READ_UNIT_BYTES: usize = 4096;
-/// The table whose items end, under the keys of [`Order`].
+/// The table of records.
 pub const NOTIFICATIONS: &str = "notifications";
-/// The tables, the attributes of their keys, and the attribute that an index of theirs has for its key.
+/// The tables, the attributes of their keys, and the key attribute of their index.
 const TABLES: [(&str, &[&str], Option<&str>); 5] = [
     (NOTIFICATIONS, &["id"], Some("bucket")),
     ("idempotency", &["id"], None),
@@ -24,7 +24,7 @@ const TABLES: [(&str, &[&str], Option<&str>); 5] = [
     ("positions", &["key"], None),
 ];
 
-/// The tables, and what was asked of them.
+/// The tables and the figures about their use.
 #[derive(Default)]
 pub struct DynamoDb {
     tables: HashMap<&'static str, HashMap<String, Item>>,
@@ -32,34 +32,34 @@ pub struct DynamoDb {
     pub order: Order,
 }
 
-/// What is billed.
+/// The units that AWS bills.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Units {
-    /// Of items.
+    /// Write units of items.
     pub writes: f64,
-    /// Of entries of an index.
+    /// Write units of index entries.
     pub index_writes: f64,
     pub reads: f64,
 }
 
-/// In what order the notifications of a key ended.
+/// The order in which the notifications of a key are completed.
 #[derive(Default)]
 pub struct Order {
-    /// The key of each notification, and its number there.
-    places: HashMap<String, (String, u64)>,
-    /// The number that ended last.
+    /// The key of each notification, and its number within the key.
+    expected: HashMap<String, (String, u64)>,
+    /// The highest number of each key that is completed.
     last: HashMap<String, u64>,
-    /// How many ended after one that came behind them.
+    /// The number of notifications that were completed after a later one of their key.
     pub violations: u64,
 }
 
 impl Order {
     pub fn expect(&mut self, id: &str, key: &str, number: u64) {
-        self.places.insert(id.to_owned(), (key.to_owned(), number));
+        self.expected.insert(id.to_owned(), (key.to_owned(), number));
     }
 
-    fn ended(&mut self, id: &str) {
-        let Some((key, number)) = self.places.get(id) else { return };
+    fn completed(&mut self, id: &str) {
+        let Some((key, number)) = self.expected.get(id) else { return };
         let last = self.last.entry(key.clone()).or_default();
         self.violations += u64::from(*number < *last);
         *last = (*last).max(*number);
@@ -113,19 +113,19 @@ struct Request {
 
 /// Why a call was refused.
 pub enum Refused {
-    /// A condition does not hold; this is the item, if there is one.
+    /// The condition does not hold. This is the item, if there is one.
     Condition(Option<Item>),
-    /// A transaction was cancelled for these reasons.
+    /// The transaction was cancelled for these reasons.
     Cancelled(Vec<Value>),
 }
 
-/// A write that would be made.
+/// A planned write.
 struct Write {
     table: &'static str,
     key: String,
-    /// The item then; nothing where it is deleted.
+    /// The item after the write; `None` if it is deleted.
     after: Option<Item>,
-    /// The item now, where the condition does not hold.
+    /// The current item, if the condition does not hold.
     refused: Option<Item>,
     holds: bool,
     units: f64,
@@ -143,7 +143,7 @@ impl DynamoDb {
         self.tables.get(table)?.get(key)
     }
 
-    /// Answers a call; the outer error is a call that this stub does not know.
+    /// Answers a call. The outer error means that the stub does not know the call.
     pub fn call(&mut self, operation: &str, body: &[u8]) -> Result<Result<Value, Refused>> {
         Ok(match operation {
             "PutItem" => self.single(Action::Put(from_slice(body)?))?,
@@ -181,14 +181,15 @@ impl DynamoDb {
     }
 
     fn statement(&mut self, request: &Request) -> Result<Value> {
-        let it = Statement::parse(&request.statement, &request.parameters)?;
-        let (table, keys, _) = table_of(it.table)?;
+        let statement = Statement::parse(&request.statement, &request.parameters)?;
+        let (table, keys, _) = table_of(statement.table)?;
         let wanted = keys.iter().map(|name| {
-            let value = it.condition.wanted(name).with_context(|| format!("no key {name}"))?;
+            let value = statement.condition.wanted(name).with_context(|| format!("no key {name}"))?;
             Ok(((*name).to_owned(), value.clone()))
         });
         let key = wanted.collect::<Result<Item>>()?;
-        let write = self.planned(table, keys, &key, &it.condition, |item| it.update.apply(item))?;
+        let write =
+            self.planned(table, keys, &key, &statement.condition, |item| statement.update.apply(item))?;
         self.units.writes += write.units;
         if !write.holds {
             let error =
@@ -218,7 +219,7 @@ impl DynamoDb {
         Ok(Err(Refused::Cancelled(reasons.collect())))
     }
 
-    /// What a write comes to, whether or not its condition holds.
+    /// Plans a write, whether or not its condition holds.
     fn write(&self, action: &Action) -> Result<Write> {
         let (Action::Put(call) | Action::Update(call) | Action::Delete(call)) = action;
         let (table, keys, _) = table_of(&call.table_name)?;
@@ -232,14 +233,14 @@ impl DynamoDb {
             None => Condition::Always,
         };
         match action {
-            Action::Put(Call { item, .. }) => self.planned(table, keys, item, &condition, |it| {
-                it.clone_from(item);
+            Action::Put(Call { item, .. }) => self.planned(table, keys, item, &condition, |stored| {
+                stored.clone_from(item);
                 Ok(())
             }),
             Action::Update(Call { key, update_expression, .. }) => {
                 let text = update_expression.as_ref().context("no UpdateExpression")?;
                 let update = Update::parse(text, &placeholders)?;
-                self.planned(table, keys, key, &condition, |it| update.apply(it))
+                self.planned(table, keys, key, &condition, |stored| update.apply(stored))
             }
             Action::Delete(Call { key, .. }) => {
                 let mut write = self.planned(table, keys, key, &condition, |_| Ok(()))?;
@@ -273,25 +274,25 @@ impl DynamoDb {
 
     fn commit(&mut self, write: Write) {
         let Write { table, key, after, .. } = write;
-        let (_, _, index) = table_of(table).expect("it was found before");
+        let (_, _, index) = table_of(table).expect("the write has a known table");
         let entry = |item: &Option<Item>| index.and_then(|name| item.as_ref()?.get(name).cloned());
-        let has_ended = |item: &Option<Item>| {
+        let is_completed = |item: &Option<Item>| {
             let status = item.as_ref().and_then(|item| item.get("status"));
             matches!(status, Some(Attribute::S(status)) if status != "INIT")
         };
-        let (new, ends) = (entry(&after), table == NOTIFICATIONS && has_ended(&after));
+        let (new, completes) = (entry(&after), table == NOTIFICATIONS && is_completed(&after));
         let items = self.tables.entry(table).or_default();
         let before = match after {
             Some(after) => items.insert(key.clone(), after),
             None => items.remove(&key),
         };
-        // An entry that moves is one deleted and one put; its item is smaller than a unit.
+        // A moved entry is one delete and one put. An entry is smaller than one unit.
         let old = entry(&before);
         if old != new {
             self.units.index_writes += f64::from(u8::from(old.is_some()) + u8::from(new.is_some()));
         }
-        if ends && !has_ended(&before) {
-            self.order.ended(&key);
+        if completes && !is_completed(&before) {
+            self.order.completed(&key);
         }
     }
 }
@@ -313,7 +314,7 @@ fn units(bytes: usize, of: usize) -> f64 {
     bytes.max(1).div_ceil(of) as f64
 }
 
-/// The size of an item in bytes, as AWS counts it: names and values, and a little for maps and lists.
+/// The size of an item in bytes as AWS counts it: names and values, and an overhead for maps and lists.
 pub fn size(item: &Item) -> usize {
     item.iter().map(|(name, value)| name.len() + size_of(value)).sum()
 }
@@ -363,7 +364,7 @@ mod tests {
             call(&mut db, "TransactWriteItems", json!({ "TransactItems": [put("a"), put("b")] })).is_ok()
         );
         let refused = call(&mut db, "TransactWriteItems", json!({ "TransactItems": [put("c"), put("a")] }));
-        let Err(Refused::Cancelled(reasons)) = refused else { panic!("it is cancelled") };
+        let Err(Refused::Cancelled(reasons)) = refused else { panic!("the transaction is not cancelled") };
         assert_eq!(
             (&reasons[0]["Code"], &reasons[1]["Code"]),
             (&json!("None"), &json!("ConditionalCheckFailed"))
@@ -373,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn statements_stand_alone_and_the_order_of_ends_is_seen() {
+    fn statements_are_independent_and_the_order_of_completions_is_checked() {
         let mut db = DynamoDb::default();
         for (at, id) in ["1", "2", "3"].into_iter().enumerate() {
             db.put(NOTIFICATIONS, record(id)).unwrap();
@@ -384,7 +385,9 @@ mod tests {
             "Parameters": [{ "S": id }], "ReturnValuesOnConditionCheckFailure": "ALL_OLD" })
         };
         let request = json!({ "Statements": [done("1"), done("3"), done("1"), done("2")] });
-        let Ok(answer) = call(&mut db, "BatchExecuteStatement", request) else { panic!("it is answered") };
+        let Ok(answer) = call(&mut db, "BatchExecuteStatement", request) else {
+            panic!("the batch is refused")
+        };
         assert_eq!(answer["Responses"][2]["Error"]["Item"]["status"], json!({ "S": "DONE" }));
         assert!(answer["Responses"][3]["Error"].is_null());
         assert_eq!((db.order.violations, db.units.writes), (1, 8.0));

@@ -1,5 +1,5 @@
-//! Conditions and updates as DynamoDB takes them: in its own expressions and in PartiQL. It is what this
-//! project and its peers send, evaluated fast enough not to show in their figures.
+//! DynamoDB's conditions and updates, as expressions and in PartiQL: the subset that this project and its
+//! peers send, evaluated fast enough not to affect their figures.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -24,16 +24,16 @@ pub enum Attribute {
 
 pub type Item = BTreeMap<String, Attribute>;
 
-/// What stands for names and values in an expression.
+/// The placeholders of an expression.
 #[derive(Default)]
 pub struct Placeholders<'a> {
     pub names: Option<&'a HashMap<String, String>>,
     pub values: Option<&'a Item>,
-    /// What the question marks of a PartiQL statement stand for, in their order.
+    /// The values of the question marks of a PartiQL statement, in their order.
     pub parameters: &'a [Attribute],
 }
 
-/// An update of an item, from PartiQL.
+/// An UPDATE statement of PartiQL.
 pub struct Statement<'a> {
     pub table: &'a str,
     pub update: Update<'a>,
@@ -67,7 +67,7 @@ pub enum Operand<'a> {
 
 type Path<'a> = Vec<&'a str>;
 
-/// What an update sets, adds to and removes, in this order.
+/// What an update sets, adds to and removes.
 #[derive(Debug, Default)]
 pub struct Update<'a> {
     sets: Vec<(Path<'a>, Operand<'a>)>,
@@ -79,7 +79,7 @@ impl<'a> Condition<'a> {
     pub fn parse(text: &'a str, placeholders: &Placeholders<'a>) -> Result<Condition<'a>> {
         let mut parser = Parser::new(text, placeholders);
         let condition = parser.condition()?;
-        ensure!(parser.is_at_end(), "more than a condition: {text}");
+        ensure!(parser.is_at_end(), "text after the condition: {text}");
         Ok(condition)
     }
 
@@ -101,14 +101,18 @@ impl<'a> Condition<'a> {
         })
     }
 
-    /// The value that the condition wants of this attribute of the item itself: its key, in PartiQL.
+    /// The value that the condition requires of this attribute. In PartiQL this is how the key is given.
     pub fn wanted(&self, name: &str) -> Option<&Attribute> {
         match self {
             Condition::And(a, b) => a.wanted(name).or_else(|| b.wanted(name)),
             Condition::Is(Operand::Path(path), Comparison::Equal, Operand::Value(value)) => {
                 (path[..] == [name]).then_some(value)
             }
-            _ => None,
+            Condition::Always
+            | Condition::Or(..)
+            | Condition::Not(_)
+            | Condition::Is(..)
+            | Condition::Exists(_) => None,
         }
     }
 }
@@ -124,7 +128,7 @@ impl Operand<'_> {
             },
             Operand::Sum(a, sign, b) => {
                 let value = |operand: &Operand| -> Result<i64> {
-                    number(operand.of(item)?.context("a sum of what is not there")?.as_ref())
+                    number(operand.of(item)?.context("a sum with an attribute that does not exist")?.as_ref())
                 };
                 Some(Cow::Owned(Attribute::N((value(a)? + sign * value(b)?).to_string())))
             }
@@ -136,20 +140,21 @@ impl<'a> Update<'a> {
     pub fn parse(text: &'a str, placeholders: &Placeholders<'a>) -> Result<Update<'a>> {
         let mut parser = Parser::new(text, placeholders);
         let update = parser.update()?;
-        ensure!(parser.is_at_end(), "more than an update: {text}");
+        ensure!(parser.is_at_end(), "text after the update: {text}");
         Ok(update)
     }
 
     pub fn apply(&self, item: &mut Item) -> Result<()> {
-        // All of it speaks of the item as it was.
+        // All operands refer to the item before the update.
         let mut values = Vec::with_capacity(self.sets.len() + self.adds.len());
         for (path, operand) in &self.sets {
-            let value = operand.of(item)?.context("set to what is not there")?;
+            let value = operand.of(item)?.context("set to an attribute that does not exist")?;
             values.push((path, value.into_owned()));
         }
         for (path, operand) in &self.adds {
             let held = find(item, path).map_or(Ok(0), number)?;
-            let more: i64 = number(operand.of(item)?.context("nothing to add")?.as_ref())?;
+            let more: i64 =
+                number(operand.of(item)?.context("added an attribute that does not exist")?.as_ref())?;
             values.push((path, Attribute::N((held + more).to_string())));
         }
         for (path, value) in values {
@@ -172,7 +177,7 @@ impl<'a> Statement<'a> {
         let update = parser.update()?;
         ensure!(parser.takes("WHERE"), "no condition: {text}");
         let condition = parser.condition()?;
-        ensure!(parser.is_at_end(), "more than an update: {text}");
+        ensure!(parser.is_at_end(), "text after the update: {text}");
         Ok(Statement { table, update, condition })
     }
 }
@@ -188,7 +193,7 @@ fn find<'a>(item: &'a Item, path: &[&str]) -> Option<&'a Attribute> {
 fn parent<'a>(item: &'a mut Item, path: &[&str]) -> Result<&'a mut Item> {
     path.iter().try_fold(item, |item, name| match item.get_mut(*name) {
         Some(Attribute::M(map)) => Ok(map),
-        _ => bail!("no map to set a part of: {name}"),
+        _ => bail!("not a map: {name}"),
     })
 }
 
@@ -198,7 +203,7 @@ fn set(item: &mut Item, path: &[&str], value: Attribute) -> Result<()> {
     Ok(())
 }
 
-/// A number; some send times with a fraction.
+/// A number. Some peers send times with a fraction.
 fn number<T: FromStr>(value: &Attribute) -> Result<T> {
     let Attribute::N(number) = value else { bail!("not a number") };
     number.parse().ok().with_context(|| format!("not a number of this kind: {number}"))
@@ -213,15 +218,15 @@ fn order(a: &Attribute, b: &Attribute) -> Result<std::cmp::Ordering> {
 
 #[derive(Clone, Debug, PartialEq)]
 enum Token<'a> {
-    /// A name in quotes, or resolved from its placeholder.
+    /// A quoted name, or the name of a placeholder.
     Name(&'a str),
-    /// A word: a keyword, a function or a name.
+    /// A keyword, a function or a plain name.
     Word(&'a str),
     Value(Cow<'a, Attribute>),
     Sign(char),
 }
 
-/// Reads from left to right, one token ahead.
+/// Parses from left to right with one token of lookahead.
 struct Parser<'a> {
     rest: &'a str,
     names: Option<&'a HashMap<String, String>>,
@@ -249,10 +254,10 @@ impl<'a> Parser<'a> {
 
     fn next(&mut self) -> Result<Token<'a>> {
         self.peek()?;
-        self.ahead.take().context("it ends too soon")
+        self.ahead.take().context("the text ends too soon")
     }
 
-    /// Takes this word, if it comes next.
+    /// Consumes this word if it is next.
     fn takes(&mut self, word: &str) -> bool {
         let is_next = matches!(self.peek(), Ok(Some(Token::Word(next))) if next.eq_ignore_ascii_case(word));
         if is_next {
@@ -261,7 +266,7 @@ impl<'a> Parser<'a> {
         is_next
     }
 
-    /// Takes this sign, if it comes next.
+    /// Consumes this sign if it is next.
     fn takes_sign(&mut self, sign: char) -> bool {
         let is_next = matches!(self.peek(), Ok(Some(Token::Sign(next))) if *next == sign);
         if is_next {
@@ -272,7 +277,7 @@ impl<'a> Parser<'a> {
 
     fn read(&mut self) -> Result<Token<'a>> {
         let text = self.rest.trim_start();
-        let first = text.chars().next().context("it ends too soon")?;
+        let first = text.chars().next().context("the text ends too soon")?;
         let (length, token) = match first {
             '"' | '\'' => {
                 let end = text[1..].find(first).context("a quote is not closed")? + 1;
@@ -288,12 +293,12 @@ impl<'a> Parser<'a> {
                 (1, Token::Value(Cow::Borrowed(value)))
             }
             '0'..='9' => {
-                let end = text.find(|it: char| !it.is_ascii_digit()).unwrap_or(text.len());
+                let end = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
                 (end, Token::Value(Cow::Owned(Attribute::N(text[..end].to_owned()))))
             }
             '#' | ':' | 'a'..='z' | 'A'..='Z' | '_' => {
-                let is_word = |it: char| it.is_ascii_alphanumeric() || it == '_' || it == '-';
-                let end = text[1..].find(|it| !is_word(it)).map_or(text.len(), |at| at + 1);
+                let is_word = |letter: char| letter.is_ascii_alphanumeric() || letter == '_' || letter == '-';
+                let end = text[1..].find(|letter| !is_word(letter)).map_or(text.len(), |index| index + 1);
                 let word = &text[..end];
                 let missing = || format!("no placeholder {word}");
                 let token = match first {
@@ -348,7 +353,7 @@ impl<'a> Parser<'a> {
         let left = self.operand()?;
         if self.takes("IS") {
             let is_not = self.takes("NOT");
-            ensure!(self.takes("MISSING"), "IS what?");
+            ensure!(self.takes("MISSING"), "IS without MISSING");
             let Operand::Path(path) = left else { bail!("only an attribute can be missing") };
             let exists = Condition::Exists(path);
             return Ok(if is_not { exists } else { Condition::Not(Box::new(exists)) });
@@ -499,11 +504,11 @@ mod tests {
         assert!(statement.condition.holds(&item()).unwrap());
         let mut changed = item();
         statement.update.apply(&mut changed).unwrap();
-        assert!(!statement.condition.holds(&changed).unwrap(), "what is open is one less");
+        assert!(!statement.condition.holds(&changed).unwrap(), "`open` is one less");
     }
 
     #[test]
-    fn what_it_does_not_know_is_an_error() {
+    fn an_unknown_expression_is_an_error() {
         for text in ["size(a) > :one", "open", "open = :three", "(open = :one", "open = :one open"] {
             let values = from_value(json!({ ":one": { "N": "1" } })).unwrap();
             let placeholders = Placeholders { values: Some(&values), ..Placeholders::default() };

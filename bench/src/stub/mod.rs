@@ -1,5 +1,5 @@
-//! A stub of AWS on loopback, for one variant: every call is answered a fixed time after it came, and
-//! counted. What it keeps is real: a condition holds or it does not.
+//! A stub of AWS on loopback for one variant. It counts every call and answers it after a fixed time. Items
+//! are stored and conditions evaluated.
 
 pub mod dynamodb;
 mod expression;
@@ -33,11 +33,11 @@ pub use expression::{Attribute, Item};
 /// How a stub behaves.
 #[derive(Clone, Default)]
 pub struct Behaviour {
-    /// From the arrival of a call to its answer.
+    /// The time from the arrival of a call to its answer.
     pub latency: Duration,
-    /// One in so many writes (`PutItem`, a record of `PutRecords`) is throttled; 0 for none.
+    /// One write in this many (`PutItem`, or a record of `PutRecords`) is throttled; 0 for none.
     pub throttles_one_in: u64,
-    /// With this certificate, over TLS.
+    /// Serves TLS, with this certificate.
     pub tls: Option<TlsAcceptor>,
 }
 
@@ -45,29 +45,29 @@ pub struct Behaviour {
 #[derive(Clone)]
 pub struct Stub {
     pub address: SocketAddr,
-    /// How many there were.
+    /// The number of connections so far.
     connections: Arc<AtomicU64>,
     state: Arc<Mutex<State>>,
 }
 
-/// What a stub has seen.
+/// The state of a stub: what it stores and counts.
 #[derive(Default)]
 pub struct State {
     pub dynamodb: DynamoDb,
-    /// Calls, by operation.
+    /// The calls by operation.
     pub calls: BTreeMap<String, u64>,
-    /// Records that Kinesis took.
+    /// The records that Kinesis took.
     pub streamed: u64,
-    /// Bytes of those, in the units of 25 KB that Kinesis bills.
+    /// Their bytes, in units of 25 KB that Kinesis bills.
     pub put_units: u64,
-    /// Writes so far, for the throttle.
+    /// The writes so far, for throttling.
     writes: u64,
-    /// A call that the stub does not understand: then a figure means nothing.
+    /// A call that the stub does not know. It makes the figures meaningless.
     pub error: Option<String>,
 }
 
 impl State {
-    /// Begins to count anew; what is kept stays.
+    /// Resets the counts and keeps the items.
     pub fn reset(&mut self) {
         self.calls.clear();
         self.dynamodb.units = Units::default();
@@ -84,7 +84,7 @@ impl State {
         let (service, operation) = target.split_once('.').context("no target")?;
         *self.calls.entry(operation.to_owned()).or_default() += 1;
         if operation == "PutItem" && self.is_throttled(throttles_one_in) {
-            // Which is not billed.
+            // A throttled write is not billed.
             return Ok((400, throttled()));
         }
         if service.starts_with("DynamoDB") {
@@ -157,7 +157,7 @@ fn refused_as(refused: Refused) -> Value {
 }
 
 impl Stub {
-    /// Starts on a free port, on the runtime that calls.
+    /// Starts on a free port, on the current Tokio runtime.
     pub async fn start(behaviour: Behaviour) -> Result<Stub> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let stub =
@@ -167,7 +167,7 @@ impl Stub {
     }
 
     pub fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("nobody panics who has it")
+        self.state.lock().expect("no thread panics while it holds the lock")
     }
 
     pub fn connections(&self) -> u64 {
@@ -194,7 +194,7 @@ impl Stub {
 
     async fn serve(&self, stream: impl AsyncRead + AsyncWrite + Unpin, behaviour: Arc<Behaviour>) {
         let answer = service_fn(|request| self.answer(request, &behaviour));
-        // A connection that ends is the client's affair.
+        // The client decides when a connection ends.
         let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await;
     }
 
@@ -205,10 +205,10 @@ impl Stub {
     ) -> Result<Response<Full<Bytes>>, Infallible> {
         let arrived = Instant::now();
         let target =
-            request.headers().get("x-amz-target").and_then(|it| it.to_str().ok()).unwrap_or_default();
+            request.headers().get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
         let target = target.to_owned();
         let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-        // On a thread of its own: the next call is taken meanwhile, and what is due is answered.
+        // On another thread, so that this one receives the next call and sends due answers meanwhile.
         let (stub, throttles_one_in) = (self.clone(), behaviour.throttles_one_in);
         let answer = move || {
             let mut state = stub.state();
@@ -219,7 +219,7 @@ impl Stub {
             });
             (status, answer.to_string())
         };
-        let (status, answer) = spawn_blocking(answer).await.expect("it does not panic");
+        let (status, answer) = spawn_blocking(answer).await.expect("the evaluation does not panic");
         sleep_until(arrived + behaviour.latency).await;
         let response =
             Response::builder().status(status).header("content-type", "application/x-amz-json-1.0");

@@ -1,67 +1,67 @@
-//! The refunds: every line with what is to become of it, said by how the line was made and
-//! not by the code that will judge it.
+//! The refunds: each line with its expected outcome. How the line is made decides the outcome, not the code
+//! under test.
 
 use std::fmt::Write;
 
 use handover::record::Record;
 
-/// Accounts that are refunded.
+/// The number of accounts that get refunds.
 pub const ACCOUNTS: u32 = 20;
-/// An account that is not there at first, and opened when its refund has failed twice.
+/// An account that is opened when its refund has failed twice.
 pub const LATE: &str = "account-late";
-/// An account that is not there until its refunds are dead, and redriven.
+/// An account that is opened when its refunds are dead; then they are redriven.
 pub const ABSENT: &str = "account-absent";
 /// Refunds to that account.
 pub const ABSENT_REFUNDS: u32 = 3;
-/// Refunds that are right and new.
+/// Refunds that are valid and new.
 const ORIGINALS: u32 = 200;
-/// A sequence of lines that looks shuffled and is the same for everybody: every 7th or so
-/// original is repeated, every 20th contradicted.
+/// Every 7th refund is repeated.
 const REPEAT_EVERY: u32 = 7;
+/// Every 20th refund is sent again with another amount.
 const CONTRADICT_EVERY: u32 = 20;
 
-/// What is to become of a line.
+/// The expected outcome of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Fate {
-    /// It is one of the lines of its id: the first that arrives is stored; of the others
-    /// those with the same content are duplicates, those with other content conflicts.
-    Taken,
-    /// It is refused, for the reason with this code.
+pub enum ExpectedOutcome {
+    /// Of the lines with its id the first to arrive is stored. Of the others, those with the same content are
+    /// duplicates, and those with other content conflicts.
+    Valid,
+    /// It is refused with this code.
     Refused(&'static str),
 }
 
 /// A line of the file.
 #[derive(Clone, Debug)]
 pub struct Line {
-    /// As sent.
+    /// The text as sent.
     pub text: String,
-    /// Its id, account and amount, where it has them.
+    /// Its id, account and amount; `None` if the line is refused.
     pub refund: Option<Refund>,
-    /// What is to become of it.
-    pub fate: Fate,
+    /// The expected outcome.
+    pub expected: ExpectedOutcome,
 }
 
 impl Line {
-    /// A line that says this.
-    pub fn taken(text: String, refund: Refund) -> Line {
-        Line { text, refund: Some(refund), fate: Fate::Taken }
+    /// A valid line with this refund.
+    pub fn valid(text: String, refund: Refund) -> Line {
+        Line { text, refund: Some(refund), expected: ExpectedOutcome::Valid }
     }
 }
 
-/// A refund, as far as the summary needs to know it.
+/// A refund, as far as the summary needs it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Refund {
     /// The notification's id.
     pub id: String,
-    /// The account it is credited to.
+    /// The account to credit.
     pub account: String,
     /// In cents.
     pub amount: u64,
 }
 
 impl Refund {
-    /// The refund that a record is of.
-    pub fn of(record: &Record) -> Option<Refund> {
+    /// The refund of a record.
+    pub fn from_record(record: &Record) -> Option<Refund> {
         let data: serde_json::Value = record.data.deserialize().ok()?;
         let account = data.get("account")?.as_str()?.to_owned();
         Some(Refund { id: record.id.clone(), account, amount: data.get("amount")?.as_u64()? })
@@ -86,14 +86,14 @@ pub fn event(refund: &Refund) -> String {
     )
 }
 
-/// Refunds to accounts that are not there: one to the late, the others to the absent account.
+/// Refunds to accounts that do not exist: one to the late account, the others to the absent one.
 pub fn failing() -> Vec<Refund> {
     let refund = |id: String, account: &str| Refund { id, account: account.into(), amount: 1_000 };
     let late = std::iter::once(refund("refund-late".into(), LATE));
     late.chain((1..=ABSENT_REFUNDS).map(|number| refund(format!("refund-absent-{number}"), ABSENT))).collect()
 }
 
-/// The same content in another spelling: other order, spaces, a number with a fraction.
+/// The same content in another spelling: another order, spaces, a number with a fraction.
 pub fn respelled(refund: &Refund) -> String {
     let Refund { id, account, amount } = refund;
     format!(
@@ -101,39 +101,42 @@ pub fn respelled(refund: &Refund) -> String {
     )
 }
 
-/// This refund with a mistake: a line for each that is refused.
+/// This refund with mistakes: one line for each kind of refusal.
 pub fn refused(refund: &Refund) -> Vec<Line> {
-    let good = event(refund);
+    let valid = event(refund);
     let id = refund.id.as_str();
-    let with = |part: &str, other: &str| {
-        assert!(good.contains(part), "{part}");
-        good.replacen(part, other, 1)
+    let replaced = |part: &str, other: &str| {
+        assert!(valid.contains(part), "{part}");
+        valid.replacen(part, other, 1)
     };
     let lines = vec![
         ("this is not JSON".into(), "malformed-json"),
-        (good[..good.len() - 2].into(), "malformed-json"),
-        (with(r#""amount""#, r#""amount":1,"amount""#), "duplicate-key"),
-        (with(r#""specversion":"1.0","#, r#""specversion":"1.0","id":"refund-9998","#), "duplicate-key"),
-        (with(&format!(r#""id":"{id}","#), ""), "missing"),
-        (with(r#""kind":"command","#, ""), "missing"),
-        (with(id, ""), "invalid"),
-        (with(id, &id.replace('-', " ")), "invalid"),
-        (with(id, &"9".repeat(129)), "too-long"),
-        (with(&format!(r#""{id}""#), "9999"), "wrong-type"),
-        (with(r#""amount":"#, r#""amount":9007199254740993,"cents":"#), "number"),
-        (with(r#""amount":"#, r#""amount":1e400,"cents":"#), "number"),
-        (with("refund.requested", "refund.requestd"), "unknown-type"),
-        (with("refund.requested", "invoice.requested"), "unknown-type"),
-        (with(r#""kind":"command""#, r#""kind":"query""#), "unknown-kind"),
-        (with(r#""kind":"command""#, r#""kind":"event""#), "wrong-kind"),
-        (with(r#""source":"#, r#""priority":1,"source":"#), "unknown-attribute"),
-        (format!("[{good}]"), "not-an-object"),
+        (valid[..valid.len() - 2].into(), "malformed-json"),
+        (replaced(r#""amount""#, r#""amount":1,"amount""#), "duplicate-key"),
+        (replaced(r#""specversion":"1.0","#, r#""specversion":"1.0","id":"refund-9998","#), "duplicate-key"),
+        (replaced(&format!(r#""id":"{id}","#), ""), "missing"),
+        (replaced(r#""kind":"command","#, ""), "missing"),
+        (replaced(id, ""), "invalid"),
+        (replaced(id, &id.replace('-', " ")), "invalid"),
+        (replaced(id, &"9".repeat(129)), "too-long"),
+        (replaced(&format!(r#""{id}""#), "9999"), "wrong-type"),
+        (replaced(r#""amount":"#, r#""amount":9007199254740993,"cents":"#), "number"),
+        (replaced(r#""amount":"#, r#""amount":1e400,"cents":"#), "number"),
+        (replaced("refund.requested", "refund.requestd"), "unknown-type"),
+        (replaced("refund.requested", "invoice.requested"), "unknown-type"),
+        (replaced(r#""kind":"command""#, r#""kind":"query""#), "unknown-kind"),
+        (replaced(r#""kind":"command""#, r#""kind":"event""#), "wrong-kind"),
+        (replaced(r#""source":"#, r#""priority":1,"source":"#), "unknown-attribute"),
+        (format!("[{valid}]"), "not-an-object"),
         (
-            with(r#""account":"#, &format!(r#""notes":{}0{},"account":"#, "[".repeat(70), "]".repeat(70))),
+            replaced(
+                r#""account":"#,
+                &format!(r#""notes":{}0{},"account":"#, "[".repeat(70), "]".repeat(70)),
+            ),
             "too-deep",
         ),
     ];
-    let line = |(text, code)| Line { text, refund: None, fate: Fate::Refused(code) };
+    let line = |(text, code)| Line { text, refund: None, expected: ExpectedOutcome::Refused(code) };
     lines.into_iter().map(line).collect()
 }
 
@@ -143,28 +146,28 @@ pub fn lines() -> Vec<Line> {
     let mut refused = refused(&refund(9_999)).into_iter();
     let mut failing = failing().into_iter();
     for number in 1..=ORIGINALS {
-        let it = refund(number);
-        lines.push(Line::taken(event(&it), it.clone()));
+        let refund = refund(number);
+        lines.push(Line::valid(event(&refund), refund.clone()));
         if number % REPEAT_EVERY == 0 {
-            lines.push(Line::taken(event(&it), it.clone()));
-            lines.push(Line::taken(respelled(&it), it.clone()));
+            lines.push(Line::valid(event(&refund), refund.clone()));
+            lines.push(Line::valid(respelled(&refund), refund.clone()));
         }
         if number % CONTRADICT_EVERY == 0 {
-            let other = Refund { amount: it.amount + 1, ..it };
-            lines.push(Line::taken(event(&other), other));
+            let other = Refund { amount: refund.amount + 1, ..refund };
+            lines.push(Line::valid(event(&other), other));
         }
         if number % 50 == 0 {
-            lines.extend(failing.next().map(|it| Line::taken(event(&it), it)));
+            lines.extend(failing.next().map(|refund| Line::valid(event(&refund), refund)));
         }
         if number % 10 == 0 {
             lines.extend(refused.next());
         }
     }
-    assert!(refused.next().is_none() && failing.next().is_none(), "every line has its place");
+    assert!(refused.next().is_none() && failing.next().is_none(), "every line is in the file");
     lines
 }
 
-/// The file.
+/// The text of the file.
 pub fn file() -> String {
     lines().iter().fold(String::new(), |mut file, line| {
         writeln!(file, "{}", line.text).expect("writing to a string cannot fail");
@@ -186,13 +189,14 @@ mod tests {
     }
 
     #[test]
-    fn it_has_enough_of_everything() {
+    fn the_file_has_enough_of_every_kind() {
         let lines = lines();
-        let ids: BTreeSet<_> =
-            lines.iter().filter_map(|line| line.refund.as_ref()).map(|it| &it.id).collect();
-        let accounts: BTreeSet<_> =
-            lines.iter().filter_map(|line| line.refund.as_ref()).map(|it| &it.account).collect();
+        let refunds = || lines.iter().filter_map(|line| line.refund.as_ref());
+        let ids: BTreeSet<_> = refunds().map(|refund| &refund.id).collect();
+        let accounts: BTreeSet<_> = refunds().map(|refund| &refund.account).collect();
         assert_eq!((ids.len(), accounts.len()), (204, 22));
-        assert!(lines.iter().filter(|line| matches!(line.fate, Fate::Refused(_))).count() >= 19);
+        assert!(
+            lines.iter().filter(|line| matches!(line.expected, ExpectedOutcome::Refused(_))).count() >= 19
+        );
     }
 }

@@ -1,7 +1,7 @@
-//! What programs that send refunds share: the refunds, the stack they go through, and the check of every
-//! cent. `make run` and `make chaos` are two.
+//! Shared by the programs that send refunds (`make run` and `make chaos`): the refunds, access to the stack,
+//! and the check of every cent.
 
-pub mod astray;
+pub mod discrepancies;
 pub mod generate;
+pub mod stack;
 pub mod summary;
-pub mod world;

@@ -1,5 +1,5 @@
-//! The refunds example: sends `examples/refunds.jsonl` through the deployed stack, waits until
-//! all is at rest, and holds what became of each line against what was to become of it.
+//! The refunds example: sends `examples/refunds.jsonl` through the deployed stack, waits until the stack is
+//! at rest, and compares what became of each line with its expected outcome.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -10,21 +10,21 @@ use clap::{Parser, Subcommand};
 use handover::record::{Record, Status};
 use indicatif::{ProgressBar, ProgressStyle};
 use refunds::generate::{ABSENT, ABSENT_REFUNDS, ACCOUNTS, LATE, account, file, lines};
+use refunds::stack::Stack;
 use refunds::summary::{Row, Summary};
-use refunds::world::World;
 
-/// How long the pipeline may take until it rests, in seconds.
+/// Longest wait until the stack is at rest, in seconds.
 const REST_SECONDS_MAX: u64 = 120;
-/// How often it is looked at, in milliseconds.
+/// Time between two looks at the stack, in milliseconds.
 const LOOK_MS: u64 = 500;
 
-/// Carries refunds through a freshly deployed stack, and checks every cent.
+/// Sends refunds through a freshly deployed stack and checks every cent.
 #[derive(Parser)]
 struct Arguments {
-    /// The deployed stack.
+    /// The name of the deployed stack.
     #[arg(long, env = "HANDOVER_STACK", default_value = "handover")]
     stack: String,
-    /// The file of refunds, as generated.
+    /// The file of refunds, as `refunds generate` prints it.
     #[arg(long, default_value = "examples/refunds.jsonl")]
     file: PathBuf,
     #[command(subcommand)]
@@ -54,71 +54,74 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(stack: &str, path: &Path) -> anyhow::Result<bool> {
+async fn run(name: &str, path: &Path) -> anyhow::Result<bool> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    ensure!(text == file(), "{} is not as generated; run `refunds generate > {0}`", path.display());
-    let world = World::connect(stack).await?;
+    ensure!(
+        text == file(),
+        "{} differs from what `refunds generate` prints; run `refunds generate > {0}`",
+        path.display()
+    );
+    let stack = &Stack::connect(name).await?;
     let accounts: Vec<String> = (0..ACCOUNTS).map(account).collect();
     ensure!(
-        world.records().await?.is_empty(),
-        "the stack `{stack}` has notifications already; this example counts, and wants a fresh one"
+        stack.records().await?.is_empty(),
+        "the stack `{name}` has notifications already; the example counts notifications, so deploy a fresh stack"
     );
-    world.open_accounts(&accounts).await?;
+    stack.open_accounts(&accounts).await?;
 
     let lines_sent = text.lines().count();
-    println!("Sending {lines_sent} lines of {}: refunds, repeats, and mistakes", path.display());
-    ensure!(handover(&world, &["send", "--unchecked", &path.to_string_lossy()])?, "not every line was sent");
-    rest(&world).await?;
+    println!("Sending {lines_sent} lines of {}: refunds, repeats and mistakes", path.display());
+    ensure!(handover(stack, &["send", "--unchecked", &path.to_string_lossy()])?, "some lines were not sent");
+    rest(stack).await?;
 
-    println!("Refunds to an account that is not there are dead after six attempts:");
-    handover(&world, &["dead-letters"])?;
-    let records = world.records().await?.into_iter();
+    println!("Refunds to an account that does not exist are dead after six attempts:");
+    handover(stack, &["dead-letters"])?;
+    let records = stack.records().await?.into_iter();
     let died: Vec<Record> = records.filter(|record| record.status == Status::Dead).collect();
-    println!("It is opened now, and they are redriven:");
-    world.open_accounts(&[ABSENT.to_owned()]).await?;
-    ensure!(handover(&world, &["redrive", "--all"])?, "not every dead letter was redriven");
-    rest(&world).await?;
-    let refused = world.take_refused().await?.into_iter();
-    let refused = refused.map(|(text, reason)| (text, reason.unwrap_or_else(|| "none given".into())));
-    let found = world.found(refused.collect()).await?;
+    println!("The account is opened, and they are redriven:");
+    stack.open_accounts(&[ABSENT.to_owned()]).await?;
+    ensure!(handover(stack, &["redrive", "--all"])?, "some dead letters were not redriven");
+    rest(stack).await?;
+    let refused = stack.take_refused().await?.into_iter();
+    let refused = refused.map(|(text, reason)| (text, reason.unwrap_or_else(|| "no reason given".into())));
+    let found = stack.found(refused.collect()).await?;
     let summary = Summary::of(&lines(), &found, attempts(&found.records, &died));
     println!("{summary}");
     Ok(summary.agrees())
 }
 
-/// Runs the command that users have; whether it succeeded.
-fn handover(world: &World, arguments: &[&str]) -> anyhow::Result<bool> {
-    Ok(world.handover(arguments)?.status().context("cannot run handover")?.success())
+/// Runs the command `handover`. Returns whether it succeeded.
+fn handover(stack: &Stack, arguments: &[&str]) -> anyhow::Result<bool> {
+    Ok(stack.handover(arguments)?.status().context("cannot run handover")?.success())
 }
 
-/// Whether it is the refund to the late account, after two failed attempts.
+/// Whether this is the refund to the late account, after two failed attempts.
 fn failed_twice(record: &Record) -> bool {
     let attempts = record.destinations.values().map(|delivery| delivery.attempts).max();
     record.subject.as_deref() == Some(LATE) && attempts >= Some(2)
 }
 
-/// Waits until nothing is left in the upstream queue and no notification is open. Opens the
-/// late account on the way.
-async fn rest(world: &World) -> anyhow::Result<()> {
+/// Waits until the upstream queue is empty and no notification is open. Opens the late account meanwhile.
+async fn rest(stack: &Stack) -> anyhow::Result<()> {
     let bar = ProgressBar::new(0);
-    bar.set_style(ProgressStyle::with_template("{bar:40} {pos} of {len} ended, {msg}").expect("valid"));
+    bar.set_style(ProgressStyle::with_template("{bar:40} {pos} of {len} completed, {msg}").expect("valid"));
     let begun = Instant::now();
-    let mut is_late_open = world.balances().await?.contains_key(LATE);
+    let mut is_late_open = stack.balances().await?.contains_key(LATE);
     loop {
-        let (left, records) = (world.left("upstream").await?, world.records().await?);
-        let ended = records.iter().filter(|record| record.status != Status::Init).count();
+        let (left, records) = (stack.left("upstream").await?, stack.records().await?);
+        let completed = records.iter().filter(|record| record.status != Status::Init).count();
         if !is_late_open && records.iter().any(failed_twice) {
-            world.open_accounts(&[LATE.to_owned()]).await?;
+            stack.open_accounts(&[LATE.to_owned()]).await?;
             is_late_open = true;
         }
         bar.set_length(records.len() as u64);
-        bar.set_position(ended as u64);
-        bar.set_message(format!("{left} still to accept"));
-        if left == 0 && ended == records.len() {
+        bar.set_position(completed as u64);
+        bar.set_message(format!("{left} to accept"));
+        if left == 0 && completed == records.len() {
             break;
         }
         if begun.elapsed() > Duration::from_secs(REST_SECONDS_MAX) {
-            eprintln!("not at rest after {REST_SECONDS_MAX} s; this is how it stands");
+            eprintln!("warning: not at rest after {REST_SECONDS_MAX} s; the totals are those of now");
             break;
         }
         tokio::time::sleep(Duration::from_millis(LOOK_MS)).await;
@@ -127,10 +130,11 @@ async fn rest(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What failed, and how often. `died` are the records as they were when they were dead, before they were
-/// redriven.
+/// The rows about failed attempts. `died` are the records of dead notifications before they were redriven.
 fn attempts(records: &[Record], died: &[Record]) -> Vec<Row> {
-    let of = |record: &Record| u64::from(record.destinations.values().map(|it| it.attempts).sum::<u32>());
+    let of = |record: &Record| {
+        u64::from(record.destinations.values().map(|delivery| delivery.attempts).sum::<u32>())
+    };
     let late = records.iter().filter(|record| record.subject.as_deref() == Some(LATE));
     let late = late.filter(|record| of(record) >= 2 && record.status == Status::Done);
     let absent = u64::from(ABSENT_REFUNDS);

@@ -1,8 +1,7 @@
-//! The function `accept`: takes custody of the messages of the upstream queue.
+//! Runs accept as a Lambda function behind the upstream queue.
 
-use handover::pipeline::Accept;
 use handover::lambda::{ledger, number, routes, serve, start, variable};
-use handover::pipeline::Upstream;
+use handover::pipeline::{Accept, Upstream};
 use handover::{Clock, Error};
 
 #[tokio::main(flavor = "current_thread")]

@@ -1,28 +1,32 @@
-//! The destination `payment`: takes a payment at a provider.
+//! The destination `payment`: takes a payment at a provider over HTTP.
 //!
-//! `POST URL/payments`, with the notification's id as `Idempotency-Key`, takes one; `GET
-//! URL/payments/ID` tells what became of it. Answers: 2xx, taken (`{"payment": …}`); 402, refused for
-//! good (`{"reason": …}`); other 4xx, and the GET's 404, not taken. Everything else, no answer among it,
-//! leaves open whether it was.
+//! `POST URL/payments` takes a payment; its `Idempotency-Key` is the notification's id. `GET URL/payments/ID`
+//! returns what became of it. The provider's answers mean:
+//!
+//! | status | meaning |
+//! |---|---|
+//! | 2xx | taken; the body is `{"payment": …}` |
+//! | 402 | refused for good; the body is `{"reason": …}` |
+//! | other 4xx, except 408 and 409; of the GET only 404 | not taken |
+//! | anything else, or no answer | unknown |
 
 use std::error::Error;
-use std::io;
 use std::time::Duration;
+use std::{fmt, io};
 
 use aws_smithy_runtime_api::client::http::{HttpConnector, SharedHttpConnector};
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
-use handover::{Asked, CallFailure, External, Unknown};
-use handover::{Effect, Failure, Notification};
+use handover::{Asked, CallFailure, Effect, External, Failure, Notification, Unknown};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-/// What a payment says.
+/// The data of a payment.
 #[derive(Deserialize, Serialize)]
 pub struct Payment {
-    /// Of the customer.
+    /// The customer's account.
     pub account: String,
     /// In cents.
     pub amount: u32,
@@ -30,29 +34,36 @@ pub struct Payment {
 
 /// Takes payments at a provider.
 pub struct Payments {
-    /// The SDK's HTTP client: no other one is needed.
+    /// The SDK's HTTP client, so that the function needs no second one.
     pub http: SharedHttpConnector,
-    /// Where the provider is.
+    /// The provider's URL, without `/payments`.
     pub url: String,
-    /// What it knows us by; may be empty.
+    /// The bearer token; may be empty.
     pub token: String,
-    /// How long it may take.
+    /// Longest time of a call.
     pub timeout: Duration,
-    /// What follows when it does not say what it did.
+    /// What follows when the outcome of a call is unknown.
     pub on_unknown: Unknown,
 }
 
-/// What the provider says.
+/// A response of the provider: its HTTP status and its body.
+struct ProviderAnswer {
+    status: u16,
+    body: Body,
+}
+
+/// The fields of a response that are used.
 #[derive(Default, Deserialize)]
-struct Said {
+struct Body {
     #[serde(default)]
     payment: String,
     #[serde(default)]
     reason: String,
 }
 
-/// Its answer: a status of HTTP, and what it says there.
-struct Answer(u16, Said);
+/// A request without a response. Its cause names no URL, which may hold a secret.
+#[derive(Debug)]
+struct NoAnswer(Box<dyn Error + Send + Sync>);
 
 impl External for Payments {
     type Data = Payment;
@@ -72,77 +83,80 @@ impl External for Payments {
         post.headers_mut().insert("content-type", "application/json");
         post.headers_mut().insert("idempotency-key", payment.id.clone());
         let answer = match self.send(post).await {
-            Err(error) if was_refused(&*error) => {
-                return Err(CallFailure::not_done(Failure::transient("the provider takes no connections")));
-            }
-            answer => answer.map_err(|error| CallFailure::unknown(said(&*error)))?,
+            Err(no_answer) if no_answer.is_refused() => return Err(CallFailure::not_done(no_answer.into())),
+            answer => answer?,
         };
-        match answer.effect() {
-            Some(effect) => Ok(effect),
-            None => Err(match answer.0 {
-                425 | 429 => CallFailure::not_done(Failure::transient(answer.status())),
-                // The first call of this key is still at work, perhaps.
-                408 | 409 => CallFailure::unknown(answer.status()),
-                400..500 => CallFailure::not_done(Failure::permanent(answer.status())),
-                _ => CallFailure::unknown(answer.status()),
-            }),
-        }
+        answer.effect().ok_or_else(|| match answer.status {
+            425 | 429 => CallFailure::not_done(Failure::transient(answer.to_string())),
+            // The first call with this key may still be running.
+            408 | 409 => CallFailure::unknown(answer.to_string()),
+            400..500 => CallFailure::not_done(Failure::permanent(answer.to_string())),
+            _ => CallFailure::unknown(answer.to_string()),
+        })
     }
 
     async fn ask(&self, payment: &Notification<Payment>) -> Result<Asked, Failure> {
         let mut get = HttpRequest::new(SdkBody::empty());
         get.set_uri(format!("{}/payments/{}", self.url, utf8_percent_encode(&payment.id, NON_ALPHANUMERIC)))?;
-        let answer = self.send(get).await.map_err(|error| Failure::transient(said(&*error)))?;
+        let answer = self.send(get).await?;
         match answer.effect() {
             Some(effect) => Ok(Asked::Made(effect)),
-            None if answer.0 == 404 => Ok(Asked::NotMade),
-            None => Err(Failure::transient(answer.status())),
+            None if answer.status == 404 => Ok(Asked::NotMade),
+            None => Err(Failure::transient(answer.to_string())),
         }
     }
 }
 
 impl Payments {
-    async fn send(&self, mut request: HttpRequest) -> Result<Answer, Box<dyn Error + Send + Sync>> {
+    async fn send(&self, mut request: HttpRequest) -> Result<ProviderAnswer, NoAnswer> {
         if !self.token.is_empty() {
             request.headers_mut().insert("authorization", format!("Bearer {}", self.token));
         }
-        let response = self.http.call(request).await?;
+        let response = self.http.call(request).await.map_err(|error| NoAnswer(error.into()))?;
         let status = response.status().as_u16();
-        let body = ByteStream::new(response.into_body()).collect().await?.into_bytes();
-        Ok(Answer(status, serde_json::from_slice(&body).unwrap_or_default()))
+        let body = ByteStream::new(response.into_body()).collect().await;
+        let body = body.map_err(|error| NoAnswer(error.into()))?.into_bytes();
+        Ok(ProviderAnswer { status, body: serde_json::from_slice(&body).unwrap_or_default() })
     }
 }
 
-impl Answer {
-    /// What follows from it, where that is for good.
+impl ProviderAnswer {
+    /// The effect, if the answer is final.
     fn effect(&self) -> Option<Effect> {
-        match self {
-            Answer(200..300, said) => Some(Effect::new().result(&json!({ "payment": said.payment }))),
-            Answer(402, said) if said.reason.is_empty() => Some(Effect::reject("refused by the provider")),
-            Answer(402, said) => Some(Effect::reject(&said.reason)),
+        let Body { payment, reason } = &self.body;
+        match self.status {
+            200..300 => Some(Effect::new().result(&json!({ "payment": payment }))),
+            402 if reason.is_empty() => Some(Effect::reject("refused by the provider")),
+            402 => Some(Effect::reject(reason)),
             _ => None,
         }
     }
+}
 
-    fn status(&self) -> String {
-        format!("the provider answered {}", self.0)
+impl fmt::Display for ProviderAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "the provider answered {}", self.status)
     }
 }
 
-/// The text of an error that came on the way; it names no address with a secret in it.
-fn said(error: &(dyn Error + Send + Sync)) -> String {
-    format!("the provider did not answer: {error}")
+impl NoAnswer {
+    /// Whether the connection was refused, so that nothing was sent.
+    fn is_refused(&self) -> bool {
+        let begin: &(dyn Error + 'static) = self;
+        let causes = std::iter::successors(Some(begin), |error| (*error).source());
+        let mut causes = causes.filter_map(|error| error.downcast_ref::<io::Error>());
+        causes.any(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+    }
 }
 
-/// Whether it came to no connection, so that nothing was sent.
-fn was_refused(error: &(dyn Error + Send + Sync + 'static)) -> bool {
-    let mut next: Option<&(dyn Error + 'static)> = Some(error);
-    while let Some(error) = next {
-        let io = error.downcast_ref::<io::Error>();
-        if io.is_some_and(|io| io.kind() == io::ErrorKind::ConnectionRefused) {
-            return true;
-        }
-        next = error.source();
+impl fmt::Display for NoAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("the provider did not answer")
     }
-    false
+}
+
+impl Error for NoAnswer {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&*self.0)
+    }
 }

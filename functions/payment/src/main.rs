@@ -1,4 +1,4 @@
-//! The function `payment`: a destination that takes payments at a provider over HTTP.
+//! Runs the destination `payment` as a Lambda function.
 
 use aws_smithy_http_client::Connector;
 use aws_smithy_http_client::tls::Provider;

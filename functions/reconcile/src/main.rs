@@ -1,8 +1,8 @@
-//! The function `reconcile`: finds, on a schedule, what is late.
+//! Runs reconcile as a Lambda function on a schedule.
 
-use handover::store::Cursor;
-use handover::pipeline::{Reconcile, ReconcileSettings};
 use handover::lambda::{days, dead_letters, ledger, number, serve, start, variable};
+use handover::pipeline::{Reconcile, ReconcileSettings};
+use handover::store::Cursor;
 use handover::{Clock, Error};
 use serde::de::IgnoredAny;
 

@@ -1,19 +1,19 @@
 //! The destination `refund`: credits a refund to its account.
 
-use handover::dynamodb::types::{AttributeValue, Put, Update};
+use handover::dynamodb::types::{AttributeValue, Update};
 use handover::{Destination, Effect, Failure, Notification};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-/// What a refund says.
+/// The data of a refund.
 #[derive(Deserialize)]
 pub struct Refund {
-    /// Of the customer.
+    /// The customer's account.
     pub account: String,
     /// In cents.
     pub amount: u32,
 }
 
-/// Credits refunds: the account's balance, and an entry that says why.
+/// Credits a refund: adds it to the account's balance, and writes an entry.
 pub struct Refunds {
     /// The table of accounts.
     pub accounts: String,
@@ -21,26 +21,27 @@ pub struct Refunds {
     pub entries: String,
 }
 
+/// Why a balance grew.
+#[derive(Serialize)]
+struct Entry<'a> {
+    account: &'a str,
+    id: &'a str,
+    amount: u32,
+}
+
 impl Destination for Refunds {
     type Data = Refund;
 
     async fn apply(&self, refund: &Notification<Refund>) -> Result<Effect, Failure> {
         let Refund { account, amount } = &refund.data;
-        let amount = AttributeValue::N(amount.to_string());
-        let account = AttributeValue::S(account.clone());
         let credit = Update::builder()
             .table_name(&self.accounts)
-            .key("account", account.clone())
+            .key("account", AttributeValue::S(account.clone()))
             .update_expression("ADD balance :amount")
             .condition_expression("attribute_exists(account)")
-            .expression_attribute_values(":amount", amount.clone())
+            .expression_attribute_values(":amount", AttributeValue::N(amount.to_string()))
             .build()?;
-        let entry = Put::builder()
-            .table_name(&self.entries)
-            .item("account", account)
-            .item("id", AttributeValue::S(refund.id.clone()))
-            .item("amount", amount)
-            .build()?;
-        Ok(Effect::new().write(credit).write(entry))
+        let entry = Entry { account, id: &refund.id, amount: *amount };
+        Ok(Effect::new().write(credit).put(&self.entries, &entry))
     }
 }

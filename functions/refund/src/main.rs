@@ -1,4 +1,4 @@
-//! The function `refund`: a destination that credits a refund to its account.
+//! Runs the destination `refund` as a Lambda function.
 
 use handover::lambda::variable;
 use handover::{Error, run};

@@ -1,7 +1,7 @@
-//! The function `relay`: carries dispatches from the table's stream to Kinesis.
+//! Runs relay as a Lambda function on the table's stream.
 
-use handover::pipeline::Relay;
 use handover::lambda::{serve, start, variable};
+use handover::pipeline::Relay;
 use handover::{Clock, Error};
 
 #[tokio::main(flavor = "current_thread")]

@@ -5,7 +5,7 @@ pub fn without_tests(text: &str) -> String {
     let mut kept = String::new();
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
-        if line == "#[cfg(test)]" {
+        if ["#[cfg(test)]", "#[cfg(doctest)]"].contains(&line) {
             skip_item(&mut lines);
         } else {
             kept += line;

@@ -18,16 +18,26 @@ const KNOWN: &[&str] = &[
     "3 messages=0 faults=reconcile#16/death/21,relay/unread/0,relay/unread/1",
     "3 messages=0 faults=reconcile#16/lost-request/19,reconcile#16/lost-request/20,reconcile#16/lost-request/21,relay/unread/0,relay/unread/1",
     "356 messages=0,1,2,3,4 faults=refund#16/missing/2,refund#6/lost-request/0,refund#6/lost-answer/1,refund#7/lost-request/0,refund#7/lost-request/1,refund#7/lost-request/2,refund#7/lost-request/3,refund#7/lost-request/4,refund#7/lost-request/5,relay#3/lost-answer/0,relay#3/partial/1,relay#6/partial/0,relay#7/throttle/0",
-    "643",
-    "496",
-    "522",
-    "192",
-    "365",
-    "158",
+    "643 messages=0,1,2,3 faults=relay#1/death/2,relay#4/again/0/58,search/late/1/4025",
+    "496 messages=2 faults=person#1/conflict/1",
+    "522 messages=0 faults=search#1/lost-request/0,search#1/lost-request/1,search#1/lost-request/2,search#1/lost-request/3,search#1/lost-request/4,search#1/lost-request/5,search#1/lost-request/6,search#1/lost-request/7",
+    "365 messages=0 faults=producer#1/lost-request/1,producer#1/lost-request/2,producer#1/slow/0",
+    "78 messages=0,1 faults=refund/late/0/3408,refund#1/lost-request/0,refund#1/lost-request/1,refund#1/lost-request/4,refund#1/lost-request/5,refund#1/lost-request/6",
 ];
 /// The same of the other workloads.
 const KNOWN_OF: &[(&str, &str)] = &[
-    ("payments", "1129"),
+    (
+        "payments",
+        "1129 messages=0 faults=wire#1/lost-request/1,wire#1/again/0/6,wire#11/freeze/1/28324,wire#8/slow/0",
+    ),
+    (
+        "payments",
+        "991 messages=0,1 faults=relay#1/again/0/3418,wire#1/conflict/0,wire#1/slow/4,wire#1/slow/5,wire#1/freeze/10/4776,wire#4/slow/1,wire#4/slow/4",
+    ),
+    (
+        "ordered",
+        "325 messages=0,1,2 faults=card#1/death/7,card#2/lost-request/6,card#2/lost-request/7,card#2/lost-request/8,card#2/lost-answer/4,card#2/throttle/0,card#2/throttle/2,card#2/freeze/8/2986,card#3/slow/1,card#4/death/6,card#5/slow/0,card#5/slow/1,message-1/overtaken/0,person#4/slow/0,person#4/death/3",
+    ),
     (
         "ordered",
         "421 messages=0,1,2 faults=audit#1/lost-answer/0,audit#1/lost-answer/1,audit#2/lost-request/0,audit#2/lost-answer/1,journal#1/lost-answer/1,journal#1/throttle/2,journal#1/slow/0,journal#2/throttle/0,journal#2/death/10,journal#3/throttle/1,journal#4/throttle/1,journal#5/conflict/1,relay#1/partial/0",
@@ -37,8 +47,6 @@ const KNOWN_OF: &[(&str, &str)] = &[
         "23758 messages=0,1,2 faults=journal#2/death/12,journal#2/freeze/9/11996,journal#4/missing/2,person#2/lost-request/3,person#2/lost-answer/1,person#2/throttle/2,person#2/conflict/0,person#2/freeze/12/25868,relay#1/lost-answer/0,relay#2/again/0/1027",
     ),
 ];
-/// And seeds of theirs whose functions freeze often.
-const STALLING: &[(&str, u64)] = &[("payments", 991), ("ordered", 78), ("ordered", 325)];
 /// Seeds without a fault: some mistakes are found only where nothing else goes wrong.
 const QUIET: u64 = 30;
 
@@ -56,10 +64,8 @@ fn known() -> impl Iterator<Item = Plan> {
 }
 
 fn known_of(workload: &str) -> impl Iterator<Item = Plan> {
-    let plans = KNOWN_OF.iter().filter(move |of| of.0 == workload);
-    let plans = plans.map(|(_, plan)| plan.parse().expect("a plan"));
-    let seeds = STALLING.iter().filter(move |of| of.0 == workload);
-    plans.chain(seeds.map(|(_, seed)| Plan::drawn(*seed, Faults::STALLING)))
+    let plans = KNOWN_OF.iter().filter(move |(known, _)| *known == workload);
+    plans.map(|(_, plan)| plan.parse().expect("a plan"))
 }
 
 /// The plans that are tried to find a mutant; those that find most of them come first.

@@ -1,5 +1,6 @@
-//! soak SEEDS: of each workload, injects every fault of some small runs, one at a time; then runs this many
-//! seeds, an equal part of them of each workload, on every core, and prints which fault was injected where.
+//! soak SEEDS [FIRST]: of each workload, injects every fault of some small runs, one at a time; then runs
+//! this many seeds, an equal part of them of each workload, from FIRST on or from 0, on every core, and
+//! prints which fault was injected where. It fails on a violation, and if a call never had one of its faults.
 //! soak --plan 'WORKLOAD PLAN': one run, with its history.
 
 use std::process::ExitCode;
@@ -8,21 +9,30 @@ use std::time::Instant;
 use handover_sim::{Coverage, Fault, Faults, Plan, PlannedFaults, run_all, shortest};
 use handover_soak::{NamedWorkload, WORKLOADS};
 
-const USAGE: &str = "usage: soak SEEDS, or soak --plan 'WORKLOAD PLAN' (commerce, payments or ordered; a seed, or what a failure printed)";
+const USAGE: &str = "usage: soak SEEDS [FIRST], or soak --plan 'WORKLOAD PLAN' (commerce, payments or ordered; a seed, or what a failure printed)";
 /// Runs of each workload of which every fault is injected, one at a time.
 const EACH_FAULT_SEEDS: u64 = 4;
-/// A run of the first workload of which every fault is injected, too: its copies are lost, and reconcile
-/// gives it up.
-const GIVEN_UP: &str = "3 messages=0 faults=relay/unread/0,relay/unread/1";
+/// Runs of which every fault is injected, too, since they make calls that drawn runs seldom make: the
+/// workload, what happens in the run, and its plan.
+const EACH_FAULT_PLANS: [(NamedWorkload, &str, &str); 2] = [
+    (WORKLOADS[0], "reconcile gives up", "3 messages=0 faults=relay/unread/0,relay/unread/1"),
+    (
+        WORKLOADS[2],
+        "a retry is early",
+        "158 messages=0,1 faults=journal#1/lost-request/0,journal#1/lost-request/1,journal#1/lost-request/2,journal#1/lost-request/3,journal#1/lost-request/4,journal#1/lost-request/5",
+    ),
+];
 /// A run of which every pair of faults is injected, an order that is taken: its workload, seed and message.
 const EACH_PAIR: (NamedWorkload, u64, usize) = (WORKLOADS[0], 10, 0);
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let number = |text: &str| text.parse().map_err(|_| USAGE.to_owned());
     let result = match args[..] {
         ["--plan", plan] => replay(plan),
-        [seeds] => seeds.parse().map_err(|_| USAGE.to_owned()).and_then(soak),
+        [seeds] => number(seeds).and_then(|seeds| soak(seeds, 0)),
+        [seeds, first] => number(seeds).and_then(|seeds| soak(seeds, number(first)?)),
         _ => Err(USAGE.to_owned()),
     };
     match result {
@@ -42,36 +52,38 @@ fn replay(plan: &str) -> Result<(), String> {
     if run.violations.is_empty() { Ok(()) } else { Err("A guarantee does not hold.".into()) }
 }
 
-fn soak(seeds: u64) -> Result<(), String> {
+fn soak(seeds: u64, first: u64) -> Result<(), String> {
+    let begun = Instant::now();
+    let mut coverage = each_faults()?;
+    coverage.add(drawn_faults(seeds, first)?);
+    println!("{coverage}\nAll in {} s.", begun.elapsed().as_secs());
+    match coverage.missing() {
+        missing if missing.is_empty() => Ok(()),
+        missing => Err(format!("Not every fault was injected into every call:\n  {}", missing.join("\n  "))),
+    }
+}
+
+/// Injects every fault of some runs.
+fn each_faults() -> Result<Coverage, String> {
     let quiet = |seed| Plan::listed(seed, []);
-    let drawn = |seeds, faults| (0..seeds).map(|seed| Plan::drawn(seed, faults)).collect();
     let mut coverage = Coverage::default();
     for workload in WORKLOADS {
         let each = (0..EACH_FAULT_SEEDS).flat_map(|seed| each_fault(workload, &quiet(seed))).collect();
-        coverage.add(all(workload, "faults, one at a time", each)?);
+        coverage.add(run_plans(workload, "faults, one at a time", each)?);
     }
-    let given_up: Plan = GIVEN_UP.parse().map_err(|error| format!("{error}"))?;
-    let given_up = each_fault(WORKLOADS[0], &given_up);
-    coverage.add(all(WORKLOADS[0], "faults of a run that is given up", given_up)?);
+    for (workload, what, plan) in EACH_FAULT_PLANS {
+        let plan: Plan = plan.parse().map_err(|error| format!("{error}"))?;
+        let what = format!("faults of a run in which {what}");
+        coverage.add(run_plans(workload, &what, each_fault(workload, &plan))?);
+    }
     let (workload, seed, message) = EACH_PAIR;
     let first = each_fault(workload, &Plan { messages: Some([message].into()), ..quiet(seed) });
     let second: Vec<Plan> = first.iter().flat_map(|plan| each_fault(workload, plan)).collect();
     // Mappings that are disabled for days make long runs, and were injected above.
     let is_short = |plan: &Plan| !plan.to_string().contains(Fault::Forget.as_str());
     let pairs = first.into_iter().chain(second).filter(is_short).collect();
-    coverage.add(all(workload, "faults and pairs of faults of one run", pairs)?);
-    let seeds = seeds.div_ceil(WORKLOADS.len() as u64);
-    let tenth = seeds / 10;
-    for workload in WORKLOADS {
-        coverage.add(all(workload, "seeds of which many lose copies", drawn(tenth, Faults::LOSING))?);
-        coverage.add(all(workload, "seeds of which many freeze", drawn(tenth, Faults::STALLING))?);
-        coverage.add(all(workload, "seeds", drawn(seeds - 2 * tenth, Faults::USUAL))?);
-    }
-    println!("{coverage}");
-    match coverage.missing() {
-        missing if missing.is_empty() => Ok(()),
-        missing => Err(format!("Not every fault was injected into every call:\n  {}", missing.join("\n  "))),
-    }
+    coverage.add(run_plans(workload, "faults and pairs of faults of one run", pairs)?);
+    Ok(coverage)
 }
 
 /// The plan with one more fault, for each injection point of its run.
@@ -84,11 +96,31 @@ fn each_fault((_, run): NamedWorkload, plan: &Plan) -> Vec<Plan> {
     run.history.injection_points.iter().cloned().filter_map(with).collect()
 }
 
+/// Runs this many seeds, an equal part of each workload: of a tenth many lose copies, of a tenth many freeze.
+fn drawn_faults(seeds: u64, first: u64) -> Result<Coverage, String> {
+    let drawn = |seeds, faults| (first..first + seeds).map(|seed| Plan::drawn(seed, faults)).collect();
+    let seeds = seeds.div_ceil(WORKLOADS.len() as u64);
+    let tenth = seeds / 10;
+    let mut coverage = Coverage::default();
+    for workload in WORKLOADS {
+        let losing = drawn(tenth, Faults::LOSING);
+        coverage.add(run_plans(workload, "seeds of which many lose copies", losing)?);
+        let stalling = drawn(tenth, Faults::STALLING);
+        coverage.add(run_plans(workload, "seeds of which many freeze", stalling)?);
+        coverage.add(run_plans(workload, "seeds", drawn(seeds - 2 * tenth, Faults::USUAL))?);
+    }
+    Ok(coverage)
+}
+
 /// Runs these plans, and prints how many there were and how long they took.
-fn all((name, run): NamedWorkload, what: &str, plans: Vec<Plan>) -> Result<Coverage, String> {
+fn run_plans((name, run): NamedWorkload, what: &str, plans: Vec<Plan>) -> Result<Coverage, String> {
     let begun = Instant::now();
     let count = plans.len();
-    let progress = |done| eprint!("\r{name}: {done} of {count} {what}, {} s ", begun.elapsed().as_secs());
+    let progress = |done: usize| {
+        let elapsed_s = begun.elapsed().as_secs_f64();
+        let left_s = elapsed_s / done.max(1) as f64 * (count - done) as f64;
+        eprint!("\r{name}: {done} of {count} {what}, {elapsed_s:.0} s, {left_s:.0} s left ");
+    };
     let coverage = run_all(&plans, run, progress);
     eprintln!();
     match coverage {

@@ -1,8 +1,8 @@
-//! What is done to the stack: its functions are killed, and all of the local AWS is paused, functions
-//! and queues and tables. It goes on beside the sending, in a thread of its own.
+//! Damages the stack: kills its functions, and pauses the local AWS with its functions, queues and tables. A
+//! thread does this while refunds are sent.
 //!
-//! `event-sources`, where it runs, stays: it stands for AWS's own mappings, and its positions, which AWS
-//! keeps, are in its memory.
+//! `event-sources` is not killed: it replaces AWS's own mappings, and keeps in memory the positions that AWS
+//! keeps.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,145 +17,149 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use fastrand::Rng;
 
-/// Functions that no refund passes through, so that none of their processes may run. Every other one in
+/// Functions that no refund passes through, which may have no process to kill. Every other function in
 /// `functions/` is killed.
 const IDLE: [&str; 1] = ["payment"];
-/// How often each function is struck in a round, in which the local AWS is paused once.
-const STRIKES: usize = 3;
-/// Between two strikes, in milliseconds.
-const BREATH_MS: Range<u64> = 100..1_000;
-/// How long a pause lasts, in milliseconds.
+/// Kills of each function in a round. In a round the local AWS is paused once.
+const KILLS: usize = 3;
+/// Time between two injections, in milliseconds.
+const INTERVAL_MS: Range<u64> = 100..1_000;
+/// Length of a pause, in milliseconds.
 const PAUSE_MS: Range<u64> = 1_000..8_000;
-/// How long after the end of the sending everything must have been hit, in seconds: reconcile runs once
-/// a minute, and is struck every few seconds.
+/// Longest time after the end of the sending until everything was hit, in seconds. Reconcile runs once a
+/// minute and a kill is tried every few seconds.
 const HIT_SECONDS_MAX: u64 = 300;
 
-/// One blow.
+/// One injected fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Strike {
+enum Injection {
     /// SIGKILL to the function with this index.
     Kill(usize),
-    /// SIGSTOP to the local AWS, and SIGCONT after this time. The function with this index dies in the
-    /// middle, so that what it asked for may still take effect.
+    /// SIGSTOP to the local AWS, and SIGCONT after this time. The function with this index is killed in
+    /// between, so that its pending calls may still take effect.
     Pause(Duration, usize),
 }
 
-/// The strikes of a round at this many functions, in any order.
-fn round(functions: usize, rng: &mut Rng) -> Vec<Strike> {
-    let kills = (0..functions).map(Strike::Kill);
-    let mut strikes: Vec<Strike> = std::iter::repeat_n(kills, STRIKES).flatten().collect();
+/// The injections of a round for this number of functions, shuffled.
+fn round(functions: usize, rng: &mut Rng) -> Vec<Injection> {
+    let kills = (0..functions).map(Injection::Kill);
+    let mut injections: Vec<Injection> = std::iter::repeat_n(kills, KILLS).flatten().collect();
     let length = Duration::from_millis(rng.u64(PAUSE_MS));
-    strikes.push(Strike::Pause(length, rng.usize(..functions)));
-    rng.shuffle(&mut strikes);
-    strikes
+    injections.push(Injection::Pause(length, rng.usize(..functions)));
+    rng.shuffle(&mut injections);
+    injections
 }
 
-/// What was done so far.
+/// The damage so far.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
-    /// Processes killed of each function, by its name.
+    /// Killed processes by function.
     pub killed: BTreeMap<String, u64>,
-    /// How often the local AWS was paused.
+    /// Pauses of the local AWS.
     pub pauses: u64,
-    /// How long, together.
+    /// The time of all pauses together.
     pub paused: Duration,
 }
 
 impl Tally {
-    /// Nothing yet, of these functions.
-    fn of(functions: &[String]) -> Tally {
+    /// No damage yet to these functions.
+    fn new(functions: &[String]) -> Tally {
         Tally { killed: functions.iter().map(|function| (function.clone(), 0)).collect(), ..Tally::default() }
     }
 
-    fn has_everything(&self) -> bool {
+    fn hit_everything(&self) -> bool {
         self.pauses > 0 && self.killed.values().all(|killed| *killed > 0)
     }
 }
 
 impl fmt::Display for Tally {
-    fn fmt(&self, to: &mut fmt::Formatter) -> fmt::Result {
-        write!(to, "killed")?;
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "killed")?;
         for (function, killed) in &self.killed {
-            write!(to, " {function} {killed},")?;
+            write!(f, " {function} {killed},")?;
         }
-        write!(to, " paused {} times", self.pauses)
+        write!(f, " paused {} times", self.pauses)
     }
 }
 
-/// Damage that is under way.
+/// Damage in progress.
 pub struct Damage {
-    striker: Arc<Striker>,
+    injector: Arc<Injector>,
     thread: JoinHandle<anyhow::Result<()>>,
 }
 
 impl Damage {
-    /// Begins to strike at this stack.
+    /// Begins to damage this stack.
     pub fn begin(stack: &str, rng: Rng) -> anyhow::Result<Damage> {
         let functions = functions()?;
-        let striker = Arc::new(Striker {
+        let injector = Arc::new(Injector {
             stack: stack.to_owned(),
-            tally: Mutex::new(Tally::of(&functions)),
+            tally: Mutex::new(Tally::new(&functions)),
             functions,
-            is_enough: AtomicBool::default(),
+            is_stopping: AtomicBool::default(),
         });
         let thread = std::thread::spawn({
-            let striker = striker.clone();
-            move || striker.go_on(rng)
+            let injector = injector.clone();
+            move || injector.run(rng)
         });
-        Ok(Damage { striker, thread })
+        Ok(Damage { injector, thread })
     }
 
-    /// What was done so far.
+    /// The damage so far.
     pub fn tally(&self) -> Tally {
-        self.striker.tally().clone()
+        self.injector.tally().clone()
     }
 
-    /// Ends it as soon as everything was hit.
+    /// Stops the damage as soon as everything was hit.
     pub fn stop(&self) {
-        self.striker.is_enough.store(true, Ordering::Relaxed);
+        self.injector.is_stopping.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it still strikes.
-    pub fn goes_on(&self) -> bool {
+    /// Whether the thread still runs.
+    pub fn is_running(&self) -> bool {
         !self.thread.is_finished()
     }
 
-    /// Waits for the last strike; what was done in all.
+    /// Waits for the last injection, and returns all damage.
     pub fn end(self) -> anyhow::Result<Tally> {
-        self.thread.join().expect("no strike panics")?;
-        Ok(self.striker.tally().clone())
+        self.thread.join().expect("the thread does not panic")?;
+        Ok(self.injector.tally().clone())
     }
 }
 
-/// What strikes.
-struct Striker {
+/// Injects the faults, in a thread.
+struct Injector {
     stack: String,
     functions: Vec<String>,
     tally: Mutex<Tally>,
-    is_enough: AtomicBool,
+    is_stopping: AtomicBool,
 }
 
-impl Striker {
+impl Injector {
     fn tally(&self) -> MutexGuard<'_, Tally> {
-        self.tally.lock().expect("nobody panics who has it")
+        self.tally.lock().expect("no thread panics while it holds the lock")
     }
 
-    fn go_on(&self, mut rng: Rng) -> anyhow::Result<()> {
-        let mut enough_since = None;
+    fn run(&self, mut rng: Rng) -> anyhow::Result<()> {
+        let mut stopping_since = None;
         loop {
-            for strike in round(self.functions.len(), &mut rng) {
-                if self.is_enough.load(Ordering::Relaxed) {
-                    if self.tally().has_everything() {
+            for injection in round(self.functions.len(), &mut rng) {
+                if self.is_stopping.load(Ordering::Relaxed) {
+                    if self.tally().hit_everything() {
                         return Ok(());
                     }
-                    let since: &mut Instant = enough_since.get_or_insert_with(Instant::now);
+                    let since: &mut Instant = stopping_since.get_or_insert_with(Instant::now);
                     let is_late = since.elapsed().as_secs() > HIT_SECONDS_MAX;
-                    ensure!(!is_late, "not everything could be hit: {}", self.tally());
+                    ensure!(
+                        !is_late,
+                        "some functions could not be killed, or no pause happened: {}",
+                        self.tally()
+                    );
                 }
-                sleep(Duration::from_millis(rng.u64(BREATH_MS)));
-                match strike {
-                    Strike::Kill(function) => self.kill(function)?,
-                    Strike::Pause(length, function) => self.pause(length, function)?,
+                sleep(Duration::from_millis(rng.u64(INTERVAL_MS)));
+                match injection {
+                    Injection::Kill(function) => self.kill(function)?,
+                    Injection::Pause(length, function) => self.pause(length, function)?,
                 }
             }
         }
@@ -164,9 +168,10 @@ impl Striker {
     fn kill(&self, function: usize) -> anyhow::Result<()> {
         let function = &self.functions[function];
         let name = format!("{}-{function}", self.stack);
-        // It prints the pid of each process; where none ran, it fails.
-        let said = script("kill-function", &name).output().context("cannot run localstack/kill-function")?;
-        let killed = said.stdout.iter().filter(|byte| **byte == b'\n').count();
+        // The script prints the pid of each process. It fails if no process ran.
+        let output =
+            script("kill-function", &name).output().context("cannot run localstack/kill-function")?;
+        let killed = output.stdout.iter().filter(|byte| **byte == b'\n').count();
         *self.tally().killed.entry(function.clone()).or_default() += killed as u64;
         Ok(())
     }
@@ -184,7 +189,7 @@ impl Striker {
     }
 }
 
-/// The functions that are killed, in the order of their names.
+/// The functions to kill, sorted by name.
 fn functions() -> anyhow::Result<Vec<String>> {
     let mut functions = Vec::new();
     for entry in checkout().join("functions").read_dir().context("cannot read functions/")? {
@@ -203,7 +208,7 @@ fn checkout() -> &'static Path {
     folder.ancestors().nth(2).expect("this crate is in tests/chaos/")
 }
 
-/// A script of localstack/.
+/// A script of `localstack/`.
 fn script(name: &str, argument: &str) -> Command {
     let path = checkout().join("localstack").join(name);
     let mut command = Command::new(path);
@@ -216,22 +221,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_round_strikes_everything() {
-        let strikes = round(4, &mut Rng::with_seed(7));
+    fn a_round_hits_everything() {
+        let injections = round(4, &mut Rng::with_seed(7));
         for function in 0..4 {
-            assert_eq!(strikes.iter().filter(|strike| **strike == Strike::Kill(function)).count(), STRIKES);
+            assert_eq!(
+                injections.iter().filter(|injection| **injection == Injection::Kill(function)).count(),
+                KILLS
+            );
         }
-        assert_eq!(strikes.len(), 4 * STRIKES + 1);
+        assert_eq!(injections.len(), 4 * KILLS + 1);
     }
 
     #[test]
-    fn everything_is_each_function_and_a_pause() {
-        let mut tally = Tally::of(&["accept".to_owned(), "relay".to_owned()]);
+    fn everything_is_hit_after_a_kill_of_each_function_and_a_pause() {
+        let mut tally = Tally::new(&["accept".to_owned(), "relay".to_owned()]);
         tally.pauses = 1;
         tally.killed.insert("accept".to_owned(), 1);
-        assert!(!tally.has_everything());
+        assert!(!tally.hit_everything());
         tally.killed.insert("relay".to_owned(), 1);
-        assert!(tally.has_everything());
+        assert!(tally.hit_everything());
     }
 
     #[test]

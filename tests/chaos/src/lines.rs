@@ -1,23 +1,25 @@
-//! What is sent: refunds, and among them repeats, contradictions and mistakes.
+//! The messages to send: refunds, with repeats, contradictions and mistakes among them.
 
 use std::collections::HashSet;
 
 use fastrand::Rng;
 use refunds::generate::{Line, Refund, account, event, refused, respelled};
 
-/// Accounts that are refunded.
+/// The number of accounts that get refunds.
 pub const ACCOUNTS: u32 = 200;
-/// The smallest refund, in cents. Each amount is another, and up to 5,000 refunds none is as much as two
-/// others: what a balance has too much names the refund that was applied twice.
+/// The smallest refund, in cents. All amounts differ, and with up to 5,000 refunds no amount is the sum of
+/// two others, so the surplus of a balance identifies the refund that was applied twice.
 const AMOUNT_MIN: u32 = 10_000;
-/// Of so many refunds one is sent again as it is; in another spelling; with another amount; and one
-/// line more with a mistake.
+/// One refund in this many is sent again unchanged.
 const REPEATED: u32 = 10;
+/// One refund in this many is sent again in another spelling.
 const RESPELLED: u32 = 40;
+/// One refund in this many is sent again with another amount.
 const CONTRADICTED: u32 = 40;
+/// After one refund in this many comes a line with a mistake.
 const MISTAKEN: u32 = 50;
 
-/// The lines, and how they are sent.
+/// The lines and the order in which they are sent.
 pub struct Sending {
     /// Each text once.
     pub lines: Vec<Line>,
@@ -26,28 +28,28 @@ pub struct Sending {
 }
 
 impl Sending {
-    /// So many refunds with ids of their own, and what comes on top.
-    pub fn draw(count: u32, rng: &mut Rng) -> Sending {
+    /// Generates this number of refunds, with repeats, contradictions and mistakes in addition.
+    pub fn generate(count: u32, rng: &mut Rng) -> Sending {
         let (mut lines, mut repeats) = (Vec::new(), Vec::new());
         for number in 0..count {
-            let it = refund(number, rng);
-            lines.push(Line::taken(event(&it), it.clone()));
+            let refund = refund(number, rng);
+            lines.push(Line::valid(event(&refund), refund.clone()));
             if rng.u32(..REPEATED) == 0 {
-                repeats.push(event(&it));
+                repeats.push(event(&refund));
             }
             if rng.u32(..RESPELLED) == 0 {
-                lines.push(Line::taken(respelled(&it), it.clone()));
+                lines.push(Line::valid(respelled(&refund), refund.clone()));
             }
             if rng.u32(..MISTAKEN) == 0 {
-                let mistaken = Refund { id: format!("mistaken-{number:06}"), ..it.clone() };
+                let mistaken = Refund { id: format!("mistaken-{number:06}"), ..refund.clone() };
                 lines.extend(rng.choice(refused(&mistaken)));
             }
             if rng.u32(..CONTRADICTED) == 0 {
-                let other = Refund { amount: it.amount + u64::from(count), ..it };
-                lines.push(Line::taken(event(&other), other));
+                let other = Refund { amount: refund.amount + u64::from(count), ..refund };
+                lines.push(Line::valid(event(&other), other));
             }
         }
-        // Some mistakes leave nothing that is the line's own.
+        // Some mistakes leave nothing that tells two lines apart.
         let mut seen = HashSet::new();
         lines.retain(|line| seen.insert(line.text.clone()));
         let mut texts: Vec<String> = lines.iter().map(|line| line.text.clone()).chain(repeats).collect();
@@ -67,27 +69,28 @@ fn refund(number: u32, rng: &mut Rng) -> Refund {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use refunds::generate::Fate;
+    use refunds::generate::ExpectedOutcome;
 
     #[test]
-    fn has_so_many_refunds_and_some_of_everything_else() {
-        let Sending { lines, texts } = Sending::draw(1_000, &mut Rng::with_seed(7));
-        let taken: Vec<&Refund> = lines.iter().filter_map(|line| line.refund.as_ref()).collect();
-        let ids: HashSet<&str> = taken.iter().map(|refund| refund.id.as_str()).collect();
-        let contents: HashSet<&Refund> = taken.iter().copied().collect();
+    fn the_number_of_refunds_is_exact_and_every_kind_of_line_is_among_them() {
+        let Sending { lines, texts } = Sending::generate(1_000, &mut Rng::with_seed(7));
+        let valid: Vec<&Refund> = lines.iter().filter_map(|line| line.refund.as_ref()).collect();
+        let ids: HashSet<&str> = valid.iter().map(|refund| refund.id.as_str()).collect();
+        let contents: HashSet<&Refund> = valid.iter().copied().collect();
         let amounts: HashSet<u64> = contents.iter().map(|refund| refund.amount).collect();
-        let mistaken = lines.iter().filter(|line| matches!(line.fate, Fate::Refused(_))).count();
+        let mistaken =
+            lines.iter().filter(|line| matches!(line.expected, ExpectedOutcome::Refused(_))).count();
         assert_eq!((ids.len(), amounts.len()), (1_000, contents.len()));
-        assert!(contents.len() > ids.len(), "none is contradicted");
-        assert!(taken.len() > contents.len(), "none is respelled");
-        assert!(texts.len() > lines.len(), "none is repeated");
-        assert!(mistaken > 0, "none has a mistake");
+        assert!(contents.len() > ids.len(), "no refund is contradicted");
+        assert!(valid.len() > contents.len(), "no refund is respelled");
+        assert!(texts.len() > lines.len(), "no refund is repeated");
+        assert!(mistaken > 0, "no line has a mistake");
     }
 
     #[test]
-    fn a_seed_says_all() {
-        let draw = |seed| Sending::draw(100, &mut Rng::with_seed(seed)).texts;
-        assert_eq!(draw(1), draw(1));
-        assert_ne!(draw(1), draw(2));
+    fn equal_seeds_generate_equal_texts() {
+        let texts = |seed| Sending::generate(100, &mut Rng::with_seed(seed)).texts;
+        assert_eq!(texts(1), texts(1));
+        assert_ne!(texts(1), texts(2));
     }
 }

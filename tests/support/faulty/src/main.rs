@@ -1,21 +1,21 @@
-//! A destination that fails in every way a function can. For tests only: the template does
-//! not know it, `localstack/add-function` deploys it beside the stack.
+//! A destination that fails in every way a function can. For tests only: it is not in the template;
+//! `localstack/add-function` deploys it beside the stack.
 
 use handover::{Destination, Effect, Error, Failure, Notification, run};
 use serde::Deserialize;
 
-/// What it does with a notification.
+/// What the destination does with a notification.
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Does {
-    /// What it should.
+    /// Succeeds.
     Work,
     Panic,
-    /// Never answers.
+    /// Never returns.
     Hang,
     /// Ends the process.
     Exit,
-    /// Asks for more memory than there is, which aborts the process.
+    /// Allocates more memory than there is, which aborts the process.
     Exhaust,
 }
 
@@ -27,7 +27,7 @@ impl Destination for Faulty {
     async fn apply(&self, notification: &Notification<Does>) -> Result<Effect, Failure> {
         match notification.data {
             Does::Work => (),
-            Does::Panic => panic!("as a bug would"),
+            Does::Panic => panic!("a bug"),
             Does::Hang => std::future::pending().await,
             Does::Exit => std::process::exit(1),
             Does::Exhaust => drop(Vec::<u8>::with_capacity(isize::MAX as usize)),

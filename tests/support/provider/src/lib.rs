@@ -1,5 +1,5 @@
-//! A payment provider for tests: a real HTTP server that honours idempotency keys, and, by the name of
-//! the account, refuses, is busy, loses its answer or hangs.
+//! A payment provider for tests: an HTTP server that honours idempotency keys. The name of the account says
+//! whether it refuses a payment, is busy, loses its answer or hangs.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -22,16 +22,16 @@ static SEEN: LazyLock<Mutex<HashMap<String, Seen>>> = LazyLock::new(Mutex::defau
 pub struct Seen {
     /// Requests for it.
     pub requests: u32,
-    /// How often it was made.
+    /// Times it was made.
     pub payments: u32,
 }
 
 /// What the provider has seen of the payment with this key.
 pub fn seen(key: &str) -> Seen {
-    SEEN.lock().expect("nobody panics who has it").get(key).copied().unwrap_or_default()
+    SEEN.lock().expect("no thread panics while it holds the lock").get(key).copied().unwrap_or_default()
 }
 
-/// Serves at this address, for as long as the process runs.
+/// Serves at this address as long as the process runs.
 pub fn serve(address: &str) {
     static SERVED: Once = Once::new();
     SERVED.call_once(|| {
@@ -53,7 +53,7 @@ async fn accept(listener: std::net::TcpListener) {
     }
 }
 
-/// The provider: what it does with a payment is what the account is called.
+/// Answers a request as the name of the account says.
 async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     assert_eq!((request.method(), request.uri().path()), (&Method::POST, "/payments"));
     let key = request.headers()["idempotency-key"].to_str().expect("as `payment` sends it").to_owned();
@@ -61,22 +61,22 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
     let payment: Value = serde_json::from_slice(&body).expect("as `payment` sends it");
     let account = payment["account"].as_str().expect("as `payment` sends it").to_owned();
     let before = {
-        let mut all = SEEN.lock().expect("as `payment` sends it");
+        let mut all = SEEN.lock().expect("no thread panics while it holds the lock");
         let seen = all.entry(key.clone()).or_default();
         let before = *seen;
         seen.requests += 1;
         let is_taken = !matches!(account.as_str(), "refused" | "busy-once") || before.requests > 0;
-        // It honours keys, but for those whose answer it loses.
+        // A key that was paid is not paid again.
         seen.payments += u32::from(is_taken && account != "refused" && before.payments == 0);
         before
     };
-    let (status, said) = match account.as_str() {
+    let (status, body) = match account.as_str() {
         "refused" => (402, json!({ "reason": "no cover" })),
         "busy-once" if before.requests == 0 => (429, json!({})),
         "lost-once" if before.requests == 0 => (500, json!({})),
         "hangs-once" if before.requests == 0 => std::future::pending().await,
         _ => (201, json!({ "payment": format!("payment of {key}") })),
     };
-    let response = Response::builder().status(status).body(Full::from(said.to_string()));
-    Ok(response.expect("as `payment` sends it"))
+    let response = Response::builder().status(status).body(Full::from(body.to_string()));
+    Ok(response.expect("a valid response"))
 }

@@ -1,16 +1,16 @@
-//! A function that does as its records say; for the probes of AWS (`tests/probes`) alone.
+//! A function that its records script. For the probes of AWS (`tests/probes`) only.
 //!
-//! A record is the body of an SQS message, the data of a Kinesis record, or the attribute `do`
-//! of a DynamoDB item, and holds JSON:
+//! A record is the body of an SQS message, the data of a Kinesis record, or the attribute `do` of a DynamoDB
+//! item. It is JSON:
 //!
-//! - `journal`: the URL of the queue that is told of each invocation
-//! - `n`: a number to know the record by
+//! - `journal`: the URL of the queue to which each invocation is reported
+//! - `n`: the number of the record
 //! - `fail`: how many times the record is reported as failed
 //! - `error`: how many times it makes the whole invocation fail
 //! - `sleep`: how long it takes, in milliseconds
 //!
-//! Invoked with `{"purge": QUEUE_URL}`, it tries what its role does not allow; without records, it
-//! does nothing.
+//! Invoked with `{"purge": QUEUE_URL}`, it makes a call that its role does not allow. Without records it does
+//! nothing.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 struct Scripted {
     dynamodb: aws_sdk_dynamodb::Client,
     sqs: aws_sdk_sqs::Client,
-    /// The table that counts how often each record was seen, whatever process saw it.
+    /// The table that counts how many times each record was seen, by any process.
     counts: String,
 }
 
@@ -56,14 +56,14 @@ impl Scripted {
         let entry = json!({ "seen": seen, "failed": failed, "error": error, "began": began, "ended": now() });
         self.sqs.send_message().queue_url(journal).message_body(entry.to_string()).send().await?;
         if error {
-            return Err("as its records say".into());
+            return Err("its records say so".into());
         }
-        // The last one first: it is the lowest that counts.
+        // The last one first: the order of failures must not matter, the lowest counts.
         failures.reverse();
         Ok(json!({ "batchItemFailures": failures }))
     }
 
-    /// Counts that this record was seen; how often it was by now.
+    /// Counts that this record was seen. Returns the count.
     async fn count(&self, id: &str) -> Result<u64, Error> {
         let update = self.dynamodb.update_item().table_name(&self.counts).update_expression("ADD seen :one");
         let update = update.key("id", AttributeValue::S(id.to_owned()));
@@ -88,7 +88,7 @@ fn read(record: &Value) -> Result<(&str, String), Error> {
     Ok((id.as_str().ok_or("no identifier")?, text.ok_or("no text")?))
 }
 
-/// The time, in milliseconds.
+/// The time in milliseconds.
 fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     since.as_millis().try_into().unwrap_or(u64::MAX)

@@ -1,4 +1,4 @@
-//! The dead letters of the stack's destinations.
+//! The dead-letter queues of the stack's destinations.
 
 use std::collections::HashMap;
 
@@ -10,42 +10,42 @@ use handover::store::ERROR;
 
 use crate::aws::{explained, routes};
 
-/// How long letters are hidden from others while they are worked on, in seconds.
+/// How long received dead letters are hidden from other consumers, in seconds.
 const HIDDEN_SECONDS: i32 = 120;
-/// How long to wait for letters that other servers of SQS hold, in seconds.
+/// How long a receive waits for messages, in seconds. A long poll asks all servers of SQS.
 const WAIT_SECONDS: i32 = 1;
 
 /// The dead-letter queues.
-pub struct Letters<'a> {
+pub struct DeadLetterQueues<'a> {
     sqs: aws_sdk_sqs::Client,
     aws: &'a SdkConfig,
     stack: &'a str,
 }
 
-/// A dead letter, hidden from others until it is deleted or released.
-pub struct Letter {
+/// A dead letter, hidden from other consumers until it is deleted or released.
+pub struct DeadLetter {
     pub destination: String,
-    /// The notification's id; nothing where the body is not a dispatch.
+    /// The notification's id; `None` if the body is not a dispatch.
     pub id: Option<String>,
     pub error: String,
     queue_url: String,
     receipt_handle: String,
 }
 
-impl<'a> Letters<'a> {
-    pub fn new(aws: &'a SdkConfig, stack: &'a str) -> Letters<'a> {
-        Letters { sqs: aws_sdk_sqs::Client::new(aws), aws, stack }
+impl<'a> DeadLetterQueues<'a> {
+    pub fn new(aws: &'a SdkConfig, stack: &'a str) -> DeadLetterQueues<'a> {
+        DeadLetterQueues { sqs: aws_sdk_sqs::Client::new(aws), aws, stack }
     }
 
-    /// The letters of this destination, or of all.
-    pub async fn receive(&self, destination: Option<&str>) -> anyhow::Result<Vec<Letter>> {
+    /// Receives the dead letters of this destination, or of all.
+    pub async fn receive(&self, destination: Option<&str>) -> anyhow::Result<Vec<DeadLetter>> {
         let destinations: Vec<String> = match destination {
             Some(name) => vec![name.to_owned()],
             None => {
                 routes(self.aws, self.stack).await?.destinations().into_iter().map(str::to_owned).collect()
             }
         };
-        let mut letters = Vec::new();
+        let mut dead_letters = Vec::new();
         for destination in destinations {
             let name = format!("{}-{destination}-dead-letters", self.stack);
             let found = self.sqs.get_queue_url().queue_name(name).send().await;
@@ -61,33 +61,35 @@ impl<'a> Letters<'a> {
                 if messages.is_empty() {
                     break;
                 }
-                letters.extend(messages.into_iter().map(|message| letter(&destination, &url, message)));
+                dead_letters
+                    .extend(messages.into_iter().map(|message| dead_letter(&destination, &url, message)));
             }
         }
-        Ok(letters)
+        Ok(dead_letters)
     }
 
-    /// Shows letters to others again. When this fails they show up after a while.
-    pub async fn release(&self, letters: &[Letter]) {
-        for letter in letters {
-            let change = self.sqs.change_message_visibility().queue_url(&letter.queue_url);
-            let _ = change.receipt_handle(&letter.receipt_handle).visibility_timeout(0).send().await;
+    /// Makes dead letters visible to other consumers again. If this fails, they become visible after
+    /// [`HIDDEN_SECONDS`].
+    pub async fn release(&self, dead_letters: &[DeadLetter]) {
+        for dead_letter in dead_letters {
+            let change = self.sqs.change_message_visibility().queue_url(&dead_letter.queue_url);
+            let _ = change.receipt_handle(&dead_letter.receipt_handle).visibility_timeout(0).send().await;
         }
     }
 
-    pub async fn delete(&self, letter: &Letter) -> anyhow::Result<()> {
-        let delete = self.sqs.delete_message().queue_url(&letter.queue_url);
-        let deleted = delete.receipt_handle(&letter.receipt_handle).send().await;
+    pub async fn delete(&self, dead_letter: &DeadLetter) -> anyhow::Result<()> {
+        let delete = self.sqs.delete_message().queue_url(&dead_letter.queue_url);
+        let deleted = delete.receipt_handle(&dead_letter.receipt_handle).send().await;
         deleted.map(drop).map_err(|error| self.explained(Fault::from_sdk("DeleteMessage", &error)))
     }
 
-    /// The letters of this notification at this destination; others are released.
-    pub async fn receive_of(&self, id: &str, destination: &str) -> anyhow::Result<Vec<Letter>> {
-        let letters = self.receive(Some(destination)).await?;
-        let (its, others): (Vec<_>, Vec<_>) =
-            letters.into_iter().partition(|it| it.id.as_deref() == Some(id));
+    /// Receives the dead letters of this notification at this destination, and releases all others.
+    pub async fn receive_of(&self, id: &str, destination: &str) -> anyhow::Result<Vec<DeadLetter>> {
+        let received = self.receive(Some(destination)).await?;
+        let (wanted, others): (Vec<_>, Vec<_>) =
+            received.into_iter().partition(|dead_letter| dead_letter.id.as_deref() == Some(id));
         self.release(&others).await;
-        Ok(its)
+        Ok(wanted)
     }
 
     fn explained(&self, fault: Fault) -> anyhow::Error {
@@ -95,14 +97,15 @@ impl<'a> Letters<'a> {
     }
 }
 
-fn letter(destination: &str, queue_url: &str, message: Message) -> Letter {
+fn dead_letter(destination: &str, queue_url: &str, message: Message) -> DeadLetter {
     let attributes: HashMap<_, _> = message.message_attributes.unwrap_or_default();
     let text = |name: &str| attributes.get(name).and_then(|value| value.string_value.clone());
     let dispatch = Dispatch::decode(message.body.unwrap_or_default().as_bytes());
-    Letter {
+    DeadLetter {
         destination: destination.to_owned(),
         id: dispatch.ok().map(|dispatch| dispatch.notification.id),
-        error: text(ERROR).unwrap_or_else(|| "it killed the function, again and again".into()),
+        // SQS moved the message itself: no attempt lived long enough to send a dead letter.
+        error: text(ERROR).unwrap_or_else(|| "the function crashed on every attempt".into()),
         queue_url: queue_url.to_owned(),
         receipt_handle: message.receipt_handle.unwrap_or_default(),
     }

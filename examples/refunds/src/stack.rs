@@ -1,4 +1,4 @@
-//! What the deployed stack holds: its tables and queues, read as anybody could.
+//! The tables and queues of the deployed stack.
 
 use std::collections::{BTreeMap, HashMap};
 use std::process::Command;
@@ -6,40 +6,43 @@ use std::process::Command;
 use anyhow::{Context, anyhow, ensure};
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, Select, WriteRequest};
 use aws_sdk_sqs::types::QueueAttributeName;
-use handover::record::{Item, Record, Status};
 use handover::pipeline::REASON;
+use handover::record::{Item, Record, Status};
 
 use crate::generate::Refund;
 
 /// Most writes of one `BatchWriteItem`.
 const WRITES_MAX: usize = 25;
 
-/// The stack.
-pub struct World {
+/// A deployed stack.
+pub struct Stack {
     dynamodb: aws_sdk_dynamodb::Client,
     sqs: aws_sdk_sqs::Client,
-    stack: String,
+    name: String,
 }
 
-/// What it holds when it rests.
+/// What the stack holds at rest.
 pub struct Found {
     /// The records of all notifications.
     pub records: Vec<Record>,
-    /// Which refund was credited to which account.
+    /// The entries: each refund with the account that it was credited to.
     pub entries: Vec<Refund>,
-    /// In cents.
+    /// The balance of each account, in cents.
     pub balances: BTreeMap<String, u64>,
-    /// What was refused, and the reason.
+    /// The refused texts, each with its reason.
     pub refused: Vec<(String, String)>,
 }
 
 impl Found {
-    /// The refund that each id stands for.
+    /// The refund that is stored under each id.
     pub fn held(&self) -> HashMap<&str, Refund> {
-        self.records.iter().filter_map(|record| Some((record.id.as_str(), Refund::of(record)?))).collect()
+        self.records
+            .iter()
+            .filter_map(|record| Some((record.id.as_str(), Refund::from_record(record)?)))
+            .collect()
     }
 
-    /// What the entries of each account come to, in cents.
+    /// The sum of each account's entries, in cents.
     pub fn credited(&self) -> HashMap<&str, u64> {
         let mut credited = HashMap::new();
         for entry in &self.entries {
@@ -49,31 +52,31 @@ impl Found {
     }
 }
 
-impl World {
-    /// The stack of this name, by the standard environment and profile.
-    pub async fn connect(stack: &str) -> anyhow::Result<World> {
+impl Stack {
+    /// Connects to the stack of this name, as the standard AWS environment and profile say.
+    pub async fn connect(name: &str) -> anyhow::Result<Stack> {
         let aws = handover::aws::config()?.load().await;
-        Ok(World {
+        Ok(Stack {
             dynamodb: aws_sdk_dynamodb::Client::new(&aws),
             sqs: aws_sdk_sqs::Client::new(&aws),
-            stack: stack.to_owned(),
+            name: name.to_owned(),
         })
     }
 
     fn table(&self, name: &str) -> String {
-        format!("{}-{name}", self.stack)
+        format!("{}-{name}", self.name)
     }
 
-    /// The command that users have, which stands beside this program.
+    /// The command `handover`, whose binary is beside this program's.
     pub fn handover(&self, arguments: &[&str]) -> anyhow::Result<Command> {
         let command = std::env::current_exe()?.with_file_name("handover");
-        ensure!(command.exists(), "there is no {}; build the workspace", command.display());
+        ensure!(command.exists(), "{} does not exist; build the workspace", command.display());
         let mut command = Command::new(command);
-        command.args(["--stack", &self.stack]).args(arguments);
+        command.args(["--stack", &self.name]).args(arguments);
         Ok(command)
     }
 
-    /// Opens accounts with nothing on them.
+    /// Opens accounts with a balance of 0.
     pub async fn open_accounts(&self, accounts: &[String]) -> anyhow::Result<()> {
         let write = |account: &String| {
             let put = PutRequest::builder()
@@ -102,7 +105,7 @@ impl World {
         items.into_iter().map(|item| Ok(Record::decode(item)?)).collect()
     }
 
-    /// How many notifications are stored, and how many of them have this status.
+    /// Counts the stored notifications, and those of them with this status.
     pub async fn count(&self, status: Status) -> anyhow::Result<(u64, u64)> {
         let scan = self.dynamodb.scan().table_name(self.table("notifications")).consistent_read(true);
         let scan = scan.select(Select::Count).filter_expression("#status = :status");
@@ -118,13 +121,13 @@ impl World {
         Ok((stored, counted))
     }
 
-    /// The balances, in cents.
+    /// The balance of each account, in cents.
     pub async fn balances(&self) -> anyhow::Result<BTreeMap<String, u64>> {
         let items = self.scan("accounts").await?;
         items.iter().map(|item| Ok((text(item, "account")?, number(item, "balance")?))).collect()
     }
 
-    /// The entries: which refund was credited to which account.
+    /// The entries: each refund with the account that it was credited to.
     pub async fn entries(&self) -> anyhow::Result<Vec<Refund>> {
         let items = self.scan("entries").await?;
         let refund = |item: &Item| {
@@ -134,25 +137,25 @@ impl World {
         items.iter().map(refund).collect()
     }
 
-    /// All that it holds, with what was taken out of the upstream's dead-letter queue.
+    /// Reads the tables. `refused` was received from the upstream's dead-letter queue before.
     pub async fn found(&self, refused: Vec<(String, String)>) -> anyhow::Result<Found> {
         let (records, entries, balances) = tokio::try_join!(self.records(), self.entries(), self.balances())?;
         Ok(Found { records, entries, balances, refused })
     }
 
     async fn queue(&self, name: &str) -> anyhow::Result<String> {
-        let name = format!("{}-{name}", self.stack);
+        let name = format!("{}-{name}", self.name);
         let found = self.sqs.get_queue_url().queue_name(&name).send().await;
         let found = found.with_context(|| {
             format!(
                 "there is no queue {name}; is the stack `{}` deployed? (`make up`, or --stack)",
-                self.stack
+                self.name
             )
         })?;
         found.queue_url.ok_or_else(|| anyhow!("the queue {name} has no URL"))
     }
 
-    /// About how many messages wait in this queue, or are being received.
+    /// The approximate number of messages in this queue, including those that are being processed.
     pub async fn left(&self, queue: &str) -> anyhow::Result<u64> {
         let names = [
             QueueAttributeName::ApproximateNumberOfMessages,
@@ -164,13 +167,13 @@ impl World {
         Ok(attributes.values().filter_map(|count| count.parse::<u64>().ok()).sum())
     }
 
-    /// Takes all messages out of the upstream's dead-letter queue: each text, and the reason where it
-    /// was refused. One without was moved there by SQS.
+    /// Receives and deletes all messages of the upstream's dead-letter queue: each text, with the reason if
+    /// accept refused it. SQS itself moved those without a reason.
     pub async fn take_refused(&self) -> anyhow::Result<Vec<(String, Option<String>)>> {
         let url = self.queue("upstream-dead-letters").await?;
         let mut refused = Vec::new();
         loop {
-            // A long poll asks all of the queue's servers; a short one may miss messages.
+            // A long poll asks all servers of the queue; a short one may miss messages.
             let call =
                 self.sqs.receive_message().queue_url(&url).max_number_of_messages(10).wait_time_seconds(1);
             let messages = call.message_attribute_names("All").send().await?.messages.unwrap_or_default();

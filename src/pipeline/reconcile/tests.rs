@@ -1,0 +1,116 @@
+use super::*;
+use crate::record::tests::{applied, at, event_for};
+use crate::record::{AHEAD, State, bucket};
+
+const MINUTE: i64 = 60_000;
+const DAY: SignedDuration = SignedDuration::from_hours(24);
+
+fn decided(record: &Record, minutes: i64) -> Action {
+    let now = record.accepted_at + SignedDuration::from_mins(minutes);
+    decide(record, &record.bucket, now, DAY, |_| true)
+}
+
+fn made(record: &Record, update: &Update) -> Record {
+    Record::decode(applied(update, &record.encode()).unwrap()).unwrap()
+}
+
+#[test]
+fn a_due_record_is_dispatched_to_all_that_are_pending_and_keeps_its_attempts() {
+    let mut record = event_for(&["a", "b"]);
+    record.destinations.get_mut("a").unwrap().attempts = 3;
+    record.destinations.get_mut("b").unwrap().state = State::Done;
+    let Action::Dispatch(update) = decided(&record, 31) else { panic!("it is due") };
+    let dispatched = made(&record, &update);
+    assert_eq!((dispatched.dispatches, dispatched.change, dispatched.version), (2, Change::Dispatch, 2));
+    assert_eq!(dispatched.destinations["a"].attempts, 3);
+    assert_eq!(dispatched.destinations["a"].due_at, at(1_000 + 150 * MINUTE));
+    assert_eq!(dispatched.destinations["b"], record.destinations["b"]);
+    assert_eq!(dispatched.bucket, bucket(&record.id, at(1_000 + 150 * MINUTE)));
+}
+
+#[test]
+fn a_record_that_is_not_due_is_checked_when_it_is() {
+    let mut record = event_for(&["a"]);
+    let due_at = at(1_000 + 50 * MINUTE);
+    record.destinations.get_mut("a").unwrap().due_at = due_at;
+    let Action::Wait(update) = decided(&record, 31) else { panic!("it is not due") };
+    let waits = made(&record, &update);
+    assert_eq!((waits.dispatches, waits.change, &waits.bucket), (1, Change::Wait, &bucket("1", due_at)));
+    assert_eq!(waits.destinations, record.destinations);
+}
+
+#[test]
+fn after_days_without_completion_it_gives_up() {
+    let mut record = event_for(&["a", "b"]);
+    record.destinations.get_mut("b").unwrap().redriven_at = Some(at(1_000 + MINUTE));
+    assert_eq!(decided(&record, 24 * 60), Action::GiveUp(vec!["a".into()]));
+    assert_eq!(decided(&record, 24 * 60 + 1), Action::GiveUp(vec!["a".into(), "b".into()]));
+    let now = record.accepted_at + DAY;
+    let without_queue = decide(&record, &record.bucket, now, DAY, |_| false);
+    assert!(matches!(without_queue, Action::Dispatch(_)));
+}
+
+#[test]
+fn a_record_is_checked_when_it_is_time_to_give_up() {
+    let record = event_for(&["a"]);
+    let Action::Dispatch(update) = decided(&record, 23 * 60) else { panic!("it is due") };
+    let end = record.accepted_at + DAY;
+    assert_eq!(made(&record, &update).destinations["a"].due_at, end);
+}
+
+#[test]
+fn what_a_run_found_is_a_line_of_metrics() {
+    let found = Found { dispatched: 2, behind_seconds: Some(0), ..Found::default() };
+    let line: serde_json::Value = serde_json::from_str(&found.metrics("handover-reconcile", at(5))).unwrap();
+    assert_eq!((&line["Dispatched"], &line["FunctionName"]), (&json!(2), &json!("handover-reconcile")));
+    let metrics = line["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().unwrap();
+    assert!(metrics.contains(&json!({ "Name": "BehindSeconds", "Unit": "Seconds" })));
+    assert!(metrics.iter().all(|metric| line[metric["Name"].as_str().unwrap()].is_number()));
+}
+
+/// The retentions in `template.yaml` follow from `GiveUpAfterDays`.
+#[test]
+fn retentions_outlast_what_they_hold() {
+    const DAY: i64 = 24 * 3_600;
+    const DEAD_LETTERS: i64 = 14 * DAY;
+    let template = include_str!("../../../template.yaml");
+    let after = |text: &str, of: &str| {
+        let (_, rest) = text.split_once(of).unwrap_or_else(|| panic!("{of} is in the template"));
+        rest.to_owned()
+    };
+    let number = |text: &str| -> i64 {
+        let digits = text.trim_start_matches([' ', ':', '"']);
+        digits[..digits.find(|c: char| !c.is_ascii_digit()).unwrap()].parse().unwrap()
+    };
+    let derived: Vec<&str> = template.lines().filter(|line| line.contains("QueueSeconds: ")).collect();
+    assert!(!derived.is_empty());
+    let ledger_days = number(&after(&after(template, "\n  LedgerDays:"), "MinValue"));
+    for line in derived {
+        let days = number(line);
+        let queue = number(&after(line, "QueueSeconds"));
+        assert!(queue > days * DAY, "a copy lasts until reconcile gives up: {line}");
+        assert!(queue < DEAD_LETTERS, "SQS counts from the first enqueue: {line}");
+        assert!(ledger_days > days + DEAD_LETTERS / DAY, "a record outlasts its dead letter: {line}");
+    }
+    let letters = template.matches(&format!("MessageRetentionPeriod: {DEAD_LETTERS}")).count();
+    assert_eq!(letters, 6, "dead letters and failures are kept as long as SQS can");
+    assert!(FIRST_DUE_AFTER > AHEAD + SignedDuration::from_mins(15), "an invocation takes 15 min");
+}
+
+#[test]
+fn a_delivery_in_a_state_of_a_later_release_is_checked_later() {
+    let mut record = event_for(&["a"]);
+    record.destinations.get_mut("a").unwrap().state = State::Unknown;
+    let Action::Wait(update) = decided(&record, 31) else { panic!("it is open") };
+    assert_eq!(made(&record, &update).bucket, bucket("1", at(1_000 + 61 * MINUTE)));
+}
+
+#[test]
+fn a_completed_record_and_one_in_another_bucket_are_left_alone() {
+    let mut record = event_for(&["a"]);
+    let now = record.accepted_at + DAY;
+    assert_eq!(decide(&record, "another bucket", now, DAY, |_| true), Action::Nothing);
+    record.destinations.get_mut("a").unwrap().state = State::Done;
+    record.open = 0;
+    assert_eq!(decided(&record, 31), Action::Nothing);
+}

@@ -1,0 +1,140 @@
+use super::*;
+use crate::notification::{
+    DESTINATION_BYTES_MAX, DESTINATIONS_MAX, Draft, EVENT_BYTES_MAX, ID_BYTES_MAX, PARTITIONKEY_BYTES_MAX,
+    SOURCE_BYTES_MAX, SUBJECT_BYTES_MAX, TYPE_BYTES_MAX,
+};
+use crate::record::attributes::{OF_DELIVERY, OF_RECORD};
+use std::collections::BTreeSet;
+
+pub(crate) fn at(millis: i64) -> Timestamp {
+    Timestamp::from_millisecond(millis).unwrap()
+}
+
+pub(crate) fn event_for(destinations: &[&str]) -> Record {
+    let destinations = serde_json::to_string(destinations).unwrap();
+    let routes = format!(r#"{{"t":{{"kind":"event","destinations":{destinations}}}}}"#);
+    let notification = Draft::event("t", "s", &"x").build("1").unwrap();
+    Record::accept(notification, &routes.parse().unwrap(), at(1_000)).unwrap()
+}
+
+/// Bytes of an item as DynamoDB counts them: names and values, and a little per element
+/// of a map.
+fn size(item: &Item) -> usize {
+    fn value(value: &AttributeValue) -> usize {
+        match value {
+            AttributeValue::S(text) => text.len(),
+            AttributeValue::N(_) => 21,
+            AttributeValue::Bool(_) => 1,
+            AttributeValue::M(map) => 3 + size(map) + map.len(),
+            other => panic!("records hold no {other:?}"),
+        }
+    }
+    item.iter().map(|(name, held)| name.len() + value(held)).sum()
+}
+
+#[test]
+fn an_accepted_record_is_init_and_dispatched_once() {
+    let record = event_for(&["a", "b"]);
+    assert_eq!((record.status, record.open, record.version, record.dispatches), (Status::Init, 2, 1, 1));
+    assert_eq!(record.change, Change::Dispatch);
+    assert_eq!(record.expires_at, None);
+    assert_eq!(record.destinations["b"].due_at, at(1_000 + 30 * 60_000));
+    assert_eq!(record.notification(), Notification::from(Draft::event("t", "s", &"x").build("1").unwrap()));
+}
+
+#[test]
+fn a_later_acceptance_differs_in_its_times_only() {
+    let later = event_for(&["a", "b"]).accepted_at(at(900_000));
+    let routes = r#"{"t":{"kind":"event","destinations":["a","b"]}}"#.parse().unwrap();
+    assert_eq!(
+        later,
+        Record::accept(Checked::new(later.notification()).unwrap(), &routes, at(900_000)).unwrap()
+    );
+}
+
+#[test]
+fn survives_the_table() {
+    let mut record = event_for(&["a"]);
+    assert_eq!(Record::decode(record.encode()).unwrap(), record);
+    record.subject = Some("s".into());
+    (record.time, record.sent_at) = (Some(at(5)), Some(at(6)));
+    record.expires_at = Some(at(7_000));
+    let delivery = record.destinations.get_mut("a").unwrap();
+    delivery.failures.insert("1".into(), FailedAttempt { at: at(9), error: "e".into() });
+    delivery.ended_at = Some(at(10));
+    delivery.result = Some(Json::from_serialize(&1).unwrap());
+    assert_eq!(Record::decode(record.encode()).unwrap(), record);
+}
+
+#[test]
+fn stored_names_and_units_are_those_of_the_design() {
+    let item = event_for(&["a"]).encode();
+    let text = |name: &str| item[name].as_s().unwrap().as_str();
+    let number = |name: &str| item[name].as_n().unwrap().as_str();
+    assert_eq!([text("status"), text("change"), text("kind")], ["INIT", "dispatch", "event"]);
+    assert_eq!(
+        [number("open"), number("dead"), number("version"), number("dispatches")],
+        ["1", "0", "1", "1"]
+    );
+    assert_eq!([number("accepted_at"), text("data")], ["1000", "\"x\""]);
+    assert_eq!(item["destinations"].as_m().unwrap()["a"].as_m().unwrap()["state"].as_s().unwrap(), "pending");
+    assert!(!item.contains_key("expires_at") && !item.contains_key("subject"));
+    let expiring = Record { expires_at: Some(at(7_999)), ..event_for(&["a"]) };
+    assert_eq!(expiring.encode()["expires_at"].as_n().unwrap(), "7");
+}
+
+#[test]
+fn reading_is_strict_about_types_and_open_to_a_later_release() {
+    let mut item = event_for(&["a"]).encode();
+    item.insert("of_a_later_release".into(), AttributeValue::Bool(true));
+    assert!(Record::decode(item.clone()).is_ok());
+    for (name, later) in [("status", "PARKED"), ("change", "pause")] {
+        item.insert(name.into(), AttributeValue::S(later.into()));
+    }
+    let record = Record::decode(item.clone()).unwrap();
+    assert_eq!((record.status, record.change), (Status::Unknown, Change::Unknown));
+    item.insert("open".into(), AttributeValue::S("1".into()));
+    assert!(Record::decode(item).is_err());
+}
+
+#[test]
+fn texts_are_shortened_at_a_character() {
+    assert_eq!(shortened("abc", 3), "abc");
+    assert_eq!(shortened("abcdefg", 6), "abc…");
+    assert_eq!(shortened("ééééé", 6), "é…");
+}
+
+#[test]
+fn the_largest_record_fits_an_item() {
+    let mut record = event_for(&["a"]);
+    record.id = "x".repeat(ID_BYTES_MAX);
+    record.r#type = "x".repeat(TYPE_BYTES_MAX);
+    record.source = "x".repeat(SOURCE_BYTES_MAX);
+    record.subject = Some("x".repeat(SUBJECT_BYTES_MAX));
+    record.partitionkey = Some("x".repeat(PARTITIONKEY_BYTES_MAX));
+    record.traceparent = Some("x".repeat(55));
+    record.data = Json::from_serialize(&"x".repeat(EVENT_BYTES_MAX)).unwrap();
+    (record.time, record.sent_at) = (Some(at(1)), Some(at(1)));
+    (record.expires_at, record.sequence) = (Some(at(1)), Some(1));
+    let mut delivery = record.destinations["a"].clone();
+    let failure = FailedAttempt { at: at(1), error: "x".repeat(ERROR_BYTES_MAX) };
+    delivery.failures = (1..=6).map(|number| (number.to_string(), failure.clone())).collect();
+    delivery.reason = Some("x".repeat(ERROR_BYTES_MAX));
+    delivery.result = Some(Json::from_serialize(&"x".repeat(RESULT_BYTES_MAX)).unwrap());
+    (delivery.lease_until, delivery.fence) = (Some(at(1)), 1);
+    delivery.sequenced = true;
+    (delivery.relayed_at, delivery.received_at) = (Some(at(1)), Some(at(1)));
+    (delivery.redriven_at, delivery.ended_at) = (Some(at(1)), Some(at(1)));
+    (delivery.holder, delivery.called_at) = (Some("x".repeat(16)), Some(at(1)));
+    delivery.settled = Some(Settled::Done);
+    let name = |n: usize| format!("{n:0>width$}", width = DESTINATION_BYTES_MAX);
+    record.destinations = (0..DESTINATIONS_MAX).map(|n| (name(n), delivery.clone())).collect();
+    let item = record.encode();
+    let size = size(&item);
+    assert!(size < 400_000, "{size}");
+    let names = |item: &Item| item.keys().cloned().collect::<BTreeSet<_>>();
+    let listed = |names: &[&str]| names.iter().map(ToString::to_string).collect::<BTreeSet<_>>();
+    assert_eq!(names(&item), listed(OF_RECORD), "attributes.rs lists every attribute of a record");
+    let delivery = item["destinations"].as_m().unwrap()[&name(0)].as_m().unwrap();
+    assert_eq!(names(delivery), listed(OF_DELIVERY), "attributes.rs lists every attribute of a delivery");
+}
