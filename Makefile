@@ -99,7 +99,7 @@ TESTS := $(LINTS) cargo test --workspace --locked
 # `cargo doc` gives the same warnings, and checks all of the SDK once more for them.
 .PHONY: docs
 docs: ## Write the documentation into target/doc with warnings denied, and run its examples
-	RUSTDOC=$(CURDIR)/.ci/rustdoc $(LINTS) cargo test --workspace --locked --doc
+	RUSTDOC=$(CURDIR)/.ci/rustdoc $(LINTS) cargo test --workspace --locked --doc --no-fail-fast
 
 # What the stack promises, one module each of tests/stack; of what `make test` has built.
 SHORT := accept:: consume:: external:: failure::
