@@ -1,9 +1,9 @@
 //! Generates `docs/aws-differences.md` from the promises and the skips.
 
 use std::fmt::Write;
-use std::path::Path;
 
 use crate::skips::{self, LOCALS, Skip};
+use crate::world::root;
 use crate::{PROMISES, Promise};
 
 const BEGIN: &str = "\
@@ -79,7 +79,7 @@ fn link(test: &str) -> String {
 
 #[test]
 fn docs_aws_differences_is_up_to_date() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/aws-differences.md");
+    let path = root().join("docs/aws-differences.md");
     let page = render(&skips::all());
     if std::env::var_os("UPDATE_DOCS").is_some() {
         std::fs::write(&path, &page).unwrap();

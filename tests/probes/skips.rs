@@ -7,6 +7,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use crate::PROMISES;
+use crate::world::root;
 
 /// The local AWSs: the value of `HANDOVER_LOCAL`, and the title in the docs.
 pub const LOCALS: [(&str, &str); 2] =
@@ -49,7 +50,7 @@ pub fn all() -> Vec<Skip> {
 
 #[test]
 fn the_list_of_skips_is_sound() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = root();
     let mut seen = HashSet::new();
     for skip in all() {
         let known =
@@ -92,6 +93,6 @@ fn no_test_is_ignored() {
         }
     }
     for folder in ["tests", "src", "cli", "functions", "examples", "event-sources"] {
-        check(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder));
+        check(&root().join(folder));
     }
 }

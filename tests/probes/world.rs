@@ -361,8 +361,13 @@ pub fn script(journal: &Queue, n: u32, does: Value) -> String {
     script.to_string()
 }
 
+/// The root of the repository.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the folder above tests/")
+}
+
 fn deploy() -> String {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = root();
     // The Python of the tools has the modules that the script needs.
     let mut deploy = Command::new(root.join(".local/venv/bin/python"));
     let deploy = deploy.arg(root.join("tests/probes/deploy-function")).arg(unique()).arg(built("scripted"));

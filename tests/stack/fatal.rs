@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use handover::record::Status;
 use handover::{Draft, Routes};
 
-use crate::world::{World, is_not_run, unique};
+use crate::world::{World, is_not_run, root, unique};
 
 /// Longest wait until the mapping gave up the records that kill the function, in seconds.
 const WAIT_SECONDS_MAX: u64 = 150;
@@ -31,7 +31,7 @@ fn built(name: &str) -> PathBuf {
 /// Deploys the faulty destination, and starts `event-sources` for its stream mapping where the local AWS's
 /// own mapping is disabled.
 async fn deploy(world: &World) -> (String, Option<Running>) {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = root();
     // The Python of the tools has the modules that the script needs.
     let mut add = Command::new(root.join(".local/venv/bin/python"));
     let add = add.arg(root.join("localstack/add-function")).arg("faulty").arg(built("faulty"));

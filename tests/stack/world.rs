@@ -255,7 +255,12 @@ impl World {
     }
 }
 
-/// A name that neither another test nor an earlier run has.
+/// The root of the repository.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the folder above tests/")
+}
+
+/// A name that no other test has neither another test nor an earlier run has.
 pub fn unique(name: &str) -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let begun = std::time::UNIX_EPOCH.elapsed().unwrap().as_micros();
@@ -331,7 +336,7 @@ pub fn is_not_run(test: &str) -> bool {
 
 /// Kills the running processes of a function. Returns their number.
 pub fn kill(function: &str) -> usize {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("localstack/kill-function");
+    let script = root().join("localstack/kill-function");
     let output = Command::new(script).arg(function).output().unwrap();
     output.stdout.iter().filter(|byte| **byte == b'\n').count()
 }
