@@ -68,20 +68,20 @@ test: ## Check everything: format, lints, licences, template, unit and integrati
 	@$(MAKE) --no-print-directory .tools
 	$(call timed,2/9,Format$(,) licences$(,) template$(,) features,1)
 	@$(MAKE) --no-print-directory check-format check-licences check-template check-one-build check-producer
-	$(call timed,3/9,Build with lints,8)
+	$(call timed,3/9,Build with lints,9)
 	@$(MAKE) --no-print-directory build WITH='$(LINTS)'
 	$(call timed,4/9,Instructions and sizes against the baseline,1)
 	@$(MAKE) --no-print-directory gate
-	$(call timed,5/9,Build of the tests with lints,5)
+	$(call timed,5/9,Build of the tests with lints,4)
 	$(LINTS) cargo test --workspace --locked --no-run
 	$(call timed,6/9,Unit tests; documentation and its tests,2)
 	$(TESTS) $$(.ci/tests units)
 	@$(MAKE) --no-print-directory docs
-	$(call timed,7/9,Simulation,1)
+	$(call timed,7/9,Simulation,2)
 	$(TESTS) $$(.ci/tests simulation)
-	$(call timed,8/9,Mutants,3)
-	$(TESTS) $$(.ci/tests mutants)
-	$(call timed,9/9,The deployed stack,5)
+	$(call timed,8/9,Mutants: half of them$(,) by the commit,3)
+	MUTANTS_BY=$(MUTANTS_BY) $(TESTS) $$(.ci/tests mutants)
+	$(call timed,9/9,The deployed stack,4)
 	$(LINTS) localstack/with cargo test --workspace --locked $$(.ci/tests stack)
 	@.ci/budget end 30
 	@printf '\nAll checks passed.\n'
@@ -100,6 +100,13 @@ TESTS := $(LINTS) cargo test --workspace --locked
 .PHONY: docs
 docs: ## Write the documentation into target/doc with warnings denied, and run its examples
 	RUSTDOC=$(CURDIR)/.ci/rustdoc $(LINTS) cargo test --workspace --locked --doc --no-fail-fast
+
+# The commit that chooses which half of the mutants `make test` tries; all of them if there is none.
+MUTANTS_BY = $(shell git rev-parse HEAD 2>/dev/null)
+
+.PHONY: mutants
+mutants: ## Check that the simulation finds every mutant; `make test` tries half of them
+	$(TESTS) $$(.ci/tests mutants)
 
 # What the stack promises, one module each of tests/stack; of what `make test` has built.
 SHORT := accept:: consume:: external:: failure::
