@@ -17,6 +17,7 @@ use tree::Tree;
 /// and none on its own line. A part is a folder of `src/` or a file beside them; `lib` is `src/lib.rs`.
 const LAYERS: Layers = &[
     &["lib"],
+    &["run"],
     &["lambda"],
     &["pipeline"],
     &["destination"],
