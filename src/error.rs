@@ -1,5 +1,7 @@
 //! Why a program cannot start, or a function stops.
 
+use aws_sdk_dynamodb::error::ErrorMetadata;
+
 /// Why a function cannot start, or why it stopped.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -28,9 +30,13 @@ impl Error {
 
 /// An error with all its causes, as one text. An `SdkError` alone says only "service error".
 pub(crate) fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
+    let chain: Vec<_> = std::iter::successors(Some(error), |error| error.source()).collect();
+    let redacted: Vec<_> = chain.iter().filter_map(|error| redacted(*error)).collect();
     let mut texts: Vec<String> = Vec::new();
-    for text in causes.map(without_data) {
+    for error in chain {
+        // An error may quote its cause.
+        let text =
+            redacted.iter().fold(error.to_string(), |text, (quoting, plain)| text.replace(quoting, plain));
         // Many errors repeat the text of their cause.
         if !text.is_empty() && texts.last().is_none_or(|last| !last.contains(&text)) {
             texts.push(text);
@@ -39,13 +45,23 @@ pub(crate) fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
     texts.join(": ")
 }
 
-/// The text of an error alone. Serde's own text quotes the data, which may be a secret.
-fn without_data(error: &(dyn std::error::Error + 'static)) -> String {
-    match error.downcast_ref::<serde_json::Error>() {
-        Some(json) => format!("JSON of another form (line {}, column {})", json.line(), json.column()),
-        None if error.is::<serde_dynamo::Error>() => "an item of another form".to_owned(),
-        None => error.to_string(),
-    }
+/// The text of an error that may quote data, and a text without it. Data may be a secret. An error that hides
+/// such a cause from its `source`, as `#[error(transparent)]` does, is not seen.
+fn redacted(error: &(dyn std::error::Error + 'static)) -> Option<(String, String)> {
+    let plain = if let Some(json) = error.downcast_ref::<serde_json::Error>() {
+        format!("JSON of another form (line {}, column {})", json.line(), json.column())
+    } else if error.is::<serde_dynamo::Error>() {
+        "an item of another form".to_owned()
+    } else if let Some(answer) = error.downcast_ref::<ErrorMetadata>() {
+        match (answer.code().unwrap_or("no code"), answer.message()) {
+            // This message names the missing permission. Other messages of AWS may quote values.
+            (code, Some(message)) if code.starts_with("AccessDenied") => format!("{code}: {message}"),
+            (code, _) => code.to_owned(),
+        }
+    } else {
+        return None;
+    };
+    Some((error.to_string(), plain))
 }
 
 #[cfg(test)]
@@ -58,6 +74,10 @@ mod tests {
         text: &'static str,
         source: Option<Box<Layer>>,
     }
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("reading: {0}")]
+    struct Wrapped(#[source] serde_json::Error);
 
     fn layers(texts: &[&'static str]) -> Layer {
         let inner = |source, text: &&'static str| Some(Box::new(Layer { text, source }));
@@ -80,5 +100,9 @@ mod tests {
         )]))
         .unwrap_err();
         assert!(!with_causes(&error).contains("4111"));
+        let wrapped = Wrapped(serde_json::from_str::<u32>("\"4111 1111\"").unwrap_err());
+        assert_eq!(with_causes(&wrapped), "reading: JSON of another form (line 1, column 11)");
+        let answer = ErrorMetadata::builder().code("ValidationException").message("Value '4111'").build();
+        assert_eq!(with_causes(&answer), "ValidationException");
     }
 }

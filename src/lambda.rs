@@ -8,8 +8,6 @@ use std::time::{Duration, SystemTime};
 
 use aws_config::SdkConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
-use aws_lambda_events::streams::KinesisEventResponse;
 use jiff::SignedDuration;
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde::Serialize;
@@ -21,11 +19,10 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::aws::lambda_config;
-use crate::clock::Clock;
-use crate::destination::{Consumer, Destination, DestinationSettings, DispatchBatch, External, Unknown};
+use crate::destination::OnUnknown;
 use crate::error::Error;
 use crate::notification::{BadRoutes, Routes};
-use crate::store::{DeadLetters, DestinationQueues, Ledger, Positions};
+use crate::store::{DeadLetters, Ledger, Positions};
 
 /// How long before the end of an invocation work stops, so that its answer is still sent, in milliseconds.
 pub const MARGIN_MS: u64 = 500;
@@ -83,11 +80,11 @@ pub fn days(name: &'static str) -> Result<SignedDuration, Error> {
 ///
 /// # Errors
 /// [`Error::Missing`] or [`Error::Invalid`].
-pub fn on_unknown(name: &'static str, key_lives: Duration) -> Result<Unknown, Error> {
+pub fn on_unknown(name: &'static str, key_lives: Duration) -> Result<OnUnknown, Error> {
     match variable(name)?.as_str() {
-        "retry" => Ok(Unknown::Retry { key_lives }),
-        "ask" => Ok(Unknown::Ask),
-        "escalate" => Ok(Unknown::Escalate),
+        "retry" => Ok(OnUnknown::Retry { key_lives }),
+        "ask" => Ok(OnUnknown::Ask),
+        "escalate" => Ok(OnUnknown::Escalate),
         _ => Err(Error::invalid(name, "is not `retry`, `ask` or `escalate`")),
     }
 }
@@ -129,81 +126,6 @@ pub fn dead_letters(aws: &SdkConfig) -> Result<HashMap<String, DeadLetters>, Err
     Ok(urls.into_iter().map(|(name, url)| (name, DeadLetters::new(client.clone(), url))).collect())
 }
 
-/// Runs a destination as a Lambda function, on the Kinesis stream and on its retry queue.
-///
-/// The environment has its name in `DESTINATION`, its queues in `RETRY_QUEUE_URL` and `DEAD_LETTER_QUEUE_URL`,
-/// the wait after a first failed attempt in `RETRY_BACKOFF_SECONDS`, and how long a completed record is kept in
-/// `LEDGER_DAYS`. Where `ROUTES` say that it applies notifications in order, `POSITIONS_TABLE` has its
-/// positions.
-///
-/// # Errors
-/// When the environment is not complete, or the Lambda runtime stops.
-pub async fn run(destination: impl Destination) -> Result<(), Error> {
-    serve_batches(Consumer::new(destination, settings(&start()?)?)).await
-}
-
-/// Runs a destination whose effect is a call as a Lambda function, as [`run`] does.
-///
-/// # Errors
-/// As [`run`].
-pub async fn run_external(external: impl External) -> Result<(), Error> {
-    serve_batches(Consumer::external(external, settings(&start()?)?)).await
-}
-
-fn settings(aws: &SdkConfig) -> Result<DestinationSettings, Error> {
-    let queues = (variable("RETRY_QUEUE_URL")?, variable("DEAD_LETTER_QUEUE_URL")?);
-    let (name, routes) = (variable("DESTINATION")?, routes()?);
-    // A notification may be sequenced though its route no longer is.
-    let positions = match positions(aws) {
-        Err(missing) if routes.is_sequenced(&name) => return Err(missing),
-        positions => positions.ok(),
-    };
-    Ok(DestinationSettings {
-        positions,
-        name,
-        ledger: ledger(aws)?,
-        queues: DestinationQueues::new(aws_sdk_sqs::Client::new(aws), queues.0, queues.1),
-        routes,
-        retention: days("LEDGER_DAYS")?,
-        backoff: seconds("RETRY_BACKOFF_SECONDS")?,
-        clock: Clock::system(),
-    })
-}
-
-async fn serve_batches(consumer: Consumer) -> Result<(), Error> {
-    serve_read(Batch::read, async |event, until| match event {
-        Batch::Stream(event) => Response::Stream(consumer.receive(event, until).await),
-        Batch::Retry(event) => Response::Retry(consumer.retry(event, until).await),
-    })
-    .await
-}
-
-/// The event of a destination: records of the stream, or messages of its retry queue.
-enum Batch {
-    Stream(DispatchBatch),
-    Retry(SqsEvent),
-}
-
-/// The response in the form of the event source. Both forms are the same JSON.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Response {
-    Stream(KinesisEventResponse),
-    Retry(SqsBatchResponse),
-}
-
-impl Batch {
-    fn read(event: &str) -> serde_json::Result<Batch> {
-        // A message has no `kinesis`. A batch of messages is small, so that it may be read twice.
-        let is_batch = |event: &SqsEvent| event.records.iter().all(|message| message.message_id.is_some());
-        let stream = serde_json::from_str(event).map(Batch::Stream);
-        stream.or_else(|error| match serde_json::from_str(event) {
-            Ok(retry) if is_batch(&retry) => Ok(Batch::Retry(retry)),
-            _ => Err(error),
-        })
-    }
-}
-
 /// Serves invocations, one at a time: `handle` gets the event, and when it has to stop.
 ///
 /// # Errors
@@ -218,7 +140,7 @@ where
 
 /// Takes the event from the Lambda runtime unread, and reads it here: the runtime's reader tracks the path of
 /// every field, which takes longer than reading.
-async fn serve_read<E, R: Serialize>(
+pub(crate) async fn serve_read<E, R: Serialize>(
     read: impl Fn(&str) -> serde_json::Result<E>,
     handle: impl AsyncFn(E, Instant) -> R,
 ) -> Result<(), Error> {
@@ -235,7 +157,7 @@ async fn serve_read<E, R: Serialize>(
 }
 
 /// Says where the event is wrong, and not what it is: serde's own text quotes the event.
-fn unreadable(error: &serde_json::Error) -> String {
+pub(crate) fn unreadable(error: &serde_json::Error) -> String {
     let (line, column) = (error.line(), error.column());
     format!("the event is not one that this function takes (line {line}, column {column})")
 }
@@ -249,25 +171,6 @@ fn work_time(deadline: SystemTime, now: SystemTime) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_error_about_an_event_does_not_quote_it() {
-        for event in [r#"{"Records":"4111 1111"}"#, r#"{"Records":[{"kinesis":{"data":"4111"}}]}"#] {
-            let said = unreadable(&Batch::read(event).err().unwrap());
-            assert!(!said.contains("4111") && said.contains("(line 1, column "), "{said}");
-        }
-    }
-
-    #[test]
-    fn a_destination_tells_its_two_event_sources_apart() {
-        let batch = |json: &str| Batch::read(json).unwrap();
-        let retry = r#"{"Records":[{"eventSource":"aws:sqs","messageId":"1","body":"{}"}]}"#;
-        assert!(matches!(batch(retry), Batch::Retry(event) if event.records.len() == 1));
-        let stream = r#"{"Records":[{"eventSource":"aws:kinesis","kinesis":{"data":"e30=","sequenceNumber":"1",
-            "approximateArrivalTimestamp":1.5}}]}"#;
-        let Batch::Stream(dispatches) = batch(stream) else { panic!("of the stream") };
-        assert_eq!(dispatches.copies().count(), 1);
-    }
 
     #[test]
     fn work_stops_before_the_deadline() {

@@ -51,13 +51,13 @@
 //!     }
 //! }
 //!
-//! #[tokio::main]
+//! #[tokio::main(flavor = "current_thread")]
 //! async fn main() -> Result<(), Error> {
 //!     run(Refunds { accounts: lambda::variable("ACCOUNTS_TABLE")? }).await
 //! }
 //! ```
 //!
-//! By `?` every error is a failed attempt. After six attempts, or at once after a
+//! An error that you return with `?` counts as a failed attempt. After six attempts, or at once after a
 //! [permanent failure](Failure::permanent), the notification is dead and waits in the dead-letter queue for an
 //! operator: `handover redrive` or `handover close`.
 //!
@@ -68,7 +68,7 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use handover::{CallFailure, Effect, External, Notification, Unknown};
+//! use handover::{CallFailure, Effect, External, Notification, OnUnknown};
 //!
 //! struct Payments;
 //!
@@ -79,8 +79,8 @@
 //!         Duration::from_secs(10)
 //!     }
 //!
-//!     fn on_unknown(&self) -> Unknown {
-//!         Unknown::Retry { key_lives: Duration::from_secs(24 * 3_600) }
+//!     fn on_unknown(&self) -> OnUnknown {
+//!         OnUnknown::Retry { key_lives: Duration::from_secs(24 * 3_600) }
 //!     }
 //!
 //!     async fn call(&self, payment: &Notification<u32>) -> Result<Effect, CallFailure> {
@@ -118,7 +118,7 @@
 //! # Guide: the outbox
 //!
 //! A producer in the same account and Region needs no queue: an [`Outbox`] makes the accept part of the
-//! producer's own transaction. Such a producer needs no default features of this crate.
+//! producer's own transaction. Its crate depends on `handover` with `default-features = false`, and brings its own configuration of AWS.
 //!
 //! ```no_run
 //! use handover::{Clock, Draft, Ledger, Outbox, Routes};
@@ -188,7 +188,7 @@
 //! use handover::pipeline::Relay;
 //! use handover::{Clock, Error};
 //!
-//! #[tokio::main]
+//! #[tokio::main(flavor = "current_thread")]
 //! async fn main() -> Result<(), Error> {
 //!     let aws = start()?;
 //!     let relay = Relay::new(aws_sdk_kinesis::Client::new(&aws), variable("NOTIFICATIONS_STREAM")?, Clock::system());
@@ -207,6 +207,9 @@
     allow(dead_code, unused_imports, reason = "a producer's outbox uses a part of what the stages share")
 )]
 
+#[cfg(not(feature = "lambda"))]
+mod aws;
+#[cfg(feature = "lambda")]
 pub mod aws;
 mod clock;
 pub mod destination;
@@ -216,6 +219,8 @@ pub mod lambda;
 pub mod notification;
 pub mod pipeline;
 pub mod record;
+#[cfg(feature = "lambda")]
+mod run;
 pub mod store;
 
 /// The SDK's client for DynamoDB, in the version whose types an [`Effect`] takes.
@@ -225,10 +230,8 @@ pub use aws::fault::Fault;
 pub use clock::Clock;
 pub use destination::destination::Destination;
 pub use destination::effect::{Effect, Failure};
-pub use destination::external::{Asked, CallFailure, External, Unknown};
+pub use destination::external::{Asked, CallFailure, External, OnUnknown};
 pub use error::Error;
-#[cfg(feature = "lambda")]
-pub use lambda::{run, run_external};
 pub use notification::checked::Checked;
 pub use notification::draft::Draft;
 pub use notification::json::Json;
@@ -237,6 +240,8 @@ pub use notification::notification::Notification;
 pub use notification::refusal::Refusal;
 pub use notification::routes::Routes;
 pub use pipeline::outbox::Outbox;
+#[cfg(feature = "lambda")]
+pub use run::{run, run_external};
 pub use store::ledger::Ledger;
 pub use store::positions::Positions;
 

@@ -105,7 +105,9 @@ fn dead_letter(destination: &str, queue_url: &str, message: Message) -> DeadLett
         destination: destination.to_owned(),
         id: dispatch.ok().map(|dispatch| dispatch.notification.id),
         // SQS moved the message itself: no attempt lived long enough to send a dead letter.
-        error: text(ERROR).unwrap_or_else(|| "the function crashed on every attempt".into()),
+        error: text(ERROR).unwrap_or_else(|| {
+            "SQS moved it here after too many receives: the function crashed or timed out each time".into()
+        }),
         queue_url: queue_url.to_owned(),
         receipt_handle: message.receipt_handle.unwrap_or_default(),
     }

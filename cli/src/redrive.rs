@@ -126,8 +126,8 @@ impl Redrive<'_> {
             let outcome = outcome.map_err(|fault| self.explained(fault))?;
             if !outcome.replaces_dead_letter() {
                 let reason = match outcome {
-                    OperatorOutcome::Unknown => "there is no such notification",
-                    OperatorOutcome::Was(_) => "it was pending and is dispatched again",
+                    OperatorOutcome::NotFound => "there is no such notification",
+                    OperatorOutcome::Was(State::Pending) => "it was pending and is dispatched again",
                     _ => "the record changed meanwhile; look at its status and try again",
                 };
                 progress.suspend(|| eprintln!("{id}: {reason}; its dead letter is kept"));

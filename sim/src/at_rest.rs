@@ -59,8 +59,9 @@ pub fn violations(stack: &Stack, sent: &[SentMessage]) -> Vec<String> {
                 found.extend(was_applied(record, name, delivery, is_feasible));
             }
             let dead_letters = &state.queues.queues[&dead_letter_queue(name)].messages;
-            let has_letter = dead_letters.iter().any(|dead_letter| is_dead_letter_of(dead_letter, record));
-            if self::state(delivery) == "dead" && !has_letter {
+            let has_dead_letter =
+                dead_letters.iter().any(|dead_letter| is_dead_letter_of(dead_letter, record));
+            if self::state(delivery) == "dead" && !has_dead_letter {
                 found.push(format!("G3: {id} is dead without a dead letter of its payload and error"));
             }
             if is_undisturbed {

@@ -3,8 +3,7 @@
 use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
-/// A failed call to AWS. It may have taken effect all the same; every call that Handover makes may be
-/// repeated.
+/// A failed call to AWS. The call may nevertheless have taken effect. Handover may repeat any of its calls.
 #[derive(Debug, thiserror::Error)]
 #[error("{operation}: {cause}")]
 pub struct Fault {
@@ -23,8 +22,8 @@ pub(crate) enum Cause {
     #[error("no answer ({0})")]
     Unavailable(String),
     /// AWS gives the same answer until somebody corrects permissions or set-up.
-    #[error("refused ({0}); check the role and the environment")]
-    Refused(String),
+    #[error("denied ({0}); check the role and the environment")]
+    Denied(String),
     /// The request is over a limit, or the table does not take its form.
     #[error("AWS rejected the request as invalid ({0})")]
     Invalid(String),
@@ -32,7 +31,7 @@ pub(crate) enum Cause {
     NoResource(String),
     #[error("the item is not in the table; was it deleted, or is this another table?")]
     Missing,
-    /// The item is there and has not the shape that it should have.
+    /// The item exists but is malformed.
     #[error("{0}")]
     Unreadable(String),
     #[error("{0}")]
@@ -56,14 +55,14 @@ impl Fault {
             }
             SdkError::DispatchFailure(failure) if failure.is_io() => Cause::Unavailable("connection".into()),
             SdkError::DispatchFailure(_) => {
-                Cause::Refused("not sent; are there credentials and a Region?".into())
+                Cause::Denied("not sent; are there credentials and a Region?".into())
             }
             SdkError::ResponseError(_) => Cause::Unavailable("unreadable response".into()),
             SdkError::ServiceError(service) if service.raw().status().is_server_error() => {
                 Cause::Unavailable(format!("status {}", service.raw().status().as_u16()))
             }
             SdkError::ServiceError(service) => Cause::of_code(service.err().code(), service.err().message()),
-            _ => Cause::Refused("the request could not be built".into()),
+            _ => Cause::Denied("the request could not be built".into()),
         };
         Fault::new(operation, cause)
     }
@@ -88,7 +87,7 @@ impl Fault {
         matches!(self.cause, Cause::Missing)
     }
 
-    /// Whether the item that was read has not the shape that it should have.
+    /// Whether the item that was read is malformed.
     pub(crate) fn is_unreadable(&self) -> bool {
         matches!(self.cause, Cause::Unreadable(_))
     }
@@ -134,9 +133,9 @@ impl Cause {
             | "ValidationException") => Cause::Invalid(code.into()),
             // This message names the missing permission. Other messages may quote values.
             code @ ("AccessDenied" | "AccessDeniedException") => {
-                Cause::Refused(format!("{code}: {}", message.unwrap_or_default()))
+                Cause::Denied(format!("{code}: {}", message.unwrap_or_default()))
             }
-            code => Cause::Refused(code.into()),
+            code => Cause::Denied(code.into()),
         }
     }
 }

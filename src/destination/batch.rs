@@ -61,6 +61,14 @@ enum Looked {
     Open { attempts: u32 },
     /// It has no use: the notification is completed or dead.
     Useless,
+    /// It waits: the delivery is in a state of a later release, and a function of that release decides.
+    Wait,
+}
+
+impl Looked {
+    fn open(delivery: &Delivery) -> Looked {
+        Looked::Open { attempts: delivery.attempts }
+    }
 }
 
 impl Consumer {
@@ -109,6 +117,7 @@ impl Consumer {
             let receives = messages.receives(&work.copies);
             match looked {
                 Ok(Looked::Useless) => (),
+                Ok(Looked::Wait) => redelivered.push((receives, work.copies)),
                 Ok(Looked::Open { attempts }) => {
                     let is_dead_letter = messages.dead_letter(&work.copies).is_some();
                     let source = Source::RetryQueue { attempts, receives, is_dead_letter };
@@ -206,16 +215,19 @@ impl Consumer {
             Ok(Err(fault)) => Err(fault),
             Ok(Ok(None)) => Err(Fault::new(GET_ITEM, Cause::Missing)),
             Ok(Ok(Some(mut record))) => {
-                let has_a_use = |delivery: &Delivery| match delivery.state {
-                    State::Pending | State::Unknown => true,
-                    State::Dead => is_dead_letter,
-                    // Its completion may have died before it notified the next one.
-                    State::Done | State::Rejected | State::Closed => is_sequenced,
-                };
-                work.delivery = record.destinations.remove(&self.settings.name).filter(has_a_use);
+                work.delivery = record.destinations.remove(&self.settings.name);
                 Ok(match &work.delivery {
-                    Some(delivery) => Looked::Open { attempts: delivery.attempts },
                     None => Looked::Useless,
+                    Some(delivery) => match delivery.state {
+                        State::Pending => Looked::open(delivery),
+                        State::Dead if is_dead_letter => Looked::open(delivery),
+                        // Its completion may have died before it notified the next one.
+                        State::Done | State::Rejected | State::Closed if is_sequenced => {
+                            Looked::open(delivery)
+                        }
+                        State::Dead | State::Done | State::Rejected | State::Closed => Looked::Useless,
+                        State::Unknown => Looked::Wait,
+                    },
                 })
             }
         };

@@ -36,8 +36,8 @@ pub struct Effect {
     pub(crate) writes: Vec<TransactWriteItem>,
     pub(crate) emits: Vec<(String, Draft)>,
     pub(crate) end: End,
-    /// Why an item has no form in DynamoDB. It waits for [`Effect::check`], so that `put` needs no `?`.
-    unwritable: Option<String>,
+    /// Whether an item has no form in DynamoDB. It waits for [`Effect::check`], so that `put` needs no `?`.
+    has_unwritable: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -109,8 +109,9 @@ impl Effect {
                 let put = put.set_item(Some(item)).build().expect("table and item are set");
                 self.write(put)
             }
-            Err(error) => {
-                self.unwritable.get_or_insert_with(|| error.to_string());
+            // Its text may quote the item.
+            Err(_) => {
+                self.has_unwritable = true;
                 self
             }
         }
@@ -134,10 +135,10 @@ impl Effect {
 
     /// Checks the effect against the limits of a transaction and of the record.
     pub(crate) fn check(&self, sequenced: bool) -> Result<(), Failure> {
-        if let Some(problem) = &self.unwritable {
-            return Err(Failure::permanent(format!(
-                "an item of the effect has no form in DynamoDB ({problem}); use a struct or a map with string keys"
-            )));
+        if self.has_unwritable {
+            return Err(Failure::permanent(
+                "an item of the effect has no form in DynamoDB; use a struct or a map with string keys",
+            ));
         }
         let actions = self.writes.len() + self.emits.len();
         let max = ACTIONS_MAX - usize::from(sequenced);
@@ -165,8 +166,8 @@ impl Effect {
     }
 }
 
-/// Why a destination did not apply a notification. By `?` any error becomes a transient failure, with its
-/// causes in the text. Do not put secrets or payloads into an error: the text is kept and shown.
+/// Why a destination did not apply a notification. An error that you return with `?` becomes a transient
+/// failure, with its causes in the text. Do not put secrets or payloads into an error: the text is kept and shown.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Failure {
     pub(crate) permanent: bool,

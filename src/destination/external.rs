@@ -18,7 +18,7 @@ use crate::notification::Notification;
 ///
 /// ```
 /// use std::time::Duration;
-/// use handover::{CallFailure, Effect, External, Notification, Unknown};
+/// use handover::{CallFailure, Effect, External, Notification, OnUnknown};
 /// use serde::Deserialize;
 ///
 /// #[derive(Deserialize)]
@@ -33,8 +33,8 @@ use crate::notification::Notification;
 ///         Duration::from_secs(10)
 ///     }
 ///
-///     fn on_unknown(&self) -> Unknown {
-///         Unknown::Retry { key_lives: Duration::from_secs(24 * 3_600) }
+///     fn on_unknown(&self) -> OnUnknown {
+///         OnUnknown::Retry { key_lives: Duration::from_secs(24 * 3_600) }
 ///     }
 ///
 ///     async fn call(&self, parcel: &Notification<Parcel>) -> Result<Effect, CallFailure> {
@@ -52,25 +52,25 @@ pub trait External: Send + Sync + 'static {
     /// The data of its notifications. Data of another form is a permanent failure.
     type Data: DeserializeOwned + Send + Sync;
 
-    /// Longest time for a call, and for [`ask`](External::ask). It must be no less than the provider's own
-    /// longest time: a request that the provider takes more than 5 s after this time may meet the next call.
-    /// The function's time-out has to be at least twice as long, or three times with [`Unknown::Ask`].
+    /// Longest time of a call, or of [`ask`](External::ask). Choose no less than the provider's own time-out. If
+    /// the provider takes a request later than 5 s after this time, a second call may already be running.
+    /// The function's time-out has to be at least twice as long, or three times with [`OnUnknown::Ask`].
     fn timeout(&self) -> Duration;
 
     /// What follows when the outcome of a call is unknown.
-    fn on_unknown(&self) -> Unknown;
+    fn on_unknown(&self) -> OnUnknown;
 
     /// Makes the call, with the notification's id as idempotency key, so that every call for it has the same
     /// key. It returns an effect, which commits with the mark, or the provider's refusal as
     /// [`Effect::reject`]. An event cannot be rejected: complete it, and emit the fact.
     ///
-    /// It must not retry by itself.
+    /// Do not retry inside `call`; Handover does.
     fn call(
         &self,
         notification: &Notification<Self::Data>,
     ) -> impl Future<Output = Result<Effect, CallFailure>> + Send;
 
-    /// With [`Unknown::Ask`], asks the provider about an earlier call.
+    /// With [`OnUnknown::Ask`], asks the provider about an earlier call.
     fn ask(
         &self,
         notification: &Notification<Self::Data>,
@@ -93,7 +93,7 @@ pub trait External: Send + Sync + 'static {
 /// What follows when the outcome of a call is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Unknown {
+pub enum OnUnknown {
     /// Handover makes the call again with the same key. The provider answers a repeated key as it answered the
     /// first call.
     Retry {
@@ -117,8 +117,8 @@ pub enum Asked {
     NotMade,
 }
 
-/// Why a call has no outcome to record. By `?` any error becomes one, with its causes in the text, and means
-/// that the outcome is unknown. Do not put secrets or payloads into an error: the text is kept and shown.
+/// Why a call has no outcome to record. An error that you return with `?` becomes one, with its causes in the
+/// text, and means that the outcome is unknown. Do not put secrets or payloads into an error: the text is kept and shown.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CallFailure {
     pub(crate) failure: Failure,

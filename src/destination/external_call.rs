@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::commit::{caught, decided, typed};
 use super::effect::{Effect, Failure};
-use super::external::{Asked, CallFailure, External, Unknown};
+use super::external::{Asked, CallFailure, External, OnUnknown};
 use super::handler::{Deadlines, DestinationSettings, Handled, Handler, WorkItem};
 use super::retry_policy::NotCompleted;
 use crate::aws::{Cause, Fault};
@@ -51,7 +51,7 @@ enum NextStep {
 /// What to do for a delivery; without one it is taken to be new. A call takes up to `timeout`.
 fn next_step(
     delivery: Option<&Delivery>,
-    on_unknown: Unknown,
+    on_unknown: OnUnknown,
     timeout: SignedDuration,
     now: Timestamp,
 ) -> NextStep {
@@ -67,7 +67,7 @@ fn next_step(
         _ if delivery.settled == Some(Settled::Unknown) => NextStep::Wait,
         _ if is_held => NextStep::Wait,
         (None, _) => NextStep::Call { fence, called_at: now, asks: false },
-        (Some(called_at), Unknown::Retry { key_lives }) => {
+        (Some(called_at), OnUnknown::Retry { key_lives }) => {
             let key_lives = SignedDuration::try_from(key_lives).unwrap_or(SignedDuration::MAX);
             let needs = timeout.saturating_add(LEASE_MARGIN);
             let has_key = now.duration_since(called_at).saturating_add(needs) < key_lives;
@@ -76,8 +76,8 @@ fn next_step(
                 false => NextStep::Escalate { fence: delivery.fence, why: KEY_EXPIRED },
             }
         }
-        (Some(called_at), Unknown::Ask) => NextStep::Call { fence, called_at, asks: true },
-        (Some(_), Unknown::Escalate) => NextStep::Escalate { fence: delivery.fence, why: UNKNOWN_OUTCOME },
+        (Some(called_at), OnUnknown::Ask) => NextStep::Call { fence, called_at, asks: true },
+        (Some(_), OnUnknown::Escalate) => NextStep::Escalate { fence: delivery.fence, why: UNKNOWN_OUTCOME },
     }
 }
 
@@ -203,7 +203,7 @@ impl<E: External> Calls<E> {
             }
             Err(CallFailure { failure, is_unknown }) => {
                 let is_unknown = is_unknown || is_repeat;
-                let failure = match is_unknown && self.0.on_unknown() == Unknown::Escalate {
+                let failure = match is_unknown && self.0.on_unknown() == OnUnknown::Escalate {
                     true => Failure::permanent(format!("{}: {UNKNOWN_OUTCOME}", failure.error)),
                     false => failure,
                 };
@@ -270,9 +270,9 @@ mod tests {
 
     const NOW: i64 = 1_000_000;
     const SECOND: i64 = 1_000;
-    const RETRY: Unknown = Unknown::Retry { key_lives: Duration::from_secs(60) };
+    const RETRY: OnUnknown = OnUnknown::Retry { key_lives: Duration::from_secs(60) };
 
-    fn decided_for(delivery: &Delivery, on_unknown: Unknown) -> NextStep {
+    fn decided_for(delivery: &Delivery, on_unknown: OnUnknown) -> NextStep {
         next_step(Some(delivery), on_unknown, SignedDuration::from_secs(5), at(NOW))
     }
 
@@ -289,17 +289,17 @@ mod tests {
     #[test]
     fn a_new_delivery_is_called() {
         let call = NextStep::Call { fence: 1, called_at: at(NOW), asks: false };
-        assert_eq!(next_step(None, Unknown::Escalate, SignedDuration::ZERO, at(NOW)), call);
-        assert_eq!(decided_for(&fresh(), Unknown::Ask), call);
+        assert_eq!(next_step(None, OnUnknown::Escalate, SignedDuration::ZERO, at(NOW)), call);
+        assert_eq!(decided_for(&fresh(), OnUnknown::Ask), call);
     }
 
     #[test]
     fn g5_an_unknown_outcome_is_handled_as_declared() {
         let again = |asks| NextStep::Call { fence: 3, called_at: at(NOW - 30 * SECOND), asks };
         assert_eq!(decided_for(&called(30), RETRY), again(false));
-        assert_eq!(decided_for(&called(30), Unknown::Ask), again(true));
+        assert_eq!(decided_for(&called(30), OnUnknown::Ask), again(true));
         assert_eq!(
-            decided_for(&called(30), Unknown::Escalate),
+            decided_for(&called(30), OnUnknown::Escalate),
             NextStep::Escalate { fence: 2, why: UNKNOWN_OUTCOME }
         );
     }
@@ -312,14 +312,14 @@ mod tests {
 
     #[test]
     fn a_key_may_live_forever() {
-        let forever = Unknown::Retry { key_lives: Duration::MAX };
+        let forever = OnUnknown::Retry { key_lives: Duration::MAX };
         assert!(matches!(decided_for(&called(1), forever), NextStep::Call { .. }));
     }
 
     #[test]
     fn g5_nobody_starts_a_call_during_a_lease() {
         let held = Delivery { lease_until: Some(at(NOW + 1)), ..called(1) };
-        for unknown in [RETRY, Unknown::Ask, Unknown::Escalate] {
+        for unknown in [RETRY, OnUnknown::Ask, OnUnknown::Escalate] {
             assert_eq!(decided_for(&held, unknown), NextStep::Wait);
         }
     }
@@ -327,12 +327,12 @@ mod tests {
     #[test]
     fn a_settled_call_is_not_repeated() {
         let settled = Delivery { settled: Some(Settled::Done), ..called(30) };
-        assert_eq!(decided_for(&settled, Unknown::Escalate), NextStep::Done { fence: 2 });
+        assert_eq!(decided_for(&settled, OnUnknown::Escalate), NextStep::Done { fence: 2 });
         let later = Delivery { settled: Some(Settled::Unknown), ..called(30) };
         assert_eq!(decided_for(&later, RETRY), NextStep::Wait);
         let closed = Delivery { state: State::Closed, ..settled };
         assert_eq!(
-            decided_for(&closed, Unknown::Ask),
+            decided_for(&closed, OnUnknown::Ask),
             NextStep::Completed(TransitionOutcome::AlreadyApplied(State::Closed))
         );
     }

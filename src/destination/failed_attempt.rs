@@ -122,6 +122,15 @@ impl DestinationSettings {
                     }
                     return Ok(Disposition::Drop);
                 }
+                // A function of a later release decides. A copy in the retry queue waits for it.
+                Err(TransitionError::Refused(Refused::Was(State::Unknown))) => {
+                    return match source {
+                        Source::Stream if !needs_copy => Ok(Disposition::Drop),
+                        Source::Stream | Source::RetryQueue { .. } => {
+                            Ok(self.give_back(work, source).await?)
+                        }
+                    };
+                }
                 Err(other) => return Err(other),
             }
         }

@@ -32,7 +32,7 @@ pub struct DestinationSettings {
     pub retention: SignedDuration,
     /// How long a copy waits after the first failed attempt. The wait doubles with each further attempt.
     pub backoff: Duration,
-    /// The time.
+    /// Tells the time.
     pub clock: Clock,
 }
 

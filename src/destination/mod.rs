@@ -33,6 +33,6 @@ pub use batch::{Consumer, DispatchBatch};
 pub(crate) use destination::Destination;
 pub use effect::{ACTIONS_MAX, Write};
 #[cfg(feature = "lambda")]
-pub(crate) use external::{External, Unknown};
+pub(crate) use external::{External, OnUnknown};
 #[cfg(feature = "lambda")]
 pub use handler::DestinationSettings;

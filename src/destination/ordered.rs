@@ -13,7 +13,8 @@ use super::handler::{Deadlines, DestinationSettings, Handled, Handler, WorkItem}
 use super::retry_policy::NotCompleted;
 use crate::aws::{Cause, Fault, pause};
 use crate::record::{
-    Delivery, Dispatch, Position, PositionUpdate, Readiness, Record, SequenceKey, State, TransitionOutcome,
+    Delivery, Dispatch, Position, PositionUpdate, Readiness, Record, Refused, SequenceKey, State,
+    TransitionOutcome,
 };
 use crate::store::{GET_ITEM, TransitionError};
 
@@ -177,12 +178,14 @@ impl DestinationSettings {
     }
 
     /// The final state of a notification whose sequence is completed; `None` where another one completed it.
-    async fn final_state(&self, sequence_key: &SequenceKey) -> Result<Option<State>, Fault> {
+    async fn final_state(&self, sequence_key: &SequenceKey) -> Result<Option<State>, TransitionError> {
         // Of one transaction a read may see the position, and the next read not yet the record.
         for tries in 1..=2 {
             let (_, delivery) = self.delivery(sequence_key.id()).await?;
-            if delivery.state.is_final() {
-                return Ok(Some(delivery.state));
+            match delivery.state {
+                State::Done | State::Rejected | State::Closed => return Ok(Some(delivery.state)),
+                State::Unknown => return Err(TransitionError::Refused(Refused::Was(State::Unknown))),
+                State::Pending | State::Dead => (),
             }
             pause(tries).await;
         }

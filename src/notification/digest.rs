@@ -10,6 +10,7 @@ use super::notification::Notification;
 
 /// What the digest covers. The fields are in the order of RFC 8785, so that plain serialisation is
 /// canonical. `time` and `traceparent` are left out: a producer may set them anew when it repeats a message.
+/// So are `kind`, which the route fixes, and `sequence`: an id with another number is a duplicate.
 #[derive(Serialize)]
 struct Content<'a> {
     #[serde(serialize_with = "super::json::verbatim")]

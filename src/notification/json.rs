@@ -55,7 +55,7 @@ impl Json {
         Json(json.get().to_owned())
     }
 
-    /// The text.
+    /// The canonical text.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -3,6 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 /// Whether a notification asks for something or states a fact.
+///
+/// A stored kind that a function does not know makes the record unreadable to it. A release with a new kind has
+/// to be deployed to every function before the first notification of that kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {

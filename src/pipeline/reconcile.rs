@@ -19,8 +19,8 @@ use tokio::time::{Instant, timeout_at};
 use crate::aws::{Cause, Fault};
 use crate::clock::Clock;
 use crate::record::{
-    Change, Dispatch, Expected, FIRST_DUE_AFTER, PendingTransition, Record, SHARDS, Slot, Transition,
-    TransitionOutcome, TransitionTimes, Update, check_later, dispatch_again, next_dispatch,
+    Change, Dispatch, Expected, FIRST_DUE_AFTER, PARTITIONS_PER_SLOT, PendingTransition, Record, Slot,
+    Transition, TransitionOutcome, TransitionTimes, Update, check_later, dispatch_again, next_dispatch,
 };
 use crate::store::{Cursor, DeadLetters, GET_ITEM, KEYS_MAX, Ledger, TransitionError, Updated};
 
@@ -48,7 +48,7 @@ pub struct ReconcileSettings {
     pub give_up_after: SignedDuration,
     /// Most dispatches and dead letters of a run, so that the end of an outage causes no overload.
     pub most: u32,
-    /// The time.
+    /// Tells the time.
     pub clock: Clock,
 }
 
@@ -186,7 +186,7 @@ impl Reconcile {
 
     /// Checks every record of a slot.
     async fn check_slot(&self, slot: Slot, now: Timestamp, counts: &Counts) -> Result<(), Stopped> {
-        let buckets = (0..SHARDS).map(|shard| Ok(slot.bucket(shard)));
+        let buckets = (0..PARTITIONS_PER_SLOT).map(|partition| Ok(slot.bucket(partition)));
         stream::iter(buckets)
             .try_for_each_concurrent(None, |bucket| self.check_bucket(bucket, now, counts))
             .await

@@ -171,7 +171,7 @@ fn unsent(count: usize, successful: &[SendMessageBatchResultEntry]) -> Vec<usize
 
 /// How long a message waits after its nth receive met a fault. With the default of 40 s the five waits between
 /// six receives add up to nearly four hours, longer than most outages. After the last receive there is no
-/// wait: SQS moves the message to the dead-letter queue, which raises the alarm.
+/// wait: SQS moves the message to the dead-letter queue.
 fn visibility_seconds(base: u64, receives: u32) -> i32 {
     if receives >= RECEIVES_MAX {
         return 0;

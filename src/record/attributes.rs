@@ -1,7 +1,7 @@
 //! The name of every stored attribute, in one place.
 //!
-//! `Record` and `Delivery` have fields of the same names, which serde writes; a test in `record.rs` compares
-//! them with these lists. Conditions, updates, projections and the template's filter use the same names.
+//! `Record` and `Delivery` have fields of the same names, which serde writes; a test in `record/tests.rs`
+//! compares them with these lists. Conditions, updates, projections and the template's filter use the same names.
 
 /// Key of a record in the `notifications` table.
 pub(crate) const ID: &str = "id";

@@ -15,14 +15,14 @@ const DISPATCHED_AFTER: [SignedDuration; 5] = [
     SignedDuration::from_mins(34 * 60 + 30),
     SignedDuration::from_mins(82 * 60 + 30),
 ];
-/// When reconcile first checks an open record. It is longer than an invocation, 15 minutes at most, and so
-/// longer than the time between making a record and storing it.
+/// When reconcile first checks an open record. It is longer than any invocation (15 minutes), so that a record
+/// is always stored before it is due.
 pub const FIRST_DUE_AFTER: SignedDuration = SignedDuration::from_mins(30);
 /// Length of a slot, in seconds.
 pub const SLOT_SECONDS: i64 = 900;
 /// Partitions of a slot. A partition takes about 1,000 writes a second, and everything accepted in a slot is
 /// due in one slot: sixteen partitions take 16,000 a second.
-pub const SHARDS: u32 = 16;
+pub const PARTITIONS_PER_SLOT: u32 = 16;
 /// How long before its slot a record is in the index, at least, so that reconcile finds it there.
 pub const AHEAD: SignedDuration = SignedDuration::from_mins(5);
 /// How long after its end a slot is read: clocks differ, and the index lags behind the table.
@@ -41,7 +41,7 @@ pub fn bucket(id: &str, due_at: Timestamp) -> String {
     // FNV-1a spreads ids evenly, ascending ones too. It must never change.
     let hash =
         id.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-    Slot::of(due_at).bucket(hash % SHARDS)
+    Slot::of(due_at).bucket(hash % PARTITIONS_PER_SLOT)
 }
 
 /// A slot of time.
@@ -71,8 +71,8 @@ impl Slot {
     }
 
     /// The key of one of its partitions in the index.
-    pub fn bucket(self, shard: u32) -> String {
-        format!("{}#{shard:02}", self.0)
+    pub fn bucket(self, partition: u32) -> String {
+        format!("{}#{partition:02}", self.0)
     }
 }
 
@@ -103,7 +103,10 @@ mod tests {
         assert!(bucket("a", at(15 * MINUTE)).starts_with("1970-01-01T00:15:00Z#"));
         let buckets: std::collections::BTreeSet<_> =
             (0..1000).map(|n| bucket(&format!("r-{n}"), at(0))).collect();
-        assert_eq!(buckets, (0..SHARDS).map(|shard| Slot::of(at(0)).bucket(shard)).collect());
+        assert_eq!(
+            buckets,
+            (0..PARTITIONS_PER_SLOT).map(|partition| Slot::of(at(0)).bucket(partition)).collect()
+        );
     }
 
     #[test]

@@ -18,7 +18,7 @@ mod update;
 
 pub use dispatch::{Dispatch, NotADispatch};
 pub(crate) use due::next_dispatch;
-pub use due::{AHEAD, FIRST_DUE_AFTER, LAG, SHARDS, SLOT_SECONDS, Slot, bucket};
+pub use due::{AHEAD, FIRST_DUE_AFTER, LAG, PARTITIONS_PER_SLOT, SLOT_SECONDS, Slot, bucket};
 pub(crate) use pending::{PendingTransition, Reconsidered, TransitionOutcome};
 pub use position::AHEAD_MAX;
 pub(crate) use position::{Position, PositionUpdate, Readiness, ReconsideredPosition, SequenceKey};

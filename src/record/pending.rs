@@ -57,3 +57,50 @@ impl PendingTransition {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+
+    use super::*;
+    use crate::record::record::Status;
+    use crate::record::tests::{at, event_for};
+
+    fn done() -> PendingTransition {
+        let transition = Transition::Done { result: None, fence: None };
+        let expected = Expected::guess(&transition, 1);
+        let times = TransitionTimes {
+            now: at(2_000),
+            relayed_at: None,
+            received_at: None,
+            retention: SignedDuration::from_hours(1),
+        };
+        PendingTransition { id: "1".into(), destination: "a".into(), transition, expected, times }
+    }
+
+    fn in_state(state: State) -> Record {
+        let mut record = event_for(&["a"]);
+        record.destinations.get_mut("a").unwrap().state = state;
+        record
+    }
+
+    #[test]
+    fn a_completed_record_is_a_duplicate() {
+        let complete = Reconsidered::Complete(TransitionOutcome::AlreadyApplied(State::Done));
+        assert_eq!(done().reconsider(&in_state(State::Done)), complete);
+    }
+
+    #[test]
+    fn an_open_record_is_sent_again_with_what_it_expects() {
+        let mut pending = done();
+        assert_eq!(pending.reconsider(&event_for(&["a", "b"])), Reconsidered::SendAgain);
+        assert_eq!(pending.expected, Expected { from: State::Pending, after: Status::Init });
+        assert_eq!(pending.reconsider(&event_for(&["a", "b"])), Reconsidered::Contended);
+    }
+
+    #[test]
+    fn a_state_of_a_later_release_is_refused() {
+        let refused = Reconsidered::Refused(Refused::Was(State::Unknown));
+        assert_eq!(done().reconsider(&in_state(State::Unknown)), refused);
+    }
+}

@@ -1,4 +1,4 @@
-//! Order: an emitter numbers the notifications of a `partitionkey`, and a sequenced destination applies each
+//! Order: a producer numbers the notifications of a `partitionkey`, and a sequenced destination applies each
 //! after the one before it is completed there (G8). These are the decisions; `store/positions.rs` has the calls.
 //!
 //! The position of a key at a destination is an item of the `positions` table, which moves in the same
@@ -275,8 +275,8 @@ impl PositionUpdate {
         }
     }
 
-    /// Its condition is the position that was read, which implies that what was closed stays so. It also fails
-    /// if a successor registered meanwhile, which would never be notified, or if another notification
+    /// Its condition is the position that was read. An operator's close is never undone, so the condition need
+    /// not repeat it. It also fails if a successor registered meanwhile, which would never be notified, or if another notification
     /// registered under this sequence.
     pub(crate) fn update(&self) -> Update {
         let path = self.sequence_key.path();

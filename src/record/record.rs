@@ -43,7 +43,7 @@ pub enum Status {
 }
 
 impl Status {
-    /// As stored.
+    /// The stored text.
     pub fn as_str(self) -> &'static str {
         match self {
             Status::Init => "INIT",
@@ -56,9 +56,10 @@ impl Status {
     }
 }
 
-/// Where a notification stands at one destination.
+/// The state of a notification at one destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum State {
     /// Not applied yet.
     Pending,
@@ -70,7 +71,8 @@ pub enum State {
     Dead,
     /// Closed by an operator. Final.
     Closed,
-    /// A value of a later release. It is read, and never written.
+    /// A state of a later release. It is read, and never written. Such a state counts in `open` unless it is
+    /// final or dead.
     #[serde(other)]
     Unknown,
 }
@@ -81,7 +83,7 @@ impl State {
         matches!(self, State::Done | State::Rejected | State::Closed)
     }
 
-    /// As stored.
+    /// The stored text.
     pub fn as_str(self) -> &'static str {
         match self {
             State::Pending => "pending",
@@ -119,7 +121,7 @@ pub enum Change {
 }
 
 impl Change {
-    /// As stored.
+    /// The stored text.
     pub fn as_str(self) -> &'static str {
         match self {
             Change::Dispatch => "dispatch",
@@ -149,7 +151,7 @@ pub enum Settled {
 }
 
 impl Settled {
-    /// As stored.
+    /// The stored text.
     pub fn as_str(self) -> &'static str {
         match self {
             Settled::Done => "done",
@@ -223,7 +225,7 @@ pub struct Delivery {
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
-    /// The key.
+    /// The notification's id, the key of the table.
     pub id: String,
     /// See [`Notification`], as for the attributes down to `data`.
     pub r#type: String,

@@ -10,7 +10,7 @@ use super::record::{Record, State};
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq)]
 pub struct Moment<'a> {
-    /// When.
+    /// When it happened.
     pub at: Timestamp,
     /// The destination; absent for what concerns the whole notification.
     pub destination: Option<&'a str>,

@@ -409,7 +409,9 @@ fn own_part(
                 conditions.push(Condition::Above(here(CALLED_AT), 0));
                 match settled {
                     Settled::Done => set(here(SETTLED), text(settled.as_str())),
-                    Settled::Again | Settled::Unknown => removes.extend([here(CALLED_AT), here(SETTLED)]),
+                    Settled::Again => removes.extend([here(CALLED_AT), here(SETTLED)]),
+                    // Read from a later release, and never written.
+                    Settled::Unknown => (),
                 }
             }
             sets.push((DISPATCHES.into(), Set::Plus(1)));

@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{
-    Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update as UpdateAction,
+    ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update as UpdateAction,
 };
 
 use crate::aws::{Cause, Fault};
-use crate::record::attributes::{ABSENT, ID};
+use crate::record::attributes::ID;
 use crate::record::{Expression, Item, Record, Update, text};
 
 pub(crate) const GET_ITEM: &str = "GetItem";
@@ -70,18 +70,6 @@ pub(crate) fn update_action(table: &str, key: Item, update: &Update) -> Transact
     TransactWriteItem::builder().update(update).build()
 }
 
-/// The put of a new record as an action of a transaction.
-pub(crate) fn accept_action(table: &str, record: &Record) -> TransactWriteItem {
-    let put = Put::builder()
-        .table_name(table)
-        .set_item(Some(record.encode()))
-        .condition_expression(ABSENT)
-        .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-        .build()
-        .expect("table and item are set");
-    TransactWriteItem::builder().put(put).build()
-}
-
 /// The record that DynamoDB returned with a failed condition.
 ///
 /// # Errors
@@ -94,4 +82,20 @@ pub(crate) fn returned_record(call: &'static str, item: Option<Item>) -> Result<
 
 pub(crate) fn decode_record(call: &'static str, item: Item) -> Result<Record, Fault> {
     Record::decode(item).map_err(|error| Fault::new(call, Cause::Unreadable(error.to_string())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::tests::event_for;
+
+    #[test]
+    fn a_record_that_is_not_there_is_a_fault_never_a_duplicate() {
+        for nothing in [None, Some(Item::new())] {
+            let fault = returned_record(TRANSACT, nothing).unwrap_err();
+            assert!(fault.is_missing_item() && !fault.is_retryable());
+        }
+        let record = event_for(&["a"]);
+        assert_eq!(returned_record(TRANSACT, Some(record.encode())).unwrap(), record);
+    }
 }

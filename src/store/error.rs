@@ -1,4 +1,4 @@
-//! Why a state transition was not applied.
+//! The error of the calls that apply a transition.
 
 use crate::aws::Fault;
 use crate::record::Refused;

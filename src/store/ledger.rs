@@ -7,15 +7,15 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
-    BatchStatementError, BatchStatementRequest, CancellationReason, ReturnValuesOnConditionCheckFailure,
+    BatchStatementError, BatchStatementRequest, CancellationReason, Put, ReturnValuesOnConditionCheckFailure,
     TransactWriteItem,
 };
 use tokio::sync::Mutex;
 use tokio::task::yield_now;
 
 use super::call::{
-    GET_ITEM, PUT_ITEM, TRANSACT, UPDATE_ITEM, Updated, accept_action, decode_record, key, returned_record,
-    update_action, update_item,
+    GET_ITEM, PUT_ITEM, TRANSACT, UPDATE_ITEM, Updated, decode_record, key, returned_record, update_action,
+    update_item,
 };
 use super::error::TransitionError;
 use super::positions::{Positions, decode_position};
@@ -77,30 +77,45 @@ impl Acceptance {
     }
 }
 
-/// When to send a commit again.
-enum Retry {
-    AtOnce,
-    AfterPause(Fault),
+/// What to do after a condition failed.
+enum Next {
+    /// Nothing: it is complete.
+    Complete(TransitionOutcome),
+    SendAgain,
+    /// Send again after a pause: other writers are changing the item.
+    Pause(Fault),
+}
+
+/// Decides on the item that DynamoDB returned with the failed condition of a transition.
+fn reconsider(
+    pending: &mut PendingTransition,
+    call: &'static str,
+    item: Option<Item>,
+) -> Result<Next, TransitionError> {
+    match pending.reconsider(&returned_record(call, item)?) {
+        Reconsidered::SendAgain => Ok(Next::SendAgain),
+        Reconsidered::Complete(outcome) => Ok(Next::Complete(outcome)),
+        Reconsidered::Contended => Ok(Next::Pause(Fault::new(call, Cause::Contended))),
+        Reconsidered::Refused(refused) => Err(TransitionError::Refused(refused)),
+    }
 }
 
 impl Commit<'_> {
     /// Decides on the position that DynamoDB returned with the failed condition.
-    fn reconsider_position(&mut self, item: Option<Item>) -> Result<Retry, TransitionError> {
+    fn reconsider_position(&mut self, item: Option<Item>) -> Result<Next, TransitionError> {
         let position = decode_position(TRANSACT, &item.unwrap_or_default())?;
-        let Some((positions, update)) = self.position.take() else { return Ok(Retry::AtOnce) };
-        let (update, retry) = match update.reconsider(&position) {
-            ReconsideredPosition::SendAgain(update) => (update, Retry::AtOnce),
-            ReconsideredPosition::Contended => {
-                (update, Retry::AfterPause(Fault::new(TRANSACT, Cause::Contended)))
-            }
-            ReconsideredPosition::Unneeded => return Ok(Retry::AtOnce),
+        let Some((positions, update)) = self.position.take() else { return Ok(Next::SendAgain) };
+        let (update, next) = match update.reconsider(&position) {
+            ReconsideredPosition::SendAgain(update) => (update, Next::SendAgain),
+            ReconsideredPosition::Contended => (update, Next::Pause(Fault::new(TRANSACT, Cause::Contended))),
+            ReconsideredPosition::Unneeded => return Ok(Next::SendAgain),
             ReconsideredPosition::Early { is_registered } => {
                 return Err(TransitionError::Early { is_registered });
             }
             ReconsideredPosition::SequenceTaken => return Err(TransitionError::SequenceTaken),
         };
         self.position = Some((positions, update));
-        Ok(retry)
+        Ok(next)
     }
 }
 
@@ -146,7 +161,14 @@ impl Ledger {
 
     /// The put of a record as an action of a producer's transaction.
     pub(crate) fn accept_action(&self, record: &Record) -> TransactWriteItem {
-        accept_action(&self.table, record)
+        let put = Put::builder()
+            .table_name(&self.table)
+            .set_item(Some(record.encode()))
+            .condition_expression(ABSENT)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .build()
+            .expect("table and item are set");
+        TransactWriteItem::builder().put(put).build()
     }
 
     /// What a cancelled transaction says of the record that it was to accept; `None` where another action
@@ -183,26 +205,15 @@ impl Ledger {
         commit: &mut Commit<'_>,
     ) -> Result<TransitionOutcome, TransitionError> {
         for tries in 1.. {
-            let fault = match self.transact(&mark, commit).await {
+            let next = match self.transact(&mark, commit).await {
                 Ok(()) => return Ok(TransitionOutcome::Applied),
-                Err(Cancellation::Mark(item)) => {
-                    let record = returned_record(TRANSACT, item)?;
-                    match mark.reconsider(&record) {
-                        Reconsidered::SendAgain => continue,
-                        Reconsidered::Complete(outcome) => return Ok(outcome),
-                        Reconsidered::Refused(refused) => return Err(TransitionError::Refused(refused)),
-                        Reconsidered::Contended => Fault::new(TRANSACT, Cause::Contended),
-                    }
-                }
-                Err(Cancellation::Position(item)) => match commit.reconsider_position(item)? {
-                    Retry::AtOnce => continue,
-                    Retry::AfterPause(fault) => fault,
-                },
+                Err(Cancellation::Mark(item)) => reconsider(&mut mark, TRANSACT, item)?,
+                Err(Cancellation::Position(item)) => commit.reconsider_position(item)?,
                 Err(Cancellation::Emitted(stored)) => {
                     let emits = std::mem::take(&mut commit.emits).into_iter().enumerate();
                     let kept = emits.filter(|(at, _)| !stored.contains(at));
                     commit.emits = kept.map(|(_, record)| record).collect();
-                    continue;
+                    Next::SendAgain
                 }
                 Err(Cancellation::EmitConflict { at }) => {
                     return Err(TransitionError::EmitConflict { id: commit.emits.swap_remove(at).id });
@@ -211,7 +222,12 @@ impl Ledger {
                 Err(Cancellation::Fault(fault)) if fault.is_invalid() => {
                     return Err(TransitionError::Invalid(fault));
                 }
-                Err(Cancellation::Fault(fault)) => fault,
+                Err(Cancellation::Fault(fault)) => Next::Pause(fault),
+            };
+            let fault = match next {
+                Next::Complete(outcome) => return Ok(outcome),
+                Next::SendAgain => continue,
+                Next::Pause(fault) => fault,
             };
             if !fault.is_retryable() {
                 return Err(fault.into());
@@ -253,18 +269,15 @@ impl Ledger {
         mut pending: PendingTransition,
     ) -> Result<TransitionOutcome, TransitionError> {
         for tries in 1.. {
-            let fault = match self.update(&pending.id, &pending.update()).await {
+            let next = match self.update(&pending.id, &pending.update()).await {
                 Ok(Updated::Applied) => return Ok(TransitionOutcome::Applied),
-                Ok(Updated::ConditionFailed(item)) => {
-                    let record = returned_record(UPDATE_ITEM, Some(item))?;
-                    match pending.reconsider(&record) {
-                        Reconsidered::SendAgain => continue,
-                        Reconsidered::Complete(outcome) => return Ok(outcome),
-                        Reconsidered::Refused(refused) => return Err(TransitionError::Refused(refused)),
-                        Reconsidered::Contended => Fault::new(UPDATE_ITEM, Cause::Contended),
-                    }
-                }
-                Err(fault) => fault,
+                Ok(Updated::ConditionFailed(item)) => reconsider(&mut pending, UPDATE_ITEM, Some(item))?,
+                Err(fault) => Next::Pause(fault),
+            };
+            let fault = match next {
+                Next::Complete(outcome) => return Ok(outcome),
+                Next::SendAgain => continue,
+                Next::Pause(fault) => fault,
             };
             if !fault.is_retryable() || tries >= TRIES_MAX {
                 return Err(fault.into());
@@ -295,27 +308,19 @@ impl Ledger {
             let answers = self.execute(open.iter().map(|at| &pending[*at])).await;
             let mut must_pause = false;
             for (at, answer) in open.into_iter().zip(answers) {
-                let reconsidered = answer.and_then(|updated| match updated {
-                    Updated::Applied => Ok(Reconsidered::Complete(TransitionOutcome::Applied)),
-                    Updated::ConditionFailed(item) => returned_record(BATCH_EXECUTE, Some(item))
-                        .map(|record| pending[at].reconsider(&record)),
-                });
-                let fault = match reconsidered {
-                    Ok(Reconsidered::SendAgain) => continue,
-                    Ok(Reconsidered::Complete(outcome)) => {
-                        results[at] = Some(Ok(outcome));
-                        continue;
+                let next = match answer {
+                    Ok(Updated::Applied) => Ok(Next::Complete(TransitionOutcome::Applied)),
+                    Ok(Updated::ConditionFailed(item)) => {
+                        reconsider(&mut pending[at], BATCH_EXECUTE, Some(item))
                     }
-                    Ok(Reconsidered::Refused(refused)) => {
-                        results[at] = Some(Err(TransitionError::Refused(refused)));
-                        continue;
-                    }
-                    Ok(Reconsidered::Contended) => Fault::new(BATCH_EXECUTE, Cause::Contended),
-                    Err(fault) => fault,
+                    Err(fault) => Ok(Next::Pause(fault)),
                 };
-                match fault.is_retryable() && tries < TRIES_MAX {
-                    true => must_pause = true,
-                    false => results[at] = Some(Err(fault.into())),
+                match next {
+                    Ok(Next::SendAgain) => (),
+                    Ok(Next::Complete(outcome)) => results[at] = Some(Ok(outcome)),
+                    Ok(Next::Pause(fault)) if fault.is_retryable() && tries < TRIES_MAX => must_pause = true,
+                    Ok(Next::Pause(fault)) => results[at] = Some(Err(fault.into())),
+                    Err(error) => results[at] = Some(Err(error)),
                 }
             }
             if must_pause {

@@ -30,7 +30,7 @@ pub enum OperatorOutcome {
     /// The delivery was in this state, which the action does not change.
     Was(State),
     /// There is no such notification, or it does not go to this destination.
-    Unknown,
+    NotFound,
     /// The delivery has no call of unknown outcome to settle.
     NoUnknownCall,
     /// A call may be in progress.
@@ -48,7 +48,7 @@ impl OperatorOutcome {
         match self {
             OperatorOutcome::Applied => true,
             OperatorOutcome::Was(state) => state.is_final(),
-            OperatorOutcome::Unknown
+            OperatorOutcome::NotFound
             | OperatorOutcome::NoUnknownCall
             | OperatorOutcome::Held
             | OperatorOutcome::Early => false,
@@ -87,7 +87,7 @@ impl Ledger {
     ) -> Result<OperatorOutcome, Fault> {
         let record = self.get(id).await?;
         let Some(delivery) = record.as_ref().and_then(|record| record.destinations.get(destination)) else {
-            return Ok(OperatorOutcome::Unknown);
+            return Ok(OperatorOutcome::NotFound);
         };
         if delivery.lease_until.is_some_and(|until| until > now) {
             return Ok(OperatorOutcome::Held);
@@ -124,7 +124,7 @@ impl Ledger {
     /// A [`Fault`]; try again.
     pub async fn dispatch_again(&self, id: &str, now: Timestamp) -> Result<OperatorOutcome, Fault> {
         let Some(mut record) = self.get(id).await? else {
-            return Ok(OperatorOutcome::Unknown);
+            return Ok(OperatorOutcome::NotFound);
         };
         let due_at = |record: &Record, delivery: &Delivery| next_dispatch(record.since(delivery), now);
         let mut tries = 0;
@@ -147,7 +147,7 @@ impl Ledger {
             record = changed;
         }
         let state = record.destinations.values().map(|delivery| delivery.state).next();
-        Ok(state.map_or(OperatorOutcome::Unknown, OperatorOutcome::Was))
+        Ok(state.map_or(OperatorOutcome::NotFound, OperatorOutcome::Was))
     }
 
     /// Closes a notification at a destination for good, so that no late copy can apply it: its effect was made
@@ -173,7 +173,7 @@ impl Ledger {
         let Some((record, delivery)) =
             record.as_ref().and_then(|record| Some((record, record.destinations.get(destination)?)))
         else {
-            return Ok(OperatorOutcome::Unknown);
+            return Ok(OperatorOutcome::NotFound);
         };
         let sequence_key = SequenceKey::new(&record.notification(), destination);
         let Some(sequence_key) = sequence_key.filter(|_| delivery.sequenced) else {
@@ -250,6 +250,6 @@ fn outcome(applied: Result<TransitionOutcome, TransitionError>) -> Result<Operat
             | TransitionError::EmitConflict { .. }
             | TransitionError::Early { .. }
             | TransitionError::SequenceTaken,
-        ) => Ok(OperatorOutcome::Unknown),
+        ) => Ok(OperatorOutcome::NotFound),
     }
 }

@@ -8,6 +8,7 @@ mod links;
 mod modules;
 mod paths;
 mod source;
+mod tests_named;
 mod tree;
 
 use imports::{Layers, Package};
@@ -17,6 +18,7 @@ use tree::Tree;
 /// and none on its own line. A part is a folder of `src/` or a file beside them; `lib` is `src/lib.rs`.
 const LAYERS: Layers = &[
     &["lib"],
+    &["run"],
     &["lambda"],
     &["pipeline"],
     &["destination"],
@@ -54,6 +56,11 @@ fn imports_point_downwards_and_in_no_circle() {
 #[test]
 fn every_path_that_is_named_exists() {
     none(paths::check(&repository()));
+}
+
+#[test]
+fn every_test_that_is_named_exists() {
+    none(tests_named::check(&repository()));
 }
 
 #[test]

@@ -137,15 +137,15 @@ mod tests {
             "eventName": "MODIFY",
             "dynamodb": {
                 "Keys": {"id": {"S": "n-1"}},
-                "NewImage": {"change": {"S": "offer"}, "open": {"N": "2"}},
+                "NewImage": {"change": {"S": "dispatch"}, "open": {"N": "2"}},
             },
         });
-        let offer = json!({"dynamodb": {"NewImage": {"change": {"S": ["offer"]}}}});
+        let dispatch = json!({"dynamodb": {"NewImage": {"change": {"S": ["dispatch"]}}}});
         let key = json!({"eventName": ["MODIFY"], "dynamodb": {"Keys": {"id": {"S": ["n-1"]}}}});
         let mark = json!({"dynamodb": {"NewImage": {"change": {"S": ["mark"]}}}});
         // DynamoDB's numbers are strings in the record, so numeric rules do not match them.
         let number = json!({"dynamodb": {"NewImage": {"open": {"N": [{"numeric": [">", 1]}]}}}});
-        for (pattern, expected) in [(offer, true), (key, true), (mark, false), (number, false)] {
+        for (pattern, expected) in [(dispatch, true), (key, true), (mark, false), (number, false)] {
             assert_eq!(
                 passes(StreamKind::DynamoDb, std::slice::from_ref(&pattern), &event),
                 expected,

@@ -18,7 +18,7 @@ use aws_smithy_runtime_api::client::http::{HttpConnector, SharedHttpConnector};
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
-use handover::{Asked, CallFailure, Effect, External, Failure, Notification, Unknown};
+use handover::{Asked, CallFailure, Effect, External, Failure, Notification, OnUnknown};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -43,7 +43,7 @@ pub struct Payments {
     /// Longest time of a call.
     pub timeout: Duration,
     /// What follows when the outcome of a call is unknown.
-    pub on_unknown: Unknown,
+    pub on_unknown: OnUnknown,
 }
 
 /// A response of the provider: its HTTP status and its body.
@@ -72,7 +72,7 @@ impl External for Payments {
         self.timeout
     }
 
-    fn on_unknown(&self) -> Unknown {
+    fn on_unknown(&self) -> OnUnknown {
         self.on_unknown
     }
 

@@ -75,8 +75,8 @@ const COMMERCE: &[Mutant] = &[
     )]),
     ("a statement that failed counts as applied", &[(
         "store/ledger.rs",
-        "                    Err(fault) => fault,\n                };\n                match fault.is_retryable() && tries < TRIES_MAX {",
-        "                    Err(fault) => fault,\n                };\n                if is(\"a statement that failed counts as applied\") { results[at] = Some(Ok(TransitionOutcome::Applied)); continue; }\n                match fault.is_retryable() && tries < TRIES_MAX {",
+        "                    Err(fault) => Ok(Next::Pause(fault)),\n                };\n                match next {",
+        "                    Err(_) if is(\"a statement that failed counts as applied\") => Ok(Next::Complete(TransitionOutcome::Applied)),\n                    Err(fault) => Ok(Next::Pause(fault)),\n                };\n                match next {",
     )]),
     ("dropped though no copy was enqueued", &[(
         "destination/failed_attempt.rs",
@@ -125,16 +125,8 @@ const COMMERCE: &[Mutant] = &[
     )]),
     ("a record that is not there is a duplicate", &[(
         "store/ledger.rs",
-        "                    let record = returned_record(TRANSACT, item)?;",
-        "                    if is(\"a record that is not there is a duplicate\") && item.as_ref().is_none_or(Item::is_empty) { return Ok(TransitionOutcome::AlreadyApplied(crate::record::State::Done)); }\n                    let record = returned_record(TRANSACT, item)?;",
-    ), (
-        "store/ledger.rs",
-        "                    let record = returned_record(UPDATE_ITEM, Some(item))?;",
-        "                    if is(\"a record that is not there is a duplicate\") && item.is_empty() { return Ok(TransitionOutcome::AlreadyApplied(crate::record::State::Done)); }\n                    let record = returned_record(UPDATE_ITEM, Some(item))?;",
-    ), (
-        "store/ledger.rs",
-        "                    Updated::ConditionFailed(item) => returned_record(BATCH_EXECUTE, Some(item))",
-        "                    Updated::ConditionFailed(item) if is(\"a record that is not there is a duplicate\") && item.is_empty() => Ok(Reconsidered::Complete(TransitionOutcome::AlreadyApplied(crate::record::State::Done))),\n                    Updated::ConditionFailed(item) => returned_record(BATCH_EXECUTE, Some(item))",
+        "    match pending.reconsider(&returned_record(call, item)?) {",
+        "    if is(\"a record that is not there is a duplicate\") && item.as_ref().is_none_or(Item::is_empty) { return Ok(Next::Complete(TransitionOutcome::AlreadyApplied(crate::record::State::Done))); }\n    match pending.reconsider(&returned_record(call, item)?) {",
     )]),
     ("enqueued after returning", &[(
         "destination/failed_attempt.rs",
@@ -156,8 +148,8 @@ const COMMERCE: &[Mutant] = &[
         "        if !is(\"emits apart from the mark\") { actions.extend(commit.emits.iter().map(|record| self.accept_action(record))); }",
     ), (
         "store/ledger.rs",
-        "                Ok(()) => return Ok(TransitionOutcome::Applied),\n                Err(Cancellation::Mark(item)) => {",
-        "                Ok(()) if is(\"emits apart from the mark\") => {\n                    for record in &commit.emits { self.accept(record).await?; }\n                    return Ok(TransitionOutcome::Applied);\n                }\n                Ok(()) => return Ok(TransitionOutcome::Applied),\n                Err(Cancellation::Mark(item)) => {",
+        "                Ok(()) => return Ok(TransitionOutcome::Applied),\n                Err(Cancellation::Mark(item)) =>",
+        "                Ok(()) if is(\"emits apart from the mark\") => {\n                    for record in &commit.emits { self.accept(record).await?; }\n                    return Ok(TransitionOutcome::Applied);\n                }\n                Ok(()) => return Ok(TransitionOutcome::Applied),\n                Err(Cancellation::Mark(item)) =>",
     )]),
     ("an event can be rejected", &[(
         "record/transition.rs",
@@ -193,8 +185,8 @@ const COMMERCE: &[Mutant] = &[
     )]),
     ("a dead letter that was moved to the retry queue is dropped", &[(
         "destination/batch.rs",
-        "                    State::Dead => is_dead_letter,",
-        "                    State::Dead => is_dead_letter && !is(\"a dead letter that was moved to the retry queue is dropped\"),",
+        "                        State::Dead if is_dead_letter => Looked::open(delivery),",
+        "                        State::Dead if is_dead_letter && !is(\"a dead letter that was moved to the retry queue is dropped\") => Looked::open(delivery),",
     )]),
     ("dead whatever was dispatched since", &[(
         "record/transition.rs",
@@ -212,8 +204,8 @@ const COMMERCE: &[Mutant] = &[
     )]),
     ("of a dead letter and a copy the copy is kept", &[(
         "destination/batch.rs",
-        "        copies.iter().find(|copy| is_dead_letter(copy))",
-        "        copies.iter().find(|copy| is_dead_letter(copy) != (is(\"of a dead letter and a copy the copy is kept\") && copies.iter().any(|copy| is_dead_letter(copy)) && copies.len() > 1))",
+        "messages.dead_letter(copies).or(copies.first())?",
+        "if is(\"of a dead letter and a copy the copy is kept\") { copies.iter().find(|copy| messages.dead_letter(std::slice::from_ref(*copy)).is_none()).or(copies.first())? } else { messages.dead_letter(copies).or(copies.first())? }",
     )]),
     ("a failed attempt holds up its shard", &[(
         "destination/failed_attempt.rs",
@@ -270,9 +262,9 @@ const COMMERCE: &[Mutant] = &[
         "                Ok(None) if is(\"a record that reconcile does not find is skipped\") => return Ok(()),\n                Ok(None) => return",
     )]),
     ("the outbox has no condition that the id is new", &[(
-        "store/call.rs",
-        "        .condition_expression(ABSENT)\n",
-        "        .set_condition_expression((!is(\"the outbox has no condition that the id is new\")).then(|| ABSENT.into()))\n",
+        "store/ledger.rs",
+        "            .set_item(Some(record.encode()))\n            .condition_expression(ABSENT)\n",
+        "            .set_item(Some(record.encode()))\n            .set_condition_expression((!is(\"the outbox has no condition that the id is new\")).then(|| ABSENT.into()))\n",
     )]),
 ];
 
@@ -299,13 +291,13 @@ const PAYMENTS: &[Mutant] = &[
     )]),
     ("an unknown outcome is retried without asking", &[(
         "destination/external_call.rs",
-        "        (Some(called_at), Unknown::Ask) => NextStep::Call { fence, called_at, asks: true },",
-        "        (Some(called_at), Unknown::Ask) => NextStep::Call { fence, called_at, asks: !is(\"an unknown outcome is retried without asking\") },",
+        "        (Some(called_at), OnUnknown::Ask) => NextStep::Call { fence, called_at, asks: true },",
+        "        (Some(called_at), OnUnknown::Ask) => NextStep::Call { fence, called_at, asks: !is(\"an unknown outcome is retried without asking\") },",
     )]),
     ("an unknown outcome is retried though an operator decides", &[(
         "destination/external_call.rs",
-        "        (Some(_), Unknown::Escalate) =>",
-        "        (Some(called_at), Unknown::Escalate) if is(\"an unknown outcome is retried though an operator decides\") => NextStep::Call { fence, called_at, asks: false },\n        (Some(_), Unknown::Escalate) =>",
+        "        (Some(_), OnUnknown::Escalate) =>",
+        "        (Some(called_at), OnUnknown::Escalate) if is(\"an unknown outcome is retried though an operator decides\") => NextStep::Call { fence, called_at, asks: false },\n        (Some(_), OnUnknown::Escalate) =>",
     )]),
     ("a key is used after it expired", &[(
         "destination/external_call.rs",
@@ -412,8 +404,8 @@ const ORDERED: &[Mutant] = &[
     )]),
     ("a redelivered completed one notifies nobody", &[(
         "destination/batch.rs",
-        "                    State::Done | State::Rejected | State::Closed => is_sequenced,",
-        "                    State::Done | State::Rejected | State::Closed => is_sequenced && !is(\"a redelivered completed one notifies nobody\"),",
+        "State::Done | State::Rejected | State::Closed if is_sequenced =>",
+        "State::Done | State::Rejected | State::Closed if is_sequenced && !is(\"a redelivered completed one notifies nobody\") =>",
     )]),
     ("an early one counts a failed attempt", &[(
         "destination/failed_attempt.rs",

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
+use handover::OnUnknown;
 use handover::Routes;
-use handover::Unknown;
 use handover_sim::item::{destinations, state, text};
 use handover_sim::{FAULTS_MS, KEY_LIFETIME, SentMessage, Stack, Table, Workload};
 use serde_json::json;
@@ -17,11 +17,11 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// An endpoint of the provider, which is a destination, too, and what it does about a call whose outcome is
 /// not known.
-pub type Endpoint = (&'static str, Unknown);
+pub type Endpoint = (&'static str, OnUnknown);
 
 /// The provider that honours keys.
-pub const CARD: Endpoint = ("card", Unknown::Retry { key_lives: KEY_LIFETIME });
-const ENDPOINTS: [Endpoint; 3] = [CARD, ("bank", Unknown::Ask), ("wire", Unknown::Escalate)];
+pub const CARD: Endpoint = ("card", OnUnknown::Retry { key_lives: KEY_LIFETIME });
+const ENDPOINTS: [Endpoint; 3] = [CARD, ("bank", OnUnknown::Ask), ("wire", OnUnknown::Escalate)];
 
 /// The workload.
 #[derive(Clone, Copy, Debug, Default)]

@@ -30,17 +30,17 @@ pub fn is_transition(old: &Value, new: &Value) -> Result<(), String> {
     }
     let changes = before.iter().map(|(name, was)| DeliveryChange::new(name, was, after[name]));
     let changes: Vec<DeliveryChange> = changes.filter(|change| change.is_changed).collect();
-    let is_offer = text(new, "change") == "dispatch";
+    let is_dispatch = text(new, "change") == "dispatch";
     let is_wait = text(new, "change") == "wait" && text(old, "status") == "INIT";
     match (number(new, "dispatches") - number(old, "dispatches"), &changes[..]) {
         // Reconcile looks at the record later.
         (0, []) if is_wait => Ok(()),
         // A dead letter that was moved to the retry queue is tried.
         (0, [one]) if text(new, "change") == "lease" && (one.from, one.to) == ("dead", "dead") => Ok(()),
-        (0, [one]) if !is_offer => one.is_of_table(text(new, "kind")),
-        (1, [one]) if is_offer && (one.from, one.to, one.after) == ("dead", "pending", 0) => Ok(()),
+        (0, [one]) if !is_dispatch => one.is_of_table(text(new, "kind")),
+        (1, [one]) if is_dispatch && (one.from, one.to, one.after) == ("dead", "pending", 0) => Ok(()),
         // Sent again to every destination that is pending; nothing else changes.
-        (1, all) if is_offer && all.iter().all(DeliveryChange::is_still_pending) => Ok(()),
+        (1, all) if is_dispatch && all.iter().all(DeliveryChange::is_still_pending) => Ok(()),
         _ => Err("this is no transition of the table".into()),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use handover::{Asked, CallFailure, External, Unknown};
+use handover::{Asked, CallFailure, External, OnUnknown};
 use handover::{Destination, Effect, Failure, Notification};
 
 /// How many times each destination was asked to apply each notification.
@@ -46,7 +46,7 @@ impl<D: External> External for Counted<D> {
         self.destination.timeout()
     }
 
-    fn on_unknown(&self) -> Unknown {
+    fn on_unknown(&self) -> OnUnknown {
         self.destination.on_unknown()
     }
 

@@ -93,6 +93,15 @@ fn reading_is_strict_about_types_and_open_to_a_later_release() {
     }
     let record = Record::decode(item.clone()).unwrap();
     assert_eq!((record.status, record.change), (Status::Unknown, Change::Unknown));
+    let mut delivery = item["destinations"].as_m().unwrap()["a"].as_m().unwrap().clone();
+    for (name, later) in [("state", "paused"), ("settled", "void")] {
+        delivery.insert(name.into(), AttributeValue::S(later.into()));
+    }
+    let destinations = AttributeValue::M([("a".to_owned(), AttributeValue::M(delivery))].into());
+    let mut later = item.clone();
+    later.insert("destinations".into(), destinations);
+    let delivery = &Record::decode(later).unwrap().destinations["a"];
+    assert_eq!((delivery.state, delivery.settled), (State::Unknown, Some(Settled::Unknown)));
     item.insert("open".into(), AttributeValue::S("1".into()));
     assert!(Record::decode(item).is_err());
 }

@@ -62,7 +62,7 @@ fn any_transition() -> impl Strategy<Value = Transition> {
     ]
 }
 
-/// DESIGN §3: the status that follows from the destinations.
+/// `docs/design.md` §3: the status that follows from the destinations.
 fn status_of(record: &Record) -> Status {
     let any = |state| record.destinations.values().any(|delivery| delivery.state == state);
     match () {

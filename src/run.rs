@@ -1,0 +1,113 @@
+//! Runs a destination as a Lambda function: its settings from the environment, and its two event sources.
+
+use aws_config::SdkConfig;
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use aws_lambda_events::streams::KinesisEventResponse;
+use serde::Serialize;
+
+use crate::clock::Clock;
+use crate::destination::{Consumer, Destination, DestinationSettings, DispatchBatch, External};
+use crate::error::Error;
+use crate::lambda::{days, ledger, positions, routes, seconds, serve_read, start, variable};
+use crate::store::DestinationQueues;
+
+/// Runs a destination as a Lambda function, on the Kinesis stream and on its retry queue.
+///
+/// The environment has its name in `DESTINATION`, the routes in `ROUTES`, the table of records in
+/// `NOTIFICATIONS_TABLE`, its queues in `RETRY_QUEUE_URL` and `DEAD_LETTER_QUEUE_URL`,
+/// the wait after a first failed attempt in `RETRY_BACKOFF_SECONDS`, and how long a completed record is kept in
+/// `LEDGER_DAYS`. Where `ROUTES` say that it applies notifications in order, `POSITIONS_TABLE` has its
+/// positions.
+///
+/// # Errors
+/// When the environment is not complete, or the Lambda runtime stops.
+pub async fn run(destination: impl Destination) -> Result<(), Error> {
+    serve_batches(Consumer::new(destination, settings(&start()?)?)).await
+}
+
+/// Runs a destination whose effect is a call as a Lambda function, as [`run`] does.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_external(external: impl External) -> Result<(), Error> {
+    serve_batches(Consumer::external(external, settings(&start()?)?)).await
+}
+
+fn settings(aws: &SdkConfig) -> Result<DestinationSettings, Error> {
+    let queues = (variable("RETRY_QUEUE_URL")?, variable("DEAD_LETTER_QUEUE_URL")?);
+    let (name, routes) = (variable("DESTINATION")?, routes()?);
+    // A notification may be sequenced though its route no longer is.
+    let positions = match positions(aws) {
+        Err(missing) if routes.is_sequenced(&name) => return Err(missing),
+        positions => positions.ok(),
+    };
+    Ok(DestinationSettings {
+        positions,
+        name,
+        ledger: ledger(aws)?,
+        queues: DestinationQueues::new(aws_sdk_sqs::Client::new(aws), queues.0, queues.1),
+        routes,
+        retention: days("LEDGER_DAYS")?,
+        backoff: seconds("RETRY_BACKOFF_SECONDS")?,
+        clock: Clock::system(),
+    })
+}
+
+async fn serve_batches(consumer: Consumer) -> Result<(), Error> {
+    serve_read(Batch::read, async |event, until| match event {
+        Batch::Stream(event) => Response::Stream(consumer.receive(event, until).await),
+        Batch::Retry(event) => Response::Retry(consumer.retry(event, until).await),
+    })
+    .await
+}
+
+/// The event of a destination: records of the stream, or messages of its retry queue.
+enum Batch {
+    Stream(DispatchBatch),
+    Retry(SqsEvent),
+}
+
+/// The response in the form of the event source. Both forms are the same JSON.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Response {
+    Stream(KinesisEventResponse),
+    Retry(SqsBatchResponse),
+}
+
+impl Batch {
+    fn read(event: &str) -> serde_json::Result<Batch> {
+        // A message has no `kinesis`. A batch of messages is small, so that it may be read twice.
+        let is_batch = |event: &SqsEvent| event.records.iter().all(|message| message.message_id.is_some());
+        let stream = serde_json::from_str(event).map(Batch::Stream);
+        stream.or_else(|error| match serde_json::from_str(event) {
+            Ok(retry) if is_batch(&retry) => Ok(Batch::Retry(retry)),
+            _ => Err(error),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lambda::unreadable;
+
+    #[test]
+    fn an_error_about_an_event_does_not_quote_it() {
+        for event in [r#"{"Records":"4111 1111"}"#, r#"{"Records":[{"kinesis":{"data":"4111"}}]}"#] {
+            let said = unreadable(&Batch::read(event).err().unwrap());
+            assert!(!said.contains("4111") && said.contains("(line 1, column "), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_destination_tells_its_two_event_sources_apart() {
+        let batch = |json: &str| Batch::read(json).unwrap();
+        let retry = r#"{"Records":[{"eventSource":"aws:sqs","messageId":"1","body":"{}"}]}"#;
+        assert!(matches!(batch(retry), Batch::Retry(event) if event.records.len() == 1));
+        let stream = r#"{"Records":[{"eventSource":"aws:kinesis","kinesis":{"data":"e30=","sequenceNumber":"1",
+            "approximateArrivalTimestamp":1.5}}]}"#;
+        let Batch::Stream(dispatches) = batch(stream) else { panic!("of the stream") };
+        assert_eq!(dispatches.copies().count(), 1);
+    }
+}
