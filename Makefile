@@ -82,11 +82,14 @@ test: ## Check everything: format, lints, licences, template, unit and integrati
 	$(call timed,8/9,Mutants: half of them$(,) by the commit,3)
 	MUTANTS_BY=$(MUTANTS_BY) $(TESTS) $$(.ci/tests mutants)
 	$(call timed,9/9,The deployed stack,4)
-	$(LINTS) localstack/with cargo test --workspace --locked $$(.ci/tests stack)
+	RUST_TEST_THREADS=$(STACK_THREADS) $(LINTS) localstack/with cargo test --workspace --locked $$(.ci/tests stack)
 	@.ci/budget end 30
 	@printf '\nAll checks passed.\n'
 
 TESTS := $(LINTS) cargo test --workspace --locked
+
+# The stack's tests mostly wait.
+STACK_THREADS := 6
 
 # Side by side: one is waiting for the network when the other compiles.
 .PHONY: .tools
