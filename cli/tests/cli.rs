@@ -18,7 +18,11 @@ fn handover(arguments: &[&str], input: &[u8]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_handover"));
     let command = command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
-    child.stdin.take().unwrap().write_all(input).unwrap();
+    match child.stdin.take().unwrap().write_all(input) {
+        // A command that fails before it reads its input closes it.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => (),
+        written => written.unwrap(),
+    }
     child.wait_with_output().unwrap()
 }
 

@@ -1,8 +1,7 @@
 //! The user's end: what a destination is, and how it applies each notification once.
 //!
-//! A user writes a [`Destination`](crate::Destination), which returns an [`Effect`](crate::Effect), or an
-//! [`External`](crate::External), which makes a call. Read on from the top of the pipeline: `batch.rs` takes a
-//! batch of the stream or the retry queue; `process.rs` runs its notifications concurrently; `ordered.rs` runs
+//! A user writes a [`Destination`], which returns an [`Effect`](crate::Effect), or an [`External`], which makes
+//! a call. Read on from the top of the pipeline: `batch.rs` takes a batch of the stream or the retry queue; `process.rs` runs its notifications concurrently; `ordered.rs` runs
 //! those of one key in order; `commit.rs` and `external_call.rs` apply one notification. If that fails,
 //! `failed_attempt.rs` does what `retry_policy.rs` decides. `handler.rs` has what all of them share.
 

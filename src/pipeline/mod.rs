@@ -1,6 +1,6 @@
 //! The stages between a producer and a destination. Each file is one stage, and is read from top to bottom.
 //!
-//! [`Upstream`] reads the upstream queue and hands its messages to [`Accept`]. [`Outbox`] is the other way in.
+//! [`Upstream`] reads the upstream queue and hands its messages to [`Accept`]. [`Outbox`](crate::Outbox) is the other way in.
 //! [`Relay`] carries dispatches from the table's stream to Kinesis. [`Reconcile`] finds late notifications.
 
 #[cfg(feature = "lambda")]
