@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use handover::store::{ATTEMPTS, ERROR};
 use handover::pipeline::REASON;
+use handover::store::{ATTEMPTS, ERROR};
 use serde_json::Value;
 
 use crate::aws::sqs::{Message, Queues};

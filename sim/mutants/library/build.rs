@@ -24,7 +24,10 @@ fn main() {
     list(&library, &library, &mut files);
     for (_, (mutant, edits)) in all_mutants() {
         for (file, _, _) in *edits {
-            assert!(files.iter().any(|it| name(it) == *file), "mutant `{mutant}`: src/{file} does not exist");
+            assert!(
+                files.iter().any(|known| name(known) == *file),
+                "mutant `{mutant}`: src/{file} does not exist"
+            );
         }
     }
     for file in files {
@@ -36,7 +39,7 @@ fn main() {
 }
 
 fn all_mutants() -> impl Iterator<Item = (&'static str, &'static mutations::Mutant)> {
-    mutations::MUTANTS.into_iter().flat_map(|(of, mutants)| mutants.iter().map(move |it| (of, it)))
+    mutations::MUTANTS.into_iter().flat_map(|(of, mutants)| mutants.iter().map(move |mutant| (of, mutant)))
 }
 
 /// The files below a folder, relative to `root`.
@@ -45,15 +48,15 @@ fn list(root: &Path, folder: &Path, files: &mut Vec<PathBuf>) {
         let path = entry.expect("an entry").path();
         if path.is_dir() {
             list(root, &path, files);
-        } else if path.extension().is_some_and(|it| it == "rs") {
-            files.push(path.strip_prefix(root).expect("it is below").to_owned());
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path.strip_prefix(root).expect("a path below the root").to_owned());
         }
     }
 }
 
 /// A file's path as mutants name it: with `/` on every system.
 fn name(file: &Path) -> String {
-    let parts: Vec<_> = file.iter().map(|it| it.to_str().expect("UTF-8")).collect();
+    let parts: Vec<_> = file.iter().map(|part| part.to_str().expect("UTF-8")).collect();
     parts.join("/")
 }
 

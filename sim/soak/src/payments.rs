@@ -61,7 +61,8 @@ impl Workload for Payments {
 /// Deploys the destination that pays at an endpoint.
 pub fn serve_endpoint(stack: &Stack, (name, unknown): Endpoint) {
     let (url, token) = (format!("http://provider/{name}"), String::new());
-    let payments = payment::Payments { http: stack.http(), url, token, timeout: CALL_TIMEOUT, on_unknown: unknown };
+    let payments =
+        payment::Payments { http: stack.http(), url, token, timeout: CALL_TIMEOUT, on_unknown: unknown };
     stack.serve_external(name, payments);
 }
 

@@ -219,7 +219,9 @@ fn records(event: &Value) -> impl Iterator<Item = &Value> {
 /// Whether an invocation did all of its event.
 pub fn is_complete(answer: &InvocationOutcome) -> bool {
     match answer {
-        InvocationOutcome::Returned(text) => failures(&serde_json::from_str(text).expect("JSON")).next().is_none(),
+        InvocationOutcome::Returned(text) => {
+            failures(&serde_json::from_str(text).expect("JSON")).next().is_none()
+        }
         _ => false,
     }
 }

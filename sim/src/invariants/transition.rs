@@ -30,17 +30,17 @@ pub fn is_transition(old: &Value, new: &Value) -> Result<(), String> {
     }
     let changes = before.iter().map(|(name, was)| DeliveryChange::new(name, was, after[name]));
     let changes: Vec<DeliveryChange> = changes.filter(|change| change.is_changed).collect();
-    let is_offer = text(new, "change") == "dispatch";
+    let is_dispatch = text(new, "change") == "dispatch";
     let is_wait = text(new, "change") == "wait" && text(old, "status") == "INIT";
     match (number(new, "dispatches") - number(old, "dispatches"), &changes[..]) {
         // Reconcile looks at the record later.
         (0, []) if is_wait => Ok(()),
         // A dead letter that was moved to the retry queue is tried.
         (0, [one]) if text(new, "change") == "lease" && (one.from, one.to) == ("dead", "dead") => Ok(()),
-        (0, [one]) if !is_offer => one.is_of_table(text(new, "kind")),
-        (1, [one]) if is_offer && (one.from, one.to, one.after) == ("dead", "pending", 0) => Ok(()),
+        (0, [one]) if !is_dispatch => one.is_of_table(text(new, "kind")),
+        (1, [one]) if is_dispatch && (one.from, one.to, one.after) == ("dead", "pending", 0) => Ok(()),
         // Sent again to every destination that is pending; nothing else changes.
-        (1, all) if is_offer && all.iter().all(DeliveryChange::is_still_pending) => Ok(()),
+        (1, all) if is_dispatch && all.iter().all(DeliveryChange::is_still_pending) => Ok(()),
         _ => Err("this is no transition of the table".into()),
     }
 }
@@ -97,7 +97,10 @@ pub fn is_whole(record: &Value) -> Result<(), String> {
     let (open, dead, closed) = (count("pending"), count("dead"), count("closed"));
     let counted = ["open", "dead", "closed"].map(|name| number(record, name));
     if counted != [open, dead, closed] {
-        return Err(format!("it counts {counted:?}, but is {:?}", [open, dead, closed]));
+        return Err(format!(
+            "the record counts {counted:?} deliveries (open, dead, closed), but has {:?}",
+            [open, dead, closed]
+        ));
     }
     let status = match () {
         () if open > 0 => "INIT",
@@ -107,10 +110,10 @@ pub fn is_whole(record: &Value) -> Result<(), String> {
         () => "DONE",
     };
     if text(record, "status") != status {
-        return Err(format!("its status should be {status}"));
+        return Err(format!("the status should be {status}"));
     }
     if (open + dead == 0) != record.get("expires_at").is_some() {
-        return Err("it expires though it is not completed, or does not though it is".into());
+        return Err("the record expires though it is not completed, or does not though it is".into());
     }
     if all.values().any(|delivery| number(delivery, "attempts") > ATTEMPTS_MAX) {
         return Err(format!("G7: more than {ATTEMPTS_MAX} attempts"));

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use handover::Fault;
-use handover::store::OperatorOutcome;
 use handover::record::Settled;
+use handover::store::OperatorOutcome;
 use tokio::time::sleep;
 
 use crate::aws::sqs::Message;

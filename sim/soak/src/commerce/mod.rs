@@ -9,8 +9,8 @@ mod tables;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use handover::store::Acceptance;
 use handover::dynamodb::types::{AttributeValue, Put, TransactWriteItem};
+use handover::store::Acceptance;
 use handover::{Draft, Routes};
 use handover_sim::{FAULTS_MS, SentMessage, Stack, Table, Workload};
 use refund::Refunds;
