@@ -138,14 +138,14 @@ chaos: ## Send N=5000 refunds while functions are killed and the local AWS is pa
 	$(call step,3/3,Refunds through the deployed stack while it is killed and paused,4 min for 5000)
 	localstack/with target/debug/chaos $(or $(N),5000) $(if $(SEED),--seed $(SEED))
 
-# `make soak SEEDS=n`, or `make soak PLAN='commerce 7'` for one run and its history: a workload and a seed, or
-# what a failure printed.
+# `make soak SEEDS=n FIRST=m` runs n seeds from m on; `make soak PLAN='commerce 7'` one run, with its history: a
+# workload and a seed, or what a failure printed.
 .PHONY: soak
 soak: ## Run many seeds of the simulation on every core: SEEDS=10000
 	$(call step,1/2,Build,7 min once)
 	cargo build --workspace --locked
 	$(call step,2/2,Simulation,4 min and 25 s a thousand seeds on 2 cores)
-	target/debug/soak $(if $(PLAN),--plan '$(PLAN)',$(or $(SEEDS),10000))
+	target/debug/soak $(if $(PLAN),--plan '$(PLAN)',$(or $(SEEDS),10000) $(FIRST))
 
 .PHONY: up
 up: build ## Start the local AWS with the stack deployed, and leave it running

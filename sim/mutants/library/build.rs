@@ -25,7 +25,7 @@ fn main() {
     for (_, (mutant, edits)) in all_mutants() {
         for (file, _, _) in *edits {
             assert!(
-                files.iter().any(|file| name(file) == *file),
+                files.iter().any(|known| name(known) == *file),
                 "mutant `{mutant}`: src/{file} does not exist"
             );
         }
@@ -49,7 +49,7 @@ fn list(root: &Path, folder: &Path, files: &mut Vec<PathBuf>) {
         if path.is_dir() {
             list(root, &path, files);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
-            files.push(path.strip_prefix(root).expect("it is below").to_owned());
+            files.push(path.strip_prefix(root).expect("a path below the root").to_owned());
         }
     }
 }

@@ -30,7 +30,7 @@ pub fn split_head(text: &str) -> (&str, &str) {
     let mut is_inside = false;
     for line in text.split_inclusive('\n') {
         let is_head =
-            is_inside || line.trim().is_empty() || ["//", "#!["].iter().any(|it| line.starts_with(it));
+            is_inside || line.trim().is_empty() || ["//", "#!["].iter().any(|head| line.starts_with(head));
         // Documentation and attributes of the first item belong to it.
         if !is_head || line.starts_with("///") {
             break;

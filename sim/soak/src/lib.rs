@@ -13,9 +13,12 @@ pub use payments::Payments;
 /// A workload's name, and how it is run.
 pub type NamedWorkload = (&'static str, fn(Plan) -> Run);
 
+/// Refunds, orders and notes.
+pub const COMMERCE: NamedWorkload = ("commerce", |plan| run(&Commerce, plan));
+/// External effects.
+pub const PAYMENTS: NamedWorkload = ("payments", |plan| run(&Payments, plan));
+/// Numbered notifications.
+pub const ORDERED: NamedWorkload = ("ordered", |plan| run(&Ordered, plan));
+
 /// Every workload.
-pub const WORKLOADS: [NamedWorkload; 3] = [
-    ("commerce", |plan| run(&Commerce, plan)),
-    ("payments", |plan| run(&Payments, plan)),
-    ("ordered", |plan| run(&Ordered, plan)),
-];
+pub const WORKLOADS: [NamedWorkload; 3] = [COMMERCE, PAYMENTS, ORDERED];

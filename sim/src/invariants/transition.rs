@@ -97,7 +97,10 @@ pub fn is_whole(record: &Value) -> Result<(), String> {
     let (open, dead, closed) = (count("pending"), count("dead"), count("closed"));
     let counted = ["open", "dead", "closed"].map(|name| number(record, name));
     if counted != [open, dead, closed] {
-        return Err(format!("it counts {counted:?}, but is {:?}", [open, dead, closed]));
+        return Err(format!(
+            "the record counts {counted:?} deliveries (open, dead, closed), but has {:?}",
+            [open, dead, closed]
+        ));
     }
     let status = match () {
         () if open > 0 => "INIT",
@@ -107,10 +110,10 @@ pub fn is_whole(record: &Value) -> Result<(), String> {
         () => "DONE",
     };
     if text(record, "status") != status {
-        return Err(format!("its status should be {status}"));
+        return Err(format!("the status should be {status}"));
     }
     if (open + dead == 0) != record.get("expires_at").is_some() {
-        return Err("it expires though it is not completed, or does not though it is".into());
+        return Err("the record expires though it is not completed, or does not though it is".into());
     }
     if all.values().any(|delivery| number(delivery, "attempts") > ATTEMPTS_MAX) {
         return Err(format!("G7: more than {ATTEMPTS_MAX} attempts"));
