@@ -68,18 +68,18 @@ test: ## Check everything: format, lints, licences, template, unit and integrati
 	@$(MAKE) --no-print-directory .tools
 	$(call timed,2/9,Format$(,) licences$(,) template$(,) features,1)
 	@$(MAKE) --no-print-directory check-format check-licences check-template check-one-build check-producer
-	$(call timed,3/9,Build with lints,9)
+	$(call timed,3/9,Build with lints,10)
 	@$(MAKE) --no-print-directory build WITH='$(LINTS)'
 	$(call timed,4/9,Instructions and sizes against the baseline,1)
 	@$(MAKE) --no-print-directory gate
-	$(call timed,5/9,Build of the tests with lints,4)
+	$(call timed,5/9,Build of the tests with lints,2)
 	$(LINTS) cargo test --workspace --locked --no-run
 	$(call timed,6/9,Unit tests; documentation and its tests,2)
 	$(TESTS) $$(.ci/tests units)
 	@$(MAKE) --no-print-directory docs
 	$(call timed,7/9,Simulation,2)
 	$(TESTS) $$(.ci/tests simulation)
-	$(call timed,8/9,Mutants: half of them$(,) by the commit,3)
+	$(call timed,8/9,Mutants: half of them$(,) by the commit,4)
 	MUTANTS_BY=$(MUTANTS_BY) $(TESTS) $$(.ci/tests mutants)
 	$(call timed,9/9,The deployed stack,4)
 	RUST_TEST_THREADS=$(STACK_THREADS) $(LINTS) localstack/with cargo test --workspace --locked $$(.ci/tests stack)
