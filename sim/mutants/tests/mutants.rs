@@ -24,6 +24,7 @@ const KNOWN: &[&str] = &[
     "522 messages=0 faults=search#1/lost-request/0,search#1/lost-request/1,search#1/lost-request/2,search#1/lost-request/3,search#1/lost-request/4,search#1/lost-request/5,search#1/lost-request/6,search#1/lost-request/7",
     "365 messages=0 faults=producer#1/lost-request/1,producer#1/lost-request/2,producer#1/slow/0",
     "78 messages=0,1 faults=refund/late/0/3408,refund#1/lost-request/0,refund#1/lost-request/1,refund#1/lost-request/4,refund#1/lost-request/5,refund#1/lost-request/6",
+    "1587 messages=1,2,3,6 faults=reconcile#12/again/0/4834,relay/late/2/4481,relay/forget/6796/99195623,relay#1/lost-answer/0,relay#2/lost-answer/0",
 ];
 /// The same of the other workloads.
 const KNOWN_OF: &[(&str, &str)] = &[
@@ -35,6 +36,11 @@ const KNOWN_OF: &[(&str, &str)] = &[
         "payments",
         "991 messages=0,1 faults=relay#1/again/0/3418,wire#1/conflict/0,wire#1/slow/4,wire#1/slow/5,wire#1/freeze/10/4776,wire#4/slow/1,wire#4/slow/4",
     ),
+    (
+        "payments",
+        "1193 messages=0,1 faults=accept#1/lost-answer/0,accept#2/death/1,bank/late/3/4830,bank#1/missing/3,bank#1/freeze/7/999,bank#12/lost-answer/1,bank#12/throttle/0,bank#20/lost-request/0,bank#22/slow/0,bank#3/freeze/3/992,bank#33/freeze/6/26228,bank#4/slow/0,bank#6/slow/1,bank#7/slow/1,bank#7/freeze/3/550,relay#1/slow/0,relay#1/slow/1,relay#1/slow/2",
+    ),
+    ("ordered", "78 messages=0,3,4,5 faults="),
     (
         "ordered",
         "325 messages=0,1,2 faults=card#1/death/7,card#2/lost-request/6,card#2/lost-request/7,card#2/lost-request/8,card#2/lost-answer/4,card#2/throttle/0,card#2/throttle/2,card#2/freeze/8/2986,card#3/slow/1,card#4/death/6,card#5/slow/0,card#5/slow/1,message-1/overtaken/0,person#4/slow/0,person#4/death/3",
