@@ -84,7 +84,7 @@
 //!     }
 //!
 //!     async fn call(&self, payment: &Notification<u32>) -> Result<Effect, CallFailure> {
-//!         let receipt = pay(payment.data, &payment.id).await?;
+//!         let receipt = pay(payment.data, &payment.key().idempotency_key("payments")).await?;
 //!         Ok(Effect::new().result(&receipt))
 //!     }
 //! }
@@ -235,6 +235,7 @@ pub use error::Error;
 pub use notification::checked::Checked;
 pub use notification::draft::Draft;
 pub use notification::json::Json;
+pub use notification::key::NotificationKey;
 pub use notification::kind::Kind;
 pub use notification::notification::Notification;
 pub use notification::refusal::Refusal;

@@ -13,7 +13,7 @@ use handover::{Checked, Draft, Routes};
 use jiff::Timestamp;
 use serde_json::json;
 
-use crate::stub::{Attribute, Item, NOTIFICATIONS, Stub};
+use crate::stub::{Attribute, Item, NOTIFICATIONS, Stub, joined};
 
 /// The name of the destination.
 pub const DESTINATION: &str = "mark";
@@ -56,7 +56,11 @@ pub fn kinesis(nth: usize, stub: &Stub) -> Result<Bytes> {
     let mut state = stub.state();
     for (index, record) in records(&notifications)?.iter().enumerate() {
         let key = record.partitionkey.clone().unwrap_or_default();
-        state.dynamodb.order.expect(&record.id, &key, (nth * BATCH + index + 1) as u64);
+        state.dynamodb.order.expect(
+            &joined([&*record.id, &*record.source]),
+            &key,
+            (nth * BATCH + index + 1) as u64,
+        );
         state.dynamodb.put(NOTIFICATIONS, item(record))?;
         let account = format!("account-{}", nth * BATCH + index);
         let account = [("account", Attribute::S(account)), ("balance", Attribute::N("0".to_owned()))];
@@ -113,7 +117,7 @@ pub fn stream(nth: usize, hot: bool) -> Result<Bytes> {
             "eventSource": "aws:dynamodb", "awsRegion": "us-east-1",
             "eventSourceARN": "arn:aws:dynamodb:us-east-1:000000000000:table/notifications/stream/1",
             "dynamodb": {
-                "ApproximateCreationDateTime": 1_790_000_000.0, "Keys": { "id": { "S": record.id } },
+                "ApproximateCreationDateTime": 1_790_000_000.0, "Keys": { "id": { "S": record.id }, "source": { "S": record.source } },
                 "NewImage": item(record), "SequenceNumber": format!("{:021}", nth * BATCH + index),
                 "SizeBytes": 700, "StreamViewType": "NEW_IMAGE",
             },
@@ -127,7 +131,7 @@ pub fn completed(nth: usize, stub: &Stub) -> Result<usize> {
     let state = stub.state();
     let (done, twice) = (Attribute::S("DONE".to_owned()), Attribute::N("2".to_owned()));
     let is_completed = |notification: &Checked| {
-        let item = state.dynamodb.item(NOTIFICATIONS, &notification.id);
+        let item = state.dynamodb.item(NOTIFICATIONS, &joined([&*notification.id, &*notification.source]));
         item.is_some_and(|item| item["status"] == done && item["version"] == twice)
     };
     Ok(notifications(nth, BATCH, None)?.iter().filter(|notification| is_completed(notification)).count())

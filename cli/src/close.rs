@@ -9,11 +9,12 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::aws::{connect, explained};
 use crate::dead_letter_queues::DeadLetterQueues;
+use crate::named::Named;
 
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// The notification's id.
-    id: String,
+    #[command(flatten)]
+    named: Named,
     /// The reason, which the record keeps (512 bytes of it).
     #[arg(long)]
     reason: String,
@@ -26,21 +27,19 @@ pub struct Arguments {
 }
 
 pub async fn close(stack: &str, arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let Arguments { id, reason, destination, ledger_days } = arguments;
+    let Arguments { named, reason, destination, ledger_days } = arguments;
     let aws = connect().await?;
     let dynamodb = handover::dynamodb::Client::new(&aws);
     let ledger = Ledger::new(dynamodb.clone(), format!("{stack}-notifications"));
     let positions = Positions::new(dynamodb, format!("{stack}-positions"));
-    let record = ledger.get(&id).await.map_err(|fault| explained(fault, stack, &aws))?;
-    let Some(record) = record else {
-        anyhow::bail!("`{id}` is not in the ledger of `{stack}`");
-    };
+    let record = named.one(&ledger, stack, &aws).await?;
+    let key = record.key();
     let queues = DeadLetterQueues::new(&aws, stack);
     let retention = SignedDuration::from_hours(24 * i64::from(ledger_days));
     let is_meant = |name: &str| destination.as_deref().is_none_or(|wanted| wanted == name);
     let mut closed = 0;
     for (name, delivery) in record.destinations.iter().filter(|(name, _)| is_meant(name)) {
-        let outcome = ledger.close(&positions, &id, name, &reason, Timestamp::now(), retention).await;
+        let outcome = ledger.close(&positions, &key, name, &reason, Timestamp::now(), retention).await;
         let outcome = outcome.map_err(|fault| explained(fault, stack, &aws))?;
         match outcome {
             OperatorOutcome::Applied => closed += 1,
@@ -57,11 +56,11 @@ pub async fn close(stack: &str, arguments: Arguments) -> anyhow::Result<ExitCode
             }
         }
         if delivery.state == State::Dead && outcome.replaces_dead_letter() {
-            for dead_letter in queues.receive_of(&id, name).await? {
+            for dead_letter in queues.receive_of(&key, name).await? {
                 queues.delete(&dead_letter).await?;
             }
         }
     }
-    println!("{id} closed at {closed} of {} destinations", record.destinations.len());
+    println!("{} closed at {closed} of {} destinations", record.id, record.destinations.len());
     Ok(if closed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

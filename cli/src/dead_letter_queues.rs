@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use aws_config::SdkConfig;
 use aws_sdk_sqs::types::Message;
-use handover::Fault;
 use handover::record::Dispatch;
 use handover::store::ERROR;
+use handover::{Fault, NotificationKey};
 
 use crate::aws::{explained, routes};
 
@@ -25,8 +25,8 @@ pub struct DeadLetterQueues<'a> {
 /// A dead letter, hidden from other consumers until it is deleted or released.
 pub struct DeadLetter {
     pub destination: String,
-    /// The notification's id; `None` if the body is not a dispatch.
-    pub id: Option<String>,
+    /// The notification; `None` if the body is not a dispatch.
+    pub key: Option<NotificationKey>,
     pub error: String,
     queue_url: String,
     receipt_handle: String,
@@ -84,10 +84,14 @@ impl<'a> DeadLetterQueues<'a> {
     }
 
     /// Receives the dead letters of this notification at this destination, and releases all others.
-    pub async fn receive_of(&self, id: &str, destination: &str) -> anyhow::Result<Vec<DeadLetter>> {
+    pub async fn receive_of(
+        &self,
+        key: &NotificationKey,
+        destination: &str,
+    ) -> anyhow::Result<Vec<DeadLetter>> {
         let received = self.receive(Some(destination)).await?;
         let (wanted, others): (Vec<_>, Vec<_>) =
-            received.into_iter().partition(|dead_letter| dead_letter.id.as_deref() == Some(id));
+            received.into_iter().partition(|dead_letter| dead_letter.key.as_ref() == Some(key));
         self.release(&others).await;
         Ok(wanted)
     }
@@ -103,7 +107,7 @@ fn dead_letter(destination: &str, queue_url: &str, message: Message) -> DeadLett
     let dispatch = Dispatch::decode(message.body.unwrap_or_default().as_bytes());
     DeadLetter {
         destination: destination.to_owned(),
-        id: dispatch.ok().map(|dispatch| dispatch.notification.id),
+        key: dispatch.ok().map(|dispatch| dispatch.notification.key()),
         // SQS moved the message itself: no attempt lived long enough to send a dead letter.
         error: text(ERROR).unwrap_or_else(|| {
             "SQS moved it here after too many receives: the function crashed or timed out each time".into()

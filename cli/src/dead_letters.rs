@@ -17,7 +17,7 @@ pub struct Arguments {
     /// Lists those of this destination only.
     #[arg(long)]
     destination: Option<String>,
-    /// Prints JSON with all ids.
+    /// Prints JSON with all notifications.
     #[arg(long)]
     json: bool,
 }
@@ -28,7 +28,13 @@ struct Group {
     destination: String,
     error: String,
     dead_letters: usize,
-    ids: Vec<String>,
+    notifications: Vec<NotificationView>,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+struct NotificationView {
+    id: String,
+    source: String,
 }
 
 pub async fn dead_letters(stack: &str, arguments: Arguments) -> anyhow::Result<ExitCode> {
@@ -45,6 +51,10 @@ pub async fn dead_letters(stack: &str, arguments: Arguments) -> anyhow::Result<E
     Ok(ExitCode::SUCCESS)
 }
 
+fn notification(dead_letter: &DeadLetter) -> Option<NotificationView> {
+    dead_letter.key.clone().map(|key| NotificationView { id: key.id, source: key.source })
+}
+
 /// The groups, the largest first.
 fn groups(dead_letters: &[DeadLetter]) -> Vec<Group> {
     let mut groups: BTreeMap<(&str, &str), Vec<&DeadLetter>> = BTreeMap::new();
@@ -55,7 +65,7 @@ fn groups(dead_letters: &[DeadLetter]) -> Vec<Group> {
         destination: destination.into(),
         error: error.into(),
         dead_letters: members.len(),
-        ids: members.iter().filter_map(|dead_letter| dead_letter.id.clone()).collect(),
+        notifications: members.iter().filter_map(|dead_letter| notification(dead_letter)).collect(),
     };
     let mut groups: Vec<Group> = groups.into_iter().map(group).collect();
     groups.sort_by_key(|group| std::cmp::Reverse(group.dead_letters));
@@ -67,8 +77,10 @@ fn print(groups: &[Group]) {
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(["destination", "dead letters", "error", "ids"]);
     for group in groups {
-        let mut ids = group.ids.iter().take(IDS_SHOWN).cloned().collect::<Vec<_>>().join(" ");
-        if group.ids.len() > IDS_SHOWN {
+        let shown: Vec<&str> =
+            group.notifications.iter().take(IDS_SHOWN).map(|notification| &*notification.id).collect();
+        let mut ids = shown.join(" ");
+        if group.notifications.len() > IDS_SHOWN {
             ids += " …";
         }
         table.add_row([&group.destination, &group.dead_letters.to_string(), &group.error, &ids]);

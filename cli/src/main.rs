@@ -4,6 +4,7 @@ mod aws;
 mod close;
 mod dead_letter_queues;
 mod dead_letters;
+mod named;
 mod redrive;
 mod send;
 mod status;

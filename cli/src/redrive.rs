@@ -13,23 +13,36 @@ use jiff::Timestamp;
 
 use crate::aws::{connect, explained};
 use crate::dead_letter_queues::{DeadLetter, DeadLetterQueues};
+use crate::named::Named;
 
 #[derive(clap::Args)]
-#[group(required = true, multiple = false, id = "selection")]
 pub struct Arguments {
-    /// Retries this notification at every destination where it is dead.
-    #[arg(group = "selection")]
-    id: Option<String>,
-    /// Retries every dead letter of this destination.
-    #[arg(long, group = "selection")]
-    destination: Option<String>,
-    /// Retries every dead letter.
-    #[arg(long, group = "selection")]
-    all: bool,
+    #[command(flatten)]
+    selection: Selection,
+    /// The notification's source. It is needed where several sources have used this id.
+    #[arg(long, requires = "id")]
+    source: Option<String>,
     /// Settles a call with an unknown outcome, after you checked with the provider: `done` if it took effect,
     /// `again` if it has to be made again.
     #[arg(long = "as", value_enum, requires = "id")]
     settled: Option<As>,
+    /// Only says what it would retry.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// What to retry: one of these.
+#[derive(clap::Args)]
+#[group(required = true, multiple = false)]
+struct Selection {
+    /// Retries this notification at every destination where it is dead.
+    id: Option<String>,
+    /// Retries every dead letter of this destination.
+    #[arg(long)]
+    destination: Option<String>,
+    /// Retries every dead letter.
+    #[arg(long)]
+    all: bool,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -50,10 +63,12 @@ impl From<As> for Settled {
 pub async fn redrive(stack: &str, arguments: Arguments) -> anyhow::Result<ExitCode> {
     let aws = connect().await?;
     let ledger = Ledger::new(handover::dynamodb::Client::new(&aws), format!("{stack}-notifications"));
-    let redrive = Redrive { stack, ledger, queues: DeadLetterQueues::new(&aws, stack), aws: &aws };
-    match arguments.id {
-        Some(id) => redrive.one(&id, arguments.settled.map(Settled::from)).await,
-        None => redrive.every(arguments.destination.as_deref()).await,
+    let Arguments { selection, source, settled, dry_run } = arguments;
+    let queues = DeadLetterQueues::new(&aws, stack);
+    let redrive = Redrive { stack, ledger, queues, aws: &aws, dry_run };
+    match selection.id {
+        Some(id) => redrive.one(Named::new(id, source), settled.map(Settled::from)).await,
+        None => redrive.every(selection.destination.as_deref()).await,
     }
 }
 
@@ -62,26 +77,30 @@ struct Redrive<'a> {
     aws: &'a SdkConfig,
     ledger: Ledger,
     queues: DeadLetterQueues<'a>,
+    dry_run: bool,
 }
 
 impl Redrive<'_> {
-    async fn one(&self, id: &str, settled: Option<Settled>) -> anyhow::Result<ExitCode> {
-        let Some(record) = self.ledger.get(id).await.map_err(|fault| self.explained(fault))? else {
-            anyhow::bail!("`{id}` is not in the ledger of `{}`", self.stack);
-        };
+    async fn one(&self, named: Named, settled: Option<Settled>) -> anyhow::Result<ExitCode> {
+        let record = named.one(&self.ledger, self.stack, self.aws).await?;
+        let (key, id) = (record.key(), &record.id);
         let dead = record.destinations.iter().filter(|(_, delivery)| delivery.state == State::Dead);
         let dead: Vec<&String> = dead.map(|(name, _)| name).collect();
         if dead.is_empty() {
             println!("{id} is {}: nothing to redrive", record.status.as_str());
             return Ok(ExitCode::FAILURE);
         }
+        if self.dry_run {
+            dead.iter().for_each(|destination| println!("would redrive {key} at {destination}"));
+            return Ok(ExitCode::SUCCESS);
+        }
         for destination in &dead {
             // Received before the redrive: a dead letter that is sent when it dies again must be kept.
-            let dead_letters = self.queues.receive_of(id, destination).await?;
+            let dead_letters = self.queues.receive_of(&key, destination).await?;
             let now = Timestamp::now();
             let redriven = match settled {
-                Some(settled) => self.ledger.settle(id, destination, settled, now).await,
-                None => self.ledger.redrive_dead_letter(id, destination, now).await,
+                Some(settled) => self.ledger.settle(&key, destination, settled, now).await,
+                None => self.ledger.redrive_dead_letter(&key, destination, now).await,
             };
             let problem = match redriven.map_err(|fault| self.explained(fault))? {
                 outcome if outcome.replaces_dead_letter() => None,
@@ -106,23 +125,30 @@ impl Redrive<'_> {
 
     async fn every(&self, destination: Option<&str>) -> anyhow::Result<ExitCode> {
         let received = self.queues.receive(destination).await?;
+        let of = destination.map_or_else(String::new, |name| format!(" of {name}"));
+        if self.dry_run {
+            self.queues.release(&received).await;
+            println!("would redrive {} dead letters{of}", received.len());
+            return Ok(ExitCode::SUCCESS);
+        }
+        eprintln!("redriving {} dead letters{of}", received.len());
         let progress = progress(received.len());
         let (mut redriven, mut left) = (0, 0);
-        let mut redriven_ids = HashSet::new();
+        let mut seen = HashSet::new();
         for dead_letter in &received {
             progress.inc(1);
             let DeadLetter { destination, error, .. } = dead_letter;
-            let Some(id) = &dead_letter.id else {
+            let Some(key) = &dead_letter.key else {
                 progress.suspend(|| eprintln!("{destination}: {error}; the dead letter is kept"));
                 left += 1;
                 continue;
             };
             // All were received before the first redrive, so a second one of the same delivery is obsolete.
-            if redriven_ids.contains(&(id, destination)) {
+            if seen.contains(&(key, destination)) {
                 self.queues.delete(dead_letter).await?;
                 continue;
             }
-            let outcome = self.ledger.redrive_dead_letter(id, destination, Timestamp::now()).await;
+            let outcome = self.ledger.redrive_dead_letter(key, destination, Timestamp::now()).await;
             let outcome = outcome.map_err(|fault| self.explained(fault))?;
             if !outcome.replaces_dead_letter() {
                 let reason = match outcome {
@@ -130,13 +156,13 @@ impl Redrive<'_> {
                     OperatorOutcome::Was(State::Pending) => "it was pending and is dispatched again",
                     _ => "the record changed meanwhile; look at its status and try again",
                 };
-                progress.suspend(|| eprintln!("{id}: {reason}; its dead letter is kept"));
+                progress.suspend(|| eprintln!("{key}: {reason}; its dead letter is kept"));
                 left += 1;
                 continue;
             }
             // If the redrive was not applied, the delivery is completed and its dead letter obsolete.
             redriven += u64::from(outcome == OperatorOutcome::Applied);
-            redriven_ids.insert((id, destination));
+            seen.insert((key, destination));
             self.queues.delete(dead_letter).await?;
         }
         progress.finish_and_clear();

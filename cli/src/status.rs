@@ -1,4 +1,4 @@
-//! `handover status`: the record of a notification and its timeline.
+//! `handover status`: the record of each notification with an id, and its timeline.
 
 use std::process::ExitCode;
 
@@ -9,12 +9,13 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::aws::{connect, explained};
+use crate::named::Named;
 
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// The notification's id.
-    id: String,
-    /// Prints JSON.
+    #[command(flatten)]
+    named: Named,
+    /// Prints a JSON array with an object for each notification that has the id.
     #[arg(long)]
     json: bool,
     /// Also shows the data.
@@ -26,26 +27,26 @@ pub async fn status(stack: &str, arguments: Arguments) -> anyhow::Result<ExitCod
     let aws = connect().await?;
     let dynamodb = handover::dynamodb::Client::new(&aws);
     let ledger = Ledger::new(dynamodb.clone(), format!("{stack}-notifications"));
-    let record = ledger.get(&arguments.id).await.map_err(|fault| explained(fault, stack, &aws))?;
-    let Some(record) = record else {
-        eprintln!(
-            "error: `{}` is not in the ledger of `{stack}`: it is not accepted yet, it was refused (see the dead-letter queue {stack}-upstream-dead-letters), or its record expired after it was completed",
-            arguments.id
-        );
-        return Ok(ExitCode::FAILURE);
-    };
-    let mut view = View::of(&record, arguments.data);
+    let records = arguments.named.all(&ledger, stack, &aws).await?;
+    let mut views: Vec<View> = records.iter().map(|record| View::of(record, arguments.data)).collect();
     let positions = Positions::new(dynamodb, format!("{stack}-positions"));
-    for delivery in &mut view.destinations {
-        if !record.destinations[delivery.name].sequenced {
-            continue;
+    for (record, view) in records.iter().zip(&mut views) {
+        for delivery in &mut view.destinations {
+            if !record.destinations[delivery.name].sequenced {
+                continue;
+            }
+            let position = positions.position(record, delivery.name).await;
+            delivery.position = position.map_err(|fault| explained(fault, stack, &aws))?;
         }
-        let position = positions.position(&record, delivery.name).await;
-        delivery.position = position.map_err(|fault| explained(fault, stack, &aws))?;
     }
     match arguments.json {
-        true => println!("{}", serde_json::to_string_pretty(&view)?),
-        false => print(&view),
+        true => println!("{}", serde_json::to_string_pretty(&views)?),
+        false => views.iter().enumerate().for_each(|(at, view)| {
+            if at > 0 {
+                println!();
+            }
+            print(view);
+        }),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -75,6 +75,7 @@ async fn send_reports_each_invalid_line_and_sends_the_others() {
     }
     let shown = handover(&["status", "--json", &id], b"");
     let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
+    let shown = &shown[0];
     assert_eq!((shown["id"].as_str(), shown["kind"].as_str()), (Some(id.as_str()), Some("command")));
     assert_eq!(
         (&shown["timeline"][0]["what"], &shown["timeline"][1]["what"]),
@@ -122,8 +123,8 @@ fn dead_letters_are_listed_redriven_and_closed() {
         loop {
             let shown = handover(&["status", "--json", id], b"");
             let shown: Value = serde_json::from_slice(&shown.stdout).unwrap_or_default();
-            if shown["status"] == status {
-                return shown;
+            if shown[0]["status"] == status {
+                return shown[0].clone();
             }
             assert!(begun.elapsed().as_secs() < WAIT_SECONDS_MAX, "{id} is {shown}, not {status}");
             std::thread::sleep(Duration::from_millis(500));
@@ -137,8 +138,8 @@ fn dead_letters_are_listed_redriven_and_closed() {
     let ids = || {
         let listed = handover(&["dead-letters", "--destination", "refund", "--json"], b"");
         let groups: Vec<Value> = serde_json::from_slice(&listed.stdout).unwrap();
-        let ids = groups.iter().flat_map(|group| group["ids"].as_array().unwrap().clone());
-        ids.map(|id| id.as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        let dead = groups.iter().flat_map(|group| group["notifications"].as_array().unwrap().clone());
+        dead.map(|notification| notification["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     assert!([&first, &second].iter().all(|id| ids().contains(id)));
 

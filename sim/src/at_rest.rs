@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 
+use handover::NotificationKey;
 use handover::pipeline::REASON;
 use handover::store::{ATTEMPTS, ERROR};
 use serde_json::Value;
 
 use crate::aws::sqs::{Message, Queues};
-use crate::item::{data, destinations, number, state, text};
+use crate::item::{self, data, destinations, number, state, text};
 use crate::names::{NOTIFICATIONS, UPSTREAM, UPSTREAM_DEAD_LETTERS, dead_letter_queue, retry_queue};
 use crate::stack::{RECEIVES_MAX, Stack};
 
@@ -19,8 +20,8 @@ const UNDISTURBED_MS_MAX: i64 = 10_000;
 /// A message that was sent to the upstream queue. Two may have the same id.
 #[derive(Clone, Debug)]
 pub struct SentMessage {
-    /// The id of its notification.
-    pub id: String,
+    /// Its notification.
+    pub key: NotificationKey,
     /// The data of its notification.
     pub data: Value,
     /// Its body.
@@ -46,12 +47,12 @@ pub fn violations(stack: &Stack, sent: &[SentMessage]) -> Vec<String> {
     let may_have_lost = state.history.may_have_lost();
     let is_undisturbed = state.history.injected.is_empty() && !state.history.has_operator;
     for record in &records {
-        let id = text(record, "id");
+        let key = item::key(record);
         if text(record, "status") == "INIT" {
-            found.push(format!("G3: {id} is not completed"));
+            found.push(format!("G3: {key} is not completed"));
         }
-        let mut of_id = sent.iter().filter(|message| message.id == id).peekable();
-        let is_feasible = of_id.peek().is_some() && of_id.all(|message| message.feasible);
+        let mut of_record = sent.iter().filter(|message| message.key == key).peekable();
+        let is_feasible = of_record.peek().is_some() && of_record.all(|message| message.feasible);
         for (name, delivery) in destinations(record) {
             // Reconcile may have given up a notification whose copies were lost several times.
             let was_reached = !may_have_lost || self::state(delivery) != "dead";
@@ -62,7 +63,7 @@ pub fn violations(stack: &Stack, sent: &[SentMessage]) -> Vec<String> {
             let has_dead_letter =
                 dead_letters.iter().any(|dead_letter| is_dead_letter_of(dead_letter, record));
             if self::state(delivery) == "dead" && !has_dead_letter {
-                found.push(format!("G3: {id} is dead without a dead letter of its payload and error"));
+                found.push(format!("G3: {key} is dead without a dead letter of its payload and error"));
             }
             if is_undisturbed {
                 found.extend(undisturbed(stack, record, name, delivery));
@@ -79,12 +80,17 @@ fn messages_are_stored_or_refused(
     sent: &[SentMessage],
     found: &mut Vec<String>,
 ) {
-    let by_id: BTreeMap<&str, &Value> = records.iter().map(|record| (text(record, "id"), record)).collect();
+    let by_key: BTreeMap<NotificationKey, &Value> =
+        records.iter().map(|record| (item::key(record), record)).collect();
     let refused = &queues.queues[UPSTREAM_DEAD_LETTERS].messages;
     for message in sent {
-        let is_stored = by_id.get(message.id.as_str()).is_some_and(|record| data(record) == message.data);
+        let body: Value = serde_json::from_str(&message.message).unwrap_or_default();
+        let sequence = body["sequence"].as_i64().unwrap_or(i64::MIN);
+        let is_same =
+            |record: &&Value| data(record) == message.data && number(record, "sequence") == sequence;
+        let is_stored = by_key.get(&message.key).is_some_and(is_same);
         if message.malformed && is_stored {
-            found.push(format!("G1: {} is malformed, and stored", message.id));
+            found.push(format!("G1: {} is malformed, and stored", message.key));
         }
         match refused.iter().find(|refused| refused.body == message.message) {
             None if !is_stored => {
@@ -103,13 +109,13 @@ fn messages_are_stored_or_refused(
 
 /// What is done, and what can be applied, is applied.
 fn was_applied(record: &Value, name: &str, delivery: &Value, is_feasible: bool) -> Vec<String> {
-    let id = text(record, "id");
+    let key = item::key(record);
     let mut found = Vec::new();
     if text(delivery, "settled") == "done" && state(delivery) == "dead" {
-        found.push(format!("G5: {id} is dead at {name}, though it was settled as done"));
+        found.push(format!("G5: {key} is dead at {name}, though it was settled as done"));
     }
     if is_feasible && (number(delivery, "attempts") > 0 || state(delivery) != "done") {
-        found.push(format!("G7: {name} could apply {id}, and failed: {delivery}"));
+        found.push(format!("G7: {name} could apply {key}, and failed: {delivery}"));
     }
     found
 }
@@ -117,6 +123,7 @@ fn was_applied(record: &Value, name: &str, delivery: &Value, is_feasible: bool) 
 fn is_dead_letter_of(dead_letter: &Message, record: &Value) -> bool {
     let body: Value = serde_json::from_str(&dead_letter.body).unwrap_or_default();
     body["id"] == text(record, "id")
+        && body["source"] == text(record, "source")
         && body["type"] == text(record, "type")
         && body["data"] == data(record)
         && !dead_letter.attribute(ERROR).is_empty()
@@ -127,16 +134,16 @@ fn is_dead_letter_of(dead_letter: &Message, record: &Value) -> bool {
 /// attempt that is recorded, and once more where it succeeded. G8: a delivery that never failed is not
 /// delayed by one that did.
 fn undisturbed(stack: &Stack, record: &Value, name: &str, delivery: &Value) -> Vec<String> {
-    let (id, attempts) = (text(record, "id"), number(delivery, "attempts"));
+    let (key, attempts) = (item::key(record), number(delivery, "attempts"));
     let has_succeeded = matches!(state(delivery), "done" | "rejected");
-    let tries = stack.tries(name, id);
+    let tries = stack.tries(name, &key);
     let mut found = Vec::new();
     if tries > attempts + i64::from(has_succeeded) {
-        found.push(format!("G7: {name} tried {id} {tries} times, recorded are {attempts} attempts"));
+        found.push(format!("G7: {name} tried {key} {tries} times, recorded are {attempts} attempts"));
     }
     let took_ms = number(delivery, "ended_at") - number(record, "accepted_at");
     if has_succeeded && attempts == 0 && took_ms > UNDISTURBED_MS_MAX {
-        found.push(format!("G8: {name} completed {id}, which never failed, after {took_ms} ms"));
+        found.push(format!("G8: {name} completed {key}, which never failed, after {took_ms} ms"));
     }
     found
 }

@@ -223,8 +223,8 @@ impl Workload for Check {
             let message = String::from_utf8(encode(notification)).expect("JSON");
             stack.send(&message);
             let data = notification.data.deserialize().expect("JSON");
-            let id = notification.id.clone();
-            sent.push(SentMessage { id, data, message, malformed: false, feasible: false });
+            let key = notification.key();
+            sent.push(SentMessage { key, data, message, malformed: false, feasible: false });
         }
         sent
     }

@@ -2,11 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use handover::NotificationKey;
 use serde_json::Value;
 
 /// The text of an attribute; nothing where it has none.
 pub fn text<'a>(item: &'a Value, name: &str) -> &'a str {
     item[name]["S"].as_str().unwrap_or_default()
+}
+
+/// What identifies the notification of a record.
+pub fn key(record: &Value) -> NotificationKey {
+    NotificationKey::new(text(record, "id"), text(record, "source"))
 }
 
 /// The number of an attribute; the smallest there is where it has none.

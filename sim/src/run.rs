@@ -81,7 +81,7 @@ async fn settle(stack: &Stack, until_held: bool) {
     let mut quiet_s = 0;
     while stack.aws.time().elapsed_ms() < until_ms {
         let is_quiet = quiet_s >= 2 * LOOK_S;
-        if is_quiet && (stack.open_ids().is_empty() || !may_complete_later(stack)) {
+        if is_quiet && (stack.open().is_empty() || !may_complete_later(stack)) {
             break;
         }
         if is_quiet && until_held && stack.waits(true) {
@@ -113,9 +113,9 @@ async fn redrive_all(stack: &Stack) -> bool {
     let mut is_redriven = false;
     for destination in stack.destinations() {
         for dead_letter in stack.receive_dead_letters(&destination).await {
-            let Some(id) = dead_letter.notification_id() else { continue };
-            let settled = stack.find_out(&destination, &id);
-            stack.redrive(&destination, id, &dead_letter, settled).await;
+            let Some(key) = dead_letter.notification() else { continue };
+            let settled = stack.find_out(&destination, &key);
+            stack.redrive(&destination, key, &dead_letter, settled).await;
             is_redriven = true;
         }
     }

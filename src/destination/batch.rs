@@ -19,6 +19,7 @@ use super::process::{Processed, process};
 use super::retry_policy::backoff;
 use crate::aws::sqs::{body, id, receives};
 use crate::aws::{Cause, Fault};
+use crate::notification::NotificationKey;
 use crate::record::{Delivery, Dispatch, State, TransitionOutcome};
 use crate::store::{ERROR, GET_ITEM};
 
@@ -121,17 +122,17 @@ impl Consumer {
                 Ok(Looked::Open { attempts }) => {
                     let is_dead_letter = messages.dead_letter(&work.copies).is_some();
                     let source = Source::RetryQueue { attempts, receives, is_dead_letter };
-                    sources.insert(work.id().to_owned(), source);
+                    sources.insert(work.key(), source);
                     open.push(work);
                 }
                 Err(fault) => {
-                    tracing::warn!(id = work.id(), %fault, "a copy will be redelivered");
+                    tracing::warn!(id = work.id(), source = work.source(), %fault, "a copy will be redelivered");
                     redelivered.push((receives, work.copies));
                 }
             }
         }
         let processed = process(&*self.handler, &self.settings, open, deadlines).await;
-        for (copies, disposition) in self.dispositions(processed, until, |id| sources[id]).await {
+        for (copies, disposition) in self.dispositions(processed, until, |work| sources[&work.key()]).await {
             if let Disposition::Redeliver { nth } = disposition {
                 redelivered.push((nth, copies));
             }
@@ -163,15 +164,15 @@ impl Consumer {
     ) -> (Vec<WorkItem>, Vec<(String, Vec<u8>)>) {
         let received_at = self.settings.clock.now();
         let mut work: Vec<WorkItem> = Vec::new();
-        let mut by_id: HashMap<String, usize> = HashMap::new();
+        let mut by_key: HashMap<NotificationKey, usize> = HashMap::new();
         let mut undecodable = Vec::new();
         for (copy, data) in copies {
             match Dispatch::decode(&data) {
                 Ok(dispatch) if !dispatch.is_for(&self.settings.name) => (),
-                Ok(dispatch) => match by_id.get(&dispatch.notification.id) {
+                Ok(dispatch) => match by_key.get(&dispatch.notification.key()) {
                     Some(at) => work[*at].copies.push(copy),
                     None => {
-                        by_id.insert(dispatch.notification.id.clone(), work.len());
+                        by_key.insert(dispatch.notification.key(), work.len());
                         let sequence_key = dispatch.sequence_key(&self.settings.name);
                         let (copies, delivery, position) = (vec![copy], None, None);
                         work.push(WorkItem {
@@ -210,7 +211,7 @@ impl Consumer {
     ) -> (WorkItem, Result<Looked, Fault>) {
         let is_dead_letter = messages.dead_letter(&work.copies).is_some();
         let is_sequenced = work.sequence_key.is_some();
-        let looked = match timeout_at(until, self.settings.ledger.get(work.id())).await {
+        let looked = match timeout_at(until, self.settings.ledger.get(&work.key())).await {
             Err(_) => Err(Fault::out_of_time(GET_ITEM)),
             Ok(Err(fault)) => Err(fault),
             Ok(Ok(None)) => Err(Fault::new(GET_ITEM, Cause::Missing)),
@@ -239,7 +240,7 @@ impl Consumer {
         &self,
         processed: Vec<Processed>,
         until: Instant,
-        source: impl Fn(&str) -> Source,
+        event_source: impl Fn(&WorkItem) -> Source,
     ) -> Vec<(Vec<String>, Disposition)> {
         let (mut applied, mut already_applied) = (0, 0);
         let mut not_completed = Vec::new();
@@ -253,24 +254,28 @@ impl Consumer {
         let destination = &self.settings.name;
         tracing::info!(destination, applied, already_applied, failed = not_completed.len(), "consumed");
         join_all(not_completed.into_iter().map(async |(work, error)| {
-            let id = work.id();
-            let source = source(id);
+            let (id, source) = (work.id(), work.source());
+            let event_source = event_source(&work);
             match error.is_registered() {
-                true => tracing::debug!(id, destination, "waits for its turn"),
+                true => tracing::debug!(id, source, destination, "waits for its turn"),
                 false => {
                     let severity = error.severity();
-                    tracing::warn!(id, destination, %error, ?severity, ?source, "not completed")
+                    tracing::warn!(id, source, destination, %error, ?severity, ?event_source, "not completed")
                 }
             }
-            let disposition =
-                match timeout_at(until, self.settings.record_failure(&work, &error, source)).await {
-                    Ok(Ok(disposition)) => disposition,
-                    Ok(Err(fault)) => {
-                        tracing::warn!(id, destination, %fault, "the copy will be redelivered as it is");
-                        source.redeliver()
-                    }
-                    Err(_) => source.redeliver(),
-                };
+            let disposition = match timeout_at(
+                until,
+                self.settings.record_failure(&work, &error, event_source),
+            )
+            .await
+            {
+                Ok(Ok(disposition)) => disposition,
+                Ok(Err(fault)) => {
+                    tracing::warn!(id, source, destination, %fault, "the copy will be redelivered as it is");
+                    event_source.redeliver()
+                }
+                Err(_) => event_source.redeliver(),
+            };
             (work.copies, disposition)
         }))
         .await

@@ -15,7 +15,7 @@ use super::effect::{Effect, End, Failure};
 use super::handler::{Deadlines, DestinationSettings, Handled, Handler, WorkItem};
 use super::retry_policy::NotCompleted;
 use crate::aws::{Cause, Fault};
-use crate::notification::{Draft, Notification, Refusal, emitted_id};
+use crate::notification::{Draft, Notification, Refusal};
 use crate::record::{Record, Transition};
 use crate::store::{Commit, GET_ITEM, Positions, TransitionError};
 
@@ -105,9 +105,10 @@ impl DestinationSettings {
 
     /// The INIT records of the effect's emits. A refusal would be the same each time.
     fn emits(&self, parent: &Notification, effect: &Effect) -> Result<Vec<Record>, Failure> {
+        let key = parent.key();
         let record = |(name, draft): &(String, Draft)| -> Result<Record, Refusal> {
             let draft = draft.clone().traceparent_or(parent.traceparent.as_deref());
-            let notification = draft.build(emitted_id(&parent.id, &self.name, name))?;
+            let notification = draft.build(key.emitted_id(&self.name, name))?;
             Record::accept(notification, &self.routes, self.clock.now())
         };
         let records = effect.emits.iter().map(|emit| {

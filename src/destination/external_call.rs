@@ -241,7 +241,7 @@ async fn take_lease(
 }
 
 async fn read_delivery(settings: &DestinationSettings, work: &WorkItem) -> Result<Delivery, NotCompleted> {
-    let record = settings.ledger.get(work.id()).await.map_err(TransitionError::from)?;
+    let record = settings.ledger.get(&work.key()).await.map_err(TransitionError::from)?;
     let mut record = record.ok_or_else(|| TransitionError::from(Fault::new(GET_ITEM, Cause::Missing)))?;
     let delivery = record.destinations.remove(&settings.name);
     Ok(delivery.ok_or(TransitionError::Refused(Refused::UnknownDestination))?)

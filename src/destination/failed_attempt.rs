@@ -154,7 +154,7 @@ impl DestinationSettings {
         error: &NotCompleted,
     ) -> Result<(), Fault> {
         let destination = &self.name;
-        tracing::error!(id = work.id(), destination, attempts, %error, "dead-lettered");
+        tracing::error!(id = work.id(), source = work.source(), destination, attempts, %error, "dead-lettered");
         let queue = self.queues.dead_letters();
         queue.send(&work.dispatch, destination, attempts, &error.to_string()).await
     }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::retry_policy::NotCompleted;
 use crate::clock::Clock;
-use crate::notification::Routes;
+use crate::notification::{NotificationKey, Routes};
 use crate::record::{
     Delivery, Dispatch, Expected, PendingTransition, PositionUpdate, SequenceKey, Transition,
     TransitionOutcome, TransitionTimes,
@@ -52,8 +52,16 @@ pub(crate) struct WorkItem {
 }
 
 impl WorkItem {
+    pub(crate) fn key(&self) -> NotificationKey {
+        self.dispatch.notification.key()
+    }
+
     pub(crate) fn id(&self) -> &str {
         &self.dispatch.notification.id
+    }
+
+    pub(crate) fn source(&self) -> &str {
+        &self.dispatch.notification.source
     }
 }
 
@@ -105,7 +113,7 @@ impl DestinationSettings {
             retention: self.retention,
         };
         let expected = Expected::guess(&transition, work.dispatch.destinations.len());
-        let (id, destination) = (work.id().to_owned(), self.name.clone());
-        PendingTransition { id, destination, transition, expected, times }
+        let (key, destination) = (work.key(), self.name.clone());
+        PendingTransition { key, destination, transition, expected, times }
     }
 }

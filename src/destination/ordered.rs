@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout_at};
 use super::handler::{Deadlines, DestinationSettings, Handled, Handler, WorkItem};
 use super::retry_policy::NotCompleted;
 use crate::aws::{Cause, Fault, pause};
+use crate::notification::NotificationKey;
 use crate::record::{
     Delivery, Dispatch, Position, PositionUpdate, Readiness, Record, Refused, SequenceKey, State,
     TransitionOutcome,
@@ -100,7 +101,9 @@ impl Ordered<'_> {
         let Completed { outcome, next } = self.apply(work, sequence_key).await?;
         let is_known = |id: &String| follower == Some(id) || self.notified.as_ref() == Some(id);
         if let Some(next) = next.filter(|id| !is_known(id)) {
-            let notify = timeout_at(self.deadlines.end_by, self.settings.notify_next(&next)).await;
+            let notify =
+                timeout_at(self.deadlines.end_by, self.settings.notify_next(&sequence_key.registered(&next)))
+                    .await;
             notify.map_err(|_| NotCompleted::OutOfTime)?.map_err(TransitionError::from)?;
             self.notified = Some(next);
         }
@@ -169,9 +172,9 @@ impl DestinationSettings {
         self.positions()?.get(sequence_key).await
     }
 
-    /// The record of an id, and its delivery here.
-    async fn delivery(&self, id: &str) -> Result<(Record, Delivery), Fault> {
-        let record = self.ledger.get(id).await?.ok_or(Fault::new(GET_ITEM, Cause::Missing))?;
+    /// The record of a notification, and its delivery here.
+    async fn delivery(&self, key: &NotificationKey) -> Result<(Record, Delivery), Fault> {
+        let record = self.ledger.get(key).await?.ok_or(Fault::new(GET_ITEM, Cause::Missing))?;
         let delivery = record.destinations.get(&self.name).cloned();
         // It was dispatched to this destination, or is registered here.
         delivery.map(|delivery| (record, delivery)).ok_or(Fault::new(GET_ITEM, Cause::Missing))
@@ -181,7 +184,7 @@ impl DestinationSettings {
     async fn final_state(&self, sequence_key: &SequenceKey) -> Result<Option<State>, TransitionError> {
         // Of one transaction a read may see the position, and the next read not yet the record.
         for tries in 1..=2 {
-            let (_, delivery) = self.delivery(sequence_key.id()).await?;
+            let (_, delivery) = self.delivery(sequence_key.notification()).await?;
             match delivery.state {
                 State::Done | State::Rejected | State::Closed => return Ok(Some(delivery.state)),
                 State::Unknown => return Err(TransitionError::Refused(Refused::Was(State::Unknown))),
@@ -194,10 +197,10 @@ impl DestinationSettings {
 
     /// Sends a copy of a notification whose turn has come. Where it is completed meanwhile, does so for the one
     /// after it.
-    async fn notify_next(&self, id: &str) -> Result<(), Fault> {
-        let mut id = id.to_owned();
+    async fn notify_next(&self, key: &NotificationKey) -> Result<(), Fault> {
+        let mut key = key.clone();
         loop {
-            let (record, delivery) = self.delivery(&id).await?;
+            let (record, delivery) = self.delivery(&key).await?;
             let next = match delivery.state {
                 // One that was attempted has a copy, which waits.
                 State::Pending if delivery.attempts == 0 => {
@@ -213,7 +216,7 @@ impl DestinationSettings {
                 }
             };
             match next {
-                Some(next) if next != id => id = next,
+                Some(next) if next != key.id => key.id = next,
                 _ => return Ok(()),
             }
         }

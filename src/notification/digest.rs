@@ -8,40 +8,75 @@ use sha2::{Digest, Sha256};
 use super::json::Json;
 use super::notification::Notification;
 
-/// What the digest covers. The fields are in the order of RFC 8785, so that plain serialisation is
+/// What a digest covers. The fields are in the order of RFC 8785, so that plain serialisation is
 /// canonical. `time` and `traceparent` are left out: a producer may set them anew when it repeats a message.
-/// So are `kind`, which the route fixes, and `sequence`: an id with another number is a duplicate.
+/// So is `kind`, which the route fixes.
 #[derive(Serialize)]
 struct Content<'a> {
     #[serde(serialize_with = "super::json::verbatim")]
     data: &'a Json,
     #[serde(skip_serializing_if = "Option::is_none")]
     partitionkey: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sequence: Option<u64>,
     source: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     subject: Option<&'a str>,
     r#type: &'a str,
 }
 
-/// SHA-256 of the canonical content, as `v1:` and 64 hexadecimal digits. The prefix changes with what the
-/// digest covers, so that an older record is never compared by a newer rule.
+/// The rules that there have been for what a digest covers. A digest begins with the name of its rule.
+#[derive(Clone, Copy)]
+enum Rule {
+    /// Without `sequence`: an id with another number was a repeat.
+    V1,
+    V2,
+}
+
+impl Rule {
+    fn name(self) -> &'static str {
+        match self {
+            Rule::V1 => "v1",
+            Rule::V2 => "v2",
+        }
+    }
+}
+
+/// SHA-256 of the canonical content, as the name of the rule, a colon and 64 hexadecimal digits.
 pub(crate) fn digest(notification: &Notification) -> String {
+    digest_by(Rule::V2, notification)
+}
+
+/// Whether a notification is a repeat of the accepted one that has this digest. It is compared by the rule
+/// under which that one was accepted; where that is a rule of a later release, by the latest one here.
+pub(crate) fn is_repeat(notification: &Notification, accepted: &Notification, digest: &str) -> bool {
+    match [Rule::V1, Rule::V2].into_iter().find(|rule| digest.split(':').next() == Some(rule.name())) {
+        Some(rule) => digest_by(rule, notification) == digest,
+        None => digest_by(Rule::V2, notification) == digest_by(Rule::V2, accepted),
+    }
+}
+
+fn digest_by(rule: Rule, notification: &Notification) -> String {
     let content = Content {
         data: &notification.data,
         partitionkey: notification.partitionkey.as_deref(),
+        sequence: match rule {
+            Rule::V1 => None,
+            Rule::V2 => notification.sequence,
+        },
         source: &notification.source,
         subject: notification.subject.as_deref(),
         r#type: &notification.r#type,
     };
     let content = serde_json::to_vec(&content).expect("text and canonical JSON always serialise");
-    format!("v1:{}", hex(&Sha256::digest(content)))
+    format!("{}:{}", rule.name(), hex(&Sha256::digest(content)))
 }
 
-/// The id of an emitted notification: a repeat of the emit has the same id and finds its own record. The
-/// hash covers each part's length, so that no two triples have the same text.
-pub(crate) fn emitted_id(parent: &str, destination: &str, name: &str) -> String {
+/// A hash of these parts, as 32 hexadecimal digits. It covers the length of each, so that no two lists of
+/// parts are the same text.
+pub(crate) fn hashed(parts: &[&str]) -> String {
     let mut hash = Sha256::new();
-    for part in [parent, destination, name] {
+    for part in parts {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }
@@ -71,7 +106,7 @@ mod tests {
     #[test]
     fn is_sha256_over_the_canonical_content() {
         let content = br#"{"data":{"a":"x","b":1},"source":"s","type":"t"}"#;
-        assert_eq!(digest_of(EVENT), format!("v1:{}", hex(&Sha256::digest(content))));
+        assert_eq!(digest_of(EVENT), format!("v2:{}", hex(&Sha256::digest(content))));
     }
 
     #[test]
@@ -86,9 +121,13 @@ mod tests {
             EVENT.replace(r#""source":"s""#, r#""source":"r""#),
             EVENT.replace(r#""source":"s""#, r#""source":"s","subject":"x""#),
             EVENT.replace(r#""source":"s""#, r#""source":"s","partitionkey":"x""#),
+            EVENT.replace(r#""source":"s""#, r#""source":"s","partitionkey":"x","sequence":1"#),
+            EVENT.replace(r#""source":"s""#, r#""source":"s","partitionkey":"x","sequence":2"#),
         ];
         same.iter().for_each(|text| assert_eq!(digest_of(text), digest_of(EVENT), "{text}"));
         other.iter().for_each(|text| assert_ne!(digest_of(text), digest_of(EVENT), "{text}"));
+        let digests: std::collections::BTreeSet<_> = other.iter().map(|text| digest_of(text)).collect();
+        assert_eq!(digests.len(), other.len());
     }
 
     proptest! {
@@ -109,12 +148,17 @@ mod tests {
     }
 
     #[test]
-    fn an_emitted_id_depends_on_every_part_and_on_where_they_end() {
-        let id = emitted_id("a", "b", "c");
-        assert_eq!(id, emitted_id("a", "b", "c"));
-        assert_eq!(id.len(), 32);
-        for (parent, destination, name) in [("ab", "", "c"), ("a", "bc", ""), ("a", "c", "b")] {
-            assert_ne!(id, emitted_id(parent, destination, name));
-        }
+    fn a_repeat_is_judged_by_the_rule_of_what_was_accepted() {
+        let numbered = |sequence: u32| {
+            let with = format!(r#""source":"s","partitionkey":"x","sequence":{sequence}"#);
+            Notification::from(Checked::decode(EVENT.replace(r#""source":"s""#, &with).as_bytes()).unwrap())
+        };
+        let (one, two) = (numbered(1), numbered(2));
+        let by = |rule| digest_by(rule, &one);
+        assert!(is_repeat(&two, &one, &by(Rule::V1)) && is_repeat(&one, &one, &by(Rule::V1)));
+        assert!(!is_repeat(&two, &one, &by(Rule::V2)) && is_repeat(&one, &one, &by(Rule::V2)));
+        assert!(
+            !is_repeat(&two, &one, "v3:of a later release") && is_repeat(&one, &one, "v3:of a later release")
+        );
     }
 }

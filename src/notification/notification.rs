@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 
 use super::json::Json;
+use super::key::NotificationKey;
 use super::kind::Kind;
 use super::refusal::Refusal;
 
@@ -26,7 +27,7 @@ pub const SEQUENCE_MAX: u64 = (1 << 53) - 1;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Notification<T = Json> {
-    /// Identifies the message across all sources. A message with the same id is a repeat.
+    /// Identifies the message within its source. A message with the same id and source is a repeat.
     pub id: String,
     /// Command or event.
     pub kind: Kind,
@@ -46,6 +47,13 @@ pub struct Notification<T = Json> {
     pub traceparent: Option<String>,
     /// The payload.
     pub data: T,
+}
+
+impl<T> Notification<T> {
+    /// What identifies it: its id and its source.
+    pub fn key(&self) -> NotificationKey {
+        NotificationKey::new(&self.id, &self.source)
+    }
 }
 
 impl Notification {

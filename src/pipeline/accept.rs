@@ -26,9 +26,9 @@ impl AcceptOutcome {
     pub fn refusal(&self) -> Option<String> {
         match self {
             AcceptOutcome::Decided(Acceptance::Stored | Acceptance::Duplicate(_)) => None,
-            AcceptOutcome::Decided(Acceptance::Conflict { source }) => Some(format!(
-                "conflict: the id belongs to another message of the source `{source}`; send this one with an id of its own"
-            )),
+            AcceptOutcome::Decided(Acceptance::Conflict) => Some(
+                "conflict: its source sent other content under its id; send it with an id of its own".into(),
+            ),
             AcceptOutcome::Malformed(refusal) => Some(format!("{}: {refusal}", refusal.code())),
         }
     }

@@ -18,6 +18,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::aws::{Cause, Fault};
 use crate::clock::Clock;
+use crate::notification::NotificationKey;
 use crate::record::{
     Change, Dispatch, Expected, FIRST_DUE_AFTER, PARTITIONS_PER_SLOT, PendingTransition, Record, Slot,
     Transition, TransitionOutcome, TransitionTimes, Update, check_later, dispatch_again, next_dispatch,
@@ -197,11 +198,12 @@ impl Reconcile {
         let mut from = None;
         loop {
             let page = ledger.page(&bucket, from).await?;
-            counts.looked.fetch_add(page.ids.len() as u32, Ordering::Relaxed);
-            let open = stream::iter(page.ids.chunks(KEYS_MAX)).map(|ids| ledger.not_completed(ids.to_vec()));
-            let open: Vec<Vec<String>> = open.buffered(CONCURRENCY_MAX).try_collect().await?;
+            counts.looked.fetch_add(page.keys.len() as u32, Ordering::Relaxed);
+            let open =
+                stream::iter(page.keys.chunks(KEYS_MAX)).map(|keys| ledger.not_completed(keys.to_vec()));
+            let open: Vec<Vec<NotificationKey>> = open.buffered(CONCURRENCY_MAX).try_collect().await?;
             stream::iter(open.concat().into_iter().map(Ok))
-                .try_for_each_concurrent(CONCURRENCY_MAX, |id| self.check_record(id, &bucket, now, counts))
+                .try_for_each_concurrent(CONCURRENCY_MAX, |key| self.check_record(key, &bucket, now, counts))
                 .await?;
             if page.next.is_none() {
                 return Ok(());
@@ -213,7 +215,7 @@ impl Reconcile {
     /// Acts on a record. Where it changes meanwhile, reads it again.
     async fn check_record(
         &self,
-        id: String,
+        key: NotificationKey,
         bucket: &str,
         now: Timestamp,
         counts: &Counts,
@@ -224,12 +226,12 @@ impl Reconcile {
             if done(&counts.dispatched) + done(&counts.given_up) >= *most {
                 return Err(Stopped::Full);
             }
-            let record = match ledger.get(&id).await {
+            let record = match ledger.get(&key).await {
                 Ok(Some(record)) => record,
                 // A record in the index is open, and only a completed record is deleted.
                 Ok(None) => return Err(Fault::new(GET_ITEM, Cause::Missing).into()),
                 Err(fault) if fault.is_unreadable() => {
-                    tracing::error!(id, %fault, "reconcile skips it");
+                    tracing::error!(id = key.id, source = key.source, %fault, "reconcile skips it");
                     return Ok(());
                 }
                 Err(fault) => return Err(fault.into()),
@@ -241,14 +243,14 @@ impl Reconcile {
                     Ok(()) => continue,
                     // A queue in trouble holds up only what goes there.
                     Err(fault) => {
-                        tracing::error!(id, %fault, "reconcile tries again later");
+                        tracing::error!(id = key.id, source = key.source, %fault, "reconcile tries again later");
                         (check_later(&record, now, now + FIRST_DUE_AFTER, Change::Wait), &counts.waiting)
                     }
                 },
                 Action::Dispatch(update) => (update, &counts.dispatched),
                 Action::Wait(update) => (update, &counts.waiting),
             };
-            match ledger.update(&id, &update).await? {
+            match ledger.update(&key, &update).await? {
                 Updated::Applied => {
                     count.fetch_add(1, Ordering::Relaxed);
                     return Ok(());
@@ -281,7 +283,7 @@ impl Reconcile {
         };
         let waited = if delivery.sequenced { ", in which it may have waited for its turn" } else { "" };
         let reason = format!("not completed within {} h{waited}", give_up_after.as_hours());
-        tracing::error!(id = record.id, destination = name, reason, "dead-lettered");
+        tracing::error!(id = record.id, source = record.source, destination = name, reason, "dead-lettered");
         let dispatch = Dispatch::new(record, vec![name.to_owned()], now);
         queue.send(&dispatch, name, delivery.attempts, &reason).await?;
         let transition = Transition::Dead {
@@ -294,8 +296,8 @@ impl Reconcile {
         let times =
             TransitionTimes { now, relayed_at: None, received_at: None, retention: SignedDuration::ZERO };
         let expected = Expected::guess(&transition, record.destinations.len());
-        let (id, destination) = (record.id.clone(), name.to_owned());
-        match ledger.apply(PendingTransition { id, destination, transition, expected, times }).await {
+        let (key, destination) = (record.key(), name.to_owned());
+        match ledger.apply(PendingTransition { key, destination, transition, expected, times }).await {
             Err(TransitionError::Fault(fault)) => Err(fault),
             applied => Ok(matches!(applied, Ok(TransitionOutcome::Applied))),
         }

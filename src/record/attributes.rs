@@ -3,12 +3,13 @@
 //! `Record` and `Delivery` have fields of the same names, which serde writes; a test in `record/tests.rs`
 //! compares them with these lists. Conditions, updates, projections and the template's filter use the same names.
 
-/// Key of a record in the `notifications` table.
+/// Partition key of a record in the `notifications` table.
 pub(crate) const ID: &str = "id";
-/// The condition that an id is new.
+/// Sort key of a record: two sources may use one id.
+pub(crate) const SOURCE: &str = "source";
+/// The condition that there is no record with the key of this one.
 pub(crate) const ABSENT: &str = "attribute_not_exists(id)";
 pub(crate) const KIND: &str = "kind";
-pub(crate) const DIGEST: &str = "digest";
 pub(crate) const STATUS: &str = "status";
 pub(crate) const DESTINATIONS: &str = "destinations";
 pub(crate) const OPEN: &str = "open";

@@ -3,11 +3,12 @@
 use super::record::{Record, State};
 use super::transition::{Expected, Refused, Transition, TransitionTimes, plan};
 use super::update::Update;
+use crate::notification::NotificationKey;
 
 /// A state transition to apply.
 #[derive(Clone, Debug)]
 pub(crate) struct PendingTransition {
-    pub(crate) id: String,
+    pub(crate) key: NotificationKey,
     pub(crate) destination: String,
     pub(crate) transition: Transition,
     pub(crate) expected: Expected,
@@ -38,7 +39,7 @@ pub(crate) enum Reconsidered {
 
 impl PendingTransition {
     pub(crate) fn update(&self) -> Update {
-        plan(&self.transition, &self.destination, self.expected, &self.id, &self.times)
+        plan(&self.transition, &self.destination, self.expected, &self.key.id, &self.times)
     }
 
     /// Decides on the record that DynamoDB returned with the failed condition.
@@ -75,7 +76,8 @@ mod tests {
             received_at: None,
             retention: SignedDuration::from_hours(1),
         };
-        PendingTransition { id: "1".into(), destination: "a".into(), transition, expected, times }
+        let key = NotificationKey::new("1", "s");
+        PendingTransition { key, destination: "a".into(), transition, expected, times }
     }
 
     fn in_state(state: State) -> Record {

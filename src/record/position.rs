@@ -12,7 +12,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use super::attributes::{POSITION, POSITION_KEY};
 use super::record::Item;
 use super::update::{Condition, Path, Set, Update, number, text};
-use crate::notification::{Notification, SEQUENCE_MAX};
+use crate::notification::{Notification, NotificationKey, SEQUENCE_MAX};
 
 /// How far ahead of its key's position a notification can register. It bounds the item to this number of ids.
 /// The copy of a notification that is still further ahead waits in the retry queue.
@@ -28,7 +28,7 @@ pub(crate) struct SequenceKey {
     pub(crate) key: String,
     /// Its number, from 1.
     pub(crate) sequence: u64,
-    id: String,
+    notification: NotificationKey,
 }
 
 /// How far a destination has come with a key.
@@ -111,12 +111,21 @@ impl SequenceKey {
     pub(crate) fn new(notification: &Notification, destination: &str) -> Option<SequenceKey> {
         let (key, sequence) = notification.partitionkey.as_ref().zip(notification.sequence)?;
         let key = format!("{destination} {} {key}", notification.source);
-        Some(SequenceKey { key, sequence, id: notification.id.clone() })
+        Some(SequenceKey { key, sequence, notification: notification.key() })
     }
 
-    /// The id of the notification.
-    pub(crate) fn id(&self) -> &str {
-        &self.id
+    /// The notification.
+    pub(crate) fn notification(&self) -> &NotificationKey {
+        &self.notification
+    }
+
+    /// The notification that is registered under this id. All of a key have one source.
+    pub(crate) fn registered(&self, id: &str) -> NotificationKey {
+        NotificationKey::new(id, &self.notification.source)
+    }
+
+    fn id(&self) -> &str {
+        &self.notification.id
     }
 
     /// The key of the item.
@@ -196,7 +205,7 @@ impl Position {
         let is_registered = match self.later.get(&sequence_key.sequence) {
             _ if sequence_key.sequence <= self.at => return Readiness::Past,
             None => false,
-            Some(Later::Registered(id)) if *id == sequence_key.id => true,
+            Some(Later::Registered(id)) if id == sequence_key.id() => true,
             Some(Later::Registered(_) | Later::Closed) => return Readiness::Past,
         };
         if sequence_key.sequence > self.at + 1 {
@@ -213,7 +222,7 @@ impl Position {
         let is_near = sequence_key.sequence <= self.at + AHEAD_MAX;
         (is_near && !self.later.contains_key(&sequence_key.sequence)).then(|| Update {
             conditions: vec![is_at(self.at), Condition::Absent(sequence_key.path())],
-            sets: vec![(sequence_key.path(), Set::To(text(&sequence_key.id)))],
+            sets: vec![(sequence_key.path(), Set::To(text(sequence_key.id())))],
             removes: vec![],
         })
     }
@@ -287,7 +296,7 @@ impl PositionUpdate {
                     Some(id) => Condition::Is(successor, text(id)),
                     None => Condition::Absent(successor),
                 };
-                let own = Condition::AbsentOr(path, text(&self.sequence_key.id));
+                let own = Condition::AbsentOr(path, text(self.sequence_key.id()));
                 Update {
                     conditions: vec![is_at(*from), successor, own],
                     sets: vec![(POSITION.to_owned(), Set::To(number(to)))],
@@ -298,7 +307,7 @@ impl PositionUpdate {
                 conditions: vec![
                     is_at(*at),
                     match is_registered {
-                        true => Condition::Is(path.clone(), text(&self.sequence_key.id)),
+                        true => Condition::Is(path.clone(), text(self.sequence_key.id())),
                         false => Condition::Absent(path.clone()),
                     },
                 ],

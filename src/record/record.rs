@@ -12,7 +12,9 @@ use jiff::fmt::serde::timestamp::{millisecond, second};
 use serde::{Deserialize, Serialize};
 
 use super::due::{FIRST_DUE_AFTER, bucket};
-use crate::notification::{Checked, Json, Kind, Notification, Refusal, Routes, digest};
+use crate::notification::{
+    Checked, Json, Kind, Notification, NotificationKey, Refusal, Routes, digest, is_repeat,
+};
 
 /// An item of DynamoDB.
 pub type Item = HashMap<String, AttributeValue>;
@@ -225,13 +227,13 @@ pub struct Delivery {
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
-    /// The notification's id, the key of the table.
+    /// The notification's id, the partition key of the table.
     pub id: String,
     /// See [`Notification`], as for the attributes down to `data`.
     pub r#type: String,
     /// Command or event.
     pub kind: Kind,
-    /// The service that sent it.
+    /// The service that sent it, the sort key of the table.
     pub source: String,
     /// The entity that it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -250,7 +252,7 @@ pub struct Record {
     pub traceparent: Option<String>,
     /// The payload: canonical JSON, as text.
     pub data: Json,
-    /// A message with the same id and digest is a repeat; see `digest.rs`.
+    /// A message with the same id, source and digest is a repeat; see `digest.rs`, which names the rules.
     pub digest: String,
     /// Its status over all destinations.
     pub status: Status,
@@ -354,6 +356,16 @@ impl Record {
         (record.accepted_at, record.updated_at) = (now, now);
         record.destinations.values_mut().for_each(|delivery| delivery.due_at = now + FIRST_DUE_AFTER);
         record
+    }
+
+    /// What identifies the notification, and the record.
+    pub fn key(&self) -> NotificationKey {
+        NotificationKey::new(&self.id, &self.source)
+    }
+
+    /// Whether this new record is of a repeat of the notification that `stored` is of.
+    pub(crate) fn is_repeat_of(&self, stored: &Record) -> bool {
+        is_repeat(&self.notification(), &stored.notification(), &stored.digest)
     }
 
     /// When the current round of attempts began: at accept or at the last redrive.

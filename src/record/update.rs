@@ -7,10 +7,10 @@ use std::fmt::Write;
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 
-use super::attributes::ID;
-
+use super::attributes::{ID, SOURCE};
 #[cfg(test)]
 use super::record::Item;
+use crate::notification::NotificationKey;
 
 /// About the length of a mark in either notation, in bytes.
 const TEXT_BYTES: usize = 640;
@@ -158,10 +158,14 @@ impl Expression {
     }
 }
 
-/// An update as a PartiQL statement and its parameters, for `BatchExecuteStatement`. The terms of `WHERE`
+/// An update of a record as a PartiQL statement and its parameters, for `BatchExecuteStatement`. The terms of `WHERE`
 /// beside the key are its condition. Numbers and words of letters are literals, which makes the call a third
 /// shorter; every other value is a parameter.
-pub(crate) fn statement(table: &str, id: &str, update: &Update) -> (String, Vec<AttributeValue>) {
+pub(crate) fn statement(
+    table: &str,
+    key: &NotificationKey,
+    update: &Update,
+) -> (String, Vec<AttributeValue>) {
     let mut parameters = Vec::new();
     let mut statement = String::with_capacity(TEXT_BYTES);
     statement.extend(["UPDATE \"", table, "\""]);
@@ -181,8 +185,8 @@ pub(crate) fn statement(table: &str, id: &str, update: &Update) -> (String, Vec<
         statement += " REMOVE ";
         quote(&mut statement, path);
     }
-    parameters.push(text(id));
-    statement.extend([" WHERE \"", ID, "\"=?"]);
+    parameters.extend([text(&key.id), text(&key.source)]);
+    statement.extend([" WHERE \"", ID, "\"=? AND \"", SOURCE, "\"=?"]);
     for condition in &update.conditions {
         statement += " AND ";
         match condition {
@@ -285,6 +289,10 @@ pub(crate) mod tests {
         value.as_n().unwrap().parse().unwrap()
     }
 
+    fn key() -> NotificationKey {
+        NotificationKey::new("1", "s")
+    }
+
     fn update() -> Update {
         Update {
             conditions: vec![
@@ -317,17 +325,17 @@ pub(crate) mod tests {
 
     #[test]
     fn as_a_statement() {
-        let (statement, parameters) = statement("t", "1", &update());
+        let (statement, parameters) = statement("t", &key(), &update());
         assert_eq!(
             statement,
-            r#"UPDATE "t" SET "d"."refund"."state"='done' SET "open"="open"-1 SET "version"="version"+1 REMOVE "expires_at" WHERE "id"=? AND "d"."refund"."state"='pending' AND "open">1 AND ("dead" IS MISSING OR "dead"=0)"#
+            r#"UPDATE "t" SET "d"."refund"."state"='done' SET "open"="open"-1 SET "version"="version"+1 REMOVE "expires_at" WHERE "id"=? AND "source"=? AND "d"."refund"."state"='pending' AND "open">1 AND ("dead" IS MISSING OR "dead"=0)"#
         );
-        assert_eq!(parameters, [text("1")]);
+        assert_eq!(parameters, [text("1"), text("s")]);
         for others in [r#"it's' OR "id"<>'"#, "out of stock", ""] {
             let update = Update { sets: vec![("reason".into(), Set::To(text(others)))], ..Update::default() };
-            let (statement, parameters) = super::statement("t", "1", &update);
-            assert_eq!(statement, r#"UPDATE "t" SET "reason"=? WHERE "id"=?"#);
-            assert_eq!(parameters, [text(others), text("1")]);
+            let (statement, parameters) = super::statement("t", &key(), &update);
+            assert_eq!(statement, r#"UPDATE "t" SET "reason"=? WHERE "id"=? AND "source"=?"#);
+            assert_eq!(parameters, [text(others), text("1"), text("s")]);
         }
     }
 }

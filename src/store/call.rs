@@ -9,11 +9,13 @@ use aws_sdk_dynamodb::types::{
 };
 
 use crate::aws::{Cause, Fault};
-use crate::record::attributes::ID;
+use crate::notification::NotificationKey;
+use crate::record::attributes::{ID, SOURCE};
 use crate::record::{Expression, Item, Record, Update, text};
 
 pub(crate) const GET_ITEM: &str = "GetItem";
 pub(crate) const PUT_ITEM: &str = "PutItem";
+pub(crate) const QUERY: &str = "Query";
 pub(crate) const UPDATE_ITEM: &str = "UpdateItem";
 pub(crate) const TRANSACT: &str = "TransactWriteItems";
 
@@ -26,8 +28,8 @@ pub(crate) enum Updated {
 }
 
 /// The key of a record.
-pub(crate) fn key(id: &str) -> Item {
-    HashMap::from([(ID.to_owned(), text(id))])
+pub(crate) fn item_key(key: &NotificationKey) -> Item {
+    HashMap::from([(ID.to_owned(), text(&key.id)), (SOURCE.to_owned(), text(&key.source))])
 }
 
 /// One `UpdateItem`.

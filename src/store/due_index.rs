@@ -7,10 +7,11 @@ use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use jiff::Timestamp;
 
-use super::call::{GET_ITEM, UPDATE_ITEM, key};
+use super::call::{GET_ITEM, QUERY, UPDATE_ITEM, item_key};
 use super::ledger::Ledger;
 use crate::aws::{Cause, Fault, TRIES_MAX, pause};
-use crate::record::attributes::{BUCKET, CURSOR_NAME, CURSOR_SLOT, DUE_INDEX, ID, STATUS};
+use crate::notification::NotificationKey;
+use crate::record::attributes::{BUCKET, CURSOR_NAME, CURSOR_SLOT, DUE_INDEX, ID, SOURCE, STATUS};
 use crate::record::{Item, Slot, Status, number, text};
 
 /// Most keys of a `BatchGetItem`.
@@ -20,52 +21,55 @@ const RECONCILE: &str = "reconcile";
 
 /// A part of a bucket.
 pub(crate) struct Page {
-    pub(crate) ids: Vec<String>,
+    pub(crate) keys: Vec<NotificationKey>,
     /// Where the next page begins, if there is one.
     pub(crate) next: Option<Item>,
 }
 
 impl Ledger {
-    /// One page of the ids in a bucket of the index.
+    /// One page of the keys in a bucket of the index.
     ///
     /// # Errors
     /// A [`Fault`].
     pub(crate) async fn page(&self, bucket: &str, from: Option<Item>) -> Result<Page, Fault> {
-        const CALL: &str = "Query";
         let query = self.client.query().table_name(&self.table).index_name(DUE_INDEX);
         let query = query.key_condition_expression("#bucket = :bucket");
         let query = query.expression_attribute_names("#bucket", BUCKET);
         let query = query.expression_attribute_values(":bucket", text(bucket)).set_exclusive_start_key(from);
-        let page = query.send().await.map_err(|error| Fault::from_sdk(CALL, &error))?;
-        let ids = page.items.unwrap_or_default().into_iter().filter_map(id).collect();
-        Ok(Page { ids, next: page.last_evaluated_key })
+        let page = query.send().await.map_err(|error| Fault::from_sdk(QUERY, &error))?;
+        let keys = page.items.unwrap_or_default().into_iter().filter_map(key).collect();
+        Ok(Page { keys, next: page.last_evaluated_key })
     }
 
-    /// The ids, of at most [`KEYS_MAX`], whose records are not seen to be completed. The read may be stale, so
+    /// Those of at most [`KEYS_MAX`] keys whose records are not seen to be completed. The read may be stale, so
     /// the caller reads a record again before it acts on it.
     ///
     /// # Errors
     /// A [`Fault`].
-    pub(crate) async fn not_completed(&self, mut ids: Vec<String>) -> Result<Vec<String>, Fault> {
+    pub(crate) async fn not_completed(
+        &self,
+        mut keys: Vec<NotificationKey>,
+    ) -> Result<Vec<NotificationKey>, Fault> {
         const CALL: &str = "BatchGetItem";
-        let mut left: Vec<Item> = ids.iter().map(|id| key(id)).collect();
+        let mut left: Vec<Item> = keys.iter().map(item_key).collect();
         for tries in 1..=TRIES_MAX {
-            let keys = KeysAndAttributes::builder()
+            let wanted = KeysAndAttributes::builder()
                 .set_keys(Some(left))
-                .projection_expression("#id, #status")
+                .projection_expression("#id, #source, #status")
                 .expression_attribute_names("#id", ID)
+                .expression_attribute_names("#source", SOURCE)
                 .expression_attribute_names("#status", STATUS)
                 .build()
                 .expect("the keys are set");
-            let get = self.client.batch_get_item().request_items(&self.table, keys);
+            let get = self.client.batch_get_item().request_items(&self.table, wanted);
             let got = get.send().await.map_err(|error| Fault::from_sdk(CALL, &error))?;
             let items = got.responses.unwrap_or_default().into_values().flatten();
-            let completed: HashSet<String> = items.filter(is_completed).filter_map(id).collect();
-            ids.retain(|id| !completed.contains(id));
+            let completed: HashSet<NotificationKey> = items.filter(is_completed).filter_map(key).collect();
+            keys.retain(|key| !completed.contains(key));
             let unprocessed = got.unprocessed_keys.unwrap_or_default().into_values();
             left = unprocessed.flat_map(|unprocessed| unprocessed.keys).collect();
             if left.is_empty() {
-                return Ok(ids);
+                return Ok(keys);
             }
             pause(tries).await;
         }
@@ -80,9 +84,9 @@ fn is_completed(item: &Item) -> bool {
     status.is_some_and(|status| completed.iter().any(|completed| completed.as_str() == status))
 }
 
-fn id(mut item: Item) -> Option<String> {
-    match item.remove(ID)? {
-        AttributeValue::S(id) => Some(id),
+fn key(mut item: Item) -> Option<NotificationKey> {
+    match (item.remove(ID)?, item.remove(SOURCE)?) {
+        (AttributeValue::S(id), AttributeValue::S(source)) => Some(NotificationKey { id, source }),
         _ => None,
     }
 }

@@ -14,18 +14,19 @@ use tokio::sync::Mutex;
 use tokio::task::yield_now;
 
 use super::call::{
-    GET_ITEM, PUT_ITEM, TRANSACT, UPDATE_ITEM, Updated, decode_record, key, returned_record, update_action,
-    update_item,
+    GET_ITEM, PUT_ITEM, QUERY, TRANSACT, UPDATE_ITEM, Updated, decode_record, item_key, returned_record,
+    update_action, update_item,
 };
 use super::error::TransitionError;
 use super::positions::{Positions, decode_position};
 use super::token::token;
 use super::transaction::{CONDITION_FAILED, Cancellation, judge};
 use crate::aws::{Cause, Fault, TRIES_MAX, pause};
-use crate::record::attributes::ABSENT;
+use crate::notification::NotificationKey;
+use crate::record::attributes::{ABSENT, ID};
 use crate::record::{
     Item, PendingTransition, PositionUpdate, Reconsidered, ReconsideredPosition, Record, TransitionOutcome,
-    Update, statement,
+    Update, statement, text,
 };
 
 /// Most statements of a `BatchExecuteStatement`.
@@ -48,11 +49,8 @@ pub enum Acceptance {
     Stored,
     /// It was stored before, with the same content. This is the record as it is now.
     Duplicate(Box<Record>),
-    /// Its id is stored with other content. Send it with an id of its own.
-    Conflict {
-        /// The source of the stored notification.
-        source: String,
-    },
+    /// Its source sent other content under its id. Send it with an id of its own.
+    Conflict,
 }
 
 /// The effect that commits with a mark.
@@ -70,9 +68,9 @@ impl Acceptance {
         let item =
             item.ok_or(Fault::new(call, Cause::Unavailable("a failed condition without its item".into())))?;
         let stored = decode_record(call, item)?;
-        Ok(match stored.digest == record.digest {
+        Ok(match record.is_repeat_of(&stored) {
             true => Acceptance::Duplicate(Box::new(stored)),
-            false => Acceptance::Conflict { source: stored.source },
+            false => Acceptance::Conflict,
         })
     }
 }
@@ -184,14 +182,31 @@ impl Ledger {
         }
     }
 
-    /// The record of an id, read consistently.
+    /// The record of a notification, read consistently.
     ///
     /// # Errors
     /// A [`Fault`].
-    pub async fn get(&self, id: &str) -> Result<Option<Record>, Fault> {
-        let get = self.client.get_item().table_name(&self.table).set_key(Some(key(id))).consistent_read(true);
-        let item = get.send().await.map_err(|error| Fault::from_sdk(GET_ITEM, &error))?.item;
+    pub async fn get(&self, key: &NotificationKey) -> Result<Option<Record>, Fault> {
+        let get = self.client.get_item().table_name(&self.table).set_key(Some(item_key(key)));
+        let item =
+            get.consistent_read(true).send().await.map_err(|error| Fault::from_sdk(GET_ITEM, &error))?.item;
         item.map(|item| decode_record(GET_ITEM, item)).transpose()
+    }
+
+    /// The records of all notifications with this id, one for each source that used it, read consistently.
+    ///
+    /// # Errors
+    /// A [`Fault`].
+    pub async fn find(&self, id: &str) -> Result<Vec<Record>, Fault> {
+        let query = self.client.query().table_name(&self.table).consistent_read(true);
+        let query = query.key_condition_expression("#id = :id").expression_attribute_names("#id", ID);
+        let mut items = query.expression_attribute_values(":id", text(id)).into_paginator().items().send();
+        let mut records = Vec::new();
+        while let Some(item) = items.next().await {
+            let item = item.map_err(|error| Fault::from_sdk(QUERY, &error))?;
+            records.push(decode_record(QUERY, item)?);
+        }
+        Ok(records)
     }
 
     /// Commits an effect with its mark, all or nothing. It retries contention, throttling and lost answers
@@ -232,7 +247,7 @@ impl Ledger {
             if !fault.is_retryable() {
                 return Err(fault.into());
             }
-            tracing::debug!(id = mark.id, %fault, tries, "commit is retried");
+            tracing::debug!(id = mark.key.id, source = mark.key.source, %fault, tries, "commit is retried");
             pause(tries).await;
         }
         unreachable!("it returns or is dropped")
@@ -240,7 +255,7 @@ impl Ledger {
 
     async fn transact(&self, mark: &PendingTransition, commit: &Commit<'_>) -> Result<(), Cancellation> {
         self.stagger().await;
-        let mut actions = vec![update_action(&self.table, key(&mark.id), &mark.update())];
+        let mut actions = vec![update_action(&self.table, item_key(&mark.key), &mark.update())];
         actions.extend(commit.position.as_ref().map(|(positions, update)| positions.action(update)));
         actions.extend_from_slice(commit.writes);
         actions.extend(commit.emits.iter().map(|record| self.accept_action(record)));
@@ -269,7 +284,7 @@ impl Ledger {
         mut pending: PendingTransition,
     ) -> Result<TransitionOutcome, TransitionError> {
         for tries in 1.. {
-            let next = match self.update(&pending.id, &pending.update()).await {
+            let next = match self.update(&pending.key, &pending.update()).await {
                 Ok(Updated::Applied) => return Ok(TransitionOutcome::Applied),
                 Ok(Updated::ConditionFailed(item)) => reconsider(&mut pending, UPDATE_ITEM, Some(item))?,
                 Err(fault) => Next::Pause(fault),
@@ -288,12 +303,12 @@ impl Ledger {
     }
 
     /// One conditional `UpdateItem` of a record.
-    pub(crate) async fn update(&self, id: &str, update: &Update) -> Result<Updated, Fault> {
-        update_item(&self.client, &self.table, key(id), update).await
+    pub(crate) async fn update(&self, key: &NotificationKey, update: &Update) -> Result<Updated, Fault> {
+        update_item(&self.client, &self.table, item_key(key), update).await
     }
 
     /// Applies transitions that change the record alone, many in one call, each under its own condition.
-    /// Ids must be distinct. The results are in the order of the transitions.
+    /// Their keys must be distinct. The results are in the order of the transitions.
     pub(crate) async fn apply_batch(
         &self,
         mut pending: Vec<PendingTransition>,
@@ -337,7 +352,7 @@ impl Ledger {
     ) -> Vec<Result<Updated, Fault>> {
         self.stagger().await;
         let statements = pending.clone().map(|pending| {
-            let (statement, parameters) = statement(&self.table, &pending.id, &pending.update());
+            let (statement, parameters) = statement(&self.table, &pending.key, &pending.update());
             BatchStatementRequest::builder()
                 .statement(statement)
                 .set_parameters(Some(parameters))

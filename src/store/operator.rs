@@ -13,6 +13,7 @@ use super::error::TransitionError;
 use super::ledger::{Commit, Ledger};
 use super::positions::Positions;
 use crate::aws::{Fault, TRIES_MAX, pause};
+use crate::notification::NotificationKey;
 use crate::record::{
     Delivery, Expected, FIRST_DUE_AFTER, PendingTransition, PositionUpdate, Record, Refused, SequenceKey,
     Settled, State, Transition, TransitionOutcome, TransitionTimes, dispatch_again, next_dispatch,
@@ -64,12 +65,12 @@ impl Ledger {
     /// A [`Fault`]; try again.
     pub async fn redrive(
         &self,
-        id: &str,
+        key: &NotificationKey,
         destination: &str,
         now: Timestamp,
     ) -> Result<OperatorOutcome, Fault> {
         let redrive = Transition::Redrive { due_at: now + FIRST_DUE_AFTER, settled: None, fence: None };
-        self.operate(id, destination, redrive, now, SignedDuration::ZERO).await
+        self.operate(key, destination, redrive, now, SignedDuration::ZERO).await
     }
 
     /// Redrives a delivery that died of a call of unknown outcome, and records what you found out about the
@@ -80,12 +81,12 @@ impl Ledger {
     /// A [`Fault`]; try again.
     pub async fn settle(
         &self,
-        id: &str,
+        key: &NotificationKey,
         destination: &str,
         settled: Settled,
         now: Timestamp,
     ) -> Result<OperatorOutcome, Fault> {
-        let record = self.get(id).await?;
+        let record = self.get(key).await?;
         let Some(delivery) = record.as_ref().and_then(|record| record.destinations.get(destination)) else {
             return Ok(OperatorOutcome::NotFound);
         };
@@ -94,7 +95,7 @@ impl Ledger {
         }
         let (settled, fence) = (Some(settled), Some(delivery.fence));
         let redrive = Transition::Redrive { due_at: now + FIRST_DUE_AFTER, settled, fence };
-        self.operate(id, destination, redrive, now, SignedDuration::ZERO).await
+        self.operate(key, destination, redrive, now, SignedDuration::ZERO).await
     }
 
     /// Tries the notification of a dead letter again. Where its delivery is still pending, the notification is
@@ -106,13 +107,13 @@ impl Ledger {
     /// A [`Fault`]; keep the dead letter, and try again.
     pub async fn redrive_dead_letter(
         &self,
-        id: &str,
+        key: &NotificationKey,
         destination: &str,
         now: Timestamp,
     ) -> Result<OperatorOutcome, Fault> {
-        let outcome = self.redrive(id, destination, now).await?;
+        let outcome = self.redrive(key, destination, now).await?;
         if outcome == OperatorOutcome::Was(State::Pending) {
-            self.dispatch_again(id, now).await?;
+            self.dispatch_again(key, now).await?;
         }
         Ok(outcome)
     }
@@ -122,15 +123,19 @@ impl Ledger {
     ///
     /// # Errors
     /// A [`Fault`]; try again.
-    pub async fn dispatch_again(&self, id: &str, now: Timestamp) -> Result<OperatorOutcome, Fault> {
-        let Some(mut record) = self.get(id).await? else {
+    pub async fn dispatch_again(
+        &self,
+        key: &NotificationKey,
+        now: Timestamp,
+    ) -> Result<OperatorOutcome, Fault> {
+        let Some(mut record) = self.get(key).await? else {
             return Ok(OperatorOutcome::NotFound);
         };
         let due_at = |record: &Record, delivery: &Delivery| next_dispatch(record.since(delivery), now);
         let mut tries = 0;
         while let Some(update) = dispatch_again(&record, now, |_, delivery| due_at(&record, delivery)) {
             tries += 1;
-            let item = match self.update(id, &update).await {
+            let item = match self.update(key, &update).await {
                 Ok(Updated::Applied) => return Ok(OperatorOutcome::Applied),
                 Ok(Updated::ConditionFailed(item)) => item,
                 Err(fault) if fault.is_retryable() && tries < TRIES_MAX => {
@@ -162,14 +167,14 @@ impl Ledger {
     pub async fn close(
         &self,
         positions: &Positions,
-        id: &str,
+        key: &NotificationKey,
         destination: &str,
         reason: &str,
         now: Timestamp,
         retention: SignedDuration,
     ) -> Result<OperatorOutcome, Fault> {
         let close = Transition::Closed { reason: reason.into() };
-        let record = self.get(id).await?;
+        let record = self.get(key).await?;
         let Some((record, delivery)) =
             record.as_ref().and_then(|record| Some((record, record.destinations.get(destination)?)))
         else {
@@ -177,14 +182,14 @@ impl Ledger {
         };
         let sequence_key = SequenceKey::new(&record.notification(), destination);
         let Some(sequence_key) = sequence_key.filter(|_| delivery.sequenced) else {
-            return self.operate(id, destination, close, now, retention).await;
+            return self.operate(key, destination, close, now, retention).await;
         };
         let update = positions.get(&sequence_key).await?.closing(&sequence_key);
         if update.as_ref().is_some_and(PositionUpdate::is_too_early) {
             return Ok(OperatorOutcome::Early);
         }
         let mut commit = Commit { position: update.map(|update| (positions, update)), ..Commit::default() };
-        let pending = by_operator(id, destination, close, now, retention);
+        let pending = by_operator(key, destination, close, now, retention);
         let closed = timeout(CLOSE_WITHIN, self.commit(pending, &mut commit)).await;
         let outcome = outcome(closed.unwrap_or(Err(Fault::out_of_time(TRANSACT).into())))?;
         let next = match &commit.position {
@@ -193,36 +198,41 @@ impl Ledger {
             None => positions.get(&sequence_key).await?.next(),
         };
         if let Some(next) = next {
-            self.notify_next(&next, destination, now).await?;
+            self.notify_next(&sequence_key.registered(&next), destination, now).await?;
         }
         Ok(outcome)
     }
 
     /// Dispatches a notification again whose turn has come. One that was attempted has a copy, which waits.
-    async fn notify_next(&self, id: &str, destination: &str, now: Timestamp) -> Result<(), Fault> {
-        let record = self.get(id).await?;
+    async fn notify_next(
+        &self,
+        key: &NotificationKey,
+        destination: &str,
+        now: Timestamp,
+    ) -> Result<(), Fault> {
+        let record = self.get(key).await?;
         let delivery = record.as_ref().and_then(|record| record.destinations.get(destination));
         if delivery.is_some_and(|delivery| delivery.state == State::Pending && delivery.attempts == 0) {
-            self.dispatch_again(id, now).await?;
+            self.dispatch_again(key, now).await?;
         }
         Ok(())
     }
 
     async fn operate(
         &self,
-        id: &str,
+        key: &NotificationKey,
         destination: &str,
         transition: Transition,
         now: Timestamp,
         retention: SignedDuration,
     ) -> Result<OperatorOutcome, Fault> {
-        outcome(self.apply(by_operator(id, destination, transition, now, retention)).await)
+        outcome(self.apply(by_operator(key, destination, transition, now, retention)).await)
     }
 }
 
 /// An operator acts on a dead delivery most often, so that is the guess.
 fn by_operator(
-    id: &str,
+    key: &NotificationKey,
     destination: &str,
     transition: Transition,
     now: Timestamp,
@@ -230,7 +240,7 @@ fn by_operator(
 ) -> PendingTransition {
     let times = TransitionTimes { now, relayed_at: None, received_at: None, retention };
     let expected = Expected { from: State::Dead, ..Expected::guess(&transition, 1) };
-    PendingTransition { id: id.into(), destination: destination.into(), transition, expected, times }
+    PendingTransition { key: key.clone(), destination: destination.into(), transition, expected, times }
 }
 
 fn outcome(applied: Result<TransitionOutcome, TransitionError>) -> Result<OperatorOutcome, Fault> {

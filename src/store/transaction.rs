@@ -2,9 +2,8 @@
 
 use aws_sdk_dynamodb::types::CancellationReason;
 
-use super::call::TRANSACT;
+use super::call::{TRANSACT, returned_record};
 use crate::aws::{Cause, Fault};
-use crate::record::attributes::DIGEST;
 use crate::record::{Item, Record};
 
 /// Place of the mark in the transaction. Then come the position, if any, the effect's writes, and the emits.
@@ -64,10 +63,10 @@ pub(crate) fn judge(
     for (at, (reason, record)) in
         emitted.iter().zip(emits).enumerate().filter(|(_, (reason, _))| failed(reason))
     {
-        let same = reason.item().and_then(|item| item.get(DIGEST)?.as_s().ok()) == Some(&record.digest);
-        match same {
-            true => stored.push(at),
-            false => return Cancellation::EmitConflict { at },
+        match returned_record(TRANSACT, reason.item().cloned()) {
+            Ok(accepted) if record.is_repeat_of(&accepted) => stored.push(at),
+            Ok(_) => return Cancellation::EmitConflict { at },
+            Err(fault) => return Cancellation::Fault(fault),
         }
     }
     match (stored.is_empty(), reasons.iter().find(is_set)) {
@@ -149,7 +148,7 @@ mod tests {
         let stored = judged(none(), none(), reason(CONDITION_FAILED, Some(&event_for(&["b"]))));
         assert!(matches!(stored, Cancellation::Emitted(places) if places == [0]));
         let mut other = event_for(&["b"]);
-        other.digest = "v1:other".into();
+        other.digest = "v2:other".into();
         let conflict = judged(none(), none(), reason(CONDITION_FAILED, Some(&other)));
         assert!(matches!(conflict, Cancellation::EmitConflict { at: 0 }));
     }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use aws_lambda_events::sqs::SqsEvent;
 use handover::pipeline::{Accept, Upstream};
-use handover::record::Status;
-use handover::{Clock, Ledger};
+use handover::record::{Record, Status};
+use handover::{Clock, Ledger, NotificationKey};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -102,7 +102,7 @@ async fn g2_an_id_is_accepted_once_and_other_content_is_refused() {
     let repeat = format!(" {} ", refund(&id, &account, 100));
     world.send(&[&others[..], &[repeat]].concat()).await;
     for reason in world.refusals(&others).await {
-        assert!(reason.starts_with("conflict: the id belongs to another message of the source `orders`"));
+        assert!(reason.starts_with("conflict: its source sent other content under its id"));
     }
     // A later message of the same queue is done, so no effect of the others is still to come.
     let after = unique("refund");
@@ -110,4 +110,23 @@ async fn g2_an_id_is_accepted_once_and_other_content_is_refused() {
     world.until(&[after], Status::Done).await;
     assert_eq!(world.record(&id).await.unwrap(), record);
     assert_eq!(world.balance(&account).await, 101);
+}
+
+/// G2: an id is unique within its source. Two shops have an order 42, and both are accepted and applied.
+#[tokio::test]
+async fn g2_one_id_of_two_sources_is_two_notifications() {
+    let world = World::connect().await;
+    let account = world.account().await;
+    let id = unique("order");
+    let of_orders = refund(&id, &account, 100);
+    let of_shop = refund(&id, &account, 7).replacen("\"orders\"", "\"shop\"", 1);
+    world.send(&[of_orders, of_shop]).await;
+    let keys = ["orders", "shop"].map(|source| NotificationKey::new(&id, source));
+    for key in &keys {
+        world.key_when(key, |record| record.status == Status::Done).await;
+    }
+    let found = world.ledger().find(&id).await.unwrap();
+    assert_eq!(found.iter().map(Record::key).collect::<Vec<_>>(), keys);
+    assert_eq!(world.balance(&account).await, 107);
+    assert_eq!(world.entries(&account).await.len(), 2);
 }

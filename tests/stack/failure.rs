@@ -34,11 +34,11 @@ async fn g3_g7_a_notification_that_always_fails_is_dead_after_six_attempts_and_c
     assert_eq!(Dispatch::decode(dead_letter["body"].as_bytes()).unwrap().notification, dead.notification());
 
     world.open(&account).await;
-    let redriven = world.ledger().redrive(&id, "refund", Timestamp::now()).await.unwrap();
+    let redriven = world.ledger().redrive(&dead.key(), "refund", Timestamp::now()).await.unwrap();
     assert_eq!(redriven, OperatorOutcome::Applied);
     let done = world.record_when(&id, |record| record.status == Status::Done).await;
     assert_eq!((done.dispatches, done.dead, world.balance(&account).await), (2, 0, 7));
-    let again = world.ledger().redrive(&id, "refund", Timestamp::now()).await.unwrap();
+    let again = world.ledger().redrive(&dead.key(), "refund", Timestamp::now()).await.unwrap();
     assert_eq!(again, OperatorOutcome::Was(State::Done));
 }
 
@@ -132,11 +132,11 @@ async fn g6_a_copy_after_close_applies_nothing() {
     let _not_killed = FUNCTIONS.read().await;
     let (id, account) = (unique("refund"), unique("absent"));
     world.send(&[refund(&id, &account, 7)]).await;
-    world.record_when(&id, |record| record.status == Status::Dead).await;
+    let dead = world.record_when(&id, |record| record.status == Status::Dead).await;
     let retention = SignedDuration::from_hours(24);
     let (ledger, positions) = (world.ledger(), world.positions());
-    let closed =
-        ledger.close(&positions, &id, "refund", "paid by bank transfer", Timestamp::now(), retention);
+    let (key, reason) = (dead.key(), "paid by bank transfer");
+    let closed = ledger.close(&positions, &key, "refund", reason, Timestamp::now(), retention);
     let closed = closed.await.unwrap();
     assert_eq!(closed, OperatorOutcome::Applied);
     let closed = world.record(&id).await.unwrap();
@@ -212,11 +212,11 @@ async fn g3_a_lost_copy_is_replaced_by_another_dispatch() {
     record.change = Change::Attempt;
     world.put(&record).await;
     assert_eq!(
-        world.ledger().dispatch_again(&record.id, Timestamp::now()).await.unwrap(),
+        world.ledger().dispatch_again(&record.key(), Timestamp::now()).await.unwrap(),
         OperatorOutcome::Applied
     );
     let done = world.record_when(&record.id, |record| record.status == Status::Done).await;
     assert_eq!((done.dispatches, world.balance(&account).await), (2, 7));
-    let again = world.ledger().dispatch_again(&record.id, Timestamp::now()).await.unwrap();
+    let again = world.ledger().dispatch_again(&record.key(), Timestamp::now()).await.unwrap();
     assert_eq!(again, OperatorOutcome::Was(State::Done));
 }

@@ -57,7 +57,7 @@ async fn a_notification_commits_with_the_producers_write_or_not_at_all() {
     let other = outbox.accept(refund(&id, &account, 71)).unwrap();
     let order = unique("order");
     let reasons = commit(&world, &order, &other).await.unwrap_err();
-    assert_eq!(other.outcome(&reasons[1]).unwrap(), Some(Acceptance::Conflict { source: "orders".into() }));
+    assert_eq!(other.outcome(&reasons[1]).unwrap(), Some(Acceptance::Conflict));
     assert_eq!(other.outcome(&reasons[0]).unwrap(), None);
 
     // A business write that fails leaves no message.

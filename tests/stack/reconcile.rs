@@ -84,7 +84,7 @@ async fn g3_a_notification_that_lost_its_copies_is_dispatched_again_and_a_very_l
     assert_eq!(dead_letter["attempts"], "0");
     assert_eq!(world.balance(&account).await, 14);
 
-    let redriven = world.ledger().redrive(&very_late.id, "refund", Timestamp::now()).await.unwrap();
+    let redriven = world.ledger().redrive(&very_late.key(), "refund", Timestamp::now()).await.unwrap();
     assert_eq!(redriven, OperatorOutcome::Applied);
     let done = world.record_when(&very_late.id, |record| record.status == Status::Done).await;
     assert_eq!(done.destinations["refund"].state, State::Done);
@@ -102,6 +102,7 @@ async fn a_notification_that_is_not_due_is_checked_later() {
     let waits = world.record(&record.id).await.unwrap();
     assert_eq!((waits.dispatches, &waits.bucket), (1, &bucket(&record.id, due_at)));
     let (ledger, positions, retention) = (world.ledger(), world.positions(), SignedDuration::from_hours(1));
-    let closed = ledger.close(&positions, &record.id, "refund", "a test", Timestamp::now(), retention);
+    let key = record.key();
+    let closed = ledger.close(&positions, &key, "refund", "a test", Timestamp::now(), retention);
     assert_eq!(closed.await.unwrap(), OperatorOutcome::Applied);
 }

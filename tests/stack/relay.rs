@@ -34,7 +34,7 @@ async fn a_record_that_kinesis_does_not_take_is_reported_as_failed() {
     let record = Record::accept(refund, &routes(), jiff::Timestamp::now()).unwrap();
     let event = json!({ "Records": [{
         "awsRegion": "us-east-1", "eventID": "1", "eventName": "INSERT",
-        "dynamodb": { "ApproximateCreationDateTime": 1.0, "Keys": { "id": { "S": record.id } },
+        "dynamodb": { "ApproximateCreationDateTime": 1.0, "Keys": { "id": { "S": record.id }, "source": { "S": record.source } },
                       "SequenceNumber": "7", "SizeBytes": 1, "NewImage": image(&record.encode()) },
     }] });
     let relay = Relay::new(world.kinesis.clone(), world.named("no-such-stream"), Clock::system());

@@ -1,8 +1,8 @@
 //! Numbered notifications, through the deployed `refund`.
 
-use handover::Draft;
 use handover::record::{State, Status};
 use handover::store::OperatorOutcome;
+use handover::{Draft, NotificationKey};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
@@ -69,7 +69,8 @@ async fn g8_a_dead_notification_blocks_its_key_until_it_is_closed() {
     let (ledger, positions) = (world.ledger(), world.positions());
     let close = async |id: &str| {
         let retention = SignedDuration::from_hours(1);
-        ledger.close(&positions, id, "refund", "a test", Timestamp::now(), retention).await.unwrap()
+        let key = NotificationKey::new(id, "orders");
+        ledger.close(&positions, &key, "refund", "a test", Timestamp::now(), retention).await.unwrap()
     };
     assert_eq!(close(&ids[2]).await, OperatorOutcome::Applied, "before its turn");
     let dead = world.record_when(&ids[0], |record| record.status == Status::Dead).await;

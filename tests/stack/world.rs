@@ -12,7 +12,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD as STANDARD;
 use handover::dynamodb::types::AttributeValue;
 use handover::record::{Dispatch, Item, Record, Status};
-use handover::{Clock, Draft, Ledger, Notification, Outbox, Positions, Routes};
+use handover::{Clock, Draft, Ledger, Notification, NotificationKey, Outbox, Positions, Routes};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -102,21 +102,19 @@ impl World {
         }
     }
 
+    /// The record of this id. Tests use an id once, for one source.
     pub async fn record(&self, id: &str) -> Option<Record> {
-        self.ledger().get(id).await.unwrap()
+        self.ledger().find(id).await.unwrap().pop()
     }
 
-    /// Waits until a record is as wanted.
+    /// Waits until the record of this id is as wanted.
     pub async fn record_when(&self, id: &str, wanted: impl Fn(&Record) -> bool) -> Record {
-        let begun = Instant::now();
-        loop {
-            let record = self.record(id).await;
-            match record {
-                Some(record) if wanted(&record) => return record,
-                _ => assert!(begun.elapsed().as_secs() < WAIT_SECONDS_MAX, "{id} is {record:?}"),
-            }
-            tokio::time::sleep(Duration::from_millis(LOOK_MS)).await;
-        }
+        when(async || self.record(id).await, wanted).await
+    }
+
+    /// Waits until the record of this notification is as wanted.
+    pub async fn key_when(&self, key: &NotificationKey, wanted: impl Fn(&Record) -> bool) -> Record {
+        when(async || self.ledger().get(key).await.unwrap(), wanted).await
     }
 
     /// Waits until all of these notifications have this status.
@@ -210,7 +208,8 @@ impl World {
         let query = query.expression_attribute_values(":account", AttributeValue::S(account.into()));
         let items: Vec<Item> = query.into_paginator().items().send().collect::<Result<_, _>>().await.unwrap();
         let entry = |item: &Item| {
-            (item["id"].as_s().unwrap().clone(), item["amount"].as_n().unwrap().parse().unwrap())
+            let refund = item["refund"].as_s().unwrap();
+            (refund.split(' ').next().unwrap().to_owned(), item["amount"].as_n().unwrap().parse().unwrap())
         };
         items.iter().map(entry).collect()
     }
@@ -339,4 +338,15 @@ pub fn kill(function: &str) -> usize {
     let script = root().join("localstack/kill-function");
     let output = Command::new(script).arg(function).output().unwrap();
     output.stdout.iter().filter(|byte| **byte == b'\n').count()
+}
+
+async fn when(read: impl AsyncFn() -> Option<Record>, wanted: impl Fn(&Record) -> bool) -> Record {
+    let begun = Instant::now();
+    loop {
+        match read().await {
+            Some(record) if wanted(&record) => return record,
+            record => assert!(begun.elapsed().as_secs() < WAIT_SECONDS_MAX, "it is {record:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(LOOK_MS)).await;
+    }
 }

@@ -8,28 +8,29 @@ const { DESTINATION, NOTIFICATIONS_TABLE } = process.env;
 const PATH = `"destinations"."${DESTINATION}"`;
 const MARK =
   `UPDATE "${NOTIFICATIONS_TABLE}" SET ${PATH}."state"='done' SET ${PATH}."ended_at"=? SET "status"='DONE'` +
-  ` SET "open"="open"-1 SET "version"="version"+1 WHERE "id"=? AND ${PATH}."state"='pending' AND "open"=1`;
+  ` SET "open"="open"-1 SET "version"="version"+1 WHERE "id"=? AND "source"=? AND ${PATH}."state"='pending' AND "open"=1`;
 // The most statements that DynamoDB takes in a call.
 const STATEMENTS = 25;
 
 const dynamodb = new DynamoDBClient({}); // its connections are kept alive
 
-// Lanes of [id, sequence number]: whole keys in stream order, in as few calls as possible.
+// Lanes of { id, source, sequenceNumber }: whole keys in stream order, in as few calls as possible.
 function pack(records) {
   const keys = new Map();
   for (const { kinesis } of records) {
     // Undecodable data fails the batch, which Lambda then bisects: nothing overtakes it.
-    const { id } = JSON.parse(Buffer.from(kinesis.data, 'base64').toString());
+    const { id, source } = JSON.parse(Buffer.from(kinesis.data, 'base64').toString());
     if (!keys.has(kinesis.partitionKey)) keys.set(kinesis.partitionKey, new Map());
     const marks = keys.get(kinesis.partitionKey);
     // A call can have an item only once; a second copy has the outcome of the first.
-    if (!marks.has(id)) marks.set(id, kinesis.sequenceNumber);
+    const key = `${id} ${source}`;
+    if (!marks.has(key)) marks.set(key, { id, source, sequenceNumber: kinesis.sequenceNumber });
   }
   const lanes = [];
   for (const marks of keys.values()) {
     const lane = lanes.find((lane) => lane.length + marks.size <= STATEMENTS);
-    if (lane) lane.push(...marks);
-    else lanes.push([...marks]);
+    if (lane) lane.push(...marks.values());
+    else lanes.push([...marks.values()]);
   }
   return lanes;
 }
@@ -41,17 +42,17 @@ async function runLane(lane) {
     const now = { N: `${Date.now()}` };
     let responses;
     try {
-      const Statements = call.map(([id]) => ({
+      const Statements = call.map(({ id, source }) => ({
         Statement: MARK,
-        Parameters: [now, { S: id }],
+        Parameters: [now, { S: id }, { S: source }],
         ReturnValuesOnConditionCheckFailure: 'ALL_OLD',
       }));
       responses = (await dynamodb.send(new BatchExecuteStatementCommand({ Statements }))).Responses;
     } catch (error) {
       console.error(error);
-      return call.map(([, sequenceNumber]) => sequenceNumber);
+      return call.map(({ sequenceNumber }) => sequenceNumber);
     }
-    const failed = call.filter((_, i) => !isDone(responses[i])).map(([, sequenceNumber]) => sequenceNumber);
+    const failed = call.filter((_, i) => !isDone(responses[i])).map(({ sequenceNumber }) => sequenceNumber);
     if (failed.length > 0) return failed; // Lambda redelivers everything from the first of them
   }
   return [];

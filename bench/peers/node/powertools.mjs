@@ -13,7 +13,7 @@ const { DESTINATION, IDEMPOTENCY_TABLE, NOTIFICATIONS_TABLE, SEQUENTIAL } = proc
 
 const dynamodb = new DynamoDBClient({});
 const processor = new BatchProcessor(EventType.KinesisDataStreams);
-const config = new IdempotencyConfig({ eventKeyJmesPath: 'id' });
+const config = new IdempotencyConfig({ eventKeyJmesPath: '[id, source]' });
 // By default it creates a client of its own; sharing ours saves start-up time and connections.
 const persistenceStore = new DynamoDBPersistenceLayer({ tableName: IDEMPOTENCY_TABLE, awsSdkV3Client: dynamodb });
 
@@ -23,7 +23,7 @@ const mark = makeIdempotent(
       await dynamodb.send(
         new UpdateItemCommand({
           TableName: NOTIFICATIONS_TABLE,
-          Key: { id: { S: notification.id } },
+          Key: { id: { S: notification.id }, source: { S: notification.source } },
           UpdateExpression:
             'SET #destinations.#name.#state = :done, #destinations.#name.#ended_at = :now,' +
             ' #status = :ended, #open = #open - :one, #version = #version + :one',

@@ -17,7 +17,7 @@ MARK = (
     f'UPDATE "{os.environ["NOTIFICATIONS_TABLE"]}"'
     f""" SET {PATH}."state"='done' SET {PATH}."ended_at"=? SET "status"='DONE'"""
     ' SET "open"="open"-1 SET "version"="version"+1'
-    f""" WHERE "id"=? AND {PATH}."state"='pending' AND "open"=1"""
+    f""" WHERE "id"=? AND "source"=? AND {PATH}."state"='pending' AND "open"=1"""
 )
 # The most statements that DynamoDB takes in a call.
 STATEMENTS = 25
@@ -27,14 +27,15 @@ pool = ThreadPoolExecutor(4)
 
 
 def pack(records):
-    """Lanes of (id, sequence number): whole keys in stream order, in as few calls as possible."""
+    """Lanes of ((id, source), sequence number): whole keys in stream order, in as few calls as possible."""
     keys = {}
     for record in records:
         # Undecodable data fails the batch, which Lambda then bisects: nothing overtakes it.
         kinesis = record["kinesis"]
         notification = json.loads(b64decode(kinesis["data"]))
         # A call can have an item only once; a second copy has the outcome of the first.
-        keys.setdefault(kinesis["partitionKey"], {}).setdefault(notification["id"], kinesis["sequenceNumber"])
+        key = (notification["id"], notification["source"])
+        keys.setdefault(kinesis["partitionKey"], {}).setdefault(key, kinesis["sequenceNumber"])
     lanes = []
     for marks in keys.values():
         lane = next((lane for lane in lanes if len(lane) + len(marks) <= STATEMENTS), None)
@@ -54,10 +55,10 @@ def run_lane(lane):
                 Statements=[
                     {
                         "Statement": MARK,
-                        "Parameters": [now, {"S": id}],
+                        "Parameters": [now, {"S": id}, {"S": source}],
                         "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
                     }
-                    for id, _ in call
+                    for (id, source), _ in call
                 ]
             )["Responses"]
         except (BotoCoreError, ClientError) as error:

@@ -19,7 +19,7 @@ DESTINATION = os.environ["DESTINATION"]
 
 dynamodb = boto3.client("dynamodb")
 processor = BatchProcessor(event_type=EventType.KinesisDataStreams)
-config = IdempotencyConfig(event_key_jmespath="id")
+config = IdempotencyConfig(event_key_jmespath="[id, source]")
 # By default it creates a client of its own; sharing ours saves start-up time and a connection.
 persistence = DynamoDBPersistenceLayer(table_name=os.environ["IDEMPOTENCY_TABLE"], boto3_client=dynamodb)
 
@@ -29,7 +29,7 @@ def mark(notification):
     try:
         dynamodb.update_item(
             TableName=TABLE,
-            Key={"id": {"S": notification["id"]}},
+            Key={"id": {"S": notification["id"]}, "source": {"S": notification["source"]}},
             UpdateExpression="SET #destinations.#name.#state = :done, #destinations.#name.#ended_at = :now,"
             " #status = :ended, #open = #open - :one, #version = #version + :one",
             ConditionExpression="#destinations.#name.#state = :pending AND #open = :one",

@@ -17,10 +17,10 @@ const READ_UNIT_BYTES: usize = 4096;
 pub const NOTIFICATIONS: &str = "notifications";
 /// The tables, the attributes of their keys, and the key attribute of their index.
 const TABLES: [(&str, &[&str], Option<&str>); 5] = [
-    (NOTIFICATIONS, &["id"], Some("bucket")),
+    (NOTIFICATIONS, &["id", "source"], Some("bucket")),
     ("idempotency", &["id"], None),
     ("accounts", &["account"], None),
-    ("entries", &["account", "id"], None),
+    ("entries", &["account", "refund"], None),
     ("positions", &["key"], None),
 ];
 
@@ -54,12 +54,13 @@ pub struct Order {
 }
 
 impl Order {
-    pub fn expect(&mut self, id: &str, key: &str, number: u64) {
-        self.expected.insert(id.to_owned(), (key.to_owned(), number));
+    /// The notification whose item has the key `item` is the one with this number of its `key`.
+    pub fn expect(&mut self, item: &str, key: &str, number: u64) {
+        self.expected.insert(item.to_owned(), (key.to_owned(), number));
     }
 
-    fn completed(&mut self, id: &str) {
-        let Some((key, number)) = self.expected.get(id) else { return };
+    fn completed(&mut self, item: &str) {
+        let Some((key, number)) = self.expected.get(item) else { return };
         let last = self.last.entry(key.clone()).or_default();
         self.violations += u64::from(*number < *last);
         *last = (*last).max(*number);
@@ -307,7 +308,12 @@ fn key_of(keys: &[&str], item: &Item) -> Result<String> {
         let Some(Attribute::S(value)) = item.get(*name) else { bail!("no key {name}") };
         Ok(value.as_str())
     });
-    Ok(parts.collect::<Result<Vec<_>>>()?.join("\u{0}"))
+    Ok(joined(parts.collect::<Result<Vec<_>>>()?))
+}
+
+/// The key of an item, from the values of its attributes.
+pub fn joined<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
+    parts.into_iter().collect::<Vec<_>>().join("\u{0}")
 }
 
 fn units(bytes: usize, of: usize) -> f64 {
@@ -334,7 +340,7 @@ mod tests {
     use super::*;
 
     fn record(id: &str) -> Item {
-        let item = json!({ "id": { "S": id }, "status": { "S": "INIT" }, "bucket": { "S": "b" }, "x": { "S": "y".repeat(1100) } });
+        let item = json!({ "id": { "S": id }, "source": { "S": "s" }, "status": { "S": "INIT" }, "bucket": { "S": "b" }, "x": { "S": "y".repeat(1100) } });
         serde_json::from_value(item).unwrap()
     }
 
@@ -378,11 +384,11 @@ mod tests {
         let mut db = DynamoDb::default();
         for (at, id) in ["1", "2", "3"].into_iter().enumerate() {
             db.put(NOTIFICATIONS, record(id)).unwrap();
-            db.order.expect(id, "k", at as u64);
+            db.order.expect(&joined([id, "s"]), "k", at as u64);
         }
         let done = |id: &str| {
-            json!({ "Statement": r#"UPDATE "notifications" SET "status"='DONE' WHERE "id"=? AND "status"='INIT'"#,
-            "Parameters": [{ "S": id }], "ReturnValuesOnConditionCheckFailure": "ALL_OLD" })
+            json!({ "Statement": r#"UPDATE "notifications" SET "status"='DONE' WHERE "id"=? AND "source"=? AND "status"='INIT'"#,
+            "Parameters": [{ "S": id }, { "S": "s" }], "ReturnValuesOnConditionCheckFailure": "ALL_OLD" })
         };
         let request = json!({ "Statements": [done("1"), done("3"), done("1"), done("2")] });
         let Ok(answer) = call(&mut db, "BatchExecuteStatement", request) else {

@@ -27,7 +27,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_rustls::TlsAcceptor;
 
 use dynamodb::Refused;
-pub use dynamodb::{DynamoDb, NOTIFICATIONS, Units};
+pub use dynamodb::{DynamoDb, NOTIFICATIONS, Units, joined};
 pub use expression::{Attribute, Item};
 
 /// How a stub behaves.

@@ -131,7 +131,8 @@ impl Stack {
     pub async fn entries(&self) -> anyhow::Result<Vec<Refund>> {
         let items = self.scan("entries").await?;
         let refund = |item: &Item| {
-            let (id, account) = (text(item, "id")?, text(item, "account")?);
+            let (refund, account) = (text(item, "refund")?, text(item, "account")?);
+            let id = refund.split(' ').next().unwrap_or_default().to_owned();
             Ok(Refund { id, account, amount: number(item, "amount")? })
         };
         items.iter().map(refund).collect()

@@ -1,7 +1,7 @@
 //! The destination `payment`: takes a payment at a provider over HTTP.
 //!
-//! `POST URL/payments` takes a payment; its `Idempotency-Key` is the notification's id. `GET URL/payments/ID`
-//! returns what became of it. The provider's answers mean:
+//! `POST URL/payments` takes a payment; its `Idempotency-Key` is derived from the notification's source and id,
+//! and its `reference` is the id, so that a person finds it. `GET URL/payments/KEY` returns what became of it. The provider's answers mean:
 //!
 //! | status | meaning |
 //! |---|---|
@@ -19,7 +19,6 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
 use handover::{Asked, CallFailure, Effect, External, Failure, Notification, OnUnknown};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -38,12 +37,24 @@ pub struct Payments {
     pub http: SharedHttpConnector,
     /// The provider's URL, without `/payments`.
     pub url: String,
+    /// What its idempotency keys are derived from, beside the notification: the stack and the destination, so
+    /// that two of them can have one account at the provider.
+    pub scope: String,
     /// The bearer token; may be empty.
     pub token: String,
     /// Longest time of a call.
     pub timeout: Duration,
     /// What follows when the outcome of a call is unknown.
     pub on_unknown: OnUnknown,
+}
+
+/// A payment as the provider is asked for it.
+#[derive(Serialize)]
+struct Request<'a> {
+    #[serde(flatten)]
+    payment: &'a Payment,
+    /// The notification's id.
+    reference: &'a str,
 }
 
 /// A response of the provider: its HTTP status and its body.
@@ -77,11 +88,12 @@ impl External for Payments {
     }
 
     async fn call(&self, payment: &Notification<Payment>) -> Result<Effect, CallFailure> {
-        let mut post = HttpRequest::new(SdkBody::from(json!(payment.data).to_string()));
+        let request = Request { payment: &payment.data, reference: &payment.id };
+        let mut post = HttpRequest::new(SdkBody::from(serde_json::to_vec(&request)?));
         post.set_method("POST")?;
         post.set_uri(format!("{}/payments", self.url))?;
         post.headers_mut().insert("content-type", "application/json");
-        post.headers_mut().insert("idempotency-key", payment.id.clone());
+        post.headers_mut().insert("idempotency-key", payment.key().idempotency_key(&self.scope));
         let answer = match self.send(post).await {
             Err(no_answer) if no_answer.is_refused() => return Err(CallFailure::not_done(no_answer.into())),
             answer => answer?,
@@ -97,7 +109,7 @@ impl External for Payments {
 
     async fn ask(&self, payment: &Notification<Payment>) -> Result<Asked, Failure> {
         let mut get = HttpRequest::new(SdkBody::empty());
-        get.set_uri(format!("{}/payments/{}", self.url, utf8_percent_encode(&payment.id, NON_ALPHANUMERIC)))?;
+        get.set_uri(format!("{}/payments/{}", self.url, payment.key().idempotency_key(&self.scope)))?;
         let answer = self.send(get).await?;
         match answer.effect() {
             Some(effect) => Ok(Asked::Made(effect)),

@@ -14,6 +14,7 @@ async fn main() -> Result<(), Error> {
     let payments = Payments {
         http: SharedHttpConnector::new(connector),
         url: variable("PROVIDER_URL")?,
+        scope: variable("PROVIDER_KEY_SCOPE")?,
         token: variable("PROVIDER_TOKEN")?,
         timeout: seconds("PROVIDER_TIMEOUT_SECONDS")?,
         on_unknown: on_unknown("PROVIDER_UNKNOWN", seconds("PROVIDER_KEY_SECONDS")?)?,

@@ -25,7 +25,8 @@ pub struct Refunds {
 #[derive(Serialize)]
 struct Entry<'a> {
     account: &'a str,
-    id: &'a str,
+    /// The notification's id and source. With the account it is the key of the table.
+    refund: String,
     amount: u32,
 }
 
@@ -41,7 +42,7 @@ impl Destination for Refunds {
             .condition_expression("attribute_exists(account)")
             .expression_attribute_values(":amount", AttributeValue::N(amount.to_string()))
             .build()?;
-        let entry = Entry { account, id: &refund.id, amount: *amount };
+        let entry = Entry { account, refund: refund.key().to_string(), amount: *amount };
         Ok(Effect::new().write(credit).put(&self.entries, &entry))
     }
 }

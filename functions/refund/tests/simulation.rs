@@ -18,7 +18,7 @@ fn five_refunds() -> impl Iterator<Item = Checked> {
 fn a_refund_is_credited_once_whatever_fails() {
     handover_sim::check("refund", |_| Refunds { accounts: "accounts".into(), entries: "entries".into() })
         .table("accounts", &["account"])
-        .table("entries", &["account", "id"])
+        .table("entries", &["account", "refund"])
         .item("accounts", json!({ "account": "even", "balance": 0 }))
         .item("accounts", json!({ "account": "odd", "balance": 0 }))
         .sends(five_refunds())

@@ -21,8 +21,23 @@ const COMMERCE: &[Mutant] = &[
     )]),
     ("other content is taken for a repeat", &[(
         "store/ledger.rs",
-        "match stored.digest == record.digest {",
-        "match stored.digest == record.digest || is(\"other content is taken for a repeat\") {",
+        "match record.is_repeat_of(&stored) {",
+        "match record.is_repeat_of(&stored) || is(\"other content is taken for a repeat\") {",
+    )]),
+    ("one id of two sources is one notification", &[(
+        "destination/batch.rs",
+        "match by_key.get(&dispatch.notification.key()) {",
+        "match by_key.iter().find(|(key, _)| if is(\"one id of two sources is one notification\") { key.id == dispatch.notification.id } else { **key == dispatch.notification.key() }).map(|(_, at)| at) {",
+    )]),
+    ("an emitted id does not depend on the source", &[(
+        "notification/key.rs",
+        "hashed(&[&self.source, &self.id, destination, name])",
+        "hashed(&[if is(\"an emitted id does not depend on the source\") { \"\" } else { &self.source }, &self.id, destination, name])",
+    )]),
+    ("a completed id of another source hides an open one", &[(
+        "store/due_index.rs",
+        "            keys.retain(|key| !completed.contains(key));",
+        "            keys.retain(|key| !completed.iter().any(|other| other == key || is(\"a completed id of another source hides an open one\") && other.id == key.id));",
     )]),
     ("acknowledged though the put failed", &[(
         "pipeline/upstream.rs",
@@ -253,8 +268,8 @@ const COMMERCE: &[Mutant] = &[
         "        let early = is(\"given up before the dead letter\");\n        let sent = if early { Ok(()) } else { queue.send(&dispatch, name, delivery.attempts, &reason).await };\n        let text = reason.clone();",
     ), (
         "pipeline/reconcile.rs",
-        "        match ledger.apply(PendingTransition { id, destination, transition, expected, times }).await {",
-        "        let applied = ledger.apply(PendingTransition { id, destination, transition, expected, times }).await;\n        if early { queue.send(&dispatch, name, delivery.attempts, &text).await?; }\n        match applied {",
+        "        match ledger.apply(PendingTransition { key, destination, transition, expected, times }).await {",
+        "        let applied = ledger.apply(PendingTransition { key, destination, transition, expected, times }).await;\n        if early { queue.send(&dispatch, name, delivery.attempts, &text).await?; }\n        match applied {",
     )]),
     ("a record that reconcile does not find is skipped", &[(
         "pipeline/reconcile.rs",
@@ -270,6 +285,11 @@ const COMMERCE: &[Mutant] = &[
 
 #[rustfmt::skip]
 const PAYMENTS: &[Mutant] = &[
+    ("an idempotency key does not depend on the source", &[(
+        "notification/key.rs",
+        "hashed(&[scope, &self.source, &self.id])",
+        "hashed(&[scope, if is(\"an idempotency key does not depend on the source\") { \"\" } else { &self.source }, &self.id])",
+    )]),
     ("a call before its start is recorded", &[(
         "destination/external_call.rs",
         "    match timeout_at(deadlines.end_by, lease).await.map_err(|_| NotCompleted::OutOfTime)? {",
@@ -353,6 +373,11 @@ const PAYMENTS: &[Mutant] = &[
 
 #[rustfmt::skip]
 const ORDERED: &[Mutant] = &[
+    ("an id with another number is a repeat", &[(
+        "notification/digest.rs",
+        "            Rule::V2 => notification.sequence,",
+        "            Rule::V2 => if is(\"an id with another number is a repeat\") { None } else { notification.sequence },",
+    )]),
     ("it does not wait for its turn", &[(
         "record/position.rs",
         "        if sequence_key.sequence > self.at + 1 {",

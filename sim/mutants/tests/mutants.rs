@@ -13,14 +13,14 @@ use handover_soak_mutants::{Commerce, WORKLOADS};
 const SEEDS_MAX: u64 = 2_000;
 /// Plans of commerce that found a mutant late, or with other rates of faults: tried early, to save time.
 const KNOWN: &[&str] = &[
-    "18301 messages=0,1 faults=accept/skew/0/511,person/skew/0/208,producer#1/lost-request/0,relay#1/partial/0,relay#2/partial/0",
+    "18301 messages=0,1 faults=accept/skew/0/511,operator/skew/0/208,producer#1/lost-request/0,relay#1/partial/0,relay#2/partial/0",
     "672 messages=0,2 faults=relay/forget/6999/126032141",
     "3 messages=0 faults=reconcile#10/missing/18,relay/unread/0",
     "3 messages=0 faults=reconcile#16/death/21,relay/unread/0,relay/unread/1",
     "3 messages=0 faults=reconcile#16/lost-request/19,reconcile#16/lost-request/20,reconcile#16/lost-request/21,relay/unread/0,relay/unread/1",
     "356 messages=0,1,2,3,4 faults=refund#16/missing/2,refund#6/lost-request/0,refund#6/lost-answer/1,refund#7/lost-request/0,refund#7/lost-request/1,refund#7/lost-request/2,refund#7/lost-request/3,refund#7/lost-request/4,refund#7/lost-request/5,relay#3/lost-answer/0,relay#3/partial/1,relay#6/partial/0,relay#7/throttle/0",
     "643 messages=0,1,2,3 faults=relay#1/death/2,relay#4/again/0/58,search/late/1/4025",
-    "496 messages=2 faults=person#1/conflict/1",
+    "496 messages=2 faults=operator#1/conflict/1",
     "522 messages=0 faults=search#1/lost-request/0,search#1/lost-request/1,search#1/lost-request/2,search#1/lost-request/3,search#1/lost-request/4,search#1/lost-request/5,search#1/lost-request/6,search#1/lost-request/7",
     "365 messages=0 faults=producer#1/lost-request/1,producer#1/lost-request/2,producer#1/slow/0",
     "78 messages=0,1 faults=refund/late/0/3408,refund#1/lost-request/0,refund#1/lost-request/1,refund#1/lost-request/4,refund#1/lost-request/5,refund#1/lost-request/6",
@@ -43,7 +43,7 @@ const KNOWN_OF: &[(&str, &str)] = &[
     ("ordered", "78 messages=0,3,4,5 faults="),
     (
         "ordered",
-        "325 messages=0,1,2 faults=card#1/death/7,card#2/lost-request/6,card#2/lost-request/7,card#2/lost-request/8,card#2/lost-answer/4,card#2/throttle/0,card#2/throttle/2,card#2/freeze/8/2986,card#3/slow/1,card#4/death/6,card#5/slow/0,card#5/slow/1,message-1/overtaken/0,person#4/slow/0,person#4/death/3",
+        "325 messages=0,1,2 faults=card#1/death/7,card#2/lost-request/6,card#2/lost-request/7,card#2/lost-request/8,card#2/lost-answer/4,card#2/throttle/0,card#2/throttle/2,card#2/freeze/8/2986,card#3/slow/1,card#4/death/6,card#5/slow/0,card#5/slow/1,message-1/overtaken/0,operator#4/slow/0,operator#4/death/3",
     ),
     (
         "ordered",
@@ -51,7 +51,7 @@ const KNOWN_OF: &[(&str, &str)] = &[
     ),
     (
         "ordered",
-        "23758 messages=0,1,2 faults=journal#2/death/12,journal#2/freeze/9/11996,journal#4/missing/2,person#2/lost-request/3,person#2/lost-answer/1,person#2/throttle/2,person#2/conflict/0,person#2/freeze/12/25868,relay#1/lost-answer/0,relay#2/again/0/1027",
+        "23758 messages=0,1,2 faults=journal#2/death/12,journal#2/freeze/9/11996,journal#4/missing/2,operator#2/lost-request/3,operator#2/lost-answer/1,operator#2/throttle/2,operator#2/conflict/0,operator#2/freeze/12/25868,relay#1/lost-answer/0,relay#2/again/0/1027",
     ),
 ];
 /// Seeds without a fault: some mistakes are found only where nothing else goes wrong.

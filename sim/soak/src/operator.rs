@@ -12,21 +12,21 @@ pub async fn look_after(stack: &Stack, nth: u64) {
     }
     let destination = &destinations[draw(destinations.len() as u64, 0) as usize];
     let dead_letter = stack.receive_dead_letter(destination);
-    let id = dead_letter.as_ref().and_then(|dead_letter| dead_letter.notification_id());
-    match (draw(4, 1), dead_letter, id) {
+    let key = dead_letter.as_ref().and_then(|dead_letter| dead_letter.notification());
+    match (draw(4, 1), dead_letter, key) {
         (0, Some(dead_letter), _) => stack.move_to_retry_queue(destination, &dead_letter),
-        (1 | 2, Some(dead_letter), Some(id)) => {
-            let redriven = stack.redrive(destination, id, &dead_letter, None).await;
-            stack.note("person", &format!("redrives {}: {redriven:?}", dead_letter.id()));
+        (1 | 2, Some(dead_letter), Some(key)) => {
+            let redriven = stack.redrive(destination, key, &dead_letter, None).await;
+            stack.note("operator", &format!("redrives {}: {redriven:?}", dead_letter.id()));
         }
-        (3, Some(_), Some(id)) => {
-            let closed = stack.close(&id, destination).await;
-            stack.note("person", &format!("closes: {closed:?}"));
+        (3, Some(_), Some(key)) => {
+            let closed = stack.close(&key, destination).await;
+            stack.note("operator", &format!("closes: {closed:?}"));
         }
         (action, None, _) if action < 2 => {
-            let open = stack.open_ids();
-            if let Some(id) = open.get(draw(open.len().max(1) as u64, 2) as usize) {
-                stack.dispatch_again(id.clone()).await;
+            let open = stack.open();
+            if let Some(key) = open.get(draw(open.len().max(1) as u64, 2) as usize) {
+                stack.dispatch_again(key.clone()).await;
             }
         }
         _ => (),

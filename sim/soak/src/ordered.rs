@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use handover::dynamodb::types::{AttributeValue, Put};
-use handover::{Destination, Draft, Effect, Failure, Notification, Routes};
-use handover_sim::item::{data, destinations, number, state, text};
+use handover::{Destination, Draft, Effect, Failure, Notification, NotificationKey, Routes};
+use handover_sim::item::{self, data, destinations, number, state, text};
 use handover_sim::{FAULTS_MS, SentMessage, Stack, Table, Time, Workload};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -34,7 +34,7 @@ impl Workload for Ordered {
     const TIMEOUT: Duration = Duration::from_secs(30);
 
     fn tables(&self) -> Vec<Table> {
-        vec![Table::new(LINES, &["id"])]
+        vec![Table::new(LINES, &["line"])]
     }
 
     fn routes(&self) -> Routes {
@@ -70,8 +70,7 @@ impl Workload for Ordered {
 
 async fn send_all(stack: &Stack) -> Vec<SentMessage> {
     let draw = |end, what: u64, at: u64| stack.draw_for_message(end, what, at);
-    let mut messages = messages(&draw);
-    messages.sort_by_key(|(at_ms, _)| *at_ms);
+    let messages = messages(&draw);
     let mut sent = Vec::new();
     let mut now_ms = 0;
     for (at, (at_ms, message)) in messages.into_iter().enumerate() {
@@ -85,7 +84,7 @@ async fn send_all(stack: &Stack) -> Vec<SentMessage> {
     sent
 }
 
-/// The messages of a run, and when each is sent.
+/// The messages of a run, in the order in which they are sent, and when each is.
 fn messages(draw: &dyn Fn(u64, u64, u64) -> u64) -> Vec<(u64, SentMessage)> {
     let mut messages = Vec::new();
     let mut last = BTreeMap::new();
@@ -105,15 +104,39 @@ fn messages(draw: &dyn Fn(u64, u64, u64) -> u64) -> Vec<(u64, SentMessage)> {
         let at_ms = draw(within_ms, 5, at) + late_ms;
         let luck =
             ["good", "good", "soon", "mark", "late", "never", "reject", "panic"][draw(8, 6, at) as usize];
-        let message = message(at, &book, *last, luck);
+        let message = message(at, &book, "shop", *last, luck);
         for again in 0..1 + draw(4, 7, at) / 3 {
             messages.push((at_ms + again * draw(5_000, 8, at), message.clone()));
         }
     }
+    messages.sort_by_key(|(at_ms, _)| *at_ms);
+    messages.extend(numbered_anew(draw, &messages));
+    messages.extend(of_another_shop(draw, count, messages.last().map_or(0, |(at_ms, _)| *at_ms)));
     messages
 }
 
-fn message(at: u64, book: &str, sequence: u64, luck: &str) -> SentMessage {
+/// Now and then a message is sent again under another number, which is not a repeat.
+fn numbered_anew(
+    draw: &dyn Fn(u64, u64, u64) -> u64,
+    sent: &[(u64, SentMessage)],
+) -> Vec<(u64, SentMessage)> {
+    let chosen = sent.iter().enumerate().filter(|(at, _)| draw(8, 15, *at as u64) == 0);
+    let from_ms = sent.last().map_or(0, |(at_ms, _)| *at_ms);
+    let anew = |(_, (_, message)): (usize, &(u64, SentMessage))| {
+        let mut event: Value = serde_json::from_str(&message.message).expect("an event");
+        event["sequence"] = json!(event["sequence"].as_u64().unwrap_or_default() + 1);
+        (from_ms, SentMessage { message: event.to_string(), ..message.clone() })
+    };
+    chosen.map(anew).collect()
+}
+
+/// Another shop uses the same ids and keys for lines of its own.
+fn of_another_shop(draw: &dyn Fn(u64, u64, u64) -> u64, count: u64, from_ms: u64) -> Vec<(u64, SentMessage)> {
+    let used = (0..count).filter(|at| draw(4, 14, *at) == 0).zip(1..);
+    used.map(|(at, sequence)| (from_ms, message(at, "journal 0", "market", sequence, "good"))).collect()
+}
+
+fn message(at: u64, book: &str, source: &str, sequence: u64, luck: &str) -> SentMessage {
     let (r#type, kind) = match (book, luck) {
         (book, _) if book.starts_with("card") => ("card.payment", "command"),
         (_, "reject") => ("line.asked", "command"),
@@ -125,10 +148,11 @@ fn message(at: u64, book: &str, sequence: u64, luck: &str) -> SentMessage {
         _ => json!({ "luck": luck }),
     };
     let event = json!({
-        "specversion": "1.0", "id": id, "type": r#type, "kind": kind, "source": "shop", "data": data,
+        "specversion": "1.0", "id": id, "type": r#type, "kind": kind, "source": source, "data": data,
         "partitionkey": book, "sequence": sequence,
     });
-    SentMessage { id, data, message: event.to_string(), malformed: false, feasible: false }
+    let key = NotificationKey::new(id, source);
+    SentMessage { key, data, message: event.to_string(), malformed: false, feasible: false }
 }
 
 /// In half of the runs no operator acts before faults have stopped.
@@ -149,14 +173,14 @@ async fn operate(stack: &Stack) {
 /// Closes a notification that is not completed, whether its turn has come or not.
 async fn close_one(stack: &Stack, nth: u64) {
     stack.begin_operation();
-    let open = stack.open_ids();
+    let open = stack.open();
     let chosen = stack.draw_for_operator(open.len().max(1) as u64, 3, nth);
-    let Some(id) = open.get(chosen as usize) else { return };
+    let Some(key) = open.get(chosen as usize) else { return };
     let records = stack.records();
-    let record = records.iter().find(|record| text(record, "id") == id).expect("it is open");
+    let record = records.iter().find(|record| item::key(record) == *key).expect("it is open");
     let Some(name) = destinations(record).into_keys().find(|name| *name != "audit") else { return };
-    let closed = stack.close(id, name).await;
-    stack.note("person", &format!("closes {id}: {closed:?}"));
+    let closed = stack.close(key, name).await;
+    stack.note("operator", &format!("closes {key}: {closed:?}"));
 }
 
 /// Writes lines; some only later.
@@ -185,9 +209,9 @@ impl Destination for Journal {
             "reject" => return Ok(Effect::reject("no")),
             _ => (),
         }
-        let id = AttributeValue::S(line.id.clone());
-        let put = Put::builder().table_name(LINES).item("id", id).build()?;
-        let written = Draft::event("line.written", "shop", &json!({ "line": line.id }));
+        let key = line.key().to_string();
+        let written = Draft::event("line.written", "shop", &json!({ "line": key }));
+        let put = Put::builder().table_name(LINES).item("line", AttributeValue::S(key)).build()?;
         Ok(Effect::new().write(put).emit("written", written))
     }
 }
@@ -210,9 +234,10 @@ fn lines_are_written_once(stack: &Stack, records: &[Value], found: &mut Vec<Stri
         let is_done = all.get("journal").is_some_and(|delivery| state(delivery) == "done");
         is_done && data(record)["luck"] != "mark"
     };
-    let done: BTreeSet<&str> = records.iter().filter(writes).map(|record| text(record, "id")).collect();
+    let done: BTreeSet<String> =
+        records.iter().filter(writes).map(|record| item::key(record).to_string()).collect();
     let lines = stack.items(LINES);
-    let lines: BTreeSet<&str> = lines.iter().map(|line| text(line, "id")).collect();
+    let lines: BTreeSet<String> = lines.iter().map(|line| text(line, "line").to_owned()).collect();
     if lines != done {
         found.push(format!("G4: done are {done:?}, written {lines:?}"));
     }
@@ -221,18 +246,19 @@ fn lines_are_written_once(stack: &Stack, records: &[Value], found: &mut Vec<Stri
 /// G8: where everything dead was redriven, each key is completed up to its first gap. A payment may need an
 /// operator once more.
 fn no_key_is_held(records: &[Value], found: &mut Vec<String>) {
-    let mut completed: BTreeMap<&str, BTreeMap<i64, bool>> = BTreeMap::new();
+    let mut completed: BTreeMap<(&str, &str), BTreeMap<i64, bool>> = BTreeMap::new();
     for record in records {
         if let Some(delivery) = destinations(record).get("journal") {
-            let numbers = completed.entry(text(record, "partitionkey")).or_default();
+            let numbers =
+                completed.entry((text(record, "source"), text(record, "partitionkey"))).or_default();
             let is_completed = matches!(state(delivery), "done" | "rejected" | "closed");
             *numbers.entry(number(record, "sequence")).or_default() |= is_completed;
         }
     }
-    for (key, numbers) in completed {
+    for ((source, key), numbers) in completed {
         let mut without_gap = (1..).map_while(|at| Some((at, *numbers.get(&at)?)));
         if let Some((at, _)) = without_gap.find(|(_, is_completed)| !is_completed) {
-            found.push(format!("G8: {key} is held at {at}"));
+            found.push(format!("G8: {key} of {source} is held at {at}"));
         }
     }
 }

@@ -1,11 +1,11 @@
 //! Payments, whose effect is a call to a provider. One endpoint honours keys, one can be asked, and for one
 //! only an operator finds out what a call did. No payment may be made twice, or be done without being made.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use handover::OnUnknown;
-use handover::Routes;
-use handover_sim::item::{destinations, state, text};
+use handover::{NotificationKey, OnUnknown, Routes};
+use handover_sim::item::{destinations, key, state};
 use handover_sim::{FAULTS_MS, KEY_LIFETIME, SentMessage, Stack, Table, Workload};
 use serde_json::json;
 use tokio::time::sleep;
@@ -61,8 +61,14 @@ impl Workload for Payments {
 /// Deploys the destination that pays at an endpoint.
 pub fn serve_endpoint(stack: &Stack, (name, unknown): Endpoint) {
     let (url, token) = (format!("http://provider/{name}"), String::new());
-    let payments =
-        payment::Payments { http: stack.http(), url, token, timeout: CALL_TIMEOUT, on_unknown: unknown };
+    let payments = payment::Payments {
+        http: stack.http(),
+        url,
+        scope: name.to_owned(),
+        token,
+        timeout: CALL_TIMEOUT,
+        on_unknown: unknown,
+    };
     stack.serve_external(name, payments);
 }
 
@@ -73,23 +79,30 @@ async fn send_all(stack: &Stack) -> Vec<SentMessage> {
     for at in (0..count).filter(|at| stack.sends(*at as usize)) {
         sleep(Duration::from_millis(draw(2_000, 1, at))).await;
         let (endpoint, _) = ENDPOINTS[draw(3, 2, at) as usize];
-        let payment = message(at, endpoint);
+        let payment = message(at, endpoint, "shop");
         for _ in 0..1 + draw(4, 3, at) / 3 {
             stack.send(&payment.message);
         }
         sent.push(payment);
     }
+    // Another shop uses the same ids for payments of its own.
+    for at in (0..count).filter(|at| draw(4, 6, *at) == 0 && stack.sends((count + at) as usize)) {
+        let payment = message(at, ENDPOINTS[draw(3, 2, at) as usize].0, "market");
+        stack.send(&payment.message);
+        sent.push(payment);
+    }
     sent
 }
 
-fn message(at: u64, endpoint: &str) -> SentMessage {
+fn message(at: u64, endpoint: &str, source: &str) -> SentMessage {
     let id = format!("payment{at}");
     let data = json!({ "account": "account-0", "amount": 1 + at });
     let event = json!({
         "specversion": "1.0", "id": id, "type": format!("{endpoint}.payment"), "kind": "command",
-        "source": "shop", "data": data,
+        "source": source, "data": data,
     });
-    SentMessage { id, data, message: event.to_string(), malformed: false, feasible: false }
+    let key = NotificationKey::new(id, source);
+    SentMessage { key, data, message: event.to_string(), malformed: false, feasible: false }
 }
 
 async fn operate(stack: &Stack) {
@@ -107,41 +120,51 @@ async fn operate(stack: &Stack) {
 /// tries again.
 async fn look_after(stack: &Stack, nth: u64) {
     let draw = |end, what: u64| stack.draw_for_operator(end, what, nth);
-    for id in stack.open_ids().into_iter().filter(|_| draw(2, 1) == 0) {
+    for key in stack.open().into_iter().filter(|_| draw(2, 1) == 0) {
         stack.begin_operation();
-        stack.dispatch_again(id).await;
+        stack.dispatch_again(key).await;
     }
     for destination in stack.destinations() {
         let Some(dead_letter) = stack.receive_dead_letter(&destination) else { continue };
-        let Some(id) = dead_letter.notification_id() else { continue };
+        let Some(key) = dead_letter.notification() else { continue };
         stack.begin_operation();
         if draw(4, 0) == 0 {
             stack.move_to_retry_queue(&destination, &dead_letter);
             continue;
         }
-        let settled = stack.find_out(&destination, &id);
-        let action = format!("redrives {id} as {settled:?}");
-        let redriven = stack.redrive(&destination, id, &dead_letter, settled).await;
-        stack.note("person", &format!("{action}: {redriven:?}"));
+        let settled = stack.find_out(&destination, &key);
+        let action = format!("redrives {key} as {settled:?}");
+        let redriven = stack.redrive(&destination, key, &dead_letter, settled).await;
+        stack.note("operator", &format!("{action}: {redriven:?}"));
     }
 }
 
-/// G5: a payment that is done was made once, one that is rejected never, and none twice.
+/// G5: a payment that is done was made once, one that is rejected never, and none twice. Each was made for
+/// itself: two have not one key at the provider.
 pub fn paid_once(stack: &Stack) -> Vec<String> {
     let mut found = Vec::new();
+    let mut done: BTreeMap<&str, u64> = BTreeMap::new();
     for record in stack.records() {
-        let id = text(&record, "id");
-        let is_endpoint = |destination: &str| ENDPOINTS.iter().any(|(name, _)| *name == destination);
-        for (at, delivery) in destinations(&record).into_iter().filter(|(name, _)| is_endpoint(name)) {
-            let taken = stack.payments_taken(at, id);
+        let key = key(&record);
+        let deliveries = destinations(&record);
+        let endpoints = ENDPOINTS.iter().filter_map(|(name, _)| Some((*name, *deliveries.get(name)?)));
+        for (at, delivery) in endpoints {
+            let taken = stack.payments_taken(at, &key);
+            *done.entry(at).or_default() += u64::from(state(delivery) == "done");
             let is_right = match state(delivery) {
                 "done" => taken == 1,
                 "rejected" => taken == 0,
                 _ => taken <= 1,
             };
             if !is_right {
-                found.push(format!("G5: {id} is {} at {at}, and was paid {taken} times", state(delivery)));
+                found.push(format!("G5: {key} is {} at {at}, and was paid {taken} times", state(delivery)));
             }
+        }
+    }
+    for (at, done) in done {
+        let taken = stack.all_payments_taken(at);
+        if taken < done {
+            found.push(format!("G5: {done} payments are done at {at}, and {taken} were made"));
         }
     }
     found

@@ -11,11 +11,11 @@ const FOUND: &[&str] = &[
     // A dead letter was deleted that was ahead of its record.
     "16 messages=0 faults=",
     // A dispatch was made again with the due times of deliveries that were completed since.
-    "496 messages=2 faults=person#1/conflict/1",
+    "496 messages=2 faults=operator#1/conflict/1",
     // The SDK's repeat of the write that marks a record dead reached past a redrive.
     "672 messages=0,2 faults=relay/forget/6999/126032141",
     // A redrive took the accept of the same millisecond for its own write, and the dead letter was deleted.
-    "18301 messages=0,1 faults=accept/skew/0/511,person/skew/0/208,producer#1/lost-request/0,relay#1/partial/0,relay#2/partial/0",
+    "18301 messages=0,1 faults=accept/skew/0/511,operator/skew/0/208,producer#1/lost-request/0,relay#1/partial/0,relay#2/partial/0",
     // Of a moved dead letter and a copy, the copy was kept, and the dead letter deleted.
     "356 messages=0,1,2,3,4 faults=refund#16/missing/2,refund#6/lost-request/0,refund#6/lost-answer/1,refund#7/lost-request/0,refund#7/lost-request/1,refund#7/lost-request/2,refund#7/lost-request/3,refund#7/lost-request/4,refund#7/lost-request/5,relay#3/lost-answer/0,relay#3/partial/1,relay#6/partial/0,relay#7/throttle/0",
 ];
@@ -27,7 +27,7 @@ const FOUND_BY_PAYMENTS: &[&str] = &[
 /// The same of ordered.
 const FOUND_BY_ORDERED: &[&str] = &[
     // A dead notification was redriven and applied under the number of another that waited.
-    "23758 messages=0,1,2 faults=journal#2/death/12,journal#2/freeze/9/11996,journal#4/missing/2,person#2/lost-request/3,person#2/lost-answer/1,person#2/throttle/2,person#2/conflict/0,person#2/freeze/12/25868,relay#1/lost-answer/0,relay#2/again/0/1027",
+    "23758 messages=0,1,2 faults=journal#2/death/12,journal#2/freeze/9/11996,journal#4/missing/2,operator#2/lost-request/3,operator#2/lost-answer/1,operator#2/throttle/2,operator#2/conflict/0,operator#2/freeze/12/25868,relay#1/lost-answer/0,relay#2/again/0/1027",
 ];
 
 fn holds(plans: &[Plan]) {

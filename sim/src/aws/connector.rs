@@ -78,7 +78,7 @@ impl Aws {
         let (at, key) = provider::about(body);
         let now_ms = self.time().now_ms() as i64;
         let records = self.dynamodb().items(NOTIFICATIONS);
-        let record = records.iter().find(|record| item::text(record, "id") == key);
+        let record = records.iter().find(|record| item::key(record).idempotency_key(&at) == key);
         let delivery = record.and_then(|record| item::destinations(record).get(at.as_str()).copied());
         let has_lease = delivery.is_some_and(|delivery| item::number(delivery, "lease_until") > now_ms);
         let mut state = self.state();

@@ -232,7 +232,7 @@ pub fn failures(answer: &Value) -> impl Iterator<Item = &str> {
     failures.filter_map(|failure| failure["itemIdentifier"].as_str())
 }
 
-/// The ids of the notifications in an event.
+/// The ids of the notifications in an event, whatever their source.
 fn ids(event: &Value) -> BTreeSet<String> {
     let id = |record: &Value| {
         let body = record["body"].as_str().and_then(|body| serde_json::from_str::<Value>(body).ok());

@@ -30,25 +30,35 @@ pub struct Provider {
     pub pending: BTreeMap<(String, String), u64>,
 }
 
-/// The endpoint and the key of a request, as JSON.
+/// The endpoint, the key and the reference of a request, as JSON.
 pub fn asked(request: &HttpRequest) -> Value {
     let mut path = request.uri().split('/').skip(3);
     let at = path.next().unwrap_or_default();
     let key = request.headers().get("idempotency-key").or(path.nth(1)).unwrap_or_default();
-    json!({ "at": at, "key": key })
+    let body: Value =
+        request.body().bytes().and_then(|body| serde_json::from_slice(body).ok()).unwrap_or_default();
+    json!({ "at": at, "key": key, "reference": body["reference"] })
 }
 
 /// The endpoint and the key of a payment.
 pub fn about(body: &[u8]) -> (String, String) {
+    (text(body, "at"), text(body, "key"))
+}
+
+fn text(body: &[u8], name: &str) -> String {
     let asked: Value = serde_json::from_slice(body).expect("JSON");
-    let text = |name: &str| asked[name].as_str().unwrap_or_default().to_owned();
-    (text("at"), text("key"))
+    asked[name].as_str().unwrap_or_default().to_owned()
 }
 
 impl Provider {
     /// How many payments an endpoint has taken for a key.
     pub fn taken(&self, at: &str, key: &str) -> u64 {
         self.taken.get(&(at.to_owned(), key.to_owned())).copied().unwrap_or_default()
+    }
+
+    /// How many payments an endpoint has taken.
+    pub fn all_taken(&self, at: &str) -> u64 {
+        self.taken.iter().filter(|((endpoint, _), _)| endpoint == at).map(|(_, taken)| taken).sum()
     }
 
     /// Answers a request. It refuses some payments, always or at first, and fails now and then.
@@ -68,7 +78,8 @@ impl Provider {
         }
         let requests = self.requests.entry(about.clone()).or_default();
         *requests += 1;
-        let draw = |end, nth| below(end, seed, &[Purpose::Provider as u64, of_name(key), nth]);
+        let reference = of_name(&text(body, "reference"));
+        let draw = |end, nth| below(end, seed, &[Purpose::Provider as u64, reference, nth]);
         let refuses = match draw(6, 0) {
             0 => true,
             1 => *requests == 1,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use handover::NotificationKey;
 use serde_json::{Map, Value, json};
 
 /// A message.
@@ -174,10 +175,10 @@ impl Message {
         &self.receipt
     }
 
-    /// The id of the notification of which it is a copy.
-    pub fn notification_id(&self) -> Option<String> {
+    /// The notification of which it is a copy.
+    pub fn notification(&self) -> Option<NotificationKey> {
         let body: Value = serde_json::from_str(&self.body).ok()?;
-        body["id"].as_str().map(str::to_owned)
+        Some(NotificationKey::new(body["id"].as_str()?, body["source"].as_str()?))
     }
 
     /// The text of an attribute; nothing if there is none of that name.

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use handover::NotificationKey;
 use serde_json::Value;
 
-use crate::item::{destinations, number, text};
+use crate::item::{self, destinations, number, text};
 
 /// The last lease that was taken of each delivery, by notification and destination.
 #[derive(Debug, Default)]
-pub struct Leases(BTreeMap<(String, String), Lease>);
+pub struct Leases(BTreeMap<(NotificationKey, String), Lease>);
 
 #[derive(Debug)]
 struct Lease {
@@ -24,7 +25,7 @@ impl Leases {
         let was = destinations(old);
         let both = destinations(new).into_iter().filter_map(|(name, is)| Some((name, *was.get(name)?, is)));
         for (name, was, is) in both.filter(|(_, was, is)| was != is) {
-            let key = (text(new, "id").to_owned(), name.to_owned());
+            let key = (item::key(new), name.to_owned());
             let (called_before, called) = (number(was, "called_at"), number(is, "called_at"));
             let violation = |what: &str| Err(format!("G5: {who} {what}, of {name}"));
             match (text(new, "change"), number(is, "fence") - number(was, "fence")) {

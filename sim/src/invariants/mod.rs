@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::invariants::lease::Leases;
 use crate::invariants::sequence::Sequences;
 use crate::invariants::transition::{is_transition, is_whole};
-use crate::item::text;
+use crate::item;
 
 /// What was seen of the records so far.
 #[derive(Debug, Default)]
@@ -24,14 +24,14 @@ impl Invariants {
     /// leaves a record which is whole, and to respect leases and sequences.
     pub fn check(&mut self, change: &Value, who: &str) -> Option<String> {
         let (old, new) = (&change["dynamodb"]["OldImage"], &change["dynamodb"]["NewImage"]);
-        let id = text(&change["dynamodb"]["Keys"], "id");
+        let key = item::key(&change["dynamodb"]["Keys"]).to_string();
         let result = is_transition(old, new)
             .and_then(|()| is_whole(new))
             .and_then(|()| self.leases.follow(old, new, who))
             .and_then(|()| self.sequences.follow(old, new));
         let why = result.err()?;
         let mut changed = Vec::new();
-        differences(id, old, new, &mut changed);
+        differences(&key, old, new, &mut changed);
         Some(format!("{why}\n  {}", changed.join("\n  ")))
     }
 }

@@ -5,21 +5,20 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use handover::{Asked, CallFailure, External, OnUnknown};
-use handover::{Destination, Effect, Failure, Notification};
+use handover::{Destination, Effect, Failure, Notification, NotificationKey};
 
 /// How many times each destination was asked to apply each notification.
 #[derive(Clone, Default)]
-pub struct Tries(Arc<Mutex<BTreeMap<(String, String), i64>>>);
+pub struct Tries(Arc<Mutex<BTreeMap<(String, NotificationKey), i64>>>);
 
 impl Tries {
-    pub fn of(&self, destination: &str, id: &str) -> i64 {
-        let key = (destination.to_owned(), id.to_owned());
-        self.0.lock().expect("no panic holds it").get(&key).copied().unwrap_or_default()
+    pub fn of(&self, destination: &str, key: &NotificationKey) -> i64 {
+        let tried = (destination.to_owned(), key.clone());
+        self.0.lock().expect("no panic holds it").get(&tried).copied().unwrap_or_default()
     }
 
-    fn count(&self, destination: &str, id: &str) {
-        let key = (destination.to_owned(), id.to_owned());
-        *self.0.lock().expect("no panic holds it").entry(key).or_default() += 1;
+    fn count(&self, destination: &str, key: NotificationKey) {
+        *self.0.lock().expect("no panic holds it").entry((destination.to_owned(), key)).or_default() += 1;
     }
 }
 
@@ -34,7 +33,7 @@ impl<D: Destination> Destination for Counted<D> {
     type Data = D::Data;
 
     async fn apply(&self, notification: &Notification<D::Data>) -> Result<Effect, Failure> {
-        self.tries.count(&self.name, &notification.id);
+        self.tries.count(&self.name, notification.key());
         self.destination.apply(notification).await
     }
 }
@@ -51,7 +50,7 @@ impl<D: External> External for Counted<D> {
     }
 
     async fn call(&self, notification: &Notification<D::Data>) -> Result<Effect, CallFailure> {
-        self.tries.count(&self.name, &notification.id);
+        self.tries.count(&self.name, notification.key());
         self.destination.call(notification).await
     }
 

@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use aws_smithy_runtime_api::client::http::SharedHttpConnector;
-use handover::{Clock, Ledger, Outbox, Positions, Routes};
+use handover::{Clock, Ledger, NotificationKey, Outbox, Positions, Routes};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
@@ -20,7 +20,7 @@ use crate::aws::time::Time;
 use crate::faults::fault::Fault;
 use crate::faults::plan::Plan;
 use crate::faults::rng::{Purpose, below};
-use crate::item::{destinations, number, sequence_key, state};
+use crate::item::{self, destinations, number, sequence_key, state};
 use crate::names::{NOTIFICATIONS, POSITIONS, RECONCILE, UPSTREAM, retry_queue};
 use crate::stack::counted::Tries;
 
@@ -47,7 +47,7 @@ impl Stack {
     pub(crate) fn deploy(plan: Plan, mut tables: Vec<Table>, routes: Routes, timeout: Duration) -> Stack {
         let time = Time::begin();
         let index = Some(("due", "bucket"));
-        tables.push(Table { stream: true, index, ..Table::new(NOTIFICATIONS, &["id"]) });
+        tables.push(Table { stream: true, index, ..Table::new(NOTIFICATIONS, &["id", "source"]) });
         tables.push(Table::new(RECONCILE, &["name"]));
         tables.push(Table::new(POSITIONS, &["key"]));
         let aws = Aws::new(plan, time, DynamoDb::new(time, tables));
@@ -82,9 +82,15 @@ impl Stack {
         SharedHttpConnector::new(self.aws.clone())
     }
 
-    /// How many payments an endpoint of the provider has taken for a key.
-    pub fn payments_taken(&self, endpoint: &str, key: &str) -> u64 {
-        self.aws.state().provider.taken(endpoint, key)
+    /// How many payments an endpoint of the provider has taken for a notification. The endpoint is the scope of
+    /// its idempotency key.
+    pub fn payments_taken(&self, endpoint: &str, key: &NotificationKey) -> u64 {
+        self.aws.state().provider.taken(endpoint, &key.idempotency_key(endpoint))
+    }
+
+    /// How many payments an endpoint of the provider has taken.
+    pub fn all_payments_taken(&self, endpoint: &str) -> u64 {
+        self.aws.state().provider.all_taken(endpoint)
     }
 
     /// The clock of a function, or of a program elsewhere, by its name.
@@ -178,8 +184,8 @@ impl Stack {
     }
 
     /// How many times a destination was asked to apply a notification.
-    pub(crate) fn tries(&self, destination: &str, id: &str) -> i64 {
-        self.tries.of(destination, id)
+    pub(crate) fn tries(&self, destination: &str, key: &NotificationKey) -> i64 {
+        self.tries.of(destination, key)
     }
 
     /// Whether a fault was injected that loses copies.
@@ -199,11 +205,11 @@ impl Stack {
         self.lambda.is_idle() && urls.all(|url| self.aws.state().queues.queues[&url].messages.is_empty())
     }
 
-    /// The ids of the records that are not completed.
-    pub fn open_ids(&self) -> Vec<String> {
+    /// The notifications that are not completed.
+    pub fn open(&self) -> Vec<NotificationKey> {
         let records = self.records();
         let open = records.iter().filter(|record| record["status"]["S"] == "INIT");
-        open.map(|record| record["id"]["S"].as_str().unwrap_or_default().to_owned()).collect()
+        open.map(item::key).collect()
     }
 
     /// Whether something is open, and each open delivery waits for a number before its own that is not

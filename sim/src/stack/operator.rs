@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use handover::Fault;
 use handover::record::Settled;
 use handover::store::OperatorOutcome;
+use handover::{Fault, NotificationKey};
 use tokio::time::sleep;
 
 use crate::aws::sqs::Message;
-use crate::item::{destinations, number, text};
+use crate::item::{self, destinations, number};
 use crate::names::{dead_letter_queue, retry_queue};
 use crate::stack::{RETENTION, Stack};
 
@@ -32,9 +32,9 @@ impl DeadLetter {
         &self.0.id
     }
 
-    /// The id of the notification.
-    pub fn notification_id(&self) -> Option<String> {
-        self.0.notification_id()
+    /// The notification.
+    pub fn notification(&self) -> Option<NotificationKey> {
+        self.0.notification()
     }
 }
 
@@ -82,7 +82,7 @@ impl Stack {
     pub fn move_to_retry_queue(&self, destination: &str, dead_letter: &DeadLetter) {
         let now_ms = self.aws.time().now_ms();
         let (from, to) = (dead_letter_queue(destination), retry_queue(destination));
-        self.note("person", &format!("moves {} to the retry queue", dead_letter.id()));
+        self.note("operator", &format!("moves {} to the retry queue", dead_letter.id()));
         self.aws.state().queues.move_to(&from, dead_letter.0.receipt(), &to, now_ms);
         self.aws.queued().notify_waiters();
     }
@@ -92,16 +92,16 @@ impl Stack {
     pub async fn redrive(
         &self,
         destination: &str,
-        id: String,
+        key: NotificationKey,
         dead_letter: &DeadLetter,
         settled: Option<Settled>,
     ) -> OperatorResult {
-        let (ledger, now) = (self.ledger(), self.clock("person").now());
+        let (ledger, now) = (self.ledger(), self.clock("operator").now());
         let name = destination.to_owned();
         let redrive = async move {
             match settled {
-                Some(settled) => ledger.settle(&id, &name, settled, now).await,
-                None => ledger.redrive_dead_letter(&id, &name, now).await,
+                Some(settled) => ledger.settle(&key, &name, settled, now).await,
+                None => ledger.redrive_dead_letter(&key, &name, now).await,
             }
         };
         let redriven = self.run_operation(redrive).await;
@@ -116,13 +116,13 @@ impl Stack {
     }
 
     /// Closes a notification at a destination, and tries again until that succeeds.
-    pub async fn close(&self, id: &str, destination: &str) -> OperatorResult {
+    pub async fn close(&self, key: &NotificationKey, destination: &str) -> OperatorResult {
         let mut closed = None;
         for _ in 0..CLOSES_MAX {
-            let (ledger, positions, now) = (self.ledger(), self.positions(), self.clock("person").now());
-            let (id, destination) = (id.to_owned(), destination.to_owned());
+            let (ledger, positions, now) = (self.ledger(), self.positions(), self.clock("operator").now());
+            let (key, destination) = (key.clone(), destination.to_owned());
             let close = async move {
-                ledger.close(&positions, &id, &destination, "fixed by an operator", now, RETENTION).await
+                ledger.close(&positions, &key, &destination, "fixed by an operator", now, RETENTION).await
             };
             closed = self.run_operation(close).await;
             if matches!(closed, Some(Ok(_))) {
@@ -134,19 +134,19 @@ impl Stack {
     }
 
     /// Dispatches a notification again. One more copy does no harm.
-    pub async fn dispatch_again(&self, id: String) {
-        let (ledger, now) = (self.ledger(), self.clock("person").now());
-        let action = format!("dispatches {id} again");
-        let result = self.run_operation(async move { ledger.dispatch_again(&id, now).await }).await;
-        self.note("person", &format!("{action}: {result:?}"));
+    pub async fn dispatch_again(&self, key: NotificationKey) {
+        let (ledger, now) = (self.ledger(), self.clock("operator").now());
+        let action = format!("dispatches {key} again");
+        let result = self.run_operation(async move { ledger.dispatch_again(&key, now).await }).await;
+        self.note("operator", &format!("{action}: {result:?}"));
     }
 
     /// Finds out at the provider what a call did whose outcome is not known.
-    pub fn find_out(&self, destination: &str, id: &str) -> Option<Settled> {
+    pub fn find_out(&self, destination: &str, key: &NotificationKey) -> Option<Settled> {
         let records = self.records();
-        let record = records.iter().find(|record| text(record, "id") == id)?;
+        let record = records.iter().find(|record| item::key(record) == *key)?;
         let delivery = *destinations(record).get(destination)?;
-        (number(delivery, "called_at") > 0).then(|| match self.payments_taken(destination, id) {
+        (number(delivery, "called_at") > 0).then(|| match self.payments_taken(destination, key) {
             0 => Settled::Again,
             _ => Settled::Done,
         })
@@ -154,6 +154,6 @@ impl Stack {
 
     /// Runs a program of the operator: its result, unless it died.
     async fn run_operation<T: 'static>(&self, work: impl Future<Output = T> + 'static) -> Option<T> {
-        self.run_program("person", "operator", LIMIT, work).await
+        self.run_program("operator", "operator", LIMIT, work).await
     }
 }

@@ -1,19 +1,19 @@
 //! What has to hold of the money and the books at rest.
 
-use handover_sim::item::{data, destinations, number, state, text};
+use handover_sim::item::{data, destinations, key, number, state, text};
 use handover_sim::{SentMessage, Stack};
 use serde_json::Value;
 
 use crate::commerce::tables::{ACCOUNTS, ENTRIES, ITEMS, SALES, STOCK};
 
-/// The ids of the records of a type that a destination has in a state, in order.
-fn ids<'a>(records: &'a [Value], r#type: &str, destination: &str, wanted: &str) -> Vec<&'a str> {
+/// The notifications of a type that a destination has in a state, in order.
+fn keys(records: &[Value], r#type: &str, destination: &str, wanted: &str) -> Vec<String> {
     let is_wanted = |record: &&Value| {
         let all = destinations(record);
         text(record, "type") == r#type
             && all.get(destination).is_some_and(|delivery| state(delivery) == wanted)
     };
-    sorted(records.iter().filter(is_wanted).map(|record| text(record, "id")))
+    sorted(records.iter().filter(is_wanted).map(|record| key(record).to_string()))
 }
 
 fn sorted<T: Ord>(items: impl Iterator<Item = T>) -> Vec<T> {
@@ -30,8 +30,8 @@ pub fn refunds_are_entered_once(
     found: &mut Vec<String>,
 ) {
     let entries = stack.items(ENTRIES);
-    let done = ids(records, "refund.requested", "refund", "done");
-    let entered = sorted(entries.iter().map(|entry| text(entry, "id")));
+    let done = keys(records, "refund.requested", "refund", "done");
+    let entered = sorted(entries.iter().map(|entry| text(entry, "refund").to_owned()));
     if entered != done {
         found.push(format!("G4: done are {done:?}, entered {entered:?}"));
     }
@@ -43,20 +43,21 @@ pub fn refunds_are_entered_once(
             found.push(format!("G4: {name} holds {balance}, but its entries sum up to {sum}"));
         }
     }
-    for entry in entries.iter().filter(|entry| text(entry, "id").starts_with("refund")) {
-        let (id, account, amount) = (text(entry, "id"), text(entry, "account"), number(entry, "amount"));
+    for entry in entries.iter().filter(|entry| text(entry, "refund").starts_with("refund")) {
+        let (refund, account, amount) =
+            (text(entry, "refund"), text(entry, "account"), number(entry, "amount"));
         let is_same = |sent: &SentMessage| {
-            sent.id == id && sent.data["account"] == account && sent.data["amount"] == amount
+            sent.key.to_string() == refund && sent.data["account"] == account && sent.data["amount"] == amount
         };
         if !sent.iter().any(is_same) {
-            found.push(format!("G2: nobody sent {id} to {account} over {amount}"));
+            found.push(format!("G2: nobody sent {refund} to {account} over {amount}"));
         }
     }
 }
 
 /// G4: each order that is done took one book, and each that is completed emitted its event.
 pub fn orders_are_taken_once(stack: &Stack, records: &[Value], found: &mut Vec<String>) {
-    let done = ids(records, "order.placed", "order", "done");
+    let done = keys(records, "order.placed", "order", "done");
     let left: i64 = stack.items(ITEMS).iter().map(|item| number(item, "count")).sum();
     if left != i64::from(STOCK) - done.len() as i64 {
         found.push(format!("G4: {left} of {STOCK} books are left, and done are {done:?}"));
@@ -65,7 +66,7 @@ pub fn orders_are_taken_once(stack: &Stack, records: &[Value], found: &mut Vec<S
         let events = records.iter().filter(|record| text(record, "type") == emitted);
         let orders = events.map(|event| data(event)["order"].as_str().unwrap_or_default().to_owned());
         let orders = sorted(orders);
-        let completed = ids(records, "order.placed", "order", state);
+        let completed = keys(records, "order.placed", "order", state);
         if orders != completed {
             found.push(format!("G4: {state} are {completed:?}, emitted for {orders:?}"));
         }

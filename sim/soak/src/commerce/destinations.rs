@@ -45,7 +45,9 @@ impl Destination for Orders {
         let get = self.dynamodb.get_item().table_name(ITEMS).key("item", key.clone()).send().await?;
         let count = get.item.and_then(|item| item.get("count")?.as_n().ok()?.parse::<u32>().ok());
         let count = count.ok_or_else(|| Failure::permanent("there is no such item"))?;
-        let event = |what: &str| Draft::event(format!("order.{what}"), "shop", &json!({ "order": order.id }));
+        let event = |what: &str| {
+            Draft::event(format!("order.{what}"), "shop", &json!({ "order": order.key().to_string() }))
+        };
         if count == 0 {
             return Ok(Effect::reject("out of stock").emit("rejected", event("rejected")));
         }

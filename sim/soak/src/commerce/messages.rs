@@ -1,10 +1,14 @@
 //! What a seed's producer sends.
 
+use handover::NotificationKey;
 use handover_sim::SentMessage;
 use serde_json::{Value, json};
 
 /// Notifications of a run at most: many small runs find more than few large ones.
 const NOTIFICATIONS_MAX: u64 = 5;
+
+/// The source of most messages. Another shop uses some of its ids for messages of its own.
+const SHOP: &str = "shop";
 
 /// A message of the producer.
 pub enum Message {
@@ -15,7 +19,7 @@ pub enum Message {
 
 /// The messages of a run.
 pub fn messages(draw: &dyn Fn(u64, u64, u64) -> u64) -> Vec<Message> {
-    let mut messages = Vec::new();
+    let (mut messages, mut of_another_shop) = (Vec::new(), Vec::new());
     // Mostly one or two.
     let count = 1 + draw(NOTIFICATIONS_MAX, 0, 0).min(draw(NOTIFICATIONS_MAX, 0, 1));
     for at in 0..count {
@@ -45,17 +49,22 @@ pub fn messages(draw: &dyn Fn(u64, u64, u64) -> u64) -> Vec<Message> {
             }
         };
         let malformed = draw(10, 4, at) == 0;
-        messages.push(message(at, name, data.clone(), malformed));
+        messages.push(message(at, name, SHOP, data.clone(), malformed));
+        if draw(4, 14, at) == 0 {
+            let other = json!({ "account": "account-0", "amount": 102, "item": "book", "luck": "good" });
+            of_another_shop.push(message(at, name, "market", other, false));
+        }
         if draw(3, 5, at) == 0 {
             // The producer is not sure, and repeats it; or sends something else under the same id.
             let other = json!({ "account": "account-0", "amount": 101, "item": "book", "luck": "good" });
-            messages.push(message(at, name, if draw(2, 6, at) == 0 { data } else { other }, malformed));
+            messages.push(message(at, name, SHOP, if draw(2, 6, at) == 0 { data } else { other }, malformed));
         }
     }
+    messages.extend(of_another_shop);
     messages
 }
 
-fn message(at: u64, name: &str, data: Value, malformed: bool) -> Message {
+fn message(at: u64, name: &str, source: &str, data: Value, malformed: bool) -> Message {
     let id = format!("{name}-{at}");
     let (r#type, kind) = match name {
         "refund" => ("refund.requested", "command"),
@@ -63,7 +72,7 @@ fn message(at: u64, name: &str, data: Value, malformed: bool) -> Message {
         _ => ("account.noted", "event"),
     };
     let event = json!({
-        "specversion": "1.0", "id": id, "type": r#type, "kind": kind, "source": "shop", "data": data,
+        "specversion": "1.0", "id": id, "type": r#type, "kind": kind, "source": source, "data": data,
     });
     let mut message = event.to_string();
     if malformed {
@@ -75,5 +84,6 @@ fn message(at: u64, name: &str, data: Value, malformed: bool) -> Message {
         // Its handler calls AWS, and that may fail.
         _ => false,
     };
-    Message::Upstream(SentMessage { id, data, message, malformed, feasible })
+    let key = NotificationKey::new(id, source);
+    Message::Upstream(SentMessage { key, data, message, malformed, feasible })
 }

@@ -36,7 +36,7 @@ impl Workload for Commerce {
     fn tables(&self) -> Vec<Table> {
         vec![
             Table::new(ACCOUNTS, &["account"]),
-            Table::new(ENTRIES, &["account", "id"]),
+            Table::new(ENTRIES, &["account", "refund"]),
             Table::new(ITEMS, &["item"]),
             Table::new(SALES, &["id"]),
         ]

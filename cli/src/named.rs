@@ -1,0 +1,53 @@
+//! A notification as the command line names it: by its id, and by its source where several have that id.
+
+use aws_config::SdkConfig;
+use handover::Ledger;
+use handover::record::Record;
+
+use crate::aws::explained;
+
+#[derive(clap::Args)]
+pub struct Named {
+    /// The notification's id.
+    id: String,
+    /// The notification's source. It is needed where several sources have used this id.
+    #[arg(long)]
+    source: Option<String>,
+}
+
+impl Named {
+    /// The notification with this id, of this source if one is named.
+    pub fn new(id: String, source: Option<String>) -> Named {
+        Named { id, source }
+    }
+
+    /// The records of all notifications that it names, at least one.
+    pub async fn all(&self, ledger: &Ledger, stack: &str, aws: &SdkConfig) -> anyhow::Result<Vec<Record>> {
+        let mut found = ledger.find(&self.id).await.map_err(|fault| explained(fault, stack, aws))?;
+        found.retain(|record| self.source.as_ref().is_none_or(|source| *source == record.source));
+        let of = self.source.as_ref().map_or_else(String::new, |source| format!(" of `{source}`"));
+        anyhow::ensure!(
+            !found.is_empty(),
+            "`{}`{of} is not in the ledger of `{stack}`: it is not accepted yet, it was refused (see the dead-letter queue {stack}-upstream-dead-letters), or its record expired after it was completed",
+            self.id
+        );
+        Ok(found)
+    }
+
+    /// The record of the notification that it names.
+    ///
+    /// # Errors
+    /// When there is none, or when several sources have used its id.
+    pub async fn one(&self, ledger: &Ledger, stack: &str, aws: &SdkConfig) -> anyhow::Result<Record> {
+        let mut found = self.all(ledger, stack, aws).await?;
+        let sources: Vec<String> = found.iter().map(|record| format!("`{}`", record.source)).collect();
+        match found.pop() {
+            Some(record) if found.is_empty() => Ok(record),
+            _ => anyhow::bail!(
+                "several sources have used the id `{}`: {}; name one with --source",
+                self.id,
+                sources.join(", ")
+            ),
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! What identifies a notification.
+
+use std::fmt;
+
+use super::digest::hashed;
+
+/// Identifies a notification, as CloudEvents does: an id is unique within its source, and two sources may use
+/// the same one. It is the key of the record.
+///
+/// ```
+/// use handover::NotificationKey;
+///
+/// let key = NotificationKey::new("order-42", "shop-1");
+/// assert_eq!(key.to_string(), "order-42 of shop-1");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NotificationKey {
+    /// The notification's id.
+    pub id: String,
+    /// The service that sent it.
+    pub source: String,
+}
+
+impl NotificationKey {
+    /// The key of these parts.
+    pub fn new(id: impl Into<String>, source: impl Into<String>) -> NotificationKey {
+        NotificationKey { id: id.into(), source: source.into() }
+    }
+
+    /// The id of a notification that a destination emits: a repeat of the emit has the same id and finds its
+    /// own record.
+    pub(crate) fn emitted_id(&self, destination: &str, name: &str) -> String {
+        hashed(&[&self.source, &self.id, destination, name])
+    }
+
+    /// An idempotency key for another system: 32 hexadecimal digits, the same for every repeat of the
+    /// notification. `scope` keeps apart what one account there sees of several stacks and destinations.
+    pub fn idempotency_key(&self, scope: &str) -> String {
+        hashed(&[scope, &self.source, &self.id])
+    }
+}
+
+/// No id and no source has a space.
+impl fmt::Display for NotificationKey {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{} of {}", self.id, self.source)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idempotency_key_depends_on_every_part_and_on_where_they_end() {
+        let key =
+            |scope: &str, id: &str, source: &str| NotificationKey::new(id, source).idempotency_key(scope);
+        let once = key("pay", "1", "shop");
+        assert_eq!(once, key("pay", "1", "shop"));
+        assert_eq!(once.len(), 32);
+        for other in
+            [key("pay", "2", "shop"), key("pay", "1", "shops"), key("pa", "1", "yshop"), key("", "1", "shop")]
+        {
+            assert_ne!(once, other);
+        }
+    }
+
+    #[test]
+    fn an_emitted_id_depends_on_every_part_and_on_where_they_end() {
+        let emitted = |id: &str, source: &str, destination: &str, name: &str| {
+            NotificationKey::new(id, source).emitted_id(destination, name)
+        };
+        let once = emitted("a", "s", "b", "c");
+        assert_eq!(once, emitted("a", "s", "b", "c"));
+        assert_eq!(once.len(), 32);
+        for other in [
+            emitted("ab", "s", "", "c"),
+            emitted("a", "s", "bc", ""),
+            emitted("a", "s", "c", "b"),
+            emitted("a", "r", "b", "c"),
+            emitted("", "sa", "b", "c"),
+        ] {
+            assert_ne!(once, other);
+        }
+    }
+}
