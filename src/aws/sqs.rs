@@ -1,7 +1,22 @@
-//! Reads the attributes of an SQS message as Lambda passes it.
+//! What SQS takes, and the attributes of a message as Lambda passes it.
 
 use aws_lambda_events::sqs::SqsMessage;
 use jiff::Timestamp;
+
+/// Most bytes of a message, body and attributes together.
+pub(crate) const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
+
+/// Whether a body or an attribute may have this character: the characters of XML 1.0.
+///
+/// Source: <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html>.
+pub(crate) fn takes(c: char) -> bool {
+    matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
+}
+
+/// The text, with U+FFFD for the characters that SQS does not take.
+pub(crate) fn plain(text: &str) -> String {
+    text.chars().map(|c| if takes(c) { c } else { '\u{fffd}' }).collect()
+}
 
 pub(crate) fn id(message: &SqsMessage) -> &str {
     message.message_id.as_deref().unwrap_or_default()

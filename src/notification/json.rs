@@ -50,9 +50,13 @@ impl Json {
         Json(text.expect("a parsed value holds finite numbers and string keys only"))
     }
 
-    /// A text that is canonical already.
-    pub(crate) fn verbatim(json: &RawValue) -> Json {
-        Json(json.get().to_owned())
+    /// The data of a copy. It is canonical, but that a queue needs escapes for U+FFFE and U+FFFF.
+    pub(crate) fn of_copy(json: &RawValue) -> Json {
+        match json.get().contains("\\uff") {
+            true => serde_json::from_str(json.get())
+                .map_or_else(|_| Json(json.get().to_owned()), |value| Json::canonical(&value)),
+            false => Json(json.get().to_owned()),
+        }
     }
 
     /// The canonical text.

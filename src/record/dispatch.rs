@@ -61,7 +61,7 @@ struct Written<'a> {
     relayedtime: Timestamp,
 }
 
-/// The dispatch as it is read. Its data is canonical: accept made it so.
+/// The dispatch as it is read. Its data is canonical, but for escapes that a queue needs: accept made it so.
 #[derive(Deserialize)]
 struct Read<'a> {
     id: String,
@@ -152,7 +152,7 @@ impl Dispatch {
                 partitionkey: read.partitionkey,
                 sequence: read.sequence,
                 traceparent: read.traceparent,
-                data: Json::verbatim(read.data),
+                data: Json::of_copy(read.data),
             },
             destinations: names(read.destinations),
             sequenced: if read.sequenced.is_empty() { Vec::new() } else { names(read.sequenced) },

@@ -25,4 +25,4 @@ pub(crate) use ledger::{Commit, Ledger, STATEMENTS_MAX};
 pub use operator::OperatorOutcome;
 pub(crate) use positions::Positions;
 #[cfg(feature = "lambda")]
-pub use queues::{ATTEMPTS, DESTINATION, DeadLetters, DestinationQueues, ENCODING, ERROR};
+pub use queues::{ATTEMPTS, DESTINATION, DeadLetters, DestinationQueues, ENCODING, ERROR, PART};

@@ -3,6 +3,7 @@
 //! A copy in the retry queue and a dead letter have the same body, the dispatch. Therefore moving a dead letter
 //! to the retry queue, for example in the SQS console, grants the notification one more attempt.
 
+use std::fmt::Write;
 use std::time::Duration;
 
 use aws_lambda_events::sqs::SqsMessage;
@@ -12,6 +13,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
 use crate::aws::Fault;
+use crate::aws::sqs::{MESSAGE_BYTES_MAX, plain, takes};
 use crate::record::{Dispatch, ERROR_BYTES_MAX, shortened};
 
 /// The message attribute of a dead letter with the reason.
@@ -20,8 +22,16 @@ pub const ERROR: &str = "error";
 pub const ATTEMPTS: &str = "attempts";
 /// The message attribute of a dead letter with the destination.
 pub const DESTINATION: &str = "destination";
-/// The message attribute of a dead letter whose body is not text. Its value is `base64`.
+/// The message attribute of a dead letter whose body is not what was read from the stream, since SQS does not
+/// take that. Its value is `base64`; or `empty`, where the record had no bytes.
 pub const ENCODING: &str = "encoding";
+/// The message attribute of a dead letter that has a part of a record which is too large for one message, like
+/// `2/3`.
+pub const PART: &str = "part";
+/// Most bytes of a body that is sent as it was read. The rest of a message is for attributes.
+const BODY_BYTES_MAX: usize = MESSAGE_BYTES_MAX - 4 * 1024;
+/// Most bytes that are sent in base64, which makes four bytes of three.
+const PART_BYTES_MAX: usize = BODY_BYTES_MAX / 4 * 3;
 /// Longest delay of a message, in seconds. A copy that has to wait longer is delayed again when it is
 /// received.
 const DELAY_SECONDS_MAX: u64 = 900;
@@ -103,23 +113,63 @@ impl DeadLetters {
         send.send().await.map(drop).map_err(|error| Fault::from_sdk("SendMessage", &error))
     }
 
-    /// Sends bytes that are not a dispatch as a dead letter, unchanged.
+    /// Sends bytes that are not a dispatch as a dead letter, from which they can be restored.
     pub(crate) async fn send_raw(&self, bytes: &[u8], destination: &str, error: &str) -> Result<(), Fault> {
-        let send = self.client.send_message().queue_url(&self.url);
-        let send =
-            send.message_attributes(DESTINATION, text(destination)).message_attributes(ERROR, text(error));
-        let send = match str::from_utf8(bytes) {
-            Ok(body) if !body.is_empty() && plain(body) == body => send.message_body(body),
-            _ => {
-                send.message_body(BASE64_STANDARD.encode(bytes)).message_attributes(ENCODING, text("base64"))
-            }
-        };
-        send.send().await.map(drop).map_err(|error| Fault::from_sdk("SendMessage", &error))
+        for RawBody { body, attributes } in raw_bodies(bytes) {
+            let send = self.client.send_message().queue_url(&self.url).message_body(body);
+            let send = send.message_attributes(DESTINATION, text(destination));
+            let send = send.message_attributes(ERROR, text(error));
+            let send = attributes
+                .into_iter()
+                .fold(send, |send, (name, value)| send.message_attributes(name, text(&value)));
+            send.send().await.map_err(|error| Fault::from_sdk("SendMessage", &error))?;
+        }
+        Ok(())
     }
 }
 
+/// The body of a copy and of a dead letter: the dispatch as JSON, with an escape for each character that SQS
+/// does not take. Such a character is inside a string there, since JSON has no other place for it.
 fn body(dispatch: &Dispatch) -> String {
-    String::from_utf8(dispatch.encode()).expect("JSON is UTF-8")
+    let json = String::from_utf8(dispatch.encode()).expect("JSON is UTF-8");
+    if json.chars().all(takes) {
+        return json;
+    }
+    let mut body = String::with_capacity(json.len() + 16);
+    for c in json.chars() {
+        match takes(c) {
+            true => body.push(c),
+            false => write!(body, "\\u{:04x}", u32::from(c)).expect("writing to a string cannot fail"),
+        }
+    }
+    body
+}
+
+/// A body for bytes that are not a dispatch, and the attributes that say how to read it.
+#[derive(Debug, PartialEq)]
+struct RawBody {
+    body: String,
+    attributes: Vec<(&'static str, String)>,
+}
+
+/// Bodies that SQS takes, for any bytes.
+fn raw_bodies(bytes: &[u8]) -> Vec<RawBody> {
+    let encoding = |value: &str| (ENCODING, value.to_owned());
+    match str::from_utf8(bytes) {
+        Ok("") => vec![RawBody { body: "(no bytes)".into(), attributes: vec![encoding("empty")] }],
+        Ok(body) if body.len() <= BODY_BYTES_MAX && body.chars().all(takes) => {
+            vec![RawBody { body: body.into(), attributes: vec![] }]
+        }
+        _ => {
+            let parts = bytes.len().div_ceil(PART_BYTES_MAX);
+            let raw_body = |(at, part): (usize, &[u8])| {
+                let number = (PART, format!("{}/{parts}", at + 1));
+                let attributes = [encoding("base64")].into_iter().chain((parts > 1).then_some(number));
+                RawBody { body: BASE64_STANDARD.encode(part), attributes: attributes.collect() }
+            };
+            bytes.chunks(PART_BYTES_MAX).enumerate().map(raw_body).collect()
+        }
+    }
 }
 
 fn text(value: &str) -> MessageAttributeValue {
@@ -133,15 +183,61 @@ fn number(value: u32) -> MessageAttributeValue {
     attribute.build().expect("the type is set")
 }
 
-/// The text, with U+FFFD for the characters that SQS does not take.
-fn plain(text: &str) -> String {
-    let is_taken = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
-    text.chars().map(|c| if is_taken(c) { c } else { '\u{fffd}' }).collect()
-}
-
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
+    use crate::notification::{Draft, EVENT_BYTES_MAX};
+
+    /// A dispatch whose data, subject and partition key have the characters that SQS does not take, and text
+    /// that looks like their escapes.
+    fn odd_dispatch(data: &str) -> Dispatch {
+        let draft = Draft::command("t", "s", &data).subject("\u{fffe}").partitionkey("\u{ffff}\\uffff");
+        Dispatch {
+            notification: draft.build("1").unwrap().into(),
+            destinations: vec!["a".into()],
+            sequenced: vec![],
+            number: 1,
+            accepted_at: Timestamp::UNIX_EPOCH,
+            relayed_at: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn a_copy_is_what_was_accepted_code_point_for_code_point() {
+        for data in ["\u{ffff}", "a\u{fffe}b\u{7f}\u{85}😀\u{1ffff}", "\\uffff \\\u{ffff}", "plain"] {
+            let dispatch = odd_dispatch(data);
+            let body = body(&dispatch);
+            assert!(body.chars().all(takes), "{body}");
+            assert_eq!(Dispatch::decode(body.as_bytes()).unwrap(), dispatch);
+        }
+    }
+
+    #[test]
+    fn the_largest_dispatch_fits_into_a_message() {
+        // Each character takes three bytes, and its escape six.
+        let dispatch = odd_dispatch(&"\u{ffff}".repeat((EVENT_BYTES_MAX - 300) / 3));
+        assert!(body(&dispatch).len() > EVENT_BYTES_MAX && body(&dispatch).len() <= BODY_BYTES_MAX);
+    }
+
+    #[test]
+    fn any_bytes_are_restored_from_their_dead_letters() {
+        let large = vec![b'x'; 2 * BODY_BYTES_MAX];
+        for bytes in [&b""[..], b"text", b"\xff\x00", "\u{ffff}".as_bytes(), &large] {
+            let mut restored = Vec::new();
+            for RawBody { body, attributes } in raw_bodies(bytes) {
+                assert!(!body.is_empty() && body.len() <= BODY_BYTES_MAX && body.chars().all(takes));
+                match attributes.iter().find(|(name, _)| *name == ENCODING).map(|(_, value)| value.as_str()) {
+                    None => restored.extend(body.bytes()),
+                    Some("empty") => (),
+                    Some(_) => restored.extend(BASE64_STANDARD.decode(body).unwrap()),
+                }
+            }
+            assert_eq!(restored, bytes);
+        }
+        assert_eq!(raw_bodies(&large)[1].attributes[1], (PART, "2/3".to_owned()));
+    }
 
     #[test]
     fn attributes_hold_what_sqs_takes() {

@@ -229,8 +229,18 @@ const COMMERCE: &[Mutant] = &[
     )]),
     ("refused without the reason", &[(
         "pipeline/upstream.rs",
-        "            let reason = shortened(reason, REASON_BYTES_MAX);",
-        "            let reason = if is(\"refused without the reason\") { String::new() } else { shortened(reason, REASON_BYTES_MAX) };",
+        ".message_attributes(REASON, ",
+        ".message_attributes(if is(\"refused without the reason\") { \"why\" } else { REASON }, ",
+    )]),
+    ("a copy with characters that SQS refuses", &[(
+        "store/queues.rs",
+        "    if json.chars().all(takes) {",
+        "    if json.chars().all(takes) || is(\"a copy with characters that SQS refuses\") {",
+    )]),
+    ("an empty dead letter for an empty record", &[(
+        "store/queues.rs",
+        "        Ok(\"\") => vec![",
+        "        Ok(\"\") if !is(\"an empty dead letter for an empty record\") => vec![",
     )]),
     ("a dead letter without its payload", &[(
         "store/queues.rs",

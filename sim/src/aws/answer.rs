@@ -37,14 +37,14 @@ impl Aws {
         let request: Value = serde_json::from_slice(body).expect("JSON");
         let mut state = self.state();
         let answer = match call.service.as_str() {
-            "Kinesis_20131202" => state.kinesis.put_records(&request, now_ms, is_left_out),
+            "Kinesis_20131202" => (200, state.kinesis.put_records(&request, now_ms, is_left_out).to_string()),
             "AmazonSQS" => state.queues.call(&call.operation, &request, now_ms, is_left_out),
             service => panic!("the simulated AWS has no {service}"),
         };
         drop(state);
         self.streamed().notify_waiters();
         self.queued().notify_waiters();
-        (200, answer.to_string())
+        answer
     }
 
     fn answer_of_dynamodb(

@@ -5,6 +5,31 @@ use std::collections::BTreeMap;
 use handover::NotificationKey;
 use serde_json::{Map, Value, json};
 
+use crate::aws::dynamodb::Answer;
+
+/// Most bytes of a message with its attributes.
+const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
+
+/// Why SQS does not take what a call sends: characters that XML 1.0 does not have, no body, or its size.
+fn not_taken(entry: &Value) -> Option<&'static str> {
+    let texts = |entry: &Value| -> Vec<String> {
+        let attributes = entry["MessageAttributes"].as_object().into_iter().flatten();
+        let values =
+            attributes.map(|(_, value)| value["StringValue"].as_str().unwrap_or_default().to_owned());
+        entry["MessageBody"].as_str().map(str::to_owned).into_iter().chain(values).collect()
+    };
+    let is_taken = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
+    let texts = texts(entry);
+    if texts.iter().any(String::is_empty) {
+        return Some("com.amazonaws.sqs#InvalidParameterValue");
+    }
+    if !texts.iter().all(|text| text.chars().all(is_taken)) {
+        return Some("com.amazonaws.sqs#InvalidMessageContents");
+    }
+    (texts.iter().map(String::len).sum::<usize>() > MESSAGE_BYTES_MAX)
+        .then_some("com.amazonaws.sqs#InvalidParameterValue")
+}
+
 /// A message.
 #[derive(Clone, Debug)]
 pub struct Message {
@@ -78,7 +103,7 @@ impl Queues {
         request: &Value,
         now_ms: u64,
         refused: impl Fn(usize) -> bool,
-    ) -> Value {
+    ) -> Answer {
         let url = request["QueueUrl"].as_str().expect("QueueUrl");
         let mut one = |entry: &Value| match operation.trim_end_matches("Batch") {
             "SendMessage" => {
@@ -101,18 +126,25 @@ impl Queues {
             }
             _ => panic!("the simulated SQS has no {operation}"),
         };
-        let Some(entries) = request["Entries"].as_array() else { return one(request) };
+        let Some(entries) = request["Entries"].as_array() else {
+            return match not_taken(request) {
+                Some(code) => (400, json!({ "__type": code, "message": "not taken" }).to_string()),
+                None => (200, one(request).to_string()),
+            };
+        };
         let (mut successful, mut failed) = (Vec::new(), Vec::new());
         for (at, entry) in entries.iter().enumerate() {
             if refused(at) {
                 failed.push(json!({ "Id": entry["Id"], "Code": "InternalError", "SenderFault": false }));
+            } else if let Some(code) = not_taken(entry) {
+                failed.push(json!({ "Id": entry["Id"], "Code": code, "SenderFault": true }));
             } else {
                 let mut answer = one(entry);
                 answer["Id"] = entry["Id"].clone();
                 successful.push(answer);
             }
         }
-        json!({ "Successful": successful, "Failed": failed })
+        (200, json!({ "Successful": successful, "Failed": failed }).to_string())
     }
 
     /// Receives up to `most` messages in the order in which they were sent, but for those that are

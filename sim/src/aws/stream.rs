@@ -58,7 +58,7 @@ impl Stream {
         json!({ "FailedRecordCount": failed, "Records": answers })
     }
 
-    fn put(&mut self, entry: &Value, now_ms: u64) -> Value {
+    pub fn put(&mut self, entry: &Value, now_ms: u64) -> Value {
         let key = entry["PartitionKey"].as_str().expect("PartitionKey");
         let data = BASE64_STANDARD.decode(entry["Data"].as_str().expect("Data")).expect("base64");
         self.next += 1;

@@ -9,6 +9,9 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use aws_smithy_runtime_api::client::http::SharedHttpConnector;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use handover::store::ENCODING;
 use handover::{Clock, Ledger, NotificationKey, Outbox, Positions, Routes};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -21,7 +24,7 @@ use crate::faults::fault::Fault;
 use crate::faults::plan::Plan;
 use crate::faults::rng::{Purpose, below};
 use crate::item::{self, destinations, number, sequence_key, state};
-use crate::names::{NOTIFICATIONS, POSITIONS, RECONCILE, UPSTREAM, retry_queue};
+use crate::names::{NOTIFICATIONS, POSITIONS, RECONCILE, UPSTREAM, dead_letter_queue, retry_queue};
 use crate::stack::counted::Tries;
 
 /// How many times a message of the upstream queue is received before SQS moves it to the dead-letter queue.
@@ -165,6 +168,29 @@ impl Stack {
         self.aws.note("producer", &format!("sends {message}"));
         self.aws.state().queues.send(UPSTREAM, message, json!({}), 0, now_ms);
         self.aws.queued().notify_waiters();
+    }
+
+    /// Puts bytes into the Kinesis stream, as somebody may who is not the relay.
+    pub fn put_into_stream(&self, key: &str, bytes: &[u8]) {
+        let record = json!({ "PartitionKey": key, "Data": BASE64_STANDARD.encode(bytes) });
+        let now_ms = self.aws.time().now_ms();
+        self.aws.note("somebody", &format!("puts {} bytes into the stream", bytes.len()));
+        self.aws.state().kinesis.put(&record, now_ms);
+        self.aws.streamed().notify_waiters();
+    }
+
+    /// The bytes of the dead letters of a destination that are not of a notification, as they were read from the
+    /// stream.
+    pub fn raw_dead_letters(&self, destination: &str) -> Vec<Vec<u8>> {
+        let state = self.aws.state();
+        let dead_letters = state.queues.queues[&dead_letter_queue(destination)].messages.iter();
+        let raw = dead_letters.filter(|message| message.notification().is_none());
+        raw.map(|message| match message.attribute(ENCODING) {
+            "base64" => BASE64_STANDARD.decode(&message.body).expect("base64"),
+            "empty" => Vec::new(),
+            _ => message.body.clone().into_bytes(),
+        })
+        .collect()
     }
 
     /// Runs a program elsewhere, as an invocation that may die: its result, unless it did.

@@ -4,6 +4,7 @@ use handover_sim::item::{data, destinations, key, number, state, text};
 use handover_sim::{SentMessage, Stack};
 use serde_json::Value;
 
+use crate::commerce::messages::foreign_bytes;
 use crate::commerce::tables::{ACCOUNTS, ENTRIES, ITEMS, SALES, STOCK};
 
 /// The notifications of a type that a destination has in a state, in order.
@@ -81,5 +82,15 @@ pub fn sales_commit_with_their_refund(stack: &Stack, records: &[Value], found: &
     let refunds = sorted(accepted);
     if sales != refunds {
         found.push(format!("G1: sold are {sales:?}, their refunds {refunds:?}"));
+    }
+}
+
+/// G1: what is in the stream and is not a dispatch is a dead letter of each destination, byte for byte.
+pub fn foreign_bytes_are_dead_letters(stack: &Stack, found: &mut Vec<String>) {
+    let put = foreign_bytes(&|end, what: u64, at: u64| stack.draw_for_message(end, what, at));
+    for destination in stack.destinations() {
+        let dead_letters = stack.raw_dead_letters(&destination);
+        let lost = put.iter().filter(|bytes| !dead_letters.iter().any(|raw| raw == *bytes));
+        found.extend(lost.map(|bytes| format!("G1: {destination} lost {bytes:?} of the stream")));
     }
 }

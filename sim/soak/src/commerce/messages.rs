@@ -48,6 +48,12 @@ pub fn messages(draw: &dyn Fn(u64, u64, u64) -> u64) -> Vec<Message> {
                 continue;
             }
         };
+        // SQS does not take these characters in a body; DynamoDB and Kinesis do.
+        let is_odd = draw(5, 16, at) == 0;
+        let mut data = data;
+        if is_odd {
+            data["memo"] = "\u{fffe} \u{ffff} \\uffff".into();
+        }
         let malformed = draw(10, 4, at) == 0;
         messages.push(message(at, name, SHOP, data.clone(), malformed));
         if draw(4, 14, at) == 0 {
@@ -64,6 +70,15 @@ pub fn messages(draw: &dyn Fn(u64, u64, u64) -> u64) -> Vec<Message> {
     messages
 }
 
+/// What somebody else puts into the stream in a few of the runs.
+pub fn foreign_bytes(draw: &dyn Fn(u64, u64, u64) -> u64) -> &'static [&'static [u8]] {
+    match draw(12, 17, 0) {
+        // Nothing, and U+FFFF.
+        0 => &[b"", b"\xef\xbf\xbf"],
+        _ => &[],
+    }
+}
+
 fn message(at: u64, name: &str, source: &str, data: Value, malformed: bool) -> Message {
     let id = format!("{name}-{at}");
     let (r#type, kind) = match name {
@@ -74,7 +89,8 @@ fn message(at: u64, name: &str, source: &str, data: Value, malformed: bool) -> M
     let event = json!({
         "specversion": "1.0", "id": id, "type": r#type, "kind": kind, "source": source, "data": data,
     });
-    let mut message = event.to_string();
+    // As a producer has to write what SQS does not take.
+    let mut message = event.to_string().replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff");
     if malformed {
         message = message.replace("specversion", "version");
     }

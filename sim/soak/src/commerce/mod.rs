@@ -18,10 +18,11 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::commerce::checks::{
-    orders_are_taken_once, refunds_are_entered_once, sales_commit_with_their_refund,
+    foreign_bytes_are_dead_letters, orders_are_taken_once, refunds_are_entered_once,
+    sales_commit_with_their_refund,
 };
 use crate::commerce::destinations::{Audit, Notes, Orders};
-use crate::commerce::messages::{Message, messages};
+use crate::commerce::messages::{Message, foreign_bytes, messages};
 use crate::commerce::tables::{ACCOUNTS, ENTRIES, ITEMS, SALES, STOCK};
 use crate::operator::look_after;
 
@@ -77,6 +78,7 @@ impl Workload for Commerce {
         refunds_are_entered_once(stack, &records, sent, &mut found);
         orders_are_taken_once(stack, &records, &mut found);
         sales_commit_with_their_refund(stack, &records, &mut found);
+        foreign_bytes_are_dead_letters(stack, &mut found);
         found
     }
 }
@@ -100,6 +102,7 @@ async fn send_all(stack: &Stack) -> Vec<SentMessage> {
             Message::Outbox(id, data) => sell(stack, id, data).await,
         }
     }
+    foreign_bytes(&draw).iter().for_each(|bytes| stack.put_into_stream("foreign", bytes));
     sleep(Duration::from_millis(draw(20_000, 8, 0))).await;
     open_account(stack, "account-1");
     sent
