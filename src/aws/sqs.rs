@@ -1,6 +1,10 @@
 //! What SQS takes, and the attributes of a message as Lambda passes it.
 
+use std::collections::HashMap;
+
 use aws_lambda_events::sqs::SqsMessage;
+use aws_sdk_sqs::primitives::Blob;
+use aws_sdk_sqs::types::MessageAttributeValue;
 use jiff::Timestamp;
 
 /// Most bytes of a message, body and attributes together.
@@ -16,6 +20,19 @@ pub(crate) fn takes(c: char) -> bool {
 /// The text, with U+FFFD for the characters that SQS does not take.
 pub(crate) fn plain(text: &str) -> String {
     text.chars().map(|c| if takes(c) { c } else { '\u{fffd}' }).collect()
+}
+
+/// The attributes that a message was sent with.
+pub(crate) fn attributes(message: &SqsMessage) -> HashMap<String, MessageAttributeValue> {
+    let attributes = message.message_attributes.iter().filter_map(|(name, attribute)| {
+        let binary = attribute.binary_value.as_ref().map(|bytes| Blob::new(bytes.0.clone()));
+        let value = MessageAttributeValue::builder()
+            .data_type(attribute.data_type.clone()?)
+            .set_string_value(attribute.string_value.clone())
+            .set_binary_value(binary);
+        Some((name.clone(), value.build().ok()?))
+    });
+    attributes.collect()
 }
 
 pub(crate) fn id(message: &SqsMessage) -> &str {

@@ -23,6 +23,8 @@ use crate::notification::NotificationKey;
 use crate::record::{Delivery, Dispatch, State, TransitionOutcome};
 use crate::store::{ERROR, GET_ITEM};
 
+const NOT_A_DISPATCH: &str = "this is not a dispatch of a notification";
+
 /// The stage that runs one destination.
 pub struct Consumer {
     handler: Box<dyn Handler>,
@@ -107,8 +109,10 @@ impl Consumer {
         let messages = Messages::new(&event);
         let copies = event.records.iter().map(|message| (id(message).to_owned(), body(message).into()));
         let (work, undecodable) = self.read(copies);
-        let dead_lettered =
-            join_all(undecodable.into_iter().map(|(copy, data)| self.send_raw(copy, data, until)));
+        let dead_lettered = join_all(undecodable.into_iter().map(|(copy, _)| {
+            let message = messages.get(&copy);
+            self.send_back(copy, message, until)
+        }));
         let looked = join_all(work.into_iter().map(|work| self.look(work, &messages, until)));
         let (unsent, looked) = tokio::join!(dead_lettered, looked);
 
@@ -191,12 +195,21 @@ impl Consumer {
         (work, undecodable)
     }
 
-    /// Sends what is not a dispatch to the dead-letter queue. Returns the copy if that failed.
+    /// Sends a record of the stream that is not a dispatch to the dead-letter queue. Returns the copy if that
+    /// failed.
     async fn send_raw(&self, copy: String, data: Vec<u8>, until: Instant) -> Option<String> {
         let DestinationSettings { name, queues, .. } = &self.settings;
-        let why = "this is not a dispatch of a notification";
-        tracing::error!(copy, destination = name, why, "dead-lettered");
-        let sent = timeout_at(until, queues.dead_letters().send_raw(&data, name, why)).await;
+        tracing::error!(copy, destination = name, why = NOT_A_DISPATCH, "dead-lettered");
+        let sent = timeout_at(until, queues.dead_letters().send_raw(&data, name, NOT_A_DISPATCH)).await;
+        (!matches!(sent, Ok(Ok(())))).then_some(copy)
+    }
+
+    /// Sends a message of the retry queue that is not a dispatch to the dead-letter queue. Returns the copy if
+    /// that failed.
+    async fn send_back(&self, copy: String, message: Option<&SqsMessage>, until: Instant) -> Option<String> {
+        let DestinationSettings { name, queues, .. } = &self.settings;
+        tracing::error!(copy, destination = name, why = NOT_A_DISPATCH, "dead-lettered");
+        let sent = timeout_at(until, queues.dead_letters().send_back(message?, name, NOT_A_DISPATCH)).await;
         (!matches!(sent, Ok(Ok(())))).then_some(copy)
     }
 

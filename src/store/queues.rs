@@ -13,7 +13,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
 use crate::aws::Fault;
-use crate::aws::sqs::{MESSAGE_BYTES_MAX, plain, takes};
+use crate::aws::sqs::{self, MESSAGE_BYTES_MAX, plain, takes};
 use crate::record::{Dispatch, ERROR_BYTES_MAX, shortened};
 
 /// The message attribute of a dead letter with the reason.
@@ -108,6 +108,21 @@ impl DeadLetters {
     ) -> Result<(), Fault> {
         let send = self.client.send_message().queue_url(&self.url).message_body(body(dispatch));
         let send = send.message_attributes(ATTEMPTS, number(attempts));
+        let send =
+            send.message_attributes(DESTINATION, text(destination)).message_attributes(ERROR, text(error));
+        send.send().await.map(drop).map_err(|error| Fault::from_sdk("SendMessage", &error))
+    }
+
+    /// Sends a message that is not a dispatch as a dead letter, as it was received. It may be a dead letter of
+    /// such bytes that somebody moved to the retry queue.
+    pub(crate) async fn send_back(
+        &self,
+        message: &SqsMessage,
+        destination: &str,
+        error: &str,
+    ) -> Result<(), Fault> {
+        let send = self.client.send_message().queue_url(&self.url).message_body(sqs::body(message));
+        let send = send.set_message_attributes(Some(sqs::attributes(message)));
         let send =
             send.message_attributes(DESTINATION, text(destination)).message_attributes(ERROR, text(error));
         send.send().await.map(drop).map_err(|error| Fault::from_sdk("SendMessage", &error))
