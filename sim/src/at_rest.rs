@@ -9,6 +9,7 @@ use handover::store::{ATTEMPTS, ERROR};
 use serde_json::Value;
 
 use crate::aws::sqs::{Message, Queues};
+use crate::history::History;
 use crate::item::{self, data, destinations, number, state, text};
 use crate::names::{NOTIFICATIONS, UPSTREAM, UPSTREAM_DEAD_LETTERS, dead_letter_queue, retry_queue};
 use crate::stack::{RECEIVES_MAX, Stack};
@@ -45,7 +46,8 @@ pub fn violations(stack: &Stack, sent: &[SentMessage]) -> Vec<String> {
     }
     messages_are_stored_or_refused(&state.queues, &records, sent, &mut found);
     let may_have_lost = state.history.may_have_lost();
-    let is_undisturbed = state.history.injected.is_empty() && !state.history.has_operator;
+    let History { injected, has_operator, clock_was_behind, .. } = &state.history;
+    let is_undisturbed = injected.is_empty() && !has_operator && !clock_was_behind;
     for record in &records {
         let key = item::key(record);
         if text(record, "status") == "INIT" {

@@ -20,6 +20,8 @@ pub struct History {
     pub coverage: Coverage,
     /// A batch that was done was delivered again, and failed.
     pub(crate) repeat_failed: bool,
+    /// A producer's clock was far behind.
+    pub(crate) clock_was_behind: bool,
     /// An operator did something.
     pub(crate) has_operator: bool,
     /// Every fault that could have been injected: one for each call and kind, each poll, each fetch, …

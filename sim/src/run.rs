@@ -21,6 +21,9 @@ const FAULTS_AGAIN_MS: Range<u64> = 40 * 60_000..90 * 60_000;
 /// after which reconcile gives up, and this many milliseconds of virtual time: a copy in a retry queue waits
 /// for up to 12 hours.
 const SETTLED_WITHIN_MS: u64 = 13 * 3_600_000;
+/// After this many milliseconds reconcile has checked once more the slots that it had passed when a record came
+/// into them.
+const CHECKED_AGAIN_MS: u64 = 26 * 3_600_000;
 /// Seconds between looks at whether everything is completed.
 const LOOK_S: u64 = 5;
 /// The same where nothing runs and something is open, which reconcile will find.
@@ -77,7 +80,8 @@ pub fn run<W: Workload>(workload: &W, plan: Plan) -> Run {
 async fn settle(stack: &Stack, until_held: bool) {
     let begin_ms = stack.aws.time().elapsed_ms().max(stack.lambda.stopped_until_ms());
     let given_up_ms = stack.give_up_after().as_millis() as u64;
-    let until_ms = begin_ms.max(FAULTS_AGAIN_MS.end) + given_up_ms + SETTLED_WITHIN_MS;
+    let again_ms = if stack.aws.state().history.clock_was_behind { CHECKED_AGAIN_MS } else { 0 };
+    let until_ms = begin_ms.max(FAULTS_AGAIN_MS.end) + given_up_ms + again_ms + SETTLED_WITHIN_MS;
     let mut quiet_s = 0;
     while stack.aws.time().elapsed_ms() < until_ms {
         let is_quiet = quiet_s >= 2 * LOOK_S;

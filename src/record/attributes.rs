@@ -40,6 +40,7 @@ pub(crate) const RELAYED_AT: &str = "relayed_at";
 pub(crate) const RECEIVED_AT: &str = "received_at";
 pub(crate) const REDRIVEN_AT: &str = "redriven_at";
 pub(crate) const ENDED_AT: &str = "ended_at";
+pub(crate) const DEAD_LETTER_AT: &str = "dead_letter_at";
 pub(crate) const REASON: &str = "reason";
 pub(crate) const RESULT: &str = "result";
 
@@ -52,9 +53,11 @@ pub(crate) const ERROR: &str = "error";
 pub(crate) const POSITION_KEY: &str = "key";
 pub(crate) const POSITION: &str = "position";
 
-/// Key of an item of reconcile's table.
+/// Key of an item of reconcile's table. Its other attributes are [`CURSOR_SLOT`], and one for each partition of
+/// that slot that was begun, with how many pages were checked and where the next one begins.
 pub(crate) const CURSOR_NAME: &str = "name";
 pub(crate) const CURSOR_SLOT: &str = "slot";
+pub(crate) const PAGES: &str = "pages";
 
 /// Path of a delivery's attribute. No name in a path has a dot.
 pub(crate) fn of_delivery(destination: &str, name: &str) -> String {
@@ -104,6 +107,7 @@ pub(crate) const OF_DELIVERY: &[&str] = &[
     "received_at",
     "redriven_at",
     "ended_at",
+    "dead_letter_at",
     "reason",
     "result",
 ];

@@ -1,8 +1,10 @@
-//! When reconcile checks an open record, and when it gives up: every such time, and the slots of its index.
+//! When reconcile checks a record, when it gives up, and when it renews a dead letter: every such time, and the
+//! slots of its index.
 //!
-//! The index holds a record under the slot in which the record is due. So reconcile reads each record about
+//! The index holds an open record under the slot in which the record is due. So reconcile reads each record about
 //! once, when most are completed. A dispatch writes the slot. A failed attempt changes `due_at` only, which is
-//! outside the index and so costs no second write.
+//! outside the index and so costs no second write. A dead record moves to slots of a day, under which it is listed
+//! and its dead letter is renewed.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -15,11 +17,24 @@ const DISPATCHED_AFTER: [SignedDuration; 5] = [
     SignedDuration::from_mins(34 * 60 + 30),
     SignedDuration::from_mins(82 * 60 + 30),
 ];
+/// How long after its due time a slot is checked once more, for a record that came into it late: by a clock that
+/// was behind, a transaction that was retried, or an index that lagged.
+pub const SECOND_CHECK_AFTER: SignedDuration = SignedDuration::from_hours(24);
+/// When reconcile checks a dead record. It is the first day whose slot begins after this time.
+pub const DEAD_DUE_AFTER: SignedDuration = SignedDuration::from_hours(3 * 24);
+/// How long SQS keeps a dead letter, at most.
+pub const DEAD_LETTERS_LAST: SignedDuration = SignedDuration::from_hours(14 * 24);
+/// How old a dead letter gets before a new one is sent. A dead letter lasts 14 days; at the latest it is renewed
+/// when it is as old as this, and the longest pause between two dispatches, and [`DEAD_DUE_AFTER`] with its day.
+pub const DEAD_LETTER_RENEWED_AFTER: SignedDuration = SignedDuration::from_hours(6 * 24);
+
 /// When reconcile first checks an open record. It is longer than any invocation (15 minutes), so that a record
 /// is always stored before it is due.
 pub const FIRST_DUE_AFTER: SignedDuration = SignedDuration::from_mins(30);
-/// Length of a slot, in seconds.
+/// Length of a slot of open records, in seconds.
 pub const SLOT_SECONDS: i64 = 900;
+/// Length of a slot of dead records, in seconds: a day, so that few have to be read to list them.
+const DEAD_SLOT_SECONDS: i64 = 24 * 3_600;
 /// Partitions of a slot. A partition takes about 1,000 writes a second, and everything accepted in a slot is
 /// due in one slot: sixteen partitions take 16,000 a second.
 pub const PARTITIONS_PER_SLOT: u32 = 16;
@@ -36,43 +51,79 @@ pub(crate) fn next_dispatch(since: Timestamp, now: Timestamp) -> Timestamp {
     planned.unwrap_or(now + (last - last_but_one))
 }
 
-/// The index key of a record that is due at this time: its slot, and a partition of it chosen by id.
+/// The index key of an open record that is due at this time: its slot, and a partition of it chosen by id.
 pub fn bucket(id: &str, due_at: Timestamp) -> String {
+    Slot::of(SlotKind::Open, due_at).bucket(partition(id))
+}
+
+/// The index key of a dead record that is due at this time.
+pub fn dead_bucket(id: &str, due_at: Timestamp) -> String {
+    Slot::of(SlotKind::Dead, due_at).bucket(partition(id))
+}
+
+fn partition(id: &str) -> u32 {
     // FNV-1a spreads ids evenly, ascending ones too. It must never change.
     let hash =
         id.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-    Slot::of(due_at).bucket(hash % PARTITIONS_PER_SLOT)
+    hash % PARTITIONS_PER_SLOT
+}
+
+/// What is in a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum SlotKind {
+    /// Records that were open when they were last dispatched.
+    Open,
+    /// Records that were dead when they came into it.
+    Dead,
+}
+
+impl SlotKind {
+    fn seconds(self) -> i64 {
+        match self {
+            SlotKind::Open => SLOT_SECONDS,
+            SlotKind::Dead => DEAD_SLOT_SECONDS,
+        }
+    }
 }
 
 /// A slot of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Slot(Timestamp);
+pub struct Slot {
+    kind: SlotKind,
+    begin: Timestamp,
+}
 
 impl Slot {
     /// The slot that a time falls into.
-    pub fn of(time: Timestamp) -> Slot {
+    pub fn of(kind: SlotKind, time: Timestamp) -> Slot {
         let second = time.as_second();
-        Slot(Timestamp::from_second(second - second.rem_euclid(SLOT_SECONDS)).expect("an earlier time"))
+        let begin = Timestamp::from_second(second - second.rem_euclid(kind.seconds()));
+        Slot { kind, begin: begin.expect("an earlier time") }
     }
 
     /// The first slot that is not due yet.
-    pub fn end(now: Timestamp) -> Slot {
-        Slot::of(now - LAG)
+    pub fn end(kind: SlotKind, now: Timestamp) -> Slot {
+        Slot::of(kind, now - LAG)
     }
 
     /// When it begins.
     pub fn begin(self) -> Timestamp {
-        self.0
+        self.begin
     }
 
     /// The one after it.
     pub fn next(self) -> Slot {
-        Slot(self.0 + SignedDuration::from_secs(SLOT_SECONDS))
+        Slot { begin: self.begin + SignedDuration::from_secs(self.kind.seconds()), ..self }
     }
 
     /// The key of one of its partitions in the index.
     pub fn bucket(self, partition: u32) -> String {
-        format!("{}#{partition:02}", self.0)
+        let of = match self.kind {
+            SlotKind::Open => "",
+            SlotKind::Dead => "dead ",
+        };
+        format!("{of}{}#{partition:02}", self.begin)
     }
 }
 
@@ -105,13 +156,28 @@ mod tests {
             (0..1000).map(|n| bucket(&format!("r-{n}"), at(0))).collect();
         assert_eq!(
             buckets,
-            (0..PARTITIONS_PER_SLOT).map(|partition| Slot::of(at(0)).bucket(partition)).collect()
+            (0..PARTITIONS_PER_SLOT)
+                .map(|partition| Slot::of(SlotKind::Open, at(0)).bucket(partition))
+                .collect()
         );
     }
 
     #[test]
     fn a_slot_is_due_a_minute_after_its_end() {
-        assert_eq!(Slot::end(at(16 * MINUTE - 1)), Slot::of(at(0)));
-        assert_eq!(Slot::end(at(16 * MINUTE)), Slot::of(at(0)).next());
+        let first = Slot::of(SlotKind::Open, at(0));
+        assert_eq!(Slot::end(SlotKind::Open, at(16 * MINUTE - 1)), first);
+        assert_eq!(Slot::end(SlotKind::Open, at(16 * MINUTE)), first.next());
+    }
+
+    /// SQS deletes a dead letter after 14 days.
+    #[test]
+    fn g3_a_dead_letter_is_renewed_before_it_is_gone() {
+        let [.., last_but_one, last] = DISPATCHED_AFTER;
+        let day = SignedDuration::from_secs(DEAD_SLOT_SECONDS);
+        // A dead delivery of an open record is looked at with each dispatch, and after the last delivery is
+        // completed as that of a dead record.
+        let oldest = DEAD_LETTER_RENEWED_AFTER + (last - last_but_one) + DEAD_DUE_AFTER + day;
+        assert!(oldest + SignedDuration::from_hours(24) < DEAD_LETTERS_LAST, "{oldest}");
+        assert_eq!(dead_bucket("a", at(0)), "dead 1970-01-01T00:00:00Z#12");
     }
 }

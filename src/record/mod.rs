@@ -18,7 +18,10 @@ mod update;
 
 pub use dispatch::{Dispatch, NotADispatch};
 pub(crate) use due::next_dispatch;
-pub use due::{AHEAD, FIRST_DUE_AFTER, LAG, PARTITIONS_PER_SLOT, SLOT_SECONDS, Slot, bucket};
+pub use due::{
+    AHEAD, FIRST_DUE_AFTER, LAG, PARTITIONS_PER_SLOT, SLOT_SECONDS, Slot, SlotKind, bucket, dead_bucket,
+};
+pub(crate) use due::{DEAD_LETTERS_LAST, SECOND_CHECK_AFTER};
 pub(crate) use pending::{PendingTransition, Reconsidered, TransitionOutcome};
 pub use position::AHEAD_MAX;
 pub(crate) use position::{Position, PositionUpdate, Readiness, ReconsideredPosition, SequenceKey};
@@ -27,7 +30,7 @@ pub use record::{
     Change, Delivery, ERROR_BYTES_MAX, FailedAttempt, Item, NotARecord, RESULT_BYTES_MAX, Record, Settled,
     State, Status,
 };
-pub(crate) use redispatch::{check_later, dispatch_again};
+pub(crate) use redispatch::{check_dead_later, check_later, dead_letter_renewed, dispatch_again};
 pub use timeline::{Moment, What, timeline};
 pub(crate) use transition::{Called, Expected, Refused, Transition, TransitionTimes};
 pub(crate) use update::{Expression, Update, number, statement, text};

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use jiff::fmt::serde::timestamp::{millisecond, second};
 use serde::{Deserialize, Serialize};
 
-use super::due::{FIRST_DUE_AFTER, bucket};
+use super::due::{DEAD_LETTER_RENEWED_AFTER, FIRST_DUE_AFTER, bucket};
 use crate::notification::{
     Checked, Json, Kind, Notification, NotificationKey, Refusal, Routes, digest, is_repeat,
 };
@@ -115,8 +115,10 @@ pub enum Change {
     Dead,
     /// An operator closed it.
     Close,
-    /// Reconcile found it open and not late.
+    /// Reconcile found it open and not late, or dead with a dead letter that lasts.
     Wait,
+    /// Reconcile sent a new dead letter.
+    Renew,
     /// A value of a later release. It is read, and never written.
     #[serde(other)]
     Unknown,
@@ -133,6 +135,7 @@ impl Change {
             Change::Dead => "dead",
             Change::Close => "close",
             Change::Wait => "wait",
+            Change::Renew => "renew",
             Change::Unknown => "unknown",
         }
     }
@@ -215,6 +218,9 @@ pub struct Delivery {
     /// When it left the state pending.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "millisecond::optional")]
     pub ended_at: Option<Timestamp>,
+    /// When its dead letter was sent, if that was renewed.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "millisecond::optional")]
+    pub dead_letter_at: Option<Timestamp>,
     /// Why it was rejected, closed, or given up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -314,6 +320,7 @@ impl Record {
             received_at: None,
             redriven_at: None,
             ended_at: None,
+            dead_letter_at: None,
             reason: None,
             result: None,
         };
@@ -371,6 +378,16 @@ impl Record {
     /// When the current round of attempts began: at accept or at the last redrive.
     pub(crate) fn since(&self, delivery: &Delivery) -> Timestamp {
         delivery.redriven_at.unwrap_or(self.accepted_at)
+    }
+
+    /// The dead deliveries, by destination.
+    pub(crate) fn dead(&self) -> impl Iterator<Item = (&String, &Delivery)> {
+        self.destinations.iter().filter(|(_, delivery)| delivery.state == State::Dead)
+    }
+
+    /// When a new dead letter of a dead delivery is due.
+    pub(crate) fn renewal_at(&self, delivery: &Delivery) -> Timestamp {
+        delivery.dead_letter_at.or(delivery.ended_at).unwrap_or(self.accepted_at) + DEAD_LETTER_RENEWED_AFTER
     }
 
     /// The pending deliveries, by destination.

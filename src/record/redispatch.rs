@@ -1,9 +1,12 @@
-//! Updates of a record that concern several destinations: dispatch it again, or check it later.
+//! Updates of a record that concern several destinations: dispatch it again, check it later, or note that its
+//! dead letters were renewed.
 
 use jiff::Timestamp;
 
-use super::attributes::{BUCKET, CHANGE, DISPATCHES, DUE_AT, UPDATED_AT, VERSION, of_delivery};
-use super::due::{AHEAD, bucket};
+use super::attributes::{
+    BUCKET, CHANGE, DEAD_LETTER_AT, DISPATCHES, DUE_AT, UPDATED_AT, VERSION, of_delivery,
+};
+use super::due::{AHEAD, bucket, dead_bucket};
 use super::record::{Change, Delivery, Record};
 use super::update::{Condition, Set, Update, millis, number, text};
 
@@ -25,16 +28,33 @@ pub(crate) fn dispatch_again(
     Some(update)
 }
 
-/// Reschedules reconcile's next check of a record, to `at` or a little later. The condition is the version
+/// Reschedules reconcile's next check of an open record, to `at` or a little later. The condition is the version
 /// that was read.
 pub(crate) fn check_later(record: &Record, now: Timestamp, at: Timestamp, change: Change) -> Update {
-    let at = at.max(now + AHEAD);
+    moved(record, now, bucket(&record.id, at.max(now + AHEAD)), change)
+}
+
+/// Reschedules reconcile's next check of a dead record, to the day after `at`. The condition is the version that
+/// was read.
+pub(crate) fn check_dead_later(record: &Record, now: Timestamp, at: Timestamp) -> Update {
+    moved(record, now, dead_bucket(&record.id, at), Change::Wait)
+}
+
+/// Notes that new dead letters were sent for these destinations. The condition is the version that was read.
+pub(crate) fn dead_letter_renewed(record: &Record, destinations: &[String], now: Timestamp) -> Update {
+    let mut update = moved(record, now, record.bucket.clone(), Change::Renew);
+    let sent = |name: &String| (of_delivery(name, DEAD_LETTER_AT), Set::To(millis(now)));
+    update.sets.extend(destinations.iter().map(sent));
+    update
+}
+
+fn moved(record: &Record, now: Timestamp, bucket: String, change: Change) -> Update {
     Update {
         conditions: vec![Condition::Is(VERSION.into(), number(record.version))],
         sets: vec![
             (VERSION.into(), Set::Plus(1)),
             (CHANGE.into(), Set::To(text(change.as_str()))),
-            (BUCKET.into(), Set::To(text(bucket(&record.id, at)))),
+            (BUCKET.into(), Set::To(text(bucket))),
             (UPDATED_AT.into(), Set::To(millis(now))),
         ],
         removes: vec![],

@@ -11,11 +11,11 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::{SignedDuration, Timestamp};
 
 use super::attributes::{
-    AT, ATTEMPTS, BUCKET, CALLED_AT, CHANGE, CLOSED, DEAD, DISPATCHES, DUE_AT, ENDED_AT, ERROR, EXPIRES_AT,
-    FAILURES, FENCE, HOLDER, KIND, LEASE_UNTIL, OPEN, REASON, RECEIVED_AT, REDRIVEN_AT, RELAYED_AT, RESULT,
-    SETTLED, STATE, STATUS, UPDATED_AT, VERSION, of_delivery,
+    AT, ATTEMPTS, BUCKET, CALLED_AT, CHANGE, CLOSED, DEAD, DEAD_LETTER_AT, DISPATCHES, DUE_AT, ENDED_AT,
+    ERROR, EXPIRES_AT, FAILURES, FENCE, HOLDER, KIND, LEASE_UNTIL, OPEN, REASON, RECEIVED_AT, REDRIVEN_AT,
+    RELAYED_AT, RESULT, SETTLED, STATE, STATUS, UPDATED_AT, VERSION, of_delivery,
 };
-use super::due::bucket;
+use super::due::{DEAD_DUE_AFTER, bucket, dead_bucket};
 use super::record::{
     Change, Delivery, ERROR_BYTES_MAX, FailedAttempt, Record, Settled, State, Status, shortened,
 };
@@ -326,6 +326,9 @@ pub(crate) fn plan(
     if matches!(expected.after, Status::Done | Status::Rejected | Status::Closed) {
         set(EXPIRES_AT.into(), number((times.now + times.retention).as_second()));
     }
+    if expected.after == Status::Dead {
+        set(BUCKET.into(), text(dead_bucket(id, times.now + DEAD_DUE_AFTER)));
+    }
     // The reason says why it was dead, which is not why it is done.
     if expected.from == State::Dead && matches!(transition, Transition::Done { .. }) {
         update.removes.push(here(REASON));
@@ -404,7 +407,7 @@ fn own_part(
             set(here(DUE_AT), millis(*due_at));
             set(here(REDRIVEN_AT), millis(times.now));
             set(BUCKET.into(), text(bucket(id, *due_at)));
-            removes.extend([EXPIRES_AT.into(), here(ENDED_AT), here(REASON)]);
+            removes.extend([EXPIRES_AT.into(), here(ENDED_AT), here(DEAD_LETTER_AT), here(REASON)]);
             if let Some(settled) = settled {
                 conditions.push(Condition::Above(here(CALLED_AT), 0));
                 match settled {

@@ -6,6 +6,7 @@
 //! request token.
 
 mod call;
+mod cursor;
 mod due_index;
 mod error;
 pub(crate) mod ledger;
@@ -17,8 +18,8 @@ mod token;
 mod transaction;
 
 pub(crate) use call::{GET_ITEM, PUT_ITEM, Updated};
-pub use due_index::Cursor;
-pub(crate) use due_index::KEYS_MAX;
+pub use cursor::{Cursors, Walk};
+pub(crate) use cursor::{PartitionProgress, Place};
 pub(crate) use error::TransitionError;
 pub use ledger::Acceptance;
 pub(crate) use ledger::{Commit, Ledger, STATEMENTS_MAX};

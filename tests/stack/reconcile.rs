@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use handover::dynamodb::types::AttributeValue;
-use handover::record::{Change, Dispatch, Record, SLOT_SECONDS, Slot, State, Status, bucket};
+use handover::record::{Change, Dispatch, Record, SLOT_SECONDS, Slot, SlotKind, State, Status, bucket};
 use handover::store::OperatorOutcome;
+use handover::store::Walk;
 use handover::{Checked, Draft};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -37,10 +38,10 @@ impl World {
     /// Waits until the schedule has run reconcile over these records and each is as wanted. Puts the cursor
     /// back before them from time to time, because a run in progress may have moved it past them.
     async fn reconciled(&self, records: &[&Record], wanted: impl Fn(&Record) -> bool) {
-        let begin = Slot::of(Timestamp::now() - DUE_AGO - SLOT).begin().as_second();
+        let begin = Slot::of(SlotKind::Open, Timestamp::now() - DUE_AGO - SLOT).begin().as_second();
         for _ in 0..15 {
             let cursor = self.dynamodb.put_item().table_name(self.named("reconcile"));
-            let cursor = cursor.item("name", AttributeValue::S("reconcile".into()));
+            let cursor = cursor.item("name", AttributeValue::S(Walk::Due.name().into()));
             cursor.item("slot", AttributeValue::N(begin.to_string())).send().await.unwrap();
             tokio::time::sleep(Duration::from_secs(10)).await;
             let records = join_all(records.iter().map(|record| self.record(&record.id))).await;

@@ -2,7 +2,7 @@
 
 use handover::lambda::{days, dead_letters, ledger, number, serve, start, variable};
 use handover::pipeline::{Reconcile, ReconcileSettings};
-use handover::store::Cursor;
+use handover::store::Cursors;
 use handover::{Clock, Error};
 use serde::de::IgnoredAny;
 
@@ -11,10 +11,11 @@ async fn main() -> Result<(), Error> {
     let aws = start()?;
     let reconcile = Reconcile::new(ReconcileSettings {
         ledger: ledger(&aws)?,
-        cursor: Cursor::new(aws_sdk_dynamodb::Client::new(&aws), variable("RECONCILE_TABLE")?),
+        cursors: Cursors::new(aws_sdk_dynamodb::Client::new(&aws), variable("RECONCILE_TABLE")?),
         dead_letters: dead_letters(&aws)?,
         give_up_after: days("GIVE_UP_AFTER_DAYS")?,
-        most: number("RECONCILE_MOST")?,
+        dispatches_per_second: number("RECONCILE_DISPATCHES_PER_SECOND")?,
+        read_units_per_second: number("RECONCILE_READ_UNITS_PER_SECOND")?,
         clock: Clock::system(),
     });
     let function = variable("AWS_LAMBDA_FUNCTION_NAME")?;

@@ -249,13 +249,28 @@ const COMMERCE: &[Mutant] = &[
     )]),
     ("reconcile moves past what it could not check", &[(
         "pipeline/reconcile.rs",
-        "                Err(Stopped::Fault(fault)) => return Err(fault),",
-        "                Err(Stopped::Fault(_)) if is(\"reconcile moves past what it could not check\") => slot = slot.next(),\n                Err(Stopped::Fault(fault)) => return Err(fault),",
+        "            self.check_slot(walk, &place, run).await?;",
+        "            let checked = self.check_slot(walk, &place, run).await;\n            if !is(\"reconcile moves past what it could not check\") { checked?; }",
     )]),
-    ("reconcile moves on though it has done its most", &[(
+    ("a page is noted before it is checked", &[(
         "pipeline/reconcile.rs",
-        "                Err(Stopped::Full) => return Ok(()),",
-        "                Err(Stopped::Full) if is(\"reconcile moves on though it has done its most\") => slot = slot.next(),\n                Err(Stopped::Full) => return Ok(()),",
+        "            let open = ledger.not_completed(page.keys).await?;",
+        "            if is(\"a page is noted before it is checked\") { cursors.note(walk, slot, partition, &PartitionProgress { pages: progress.pages + 1, last: page.next.clone() }).await?; }\n            let open = ledger.not_completed(page.keys).await?;",
+    )]),
+    ("a slot has one page", &[(
+        "pipeline/reconcile.rs",
+        "last: page.next };",
+        "last: page.next.filter(|_| !is(\"a slot has one page\")) };",
+    )]),
+    ("a passed slot is not checked again", &[(
+        "pipeline/reconcile.rs",
+        "                if let Err(fault) = self.walk(walk, run).await {",
+        "                if is(\"a passed slot is not checked again\") && walk == Walk::DueAgain { return; }\n                if let Err(fault) = self.walk(walk, run).await {",
+    )]),
+    ("a dead letter is not renewed", &[(
+        "pipeline/reconcile/decide.rs",
+        "    if !due.is_empty() {",
+        "    if !due.is_empty() && !is(\"a dead letter is not renewed\") {",
     )]),
     ("a dispatch resets the attempts", &[(
         "record/redispatch.rs",
@@ -264,8 +279,8 @@ const COMMERCE: &[Mutant] = &[
     )]),
     ("dispatched again and kept in its bucket", &[(
         "record/redispatch.rs",
-        "            (BUCKET.into(), Set::To(text(bucket(&record.id, at)))),",
-        "            (BUCKET.into(), Set::To(text(if is(\"dispatched again and kept in its bucket\") { record.bucket.clone() } else { bucket(&record.id, at) }))),",
+        "            (BUCKET.into(), Set::To(text(bucket))),",
+        "            (BUCKET.into(), Set::To(text(if is(\"dispatched again and kept in its bucket\") { record.bucket.clone() } else { bucket }))),",
     )]),
     ("given up though the dead letter failed", &[(
         "pipeline/reconcile.rs",

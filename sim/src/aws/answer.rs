@@ -1,5 +1,7 @@
 //! What a call does at the moment it takes effect, with its fault.
 
+use std::borrow::Cow;
+
 use serde_json::{Value, json};
 
 use crate::aws::Aws;
@@ -11,6 +13,8 @@ use crate::faults::site::Call;
 
 /// How old a state a read that is not consistent returns at most, in milliseconds.
 const LAG_MS_MAX: u64 = 2_000;
+/// Items of a page of an index at most, so that a few records are several pages.
+const PAGE_MAX: u64 = 2;
 
 impl Aws {
     /// Answers a call, at one moment.
@@ -57,6 +61,7 @@ impl Aws {
         let draw = |purpose, end| call.draw(self.seed(), purpose, end);
         let is_first = |at: usize| at == 0;
         let dynamodb = self.dynamodb();
+        let body = &*in_small_pages(&call.operation, body);
         match (fault, call.operation.as_str()) {
             (Some(Fault::Conflict), "TransactWriteItems") => {
                 cancelled(body, |actions| draw(Purpose::Part, actions), "TransactionConflict")
@@ -85,6 +90,19 @@ impl Aws {
             (_, operation) => dynamodb.call(operation, body),
         }
     }
+}
+
+/// A query of an index as one of a small page: AWS may answer with fewer items than the limit.
+fn in_small_pages<'a>(operation: &str, body: &'a [u8]) -> Cow<'a, [u8]> {
+    if operation != "Query" {
+        return Cow::Borrowed(body);
+    }
+    let mut request: Value = serde_json::from_slice(body).expect("JSON");
+    if request.get("IndexName").is_none() {
+        return Cow::Borrowed(body);
+    }
+    request["Limit"] = json!(PAGE_MAX);
+    Cow::Owned(request.to_string().into_bytes())
 }
 
 /// A call of DynamoDB that was refused.

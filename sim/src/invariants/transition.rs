@@ -31,10 +31,12 @@ pub fn is_transition(old: &Value, new: &Value) -> Result<(), String> {
     let changes = before.iter().map(|(name, was)| DeliveryChange::new(name, was, after[name]));
     let changes: Vec<DeliveryChange> = changes.filter(|change| change.is_changed).collect();
     let is_dispatch = text(new, "change") == "dispatch";
-    let is_wait = text(new, "change") == "wait" && text(old, "status") == "INIT";
+    let is_wait = text(new, "change") == "wait" && matches!(text(old, "status"), "INIT" | "DEAD");
     match (number(new, "dispatches") - number(old, "dispatches"), &changes[..]) {
         // Reconcile looks at the record later.
         (0, []) if is_wait => Ok(()),
+        // New dead letters were sent.
+        (0, all) if text(new, "change") == "renew" && all.iter().all(DeliveryChange::is_still_dead) => Ok(()),
         // A dead letter that was moved to the retry queue is tried.
         (0, [one]) if text(new, "change") == "lease" && (one.from, one.to) == ("dead", "dead") => Ok(()),
         (0, [one]) if !is_dispatch => one.is_of_table(text(new, "kind")),
@@ -72,6 +74,10 @@ impl<'a> DeliveryChange<'a> {
 
     fn is_still_pending(&self) -> bool {
         (self.from, self.to) == ("pending", "pending") && self.after == self.before
+    }
+
+    fn is_still_dead(&self) -> bool {
+        (self.from, self.to) == ("dead", "dead") && self.after == self.before
     }
 
     fn is_of_table(&self, kind: &str) -> Result<(), String> {

@@ -7,7 +7,7 @@ use event_sources::{Filters, MappingSettings};
 use handover::destination::{Consumer, DestinationSettings};
 use handover::pipeline::{Accept, Reconcile, ReconcileSettings, Relay, Upstream};
 use handover::record::Slot;
-use handover::store::{Cursor, DeadLetters, DestinationQueues};
+use handover::store::{Cursors, DeadLetters, DestinationQueues, Walk};
 use handover::{Destination, External};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -24,8 +24,10 @@ const ACCEPT_TIMEOUT: Duration = Duration::from_secs(5);
 const RELAY_TIMEOUT: Duration = Duration::from_secs(10);
 const RECONCILE_TIMEOUT: Duration = Duration::from_secs(60);
 const RECONCILE_EVERY: Duration = Duration::from_secs(300);
-/// Dispatches and dead letters of a run of reconcile, at most.
-const RECONCILE_MOST: u32 = 2;
+/// Dispatches and dead letters of reconcile in a second: so few that it may run out of time.
+const RECONCILE_DISPATCHES_PER_SECOND: u32 = 1;
+/// Read units of reconcile in a second.
+const RECONCILE_READ_UNITS_PER_SECOND: u32 = 20;
 /// The visibility timeout of the upstream queue: six times the timeout of accept.
 const UPSTREAM_VISIBILITY_MS: u64 = 6 * ACCEPT_TIMEOUT.as_millis() as u64;
 /// Receives of a retry queue before SQS moves a message to the dead-letter queue.
@@ -78,18 +80,21 @@ impl Stack {
     /// Deploys reconcile, when all destinations are deployed. Its cursor begins with what is accepted now:
     /// an earlier slot costs reads, and finds nothing.
     pub(crate) fn serve_reconcile(&self) {
-        let begin = Slot::of(self.aws.time().timestamp(0)).begin().as_second().to_string();
-        self.put(RECONCILE, &json!({ "name": { "S": "reconcile" }, "slot": { "N": begin } }));
+        for walk in [Walk::Due, Walk::DueAgain, Walk::Dead] {
+            let begin = Slot::of(walk.slots(), self.aws.time().timestamp(0)).begin().as_second().to_string();
+            self.put(RECONCILE, &json!({ "name": { "S": walk.name() }, "slot": { "N": begin } }));
+        }
         let dead_letters = |name: String| {
             let dead_letters = DeadLetters::new(self.sqs.clone(), dead_letter_queue(&name));
             (name, dead_letters)
         };
         let settings = ReconcileSettings {
             ledger: self.ledger(),
-            cursor: Cursor::new(self.dynamodb.clone(), RECONCILE),
+            cursors: Cursors::new(self.dynamodb.clone(), RECONCILE),
             dead_letters: self.destinations().into_iter().map(dead_letters).collect(),
             give_up_after: self.give_up_after(),
-            most: RECONCILE_MOST,
+            dispatches_per_second: RECONCILE_DISPATCHES_PER_SECOND,
+            read_units_per_second: RECONCILE_READ_UNITS_PER_SECOND,
             clock: self.clock("reconcile"),
         };
         let reconcile = Reconcile::new(settings);

@@ -113,9 +113,11 @@ impl Stack {
         Positions::new(self.dynamodb.clone(), POSITIONS)
     }
 
-    /// The outbox of a producer.
-    pub fn outbox(&self) -> Outbox {
-        Outbox::new(self.ledger(), self.routes.clone(), self.clock("producer"))
+    /// The outbox of a producer whose clock is behind by this time.
+    pub fn outbox(&self, behind: Duration) -> Outbox {
+        self.aws.state().history.clock_was_behind |= !behind.is_zero();
+        let clock = self.clock("producer");
+        Outbox::new(self.ledger(), self.routes.clone(), Clock::new(move || clock.now() - behind))
     }
 
     /// Where its notifications go.

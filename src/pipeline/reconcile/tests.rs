@@ -1,6 +1,8 @@
+use serde_json::json;
+
 use super::*;
 use crate::record::tests::{applied, at, event_for};
-use crate::record::{AHEAD, State, bucket};
+use crate::record::{AHEAD, State, Status, bucket};
 
 const MINUTE: i64 = 60_000;
 const DAY: SignedDuration = SignedDuration::from_hours(24);
@@ -113,4 +115,43 @@ fn a_completed_record_and_one_in_another_bucket_are_left_alone() {
     record.destinations.get_mut("a").unwrap().state = State::Done;
     record.open = 0;
     assert_eq!(decided(&record, 31), Action::Nothing);
+}
+
+/// A record that is dead at "a" since it was accepted, and in a slot of dead records.
+fn dead() -> Record {
+    let mut record = event_for(&["a"]);
+    let accepted_at = record.accepted_at;
+    let delivery = record.destinations.get_mut("a").unwrap();
+    (delivery.state, delivery.ended_at) = (State::Dead, Some(accepted_at));
+    (record.status, record.open, record.dead) = (Status::Dead, 0, 1);
+    record.bucket = "dead".into();
+    record
+}
+
+#[test]
+fn g3_a_dead_letter_is_sent_anew_before_it_is_gone() {
+    const DAY_MINUTES: i64 = 24 * 60;
+    let record = dead();
+    let Action::Wait(update) = decided(&record, 4 * DAY_MINUTES) else { panic!("its letter lasts") };
+    let waits = made(&record, &update);
+    assert_eq!(waits.bucket, crate::record::dead_bucket("1", record.accepted_at + DAY * 6));
+    assert_eq!(decided(&waits, 6 * DAY_MINUTES), Action::Renew(vec!["a".into()]));
+    let now = record.accepted_at + DAY * 7;
+    let renewed = made(&waits, &dead_letter_renewed(&waits, &["a".into()], now));
+    assert_eq!((renewed.change, renewed.destinations["a"].dead_letter_at), (Change::Renew, Some(now)));
+    let Action::Wait(update) = decided(&renewed, 7 * DAY_MINUTES) else { panic!("its new letter lasts") };
+    assert_eq!(made(&renewed, &update).bucket, crate::record::dead_bucket("1", now + DAY * 6));
+    let without_queue = decide(&record, "dead", now, DAY, |_| false);
+    assert_eq!(without_queue, Action::Nothing);
+}
+
+#[test]
+fn a_dead_letter_of_a_record_that_is_open_elsewhere_is_renewed_too() {
+    let mut record = event_for(&["a", "b"]);
+    let delivery = record.destinations.get_mut("a").unwrap();
+    (delivery.state, delivery.ended_at) = (State::Dead, Some(at(1_000)));
+    (record.open, record.dead) = (1, 1);
+    assert!(matches!(decided(&record, 24 * 60 - 1), Action::Dispatch(_)));
+    let now = record.accepted_at + DAY * 6;
+    assert_eq!(decide(&record, &record.bucket, now, DAY * 10, |_| true), Action::Renew(vec!["a".into()]));
 }

@@ -1,5 +1,7 @@
 //! What a seed's producer sends.
 
+use std::time::Duration;
+
 use handover::NotificationKey;
 use handover_sim::SentMessage;
 use serde_json::{Value, json};
@@ -13,8 +15,16 @@ const SHOP: &str = "shop";
 /// A message of the producer.
 pub enum Message {
     Upstream(SentMessage),
-    /// An id, and the data of a refund, that the producer commits with a write of its own.
-    Outbox(String, Value),
+    /// A refund that the producer commits with a write of its own.
+    Outbox(Sale),
+}
+
+/// A sale that a producer commits with its refund.
+pub struct Sale {
+    pub id: String,
+    pub refund: Value,
+    /// How far the producer's clock is behind.
+    pub behind: Duration,
 }
 
 /// The messages of a run.
@@ -44,7 +54,9 @@ pub fn messages(draw: &dyn Fn(u64, u64, u64) -> u64) -> Vec<Message> {
                 ("order", json!({ "item": item, "luck": luck }))
             }
             _ => {
-                messages.push(Message::Outbox(format!("sale-{at}"), refund));
+                let minutes = if draw(6, 18, at) == 0 { 40 + draw(30, 19, at) } else { 0 };
+                let behind = Duration::from_secs(60 * minutes);
+                messages.push(Message::Outbox(Sale { id: format!("sale-{at}"), refund, behind }));
                 continue;
             }
         };

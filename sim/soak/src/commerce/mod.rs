@@ -14,7 +14,7 @@ use handover::store::Acceptance;
 use handover::{Draft, Routes};
 use handover_sim::{FAULTS_MS, SentMessage, Stack, Table, Workload};
 use refund::Refunds;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::sleep;
 
 use crate::commerce::checks::{
@@ -22,7 +22,7 @@ use crate::commerce::checks::{
     sales_commit_with_their_refund,
 };
 use crate::commerce::destinations::{Audit, Notes, Orders};
-use crate::commerce::messages::{Message, foreign_bytes, messages};
+use crate::commerce::messages::{Message, Sale, foreign_bytes, messages};
 use crate::commerce::tables::{ACCOUNTS, ENTRIES, ITEMS, SALES, STOCK};
 use crate::operator::look_after;
 
@@ -101,7 +101,7 @@ async fn send_all(stack: &Stack) -> Vec<SentMessage> {
                 stack.send(&message.message);
                 sent.push(message);
             }
-            Message::Outbox(id, data) => sell(stack, id, data).await,
+            Message::Outbox(sale) => sell(stack, sale).await,
         }
     }
     foreign_bytes(&draw).iter().for_each(|bytes| stack.put_into_stream("foreign", bytes));
@@ -129,9 +129,10 @@ async fn operate(stack: &Stack) {
 }
 
 /// A producer that commits a sale with its refund, and tries until it knows that it did.
-async fn sell(stack: &Stack, id: String, data: Value) {
-    let draft = Draft::command("refund.requested", "shop", &data);
-    let message = stack.outbox().accept(draft.build(id.clone()).expect("an id")).expect("a refund");
+async fn sell(stack: &Stack, sale: Sale) {
+    let Sale { id, refund, behind } = sale;
+    let draft = Draft::command("refund.requested", "shop", &refund);
+    let message = stack.outbox(behind).accept(draft.build(id.clone()).expect("an id")).expect("a refund");
     let sale = Put::builder().table_name(SALES).item("id", AttributeValue::S(id)).build();
     let sale = TransactWriteItem::builder().put(sale.expect("all fields are set")).build();
     let dynamodb = stack.dynamodb().clone();

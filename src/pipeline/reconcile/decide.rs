@@ -1,0 +1,84 @@
+//! What reconcile does about a record, as a pure function.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::record::{
+    Change, FIRST_DUE_AFTER, Record, Update, check_dead_later, check_later, dispatch_again, next_dispatch,
+};
+
+/// What to do about a record.
+#[derive(Debug, PartialEq)]
+pub(super) enum Action {
+    /// Nothing: it is completed, or it is in another bucket of the index now.
+    Nothing,
+    /// Give up at these destinations.
+    GiveUp(Vec<String>),
+    /// Send new dead letters for these destinations: the last ones will be gone soon.
+    Renew(Vec<String>),
+    /// Dispatch it again.
+    Dispatch(Update),
+    /// Check it later.
+    Wait(Update),
+}
+
+/// What to do about a record that the index shows in this bucket.
+pub(super) fn decide(
+    record: &Record,
+    bucket: &str,
+    now: Timestamp,
+    give_up_after: SignedDuration,
+    has_dead_letters: impl Fn(&str) -> bool,
+) -> Action {
+    // The index may show it in an earlier bucket, or in one where this run has put it.
+    if record.bucket != bucket {
+        return Action::Nothing;
+    }
+    let dead = record.dead().filter(|(name, _)| has_dead_letters(name));
+    let renewals: Vec<_> = dead.map(|(name, delivery)| (name, record.renewal_at(delivery))).collect();
+    let due: Vec<String> =
+        renewals.iter().filter(|(_, at)| *at <= now).map(|(name, _)| (*name).clone()).collect();
+    if !due.is_empty() {
+        return Action::Renew(due);
+    }
+    match record.open {
+        0 => renewals
+            .iter()
+            .map(|(_, at)| *at)
+            .min()
+            .map_or(Action::Nothing, |next| Action::Wait(check_dead_later(record, now, next))),
+        _ => decide_open(record, now, give_up_after, has_dead_letters),
+    }
+}
+
+fn decide_open(
+    record: &Record,
+    now: Timestamp,
+    give_up_after: SignedDuration,
+    can_give_up: impl Fn(&str) -> bool,
+) -> Action {
+    let give_up_at = |name: &str, since| can_give_up(name).then_some(since + give_up_after);
+    let late: Vec<String> = record
+        .pending()
+        .filter(|(name, delivery)| give_up_at(name, record.since(delivery)).is_some_and(|at| at <= now))
+        .map(|(name, _)| name.clone())
+        .collect();
+    if !late.is_empty() {
+        return Action::GiveUp(late);
+    }
+    let at_the_latest =
+        |at: Timestamp, name: &str, since| give_up_at(name, since).map_or(at, |last| at.min(last));
+    let due = record
+        .pending()
+        .map(|(name, delivery)| at_the_latest(delivery.due_at, name, record.since(delivery)))
+        .min();
+    let wait_until = |at| Action::Wait(check_later(record, now, at, Change::Wait));
+    match due {
+        Some(due) if due > now => wait_until(due),
+        Some(_) | None => {
+            let due_at = |name: &str, since| at_the_latest(next_dispatch(since, now), name, since);
+            let again = dispatch_again(record, now, |name, delivery| due_at(name, record.since(delivery)));
+            // An open record without a pending delivery has one in a state of a later release.
+            again.map_or_else(|| wait_until(now + FIRST_DUE_AFTER), Action::Dispatch)
+        }
+    }
+}

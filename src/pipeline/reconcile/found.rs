@@ -1,0 +1,88 @@
+//! What a run of reconcile found, as metrics.
+
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::json;
+
+/// [`Counts::behind_seconds`] of a run that could not read its cursor.
+const UNKNOWN: i64 = -1;
+
+/// What a run found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+#[non_exhaustive]
+pub struct Found {
+    /// Records that were due to be checked. Most are completed.
+    pub looked: u32,
+    /// Records that were dispatched again.
+    pub dispatched: u32,
+    /// Destinations that gave up, with a dead letter.
+    pub given_up: u32,
+    /// Dead letters that were sent anew before the earlier ones are gone.
+    pub renewed: u32,
+    /// Records that are open and not late, or dead. They are checked later.
+    pub waiting: u32,
+    /// How far it is behind, in seconds: 0 when it has checked all due slots; absent when it could not tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub behind_seconds: Option<i64>,
+}
+
+impl Found {
+    /// A log line in CloudWatch's embedded metric format, in the namespace `Handover`, for a function of this
+    /// name.
+    pub fn metrics(&self, function: &str, at: Timestamp) -> String {
+        let mut line = serde_json::to_value(self).expect("numbers are JSON");
+        let names: Vec<String> =
+            line.as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect();
+        let unit = |name: &str| if name == "BehindSeconds" { "Seconds" } else { "Count" };
+        let metrics = names.iter().map(|name| json!({ "Name": name, "Unit": unit(name) }));
+        line["_aws"] = json!({
+            "Timestamp": at.as_millisecond(),
+            "CloudWatchMetrics": [{
+                "Namespace": "Handover",
+                "Dimensions": [["FunctionName"]],
+                "Metrics": metrics.collect::<Vec<_>>(),
+            }],
+        });
+        line["FunctionName"] = function.into();
+        line.to_string()
+    }
+}
+
+/// What a run has found so far.
+pub(super) struct Counts {
+    pub(super) looked: AtomicU32,
+    pub(super) dispatched: AtomicU32,
+    pub(super) given_up: AtomicU32,
+    pub(super) renewed: AtomicU32,
+    pub(super) waiting: AtomicU32,
+    behind_seconds: AtomicI64,
+}
+
+impl Default for Counts {
+    fn default() -> Counts {
+        let [looked, dispatched, given_up, renewed, waiting] = [0; 5].map(AtomicU32::new);
+        Counts { looked, dispatched, given_up, renewed, waiting, behind_seconds: AtomicI64::new(UNKNOWN) }
+    }
+}
+
+impl Counts {
+    /// Notes how far the run is behind.
+    pub(super) fn set_behind(&self, seconds: i64) {
+        self.behind_seconds.store(seconds.max(0), Ordering::Relaxed);
+    }
+
+    pub(super) fn found(self) -> Found {
+        let behind_seconds = self.behind_seconds.into_inner();
+        Found {
+            looked: self.looked.into_inner(),
+            dispatched: self.dispatched.into_inner(),
+            given_up: self.given_up.into_inner(),
+            renewed: self.renewed.into_inner(),
+            waiting: self.waiting.into_inner(),
+            behind_seconds: (behind_seconds != UNKNOWN).then_some(behind_seconds),
+        }
+    }
+}

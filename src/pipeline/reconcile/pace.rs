@@ -1,0 +1,51 @@
+//! A rate that several callers keep together.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+/// Lets so much through in a second.
+#[derive(Debug)]
+pub(super) struct Pace {
+    per_second: f64,
+    /// When the next one may go.
+    next: Mutex<Instant>,
+}
+
+impl Pace {
+    pub(super) fn new(per_second: u32) -> Pace {
+        Pace { per_second: f64::from(per_second.max(1)), next: Mutex::new(Instant::now()) }
+    }
+
+    /// Waits for its turn. Whoever comes next waits for `amount` of it, too: what a call takes is often known only
+    /// afterwards.
+    pub(super) async fn take(&self, amount: f64) {
+        let turn = {
+            let mut next = self.next.lock().expect("no thread panics while it holds the lock");
+            let turn = (*next).max(Instant::now());
+            *next = turn + Duration::from_secs_f64(amount / self.per_second);
+            turn
+        };
+        sleep_until(turn).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn keeps_to_its_rate_and_saves_nothing_up() {
+        let pace = Pace::new(10);
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let begun = Instant::now();
+        for _ in 0..21 {
+            pace.take(1.0).await;
+        }
+        assert_eq!(begun.elapsed().as_millis(), 2_000);
+        pace.take(5.0).await;
+        pace.take(1.0).await;
+        assert_eq!(begun.elapsed().as_millis(), 2_600);
+    }
+}
