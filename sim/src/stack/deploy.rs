@@ -28,6 +28,8 @@ const RECONCILE_EVERY: Duration = Duration::from_secs(300);
 const RECONCILE_DISPATCHES_PER_SECOND: u32 = 1;
 /// Read units of reconcile in a second.
 const RECONCILE_READ_UNITS_PER_SECOND: u32 = 20;
+/// How far a producer's clock is behind at most, in milliseconds.
+const CLOCK_BEHIND_MS_MAX: i64 = 90 * 60_000;
 /// The visibility timeout of the upstream queue: six times the timeout of accept.
 const UPSTREAM_VISIBILITY_MS: u64 = 6 * ACCEPT_TIMEOUT.as_millis() as u64;
 /// Receives of a retry queue before SQS moves a message to the dead-letter queue.
@@ -81,7 +83,9 @@ impl Stack {
     /// an earlier slot costs reads, and finds nothing.
     pub(crate) fn serve_reconcile(&self) {
         for walk in [Walk::Due, Walk::DueAgain, Walk::Dead] {
-            let begin = Slot::of(walk.slots(), self.aws.time().timestamp(0)).begin().as_second().to_string();
+            let before_ms = if walk == Walk::DueAgain { CLOCK_BEHIND_MS_MAX } else { 0 };
+            let begin = Slot::of(walk.slots(), self.aws.time().timestamp(-before_ms));
+            let begin = begin.begin().as_second().to_string();
             self.put(RECONCILE, &json!({ "name": { "S": walk.name() }, "slot": { "N": begin } }));
         }
         let dead_letters = |name: String| {
