@@ -61,16 +61,35 @@ pub fn violations(stack: &Stack, sent: &[SentMessage]) -> Vec<String> {
             if was_reached {
                 found.extend(was_applied(record, name, delivery, is_feasible));
             }
-            let dead_letters = &state.queues.queues[&dead_letter_queue(name)].messages;
-            let has_dead_letter =
-                dead_letters.iter().any(|dead_letter| is_dead_letter_of(dead_letter, record));
-            if self::state(delivery) == "dead" && !has_dead_letter {
-                found.push(format!("G3: {key} is dead without a dead letter of its payload and error"));
-            }
             if is_undisturbed {
                 found.extend(undisturbed(stack, record, name, delivery));
             }
         }
+    }
+    drop(state);
+    found.extend(dead_without_letter(stack));
+    found
+}
+
+/// G3: what is dead and has no dead letter of its payload and error, of those that SQS still keeps.
+pub fn dead_without_letter(stack: &Stack) -> Vec<String> {
+    let records = stack.items(NOTIFICATIONS);
+    let mut state = stack.aws.state();
+    state.queues.expire(stack.aws.time().now_ms());
+    let has_letter = |record: &Value, name: &str| {
+        let dead_letters = &state.queues.queues[&dead_letter_queue(name)].messages;
+        dead_letters.iter().any(|dead_letter| is_dead_letter_of(dead_letter, record))
+    };
+    let mut found = Vec::new();
+    for record in &records {
+        let dead = destinations(record).into_iter().filter(|(_, delivery)| self::state(delivery) == "dead");
+        let without = dead.filter(|(name, _)| !has_letter(record, name));
+        found.extend(without.map(|(name, _)| {
+            format!(
+                "G3: {} is dead at {name} without a dead letter of its payload and error",
+                item::key(record)
+            )
+        }));
     }
     found
 }

@@ -8,6 +8,7 @@ use tokio::time::{sleep, sleep_until};
 
 use crate::at_rest;
 use crate::faults::plan::Plan;
+use crate::faults::rng::{Purpose, below};
 use crate::history::History;
 use crate::stack::Stack;
 use crate::workload::Workload;
@@ -70,6 +71,9 @@ pub fn run<W: Workload>(workload: &W, plan: Plan) -> Run {
         let mut violations = std::mem::take(&mut stack.aws.state().violations);
         violations.extend(at_rest::violations(&stack, &sent));
         violations.extend(workload.violations(&stack, &sent));
+        if rest(&stack).await {
+            violations.extend(at_rest::dead_without_letter(&stack));
+        }
         let history = std::mem::take(&mut stack.aws.state().history);
         Run { plan, violations, history }
     })
@@ -100,6 +104,20 @@ async fn settle(stack: &Stack, until_held: bool) {
         }
     }
     stack.aws.state().faults_enabled = false;
+}
+
+/// Lets days pass where something is dead, in some of the runs, and returns whether it did: a dead letter is
+/// deleted after two weeks.
+async fn rest(stack: &Stack) -> bool {
+    let is_dead = |record: &serde_json::Value| record["status"]["S"] == "DEAD";
+    let draw = |end, what: u64| below(end, stack.aws.seed(), &[Purpose::Rest as u64, what]);
+    if draw(8, 0) > 0 || !stack.records().iter().any(is_dead) {
+        return false;
+    }
+    let days = [15, 40][draw(2, 1) as usize];
+    stack.note("time", &format!("passes: {days} days"));
+    stack.rest(days).await;
+    true
 }
 
 /// Whether something that is open while nothing runs may be completed later. Reconcile is for what was lost;

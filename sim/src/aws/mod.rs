@@ -64,6 +64,8 @@ pub struct State {
     /// What did not hold during the run.
     pub violations: Vec<String>,
     pub faults_enabled: bool,
+    /// Days pass in which nothing is sent, so that schedules are slow.
+    pub is_resting: bool,
 }
 
 impl State {

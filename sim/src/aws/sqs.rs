@@ -10,6 +10,9 @@ use crate::aws::dynamodb::Answer;
 /// Most bytes of a message with its attributes.
 const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 
+/// How long a queue keeps a message, in milliseconds: 14 days.
+const RETENTION_MS: u64 = 14 * 24 * 3_600_000;
+
 /// Why SQS does not take what a call sends: characters that XML 1.0 does not have, no body, or its size.
 fn not_taken(entry: &Value) -> Option<&'static str> {
     let texts = |entry: &Value| -> Vec<String> {
@@ -85,6 +88,13 @@ impl Queues {
         };
         self.queue(url).messages.push(message);
         id
+    }
+
+    /// Deletes the messages that are older than SQS keeps them.
+    pub fn expire(&mut self, now_ms: u64) {
+        for queue in self.queues.values_mut() {
+            queue.messages.retain(|message| now_ms < message.sent_ms + RETENTION_MS);
+        }
     }
 
     /// Whether a message is invisible, since somebody received it.

@@ -20,6 +20,7 @@ pub enum Purpose {
     GiveUp,
     Backoff,
     Provider,
+    Rest,
 }
 
 /// A number for this purpose, the same for the same seed.

@@ -11,6 +11,7 @@ use handover::store::{Cursors, DeadLetters, DestinationQueues, Walk};
 use handover::{Destination, External};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
 use crate::aws::lambda::Function;
 use crate::aws::shard_mapping::Mapping;
@@ -107,6 +108,20 @@ impl Stack {
                 reconcile.run(until).await
             });
         self.spawn(self.lambda.clone().serve_schedule(RECONCILE_EVERY, reconcile));
+    }
+
+    /// Lets days pass in which nothing is sent. Of the slots of open records, which are empty then, reconcile
+    /// checks none.
+    pub(crate) async fn rest(&self, days: u64) {
+        self.aws.state().is_resting = true;
+        for _ in 0..days {
+            for walk in [Walk::Due, Walk::DueAgain] {
+                let now = Slot::of(walk.slots(), self.aws.time().timestamp(0)).begin().as_second();
+                let cursor = json!({ "name": { "S": walk.name() }, "slot": { "N": now.to_string() } });
+                self.put(RECONCILE, &cursor);
+            }
+            sleep(Duration::from_secs(24 * 3_600)).await;
+        }
     }
 
     /// When reconcile gives up a destination in this run: soon, or after every dispatch that it can make.
