@@ -13,7 +13,7 @@ use super::commit::Commits;
 use super::destination::Destination;
 use super::external::External;
 use super::external_call::Calls;
-use super::failed_attempt::{Disposition, Source};
+use super::failed_attempt::{Disposition, Source, is_too_soon};
 use super::handler::{Deadlines, DestinationSettings, Handler, WorkItem};
 use super::process::{Processed, process};
 use super::retry_policy::backoff;
@@ -64,7 +64,8 @@ enum Looked {
     Open { attempts: u32 },
     /// It has no use: the notification is completed or dead.
     Useless,
-    /// It waits: the delivery is in a state of a later release, and a function of that release decides.
+    /// It waits: an attempt failed just now with another copy; or the delivery is in a state of a later release,
+    /// and a function of that release decides.
     Wait,
 }
 
@@ -233,6 +234,9 @@ impl Consumer {
                 Ok(match &work.delivery {
                     None => Looked::Useless,
                     Some(delivery) => match delivery.state {
+                        State::Pending if !is_dead_letter && is_too_soon(&self.settings, delivery) => {
+                            Looked::Wait
+                        }
                         State::Pending => Looked::open(delivery),
                         State::Dead if is_dead_letter => Looked::open(delivery),
                         // Its completion may have died before it notified the next one.

@@ -7,11 +7,13 @@
 
 use std::time::Duration;
 
+use jiff::SignedDuration;
+
 use super::handler::{DestinationSettings, WorkItem};
-use super::retry_policy::{NotCompleted, Severity, backoff, gives_up};
-use crate::aws::Fault;
-use crate::record::{FIRST_DUE_AFTER, Refused, State, Transition, TransitionOutcome};
-use crate::store::TransitionError;
+use super::retry_policy::{NotCompleted, Severity, apart, backoff, gives_up};
+use crate::aws::{Cause, Fault};
+use crate::record::{Delivery, FIRST_DUE_AFTER, Refused, State, Transition, TransitionOutcome};
+use crate::store::{GET_ITEM, TransitionError};
 
 /// What to do with the copies of a notification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +61,23 @@ impl Source {
     }
 }
 
+/// What the record says of a copy from the stream that failed.
+enum FailedCopy {
+    /// It is a failed attempt, the first after these.
+    Counts { attempts: u32 },
+    /// The last attempt failed just now, with another copy.
+    TooSoon,
+    /// The notification is completed or dead, or its copy is in the retry queue.
+    Repeat,
+}
+
+/// Whether the last attempt failed so short a time ago that another one would not be apart from it.
+pub(crate) fn is_too_soon(settings: &DestinationSettings, delivery: &Delivery) -> bool {
+    let last = delivery.failures.get(&delivery.attempts.to_string());
+    let apart = SignedDuration::try_from(apart(settings.backoff, delivery.attempts));
+    last.zip(apart.ok()).is_some_and(|(failed, apart)| settings.clock.now() < failed.at + apart)
+}
+
 impl DestinationSettings {
     /// Sends the copy or the dead letter, then writes the attempt to the record. Where the record has another
     /// count than was known, it decides again with that.
@@ -77,7 +96,11 @@ impl DestinationSettings {
             return Ok(self.give_back(work, source).await?);
         }
         let (mut recorded, mut needs_copy) = match source {
-            Source::Stream => (0, true),
+            Source::Stream => match self.look_at_failed(work, severity).await? {
+                FailedCopy::Counts { attempts } => (attempts, true),
+                FailedCopy::TooSoon => return Ok(self.give_back(work, source).await?),
+                FailedCopy::Repeat => return Ok(Disposition::Drop),
+            },
             Source::RetryQueue { attempts, .. } => (attempts, false),
         };
         let (mut dispatches, mut needs_dead_letter) = (work.dispatch.number, true);
@@ -103,7 +126,8 @@ impl DestinationSettings {
                     Source::Stream => Disposition::Drop,
                     Source::RetryQueue { .. } => Disposition::Redeliver { nth: number },
                 };
-                (Transition::Attempt { number, error: error.to_string(), due_at, call }, disposition)
+                let (error, dispatch) = (error.to_string(), work.dispatch.number);
+                (Transition::Attempt { number, error, due_at, dispatch, call }, disposition)
             };
             match self.ledger.apply(self.transition(work, transition)).await {
                 Ok(TransitionOutcome::Applied) => return Ok(disposition),
@@ -114,10 +138,10 @@ impl DestinationSettings {
                     dispatches = number;
                     needs_dead_letter = true;
                 }
-                // Another copy was the last, or an operator moved its dead letter here for this attempt. There
-                // has to be a dead letter.
+                // Whoever marked it dead sent its dead letter before. But where an operator moved that here for
+                // this attempt, there has to be another.
                 Err(TransitionError::Refused(Refused::Was(State::Dead))) => {
-                    if needs_dead_letter {
+                    if needs_dead_letter && source.is_dead_letter() {
                         self.send_dead_letter(work, number, error).await?;
                     }
                     return Ok(Disposition::Drop);
@@ -134,6 +158,25 @@ impl DestinationSettings {
                 Err(other) => return Err(other),
             }
         }
+    }
+
+    /// Reads the record of a copy from the stream that failed. A batch of the stream is delivered again when one
+    /// of its records could not be handled, and then the others must neither count nor be sent once more.
+    async fn look_at_failed(&self, work: &WorkItem, severity: Severity) -> Result<FailedCopy, Fault> {
+        let record = self.ledger.get(&work.key()).await?.ok_or(Fault::new(GET_ITEM, Cause::Missing))?;
+        // The handler names its own destination: what the record does not know, its update will refuse.
+        let Some(delivery) = record.destinations.get(&self.name) else {
+            return Ok(FailedCopy::Counts { attempts: 0 });
+        };
+        Ok(match delivery.state {
+            State::Pending if delivery.in_retry_queue >= work.dispatch.number => FailedCopy::Repeat,
+            State::Pending if severity == Severity::Attempt && is_too_soon(self, delivery) => {
+                FailedCopy::TooSoon
+            }
+            State::Pending | State::Unknown => FailedCopy::Counts { attempts: delivery.attempts },
+            // Whoever marked it dead sent its dead letter before.
+            State::Done | State::Rejected | State::Closed | State::Dead => FailedCopy::Repeat,
+        })
     }
 
     /// Gives back what was not decided. It counts no attempt.

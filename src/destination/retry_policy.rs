@@ -109,9 +109,17 @@ pub(crate) fn gives_up(severity: Severity, number: u32) -> bool {
 /// that and all of it, so that notifications that failed together are not retried together. `random` is from 0
 /// to 1.
 pub(crate) fn backoff(base: Duration, number: u32, random: f64) -> Duration {
-    let longest = base.as_secs_f64() * 2f64.powi(number.clamp(1, 30) as i32 - 1);
-    let seconds = longest.min(WAIT_SECONDS_MAX) * (0.5 + random / 2.0);
+    let seconds = longest_wait(base, number) * (0.5 + random / 2.0);
     Duration::from_secs(seconds.ceil() as u64)
+}
+
+/// How far attempt `number` and the next one are apart at least, whichever copies they are of.
+pub(crate) fn apart(base: Duration, number: u32) -> Duration {
+    Duration::from_secs_f64(longest_wait(base, number) / 2.0)
+}
+
+fn longest_wait(base: Duration, number: u32) -> f64 {
+    (base.as_secs_f64() * 2f64.powi(number.clamp(1, 30) as i32 - 1)).min(WAIT_SECONDS_MAX)
 }
 
 #[cfg(test)]

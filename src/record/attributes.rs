@@ -31,6 +31,7 @@ pub(crate) const STATE: &str = "state";
 pub(crate) const ATTEMPTS: &str = "attempts";
 pub(crate) const FAILURES: &str = "failures";
 pub(crate) const DUE_AT: &str = "due_at";
+pub(crate) const IN_RETRY_QUEUE: &str = "in_retry_queue";
 pub(crate) const LEASE_UNTIL: &str = "lease_until";
 pub(crate) const FENCE: &str = "fence";
 pub(crate) const HOLDER: &str = "holder";
@@ -98,6 +99,7 @@ pub(crate) const OF_DELIVERY: &[&str] = &[
     "attempts",
     "failures",
     "due_at",
+    "in_retry_queue",
     "lease_until",
     "fence",
     "holder",

@@ -192,6 +192,10 @@ pub struct Delivery {
     /// When reconcile checks whether it is late. It stays when the delivery is completed.
     #[serde(with = "millisecond::required")]
     pub due_at: Timestamp,
+    /// The latest dispatch whose copy went into the retry queue with a failed attempt; 0 before the first. Other
+    /// copies of it are repeats, and count nothing.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub in_retry_queue: u32,
     /// Lease expiry. Until then only `holder` may start a call, and an earlier call may still take effect.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "millisecond::optional")]
     pub lease_until: Option<Timestamp>,
@@ -311,6 +315,7 @@ impl Record {
             attempts: 0,
             failures: BTreeMap::new(),
             due_at: now + FIRST_DUE_AFTER,
+            in_retry_queue: 0,
             lease_until: None,
             fence: 0,
             holder: None,
@@ -423,6 +428,10 @@ impl Record {
     pub fn decode(item: Item) -> Result<Record, NotARecord> {
         Ok(serde_dynamo::from_item(item)?)
     }
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// The text, cut to `bytes_max` bytes, with an ellipsis where it was cut.

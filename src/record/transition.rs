@@ -12,8 +12,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::attributes::{
     AT, ATTEMPTS, BUCKET, CALLED_AT, CHANGE, CLOSED, DEAD, DEAD_LETTER_AT, DISPATCHES, DUE_AT, ENDED_AT,
-    ERROR, EXPIRES_AT, FAILURES, FENCE, HOLDER, KIND, LEASE_UNTIL, OPEN, REASON, RECEIVED_AT, REDRIVEN_AT,
-    RELAYED_AT, RESULT, SETTLED, STATE, STATUS, UPDATED_AT, VERSION, of_delivery,
+    ERROR, EXPIRES_AT, FAILURES, FENCE, HOLDER, IN_RETRY_QUEUE, KIND, LEASE_UNTIL, OPEN, REASON, RECEIVED_AT,
+    REDRIVEN_AT, RELAYED_AT, RESULT, SETTLED, STATE, STATUS, UPDATED_AT, VERSION, of_delivery,
 };
 use super::due::{DEAD_DUE_AFTER, bucket, dead_bucket};
 use super::record::{
@@ -47,6 +47,8 @@ pub(crate) enum Transition {
         error: String,
         /// When reconcile checks the record next.
         due_at: Timestamp,
+        /// The dispatch whose copy is in the retry queue.
+        dispatch: u32,
         /// What is known of the external call.
         call: Option<Called>,
     },
@@ -380,9 +382,10 @@ fn own_part(
             conditions.push(Condition::Is(KIND.into(), text(Kind::Command.as_str())));
             set(here(REASON), text(shortened(reason, ERROR_BYTES_MAX)));
         }
-        Transition::Attempt { number: nth, error, due_at, call } => {
+        Transition::Attempt { number: nth, error, due_at, dispatch, call } => {
             conditions.push(Condition::Is(here(ATTEMPTS), number(nth - 1)));
             set(here(DUE_AT), millis(*due_at));
+            set(here(IN_RETRY_QUEUE), number(dispatch));
             sets.extend(failed(here, *nth, error, times.now));
             removes.extend(released(here, *call));
         }

@@ -232,6 +232,20 @@ const COMMERCE: &[Mutant] = &[
         ".message_attributes(REASON, ",
         ".message_attributes(if is(\"refused without the reason\") { \"why\" } else { REASON }, ",
     )]),
+    ("a replay of the stream counts again", &[(
+        "destination/failed_attempt.rs",
+        "            State::Pending if delivery.in_retry_queue >= work.dispatch.number => FailedCopy::Repeat,",
+        "            State::Pending if delivery.in_retry_queue >= work.dispatch.number && !is(\"a replay of the stream counts again\") => FailedCopy::Repeat,",
+    ), (
+        "destination/failed_attempt.rs",
+        "severity == Severity::Attempt && is_too_soon(self, delivery)",
+        "severity == Severity::Attempt && !is(\"a replay of the stream counts again\") && is_too_soon(self, delivery)",
+    )]),
+    ("two copies count at once", &[(
+        "destination/batch.rs",
+        "State::Pending if !is_dead_letter && is_too_soon(&self.settings, delivery)",
+        "State::Pending if !is_dead_letter && !is(\"two copies count at once\") && is_too_soon(&self.settings, delivery)",
+    )]),
     ("a copy with characters that SQS refuses", &[(
         "store/queues.rs",
         "    if json.chars().all(takes) {",

@@ -54,6 +54,19 @@ fn is_accept(new: &Value) -> Result<(), String> {
     is_accept.then_some(()).ok_or_else(|| "an accept of a record that is not new".into())
 }
 
+/// How far two attempts are apart at least, in milliseconds: half of the back-off of the stack, which doubles.
+fn apart_ms(attempts: i64) -> i64 {
+    500 << (attempts - 1).clamp(0, 30)
+}
+
+/// Whether the last attempt of a delivery that stays pending is apart from the one before.
+fn is_apart(delivery: &Value, attempts: i64) -> bool {
+    let at = |number: i64| self::number(&delivery["failures"]["M"][number.to_string()]["M"], "at");
+    attempts < 2
+        || at(attempts - 1) < number(delivery, "redriven_at")
+        || at(attempts) - at(attempts - 1) >= apart_ms(attempts - 1)
+}
+
 /// How a change of a record changed one of its deliveries.
 struct DeliveryChange<'a> {
     name: &'a str,
@@ -64,12 +77,22 @@ struct DeliveryChange<'a> {
     before: i64,
     /// Attempts after.
     after: i64,
+    is_apart: bool,
 }
 
 impl<'a> DeliveryChange<'a> {
     fn new(name: &'a str, was: &'a Value, is: &'a Value) -> DeliveryChange<'a> {
         let (before, after) = (number(was, "attempts"), number(is, "attempts"));
-        DeliveryChange { name, is_changed: was != is, from: state(was), to: state(is), before, after }
+        let is_apart = after <= before || is_apart(is, after);
+        DeliveryChange {
+            name,
+            is_changed: was != is,
+            from: state(was),
+            to: state(is),
+            before,
+            after,
+            is_apart,
+        }
     }
 
     fn is_still_pending(&self) -> bool {
@@ -82,6 +105,9 @@ impl<'a> DeliveryChange<'a> {
 
     fn is_of_table(&self, kind: &str) -> Result<(), String> {
         let DeliveryChange { name, from, to, before, after, .. } = self;
+        if *to == "pending" && !self.is_apart {
+            return Err(format!("G7: {name} counted attempt {after} right after the one before"));
+        }
         let is_of_table = match (*from, *to) {
             ("done" | "rejected" | "closed", _) => return Err(format!("G6: {name} was {from}, and changed")),
             ("pending" | "dead", "rejected") if kind != "command" => {

@@ -48,7 +48,7 @@ fn any_transition() -> impl Strategy<Value = Transition> {
         }),
         1 => (reason(), fence()).prop_map(|(reason, fence)| Transition::Rejected { reason, fence }),
         3 => (1u32..4, call()).prop_map(|(number, call)| {
-            Transition::Attempt { number, error: "no".into(), due_at: at(NOW + 9), call }
+            Transition::Attempt { number, error: "no".into(), due_at: at(NOW + 9), dispatch: 1, call }
         }),
         2 => (1u32..4, "[ab]").prop_map(|(fence, holder)| {
             Transition::Lease { fence, until: at(NOW + 5), holder, called_at: at(NOW) }
@@ -136,7 +136,7 @@ fn g6_final_states_are_final() {
             done(),
             Transition::Dead { attempts: 0, dispatches: 1, fails: false, reason: "no".into(), call: None },
             Transition::Redrive { due_at: at(0), settled: None, fence: None },
-            Transition::Attempt { number: 1, error: "no".into(), due_at: at(0), call: None },
+            Transition::Attempt { number: 1, error: "no".into(), due_at: at(0), dispatch: 1, call: None },
             Transition::Closed { reason: "again".into() },
         ] {
             assert_eq!(make(&record, "a", &transition), was, "{transition:?}");
@@ -157,11 +157,22 @@ fn g9_a_command_can_be_rejected_an_event_cannot() {
 
 #[test]
 fn an_attempt_counts_once_and_only_with_its_number() {
-    let attempt =
-        |number| Transition::Attempt { number, error: "no".into(), due_at: at(NOW + 1), call: None };
+    let attempt = |number| Transition::Attempt {
+        number,
+        error: "no".into(),
+        due_at: at(NOW + 1),
+        dispatch: 1,
+        call: None,
+    };
     let once = make(&event_for(&["a"]), "a", &attempt(1)).unwrap();
     assert_eq!(make(&once, "a", &attempt(1)), Err(Refused::OwnWrite), "its own write");
-    let other = Transition::Attempt { number: 1, error: "another copy".into(), due_at: at(NOW), call: None };
+    let other = Transition::Attempt {
+        number: 1,
+        error: "another copy".into(),
+        due_at: at(NOW),
+        dispatch: 1,
+        call: None,
+    };
     assert_eq!(make(&once, "a", &other), Err(Refused::Counted(1)));
     let twice = make(&once, "a", &attempt(2)).unwrap();
     let delivery = &twice.destinations["a"];
@@ -185,6 +196,7 @@ fn g5_a_lease_has_one_holder_and_a_stale_one_records_nothing() {
         number: 1,
         error: "no".into(),
         due_at: at(NOW),
+        dispatch: 1,
         call: Some(Called { fence, is_unknown: false }),
     };
     assert_eq!(make(&second, "a", &done(1)), Err(Refused::Held));
@@ -199,7 +211,7 @@ fn g5_a_lease_has_one_holder_and_a_stale_one_records_nothing() {
 fn g5_an_unknown_outcome_stays_known_as_such() {
     let called = make(&event_for(&["a"]), "a", &lease(1, "one")).unwrap();
     let call = Some(Called { fence: 1, is_unknown: true });
-    let attempt = Transition::Attempt { number: 1, error: "no".into(), due_at: at(NOW), call };
+    let attempt = Transition::Attempt { number: 1, error: "no".into(), due_at: at(NOW), dispatch: 1, call };
     let tried = make(&called, "a", &attempt).unwrap();
     let give_up = Transition::Dead { attempts: 1, dispatches: 1, fails: true, reason: "no".into(), call };
     let dead = make(&tried, "a", &give_up).unwrap();
@@ -263,7 +275,8 @@ fn a_redrive_starts_afresh_and_goes_into_the_stream() {
 
 #[test]
 fn giving_up_does_not_reach_past_a_redrive() {
-    let attempt = Transition::Attempt { number: 1, error: "no".into(), due_at: at(NOW), call: None };
+    let attempt =
+        Transition::Attempt { number: 1, error: "no".into(), due_at: at(NOW), dispatch: 1, call: None };
     let once = make(&event_for(&["a"]), "a", &attempt).unwrap();
     let give_up =
         Transition::Dead { attempts: 1, dispatches: 1, fails: true, reason: "no".into(), call: None };
