@@ -72,6 +72,7 @@ pub fn kinesis(nth: usize, stub: &Stub) -> Result<Bytes> {
             destinations: vec![DESTINATION.to_owned()],
             sequenced: vec![],
             number: 1,
+            version: Some(1),
             accepted_at: Timestamp::UNIX_EPOCH,
             relayed_at: Timestamp::UNIX_EPOCH,
         };

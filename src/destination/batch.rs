@@ -20,7 +20,7 @@ use super::retry_policy::backoff;
 use crate::aws::sqs::{body, id, receives};
 use crate::aws::{Cause, Fault};
 use crate::notification::NotificationKey;
-use crate::record::{Delivery, Dispatch, State, TransitionOutcome};
+use crate::record::{Basis, Delivery, Dispatch, State, TransitionOutcome};
 use crate::store::{ERROR, GET_ITEM};
 
 const NOT_A_DISPATCH: &str = "this is not a dispatch of a notification";
@@ -180,11 +180,13 @@ impl Consumer {
                         by_key.insert(dispatch.notification.key(), work.len());
                         let sequence_key = dispatch.sequence_key(&self.settings.name);
                         let (copies, delivery, position) = (vec![copy], None, None);
+                        let basis = Basis::of_dispatch(&dispatch);
                         work.push(WorkItem {
                             dispatch,
                             received_at,
                             copies,
                             delivery,
+                            basis,
                             sequence_key,
                             position,
                         });
@@ -230,6 +232,7 @@ impl Consumer {
             Ok(Err(fault)) => Err(fault),
             Ok(Ok(None)) => Err(Fault::new(GET_ITEM, Cause::Missing)),
             Ok(Ok(Some(mut record))) => {
+                work.basis = Some(Basis::of(&record));
                 work.delivery = record.destinations.remove(&self.settings.name);
                 Ok(match &work.delivery {
                     None => Looked::Useless,

@@ -16,7 +16,7 @@ use super::handler::{Deadlines, DestinationSettings, Handled, Handler, WorkItem}
 use super::retry_policy::NotCompleted;
 use crate::aws::{Cause, Fault};
 use crate::notification::{Draft, Notification, Refusal};
-use crate::record::{Record, Transition};
+use crate::record::{PendingTransition, Record, Transition};
 use crate::store::{Commit, GET_ITEM, Positions, TransitionError};
 
 /// Runs a [`Destination`].
@@ -88,7 +88,9 @@ impl DestinationSettings {
         };
         let mark = self.transition(work, transition);
         if effect.writes.is_empty() && emits.is_empty() && work.position.is_none() {
-            return Ok(Handled::ToMark(Box::new(mark)));
+            // The lease of an external effect changed the record's version.
+            let basis = work.basis.filter(|_| fence.is_none());
+            return Ok(Handled::ToMark(Box::new(PendingTransition { basis, ..mark })));
         }
         let position = match &work.position {
             Some(update) => Some((self.positions().map_err(TransitionError::from)?, update.clone())),

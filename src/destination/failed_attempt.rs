@@ -132,6 +132,16 @@ impl DestinationSettings {
             match self.ledger.apply(self.transition(work, transition)).await {
                 Ok(TransitionOutcome::Applied) => return Ok(disposition),
                 Ok(TransitionOutcome::AlreadyApplied(_)) => return Ok(Disposition::Drop),
+                // Another copy failed at the same time: that is one attempt.
+                Err(TransitionError::Refused(Refused::Counted(attempts)))
+                    if severity == Severity::Attempt && attempts > recorded =>
+                {
+                    return Ok(match source {
+                        Source::Stream => Disposition::Drop,
+                        Source::RetryQueue { .. } => Disposition::Redeliver { nth: attempts },
+                    });
+                }
+                // A redrive reset them, or this attempt is the last whatever its number.
                 Err(TransitionError::Refused(Refused::Counted(attempts))) => recorded = attempts,
                 // If that was a redrive, it may have removed the dead letter.
                 Err(TransitionError::Refused(Refused::Dispatched(number))) => {

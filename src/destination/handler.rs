@@ -10,7 +10,7 @@ use super::retry_policy::NotCompleted;
 use crate::clock::Clock;
 use crate::notification::{NotificationKey, Routes};
 use crate::record::{
-    Delivery, Dispatch, Expected, PendingTransition, PositionUpdate, SequenceKey, Transition,
+    Basis, Delivery, Dispatch, Expected, PendingTransition, PositionUpdate, SequenceKey, Transition,
     TransitionOutcome, TransitionTimes,
 };
 use crate::store::{DestinationQueues, Ledger, Positions};
@@ -45,6 +45,8 @@ pub(crate) struct WorkItem {
     pub(crate) copies: Vec<String>,
     /// Its delivery at this destination, where that was read.
     pub(crate) delivery: Option<Delivery>,
+    /// The numbers of its record, as far as they are known.
+    pub(crate) basis: Option<Basis>,
     /// Its sequence, where this destination applies it in order.
     pub(crate) sequence_key: Option<SequenceKey>,
     /// The change of the position that goes with its completion, when it is its turn.
@@ -113,7 +115,6 @@ impl DestinationSettings {
             retention: self.retention,
         };
         let expected = Expected::guess(&transition, work.dispatch.destinations.len());
-        let (key, destination) = (work.key(), self.name.clone());
-        PendingTransition { key, destination, transition, expected, times }
+        PendingTransition::new(work.key(), &self.name, transition, expected, times)
     }
 }

@@ -96,7 +96,7 @@ async fn mark_together(
     }
     let apply = async {
         let _permit = mark_calls.acquire().await;
-        settings.ledger.apply_batch(marks).await
+        settings.ledger.apply_all(marks).await
     };
     let results = match timeout_at(deadlines.end_by, apply).await {
         Ok(results) => results.into_iter().map(|result| result.map_err(NotCompleted::from)).collect(),

@@ -246,8 +246,8 @@ impl Reconcile {
         let times =
             TransitionTimes { now, relayed_at: None, received_at: None, retention: SignedDuration::ZERO };
         let expected = Expected::guess(&transition, record.destinations.len());
-        let (key, destination) = (record.key(), name.to_owned());
-        match ledger.apply(PendingTransition { key, destination, transition, expected, times }).await {
+        let dead = PendingTransition::new(record.key(), name, transition, expected, times);
+        match ledger.apply(dead).await {
             Err(TransitionError::Fault(fault)) => Err(fault),
             applied => Ok(matches!(applied, Ok(TransitionOutcome::Applied))),
         }

@@ -1,8 +1,8 @@
 //! The Kinesis record: a notification, dispatched to its pending destinations.
 //!
-//! It is the CloudEvents event of the notification with up to five more extension attributes: `destinations`
+//! It is the CloudEvents event of the notification with up to six more extension attributes: `destinations`
 //! and `sequenced` (names separated by commas, since CloudEvents has no lists), `dispatch` (its number, from
-//! 1), `acceptedtime` and `relayedtime`. The times travel with the message, so that the timeline costs no
+//! 1), `version` (of the record), `acceptedtime` and `relayedtime`. The times travel with the message, so that the timeline costs no
 //! write of its own. The reader ignores attributes that it does not know: a later release may have sent them.
 
 use jiff::Timestamp;
@@ -25,6 +25,8 @@ pub struct Dispatch {
     pub sequenced: Vec<String>,
     /// Its number among the notification's dispatches, from 1.
     pub number: u32,
+    /// The version of the record that was dispatched, if the sender said it.
+    pub version: Option<u64>,
     /// When the notification was accepted.
     pub accepted_at: Timestamp,
     /// When the relay put it into the stream.
@@ -57,6 +59,8 @@ struct Written<'a> {
     #[serde(skip_serializing_if = "String::is_empty")]
     sequenced: String,
     dispatch: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<u64>,
     acceptedtime: Timestamp,
     relayedtime: Timestamp,
 }
@@ -84,6 +88,8 @@ struct Read<'a> {
     #[serde(default)]
     sequenced: &'a str,
     dispatch: u32,
+    #[serde(default)]
+    version: Option<u64>,
     acceptedtime: Timestamp,
     relayedtime: Timestamp,
 }
@@ -98,6 +104,7 @@ impl Dispatch {
             sequenced: destinations.iter().filter(is_sequenced).cloned().collect(),
             destinations,
             number: record.dispatches,
+            version: Some(record.version),
             accepted_at: record.accepted_at,
             relayed_at,
         }
@@ -125,6 +132,7 @@ impl Dispatch {
             destinations: self.destinations.join(","),
             sequenced: self.sequenced.join(","),
             dispatch: self.number,
+            version: self.version,
             acceptedtime: self.accepted_at,
             relayedtime: self.relayed_at,
         };
@@ -157,6 +165,7 @@ impl Dispatch {
             destinations: names(read.destinations),
             sequenced: if read.sequenced.is_empty() { Vec::new() } else { names(read.sequenced) },
             number: read.dispatch,
+            version: read.version,
             accepted_at: read.acceptedtime,
             relayed_at: read.relayedtime,
         })
@@ -178,6 +187,7 @@ mod tests {
             destinations: vec!["refund".into(), "audit".into()],
             sequenced: vec![],
             number: 2,
+            version: Some(3),
             accepted_at: Timestamp::from_millisecond(1_000).unwrap(),
             relayed_at: Timestamp::from_millisecond(1_234).unwrap(),
         }

@@ -22,7 +22,7 @@ pub use due::{
     AHEAD, FIRST_DUE_AFTER, LAG, PARTITIONS_PER_SLOT, SLOT_SECONDS, Slot, SlotKind, bucket, dead_bucket,
 };
 pub(crate) use due::{DEAD_LETTERS_LAST, SECOND_CHECK_AFTER};
-pub(crate) use pending::{PendingTransition, Reconsidered, TransitionOutcome};
+pub(crate) use pending::{Basis, PendingTransition, Reconsidered, TransitionOutcome};
 pub use position::AHEAD_MAX;
 pub(crate) use position::{Position, PositionUpdate, Readiness, ReconsideredPosition, SequenceKey};
 pub(crate) use record::shortened;

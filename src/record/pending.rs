@@ -1,8 +1,10 @@
 //! A transition on its way to the table, and what to do when its condition fails.
 
+use super::attributes::{CLOSED, DEAD, OPEN, VERSION};
+use super::dispatch::Dispatch;
 use super::record::{Record, State};
 use super::transition::{Expected, Refused, Transition, TransitionTimes, plan};
-use super::update::Update;
+use super::update::{Condition, Set, Update, number};
 use crate::notification::NotificationKey;
 
 /// A state transition to apply.
@@ -13,6 +15,49 @@ pub(crate) struct PendingTransition {
     pub(crate) transition: Transition,
     pub(crate) expected: Expected,
     pub(crate) times: TransitionTimes,
+    /// What the record is known to be. Its update then has values in place of sums, under the condition on the
+    /// version: the sums of PartiQL are not documented.
+    pub(crate) basis: Option<Basis>,
+}
+
+/// The numbers of a record that a transition changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Basis {
+    version: u64,
+    open: u32,
+    dead: u32,
+    closed: u32,
+}
+
+impl Basis {
+    /// Of a record whose dispatch said its version. No other delivery is dead or closed, as most often: where one
+    /// is, the transition's own condition fails.
+    pub(crate) fn of_dispatch(dispatch: &Dispatch) -> Option<Basis> {
+        let open = dispatch.destinations.len() as u32;
+        dispatch.version.map(|version| Basis { version, open, dead: 0, closed: 0 })
+    }
+
+    pub(crate) fn of(record: &Record) -> Basis {
+        let Record { version, open, dead, closed, .. } = *record;
+        Basis { version, open, dead, closed }
+    }
+
+    /// Puts values in place of sums.
+    fn apply(&self, update: &mut Update) {
+        let known = [
+            (VERSION, self.version as i64),
+            (OPEN, i64::from(self.open)),
+            (DEAD, i64::from(self.dead)),
+            (CLOSED, i64::from(self.closed)),
+        ];
+        for (path, set) in &mut update.sets {
+            if let (Set::Plus(more), Some((_, before))) = (&set, known.iter().find(|(name, _)| path == name))
+            {
+                *set = Set::To(number(before + more));
+            }
+        }
+        update.conditions.push(Condition::Is(VERSION.into(), number(self.version)));
+    }
 }
 
 /// How a transition came out, unless it failed.
@@ -38,16 +83,38 @@ pub(crate) enum Reconsidered {
 }
 
 impl PendingTransition {
+    pub(crate) fn new(
+        key: NotificationKey,
+        destination: &str,
+        transition: Transition,
+        expected: Expected,
+        times: TransitionTimes,
+    ) -> PendingTransition {
+        PendingTransition {
+            key,
+            destination: destination.to_owned(),
+            transition,
+            expected,
+            times,
+            basis: None,
+        }
+    }
+
     pub(crate) fn update(&self) -> Update {
-        plan(&self.transition, &self.destination, self.expected, &self.key.id, &self.times)
+        let mut update = plan(&self.transition, &self.destination, self.expected, &self.key.id, &self.times);
+        if let Some(basis) = &self.basis {
+            basis.apply(&mut update);
+        }
+        update
     }
 
     /// Decides on the record that DynamoDB returned with the failed condition.
     pub(crate) fn reconsider(&mut self, record: &Record) -> Reconsidered {
+        let basis = self.basis.map(|_| Basis::of(record));
         match Expected::of(record, &self.destination, &self.transition, self.times.now) {
-            Ok(expected) if expected == self.expected => Reconsidered::Contended,
+            Ok(expected) if expected == self.expected && basis == self.basis => Reconsidered::Contended,
             Ok(expected) => {
-                self.expected = expected;
+                (self.expected, self.basis) = (expected, basis);
                 Reconsidered::SendAgain
             }
             Err(Refused::OwnWrite) => Reconsidered::Complete(TransitionOutcome::Applied),
@@ -65,7 +132,7 @@ mod tests {
 
     use super::*;
     use crate::record::record::Status;
-    use crate::record::tests::{at, event_for};
+    use crate::record::tests::{applied, at, event_for};
 
     fn done() -> PendingTransition {
         let transition = Transition::Done { result: None, fence: None };
@@ -76,8 +143,7 @@ mod tests {
             received_at: None,
             retention: SignedDuration::from_hours(1),
         };
-        let key = NotificationKey::new("1", "s");
-        PendingTransition { key, destination: "a".into(), transition, expected, times }
+        PendingTransition::new(NotificationKey::new("1", "s"), "a", transition, expected, times)
     }
 
     fn in_state(state: State) -> Record {
@@ -98,6 +164,21 @@ mod tests {
         assert_eq!(pending.reconsider(&event_for(&["a", "b"])), Reconsidered::SendAgain);
         assert_eq!(pending.expected, Expected { from: State::Pending, after: Status::Init });
         assert_eq!(pending.reconsider(&event_for(&["a", "b"])), Reconsidered::Contended);
+    }
+
+    #[test]
+    fn with_a_basis_an_update_has_values_and_the_condition_on_its_version() {
+        let record = event_for(&["a", "b"]);
+        let mut pending = PendingTransition { basis: Some(Basis::of(&event_for(&["a"]))), ..done() };
+        assert_eq!(pending.reconsider(&record), Reconsidered::SendAgain);
+        assert_eq!(pending.basis, Some(Basis { version: 1, open: 2, dead: 0, closed: 0 }));
+        assert_eq!(pending.reconsider(&record), Reconsidered::Contended);
+        let with_values = pending.update();
+        assert!(with_values.sets.iter().all(|(_, set)| matches!(set, Set::To(_))), "{with_values:?}");
+        let item = record.encode();
+        let with_sums = PendingTransition { basis: None, ..pending }.update();
+        assert_eq!(applied(&with_values, &item), applied(&with_sums, &item));
+        assert_eq!(applied(&with_values, &Record { version: 2, ..record }.encode()), None);
     }
 
     #[test]

@@ -160,7 +160,7 @@ impl Expression {
 
 /// An update of a record as a PartiQL statement and its parameters, for `BatchExecuteStatement`. The terms of `WHERE`
 /// beside the key are its condition. Numbers and words of letters are literals, which makes the call a third
-/// shorter; every other value is a parameter.
+/// shorter; every other value is a parameter. It has no sums: AWS documents none for PartiQL.
 pub(crate) fn statement(
     table: &str,
     key: &NotificationKey,
@@ -175,10 +175,7 @@ pub(crate) fn statement(
         statement += "=";
         match set {
             Set::To(value) => literal(&mut statement, value, &mut parameters),
-            Set::Plus(more) => {
-                quote(&mut statement, path);
-                write!(statement, "{more:+}").expect("writing to a string cannot fail");
-            }
+            Set::Plus(_) => unreachable!("a statement has values in place of sums: see `Basis`"),
         }
     }
     for path in &update.removes {
@@ -325,10 +322,14 @@ pub(crate) mod tests {
 
     #[test]
     fn as_a_statement() {
-        let (statement, parameters) = statement("t", &key(), &update());
+        let with_values = Update {
+            sets: vec![("d.refund.state".into(), Set::To(text("done"))), ("open".into(), Set::To(number(1)))],
+            ..update()
+        };
+        let (statement, parameters) = statement("t", &key(), &with_values);
         assert_eq!(
             statement,
-            r#"UPDATE "t" SET "d"."refund"."state"='done' SET "open"="open"-1 SET "version"="version"+1 REMOVE "expires_at" WHERE "id"=? AND "source"=? AND "d"."refund"."state"='pending' AND "open">1 AND ("dead" IS MISSING OR "dead"=0)"#
+            r#"UPDATE "t" SET "d"."refund"."state"='done' SET "open"=1 REMOVE "expires_at" WHERE "id"=? AND "source"=? AND "d"."refund"."state"='pending' AND "open">1 AND ("dead" IS MISSING OR "dead"=0)"#
         );
         assert_eq!(parameters, [text("1"), text("s")]);
         for others in [r#"it's' OR "id"<>'"#, "out of stock", ""] {

@@ -240,7 +240,7 @@ fn by_operator(
 ) -> PendingTransition {
     let times = TransitionTimes { now, relayed_at: None, received_at: None, retention };
     let expected = Expected { from: State::Dead, ..Expected::guess(&transition, 1) };
-    PendingTransition { key: key.clone(), destination: destination.into(), transition, expected, times }
+    PendingTransition::new(key.clone(), destination, transition, expected, times)
 }
 
 fn outcome(applied: Result<TransitionOutcome, TransitionError>) -> Result<OperatorOutcome, Fault> {

@@ -214,6 +214,7 @@ mod tests {
             destinations: vec!["a".into()],
             sequenced: vec![],
             number: 1,
+            version: Some(1),
             accepted_at: Timestamp::UNIX_EPOCH,
             relayed_at: Timestamp::UNIX_EPOCH,
         }

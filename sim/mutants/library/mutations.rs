@@ -232,6 +232,11 @@ const COMMERCE: &[Mutant] = &[
         ".message_attributes(REASON, ",
         ".message_attributes(if is(\"refused without the reason\") { \"why\" } else { REASON }, ",
     )]),
+    ("a mark has no condition on the version of its basis", &[(
+        "record/pending.rs",
+        "        update.conditions.push(Condition::Is(VERSION.into(), number(self.version)));",
+        "        if !is(\"a mark has no condition on the version of its basis\") { update.conditions.push(Condition::Is(VERSION.into(), number(self.version))); }",
+    )]),
     ("a replay of the stream counts again", &[(
         "destination/failed_attempt.rs",
         "            State::Pending if delivery.in_retry_queue >= work.dispatch.number => FailedCopy::Repeat,",
@@ -307,8 +312,8 @@ const COMMERCE: &[Mutant] = &[
         "        let early = is(\"given up before the dead letter\");\n        let sent = if early { Ok(()) } else { queue.send(&dispatch, name, delivery.attempts, &reason).await };\n        let text = reason.clone();",
     ), (
         "pipeline/reconcile.rs",
-        "        match ledger.apply(PendingTransition { key, destination, transition, expected, times }).await {",
-        "        let applied = ledger.apply(PendingTransition { key, destination, transition, expected, times }).await;\n        if early { queue.send(&dispatch, name, delivery.attempts, &text).await?; }\n        match applied {",
+        "        match ledger.apply(dead).await {",
+        "        let applied = ledger.apply(dead).await;\n        if early { queue.send(&dispatch, name, delivery.attempts, &text).await?; }\n        match applied {",
     )]),
     ("a record that reconcile does not find is skipped", &[(
         "pipeline/reconcile.rs",

@@ -72,10 +72,6 @@ pub fn database(time: Time, tables: &[Table]) -> Database {
 
 /// Answers a request.
 pub fn call(database: &Database, operation: &str, body: &[u8]) -> Answer {
-    let body = match operation {
-        "BatchExecuteStatement" => &*terms_without_quotes(body),
-        _ => body,
-    };
     macro_rules! operations {
         ($($name:literal => $method:ident),* $(,)?) => {
             match operation {
@@ -115,38 +111,4 @@ pub fn ask(database: &Database, operation: &str, request: &Value) -> Value {
     let (status, answer) = call(database, operation, request.to_string().as_bytes());
     assert_eq!(status, 200, "{operation}: {answer}");
     serde_json::from_str(&answer).expect("JSON")
-}
-
-/// dynoxide takes a name on the right of SET only without quotes; the library writes `"open"="open"-1`.
-fn terms_without_quotes(body: &[u8]) -> Vec<u8> {
-    let mut request: Value = serde_json::from_slice(body).expect("JSON");
-    for statement in request["Statements"].as_array_mut().into_iter().flatten() {
-        let text = statement["Statement"].as_str().expect("a statement");
-        let mut parts = text.split("=\"");
-        let mut unquoted = parts.next().unwrap_or_default().to_owned();
-        for part in parts {
-            match part.split_once('"') {
-                Some((name, rest)) if rest.starts_with(['+', '-']) => unquoted += &format!("={name}{rest}"),
-                _ => unquoted += &format!("=\"{part}"),
-            }
-        }
-        statement["Statement"] = unquoted.into();
-    }
-    request.to_string().into_bytes()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn terms_lose_their_quotes_and_nothing_else_does() {
-        let statement = r#"UPDATE "t" SET "a"."b"=? SET "open"="open"-1 SET "version"="version"+1 WHERE "id"=? AND "x">1"#;
-        let body = json!({ "Statements": [{ "Statement": statement }] }).to_string();
-        let request: Value = serde_json::from_slice(&terms_without_quotes(body.as_bytes())).unwrap();
-        assert_eq!(
-            request["Statements"][0]["Statement"],
-            r#"UPDATE "t" SET "a"."b"=? SET "open"=open-1 SET "version"=version+1 WHERE "id"=? AND "x">1"#
-        );
-    }
 }
