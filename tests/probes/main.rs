@@ -67,7 +67,7 @@ promises! {
             "In a batch of statements each has an outcome of its own: success, DuplicateItem, or ConditionalCheckFailed with the item.",
             "amazondynamodb/latest/APIReference/API_BatchExecuteStatement.html", dynamodb;
         a_statement_can_mark,
-            "A PartiQL UPDATE sets nested paths, counts, removes, and takes what WHERE has beside the key as its condition.",
+            "A PartiQL UPDATE sets nested paths, removes, and takes what WHERE has beside the key as its condition.",
             "amazondynamodb/latest/developerguide/ql-reference.update.html", dynamodb;
         a_statement_condition_can_have_an_or,
             "The condition of a PartiQL UPDATE can have an OR.",
