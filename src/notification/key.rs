@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::digest::hashed;
+use super::hash::hashed;
 
 /// Identifies a notification, as CloudEvents does: an id is unique within its source, and two sources may use
 /// the same one. It is the key of the record.
