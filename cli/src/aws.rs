@@ -35,9 +35,9 @@ fn location(aws: &SdkConfig) -> impl Display {
     }
 }
 
-/// Why the routes of the deployed stack cannot be read.
+/// Why the settings of the deployed stack cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub enum NoRoutes {
+pub enum NoSettings {
     /// The caller has no permission to read them.
     #[error(transparent)]
     Forbidden(Fault),
@@ -45,19 +45,34 @@ pub enum NoRoutes {
     Error(#[from] anyhow::Error),
 }
 
-/// The routes of the deployed stack, from the environment of its function `accept`.
-pub async fn routes(aws: &SdkConfig, stack: &str) -> Result<Routes, NoRoutes> {
+/// The routes of the deployed stack.
+pub async fn routes(aws: &SdkConfig, stack: &str) -> Result<Routes, NoSettings> {
+    Ok(setting(aws, stack, "ROUTES").await?.parse().map_err(anyhow::Error::from)?)
+}
+
+/// How many days the deployed stack keeps a completed record.
+pub async fn ledger_days(aws: &SdkConfig, stack: &str) -> anyhow::Result<u32> {
+    let days = setting(aws, stack, "LEDGER_DAYS").await.map_err(|error| match error {
+        NoSettings::Forbidden(fault) => {
+            anyhow!("the stack's settings cannot be read ({fault}); name its `LedgerDays` with --ledger-days")
+        }
+        NoSettings::Error(error) => error,
+    })?;
+    days.parse().with_context(|| format!("LEDGER_DAYS of {stack}-accept is not a whole number"))
+}
+
+/// A variable in the environment of the deployed function `accept`.
+async fn setting(aws: &SdkConfig, stack: &str, name: &str) -> Result<String, NoSettings> {
     let lambda = aws_sdk_lambda::Client::new(aws);
     let call = lambda.get_function_configuration().function_name(format!("{stack}-accept"));
     let configuration = call.send().await.map_err(|error| {
         let fault = Fault::from_sdk("GetFunctionConfiguration", &error);
         match fault.is_missing_resource() || fault.could_have_taken_effect() {
-            true => NoRoutes::Error(explained(fault, stack, aws)),
-            false => NoRoutes::Forbidden(fault),
+            true => NoSettings::Error(explained(fault, stack, aws)),
+            false => NoSettings::Forbidden(fault),
         }
     })?;
     let variables = configuration.environment.and_then(|environment| environment.variables);
-    let routes = variables.and_then(|variables| variables.get("ROUTES").cloned());
-    let routes = routes.with_context(|| format!("the function {stack}-accept has no variable ROUTES"))?;
-    Ok(routes.parse().map_err(anyhow::Error::from)?)
+    let value = variables.and_then(|variables| variables.get(name).cloned());
+    Ok(value.with_context(|| format!("the function {stack}-accept has no variable {name}"))?)
 }

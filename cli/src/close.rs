@@ -7,7 +7,7 @@ use handover::store::OperatorOutcome;
 use handover::{Ledger, Positions};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::aws::{connect, explained};
+use crate::aws::{connect, explained, ledger_days};
 use crate::dead_letter_queues::DeadLetterQueues;
 use crate::named::Named;
 
@@ -21,9 +21,9 @@ pub struct Arguments {
     /// Closes it at this destination only.
     #[arg(long)]
     destination: Option<String>,
-    /// Days for which the record is kept once it is completed: the stack's `LedgerDays`.
-    #[arg(long, default_value_t = 90)]
-    ledger_days: u32,
+    /// Days for which the record is kept once it is completed; the stack's `LedgerDays` if you do not say.
+    #[arg(long)]
+    ledger_days: Option<u32>,
 }
 
 pub async fn close(stack: &str, arguments: Arguments) -> anyhow::Result<ExitCode> {
@@ -35,6 +35,10 @@ pub async fn close(stack: &str, arguments: Arguments) -> anyhow::Result<ExitCode
     let record = named.one(&ledger, stack, &aws).await?;
     let key = record.key();
     let queues = DeadLetterQueues::new(&aws, stack);
+    let ledger_days = match ledger_days {
+        Some(days) => days,
+        None => self::ledger_days(&aws, stack).await?,
+    };
     let retention = SignedDuration::from_hours(24 * i64::from(ledger_days));
     let is_meant = |name: &str| destination.as_deref().is_none_or(|wanted| wanted == name);
     let mut closed = 0;

@@ -15,7 +15,7 @@ use futures_util::{StreamExt, stream};
 use handover::{Checked, Fault, Refusal, Routes};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::aws::{NoRoutes, connect, explained, routes};
+use crate::aws::{NoSettings, connect, explained, routes};
 
 /// Most messages of one `SendMessageBatch`.
 const BATCH_MAX: usize = 10;
@@ -60,13 +60,13 @@ pub async fn send(stack: &str, arguments: Arguments) -> anyhow::Result<ExitCode>
         true => None,
         false => match routes(&aws, stack).await {
             Ok(routes) => Some(routes),
-            Err(NoRoutes::Forbidden(fault)) => {
+            Err(NoSettings::Forbidden(fault)) => {
                 eprintln!(
                     "note: the routes cannot be read, so types are not checked before sending ({fault})"
                 );
                 None
             }
-            Err(NoRoutes::Error(error)) => return Err(error),
+            Err(NoSettings::Error(error)) => return Err(error),
         },
     };
     let check = Check { unchecked: arguments.unchecked, routes };

@@ -86,6 +86,29 @@ async fn send_reports_each_invalid_line_and_sends_the_others() {
     assert!(text(&shown.stdout).contains(r#"{"account":"cli","amount":7}"#), "{shown:?}");
 }
 
+/// One id of two sources: `status` shows both, and what acts takes `--source`.
+#[tokio::test]
+async fn an_id_of_several_sources_is_shown_and_has_to_be_named() {
+    open_account().await;
+    let id = unique("cli");
+    let sent = [refund(&id), refund(&id).replace("\"orders\"", "\"shop\"")].join("\n");
+    assert!(handover(&["send", "-"], sent.as_bytes()).status.success());
+    let shown = |arguments: &[&str]| -> Vec<Value> {
+        let output = handover(&[&["status", "--json", &id], arguments].concat(), b"");
+        serde_json::from_slice(&output.stdout).unwrap_or_default()
+    };
+    let begun = Instant::now();
+    while shown(&[]).iter().filter(|shown| shown["status"] == "DONE").count() < 2 {
+        assert!(begun.elapsed().as_secs() < WAIT_SECONDS_MAX, "{:?}", shown(&[]));
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    assert_eq!(shown(&["--source", "shop"]).len(), 1);
+    let ambiguous = handover(&["redrive", &id], b"");
+    assert!(text(&ambiguous.stderr).contains("`orders`, `shop`; name one with --source"), "{ambiguous:?}");
+    let done = handover(&["redrive", &id, "--source", "shop"], b"");
+    assert_eq!(text(&done.stdout), format!("{id} is DONE: nothing to redrive\n"));
+}
+
 #[test]
 fn an_error_names_what_is_missing() {
     let error = |arguments: &[&str]| {
@@ -99,6 +122,12 @@ fn an_error_names_what_is_missing() {
         let absent = error(arguments);
         assert!(absent.contains("there is no stack `absent`"), "{absent}");
     }
+    // Nothing is redriven without a word that says what.
+    for arguments in [&["redrive"][..], &["redrive", "--as", "done"], &["redrive", "1", "--all"]] {
+        assert_eq!(handover(arguments, b"").status.code(), Some(2), "{arguments:?}");
+    }
+    let settled = error(&["redrive", "never-sent", "--as", "again"]);
+    assert!(settled.contains("`never-sent` is not in the ledger"), "{settled}");
     let no_file = error(&["send", "no-such-file.jsonl"]);
     assert!(no_file.contains("cannot read no-such-file.jsonl"), "{no_file}");
 }
@@ -143,6 +172,9 @@ fn dead_letters_are_listed_redriven_and_closed() {
     };
     assert!([&first, &second].iter().all(|id| ids().contains(id)));
 
+    let would = handover(&["redrive", "--destination", "refund", "--dry-run"], b"");
+    assert!(text(&would.stdout).starts_with("would redrive "), "{would:?}");
+    assert!([&first, &second].iter().all(|id| ids().contains(id)));
     // The cause is not fixed, so it dies again, with one dead letter.
     let redriven = handover(&["redrive", &first], b"");
     assert_eq!(text(&redriven.stdout), "1 redriven, 0 left\n");

@@ -105,7 +105,8 @@ impl DestinationSettings {
         Ok(Handled::Completed { outcome, next })
     }
 
-    /// The INIT records of the effect's emits. A refusal would be the same each time.
+    /// The INIT records of the effect's emits. A refusal would be the same each time, but that the routes may know
+    /// the type soon: a function's code and its configuration are updated one after the other.
     fn emits(&self, parent: &Notification, effect: &Effect) -> Result<Vec<Record>, Failure> {
         let key = parent.key();
         let record = |(name, draft): &(String, Draft)| -> Result<Record, Refusal> {
@@ -114,7 +115,13 @@ impl DestinationSettings {
             Record::accept(notification, &self.routes, self.clock.now())
         };
         let records = effect.emits.iter().map(|emit| {
-            record(emit).map_err(|refusal| Failure::permanent(format!("emit `{}`: {refusal}", emit.0)))
+            record(emit).map_err(|refusal| {
+                let error = format!("emit `{}`: {refusal}", emit.0);
+                match refusal {
+                    Refusal::UnknownType { .. } | Refusal::WrongKind { .. } => Failure::transient(error),
+                    _ => Failure::permanent(error),
+                }
+            })
         });
         records.collect()
     }

@@ -8,8 +8,9 @@ use crate::store::TransitionError;
 
 /// Attempts after accept or redrive. After the last one the destination gives up.
 pub(crate) const ATTEMPTS_MAX: u32 = 6;
-/// Longest delay of a message, in seconds: SQS's longest visibility time-out.
-const WAIT_SECONDS_MAX: f64 = 12.0 * 60.0 * 60.0;
+/// Longest delay of a message, in seconds. SQS refuses a visibility time-out that ends more than 12 hours after the
+/// message was received, and an invocation may have had it for 15 minutes.
+const WAIT_SECONDS_MAX: f64 = (12.0 * 60.0 - 15.0) * 60.0;
 
 /// Why a destination has not completed a notification.
 #[derive(Debug, thiserror::Error)]

@@ -30,8 +30,9 @@ const BATCH_BYTES_MAX: usize = 1024 * 1024;
 const REASON_BYTES_MAX: usize = 1024;
 /// The message attribute of a dead letter with the reason of the refusal.
 pub const REASON: &str = "reason";
-/// Longest visibility time-out, in seconds.
-const VISIBILITY_SECONDS_MAX: u64 = 12 * 60 * 60;
+/// Longest visibility time-out, in seconds. SQS refuses one that ends more than 12 hours after the message was
+/// received, and an invocation may have had it for 15 minutes.
+const VISIBILITY_SECONDS_MAX: u64 = (12 * 60 - 15) * 60;
 /// The queue's `maxReceiveCount`: SQS moves a message to the dead-letter queue instead of delivering it more
 /// often than this. It is not the six attempts of a destination, which the record counts.
 const RECEIVES_MAX: u32 = 6;
@@ -196,7 +197,7 @@ mod tests {
         assert_eq!(waits, [40, 160, 640, 2_560, 10_240]);
         assert_eq!(waits.iter().sum::<i32>(), 13_640);
         assert_eq!(visibility_seconds(40, 6), 0);
-        assert_eq!(visibility_seconds(1_000, 5), 43_200);
+        assert_eq!(visibility_seconds(1_000, 5), 42_300);
         assert_eq!(visibility_seconds(0, 3), 0);
     }
 }
