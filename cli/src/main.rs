@@ -4,6 +4,7 @@ mod aws;
 mod close;
 mod dead_letter_queues;
 mod dead_letters;
+mod dispatch;
 mod named;
 mod redrive;
 mod send;
@@ -32,6 +33,8 @@ enum Command {
     Send(send::Arguments),
     /// Shows the record of a notification and its timeline.
     Status(status::Arguments),
+    /// Dispatches a pending notification again, where its copies wait or were lost; attempts are not reset.
+    Dispatch(dispatch::Arguments),
     /// Lists dead letters, grouped by destination and error.
     DeadLetters(dead_letters::Arguments),
     /// Retries dead notifications; fix the cause first.
@@ -46,6 +49,7 @@ async fn main() -> ExitCode {
     let result = match command {
         Command::Send(arguments) => send::send(&stack, arguments).await,
         Command::Status(arguments) => status::status(&stack, arguments).await,
+        Command::Dispatch(arguments) => dispatch::dispatch(&stack, arguments).await,
         Command::DeadLetters(arguments) => dead_letters::dead_letters(&stack, arguments).await,
         Command::Redrive(arguments) => redrive::redrive(&stack, arguments).await,
         Command::Close(arguments) => close::close(&stack, arguments).await,

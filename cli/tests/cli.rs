@@ -107,6 +107,8 @@ async fn an_id_of_several_sources_is_shown_and_has_to_be_named() {
     assert!(text(&ambiguous.stderr).contains("`orders`, `shop`; name one with --source"), "{ambiguous:?}");
     let done = handover(&["redrive", &id, "--source", "shop"], b"");
     assert_eq!(text(&done.stdout), format!("{id} is DONE: nothing to redrive\n"));
+    let done = handover(&["dispatch", &id, "--source", "orders"], b"");
+    assert_eq!(text(&done.stdout), format!("{id} is DONE: nothing to dispatch\n"));
 }
 
 #[test]
