@@ -11,9 +11,9 @@ use jiff::SignedDuration;
 
 use super::handler::{DestinationSettings, WorkItem};
 use super::retry_policy::{NotCompleted, Severity, apart, backoff, gives_up};
-use crate::aws::{Cause, Fault};
+use crate::aws::Fault;
 use crate::record::{Delivery, FIRST_DUE_AFTER, Refused, State, Transition, TransitionOutcome};
-use crate::store::{GET_ITEM, TransitionError};
+use crate::store::TransitionError;
 
 /// What to do with the copies of a notification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +67,8 @@ enum FailedCopy {
     Counts { attempts: u32 },
     /// The last attempt failed just now, with another copy.
     TooSoon,
+    /// There is no record, or the record does not name this destination.
+    NotFound,
     /// The notification is completed or dead, or its copy is in the retry queue.
     Repeat,
 }
@@ -98,7 +100,9 @@ impl DestinationSettings {
         let (mut recorded, mut needs_copy) = match source {
             Source::Stream => match self.look_at_failed(work, severity).await? {
                 FailedCopy::Counts { attempts } => (attempts, true),
-                FailedCopy::TooSoon => return Ok(self.give_back(work, source).await?),
+                FailedCopy::TooSoon | FailedCopy::NotFound => {
+                    return Ok(self.give_back(work, source).await?);
+                }
                 FailedCopy::Repeat => return Ok(Disposition::Drop),
             },
             Source::RetryQueue { attempts, .. } => (attempts, false),
@@ -173,10 +177,9 @@ impl DestinationSettings {
     /// Reads the record of a copy from the stream that failed. A batch of the stream is delivered again when one
     /// of its records could not be handled, and then the others must neither count nor be sent once more.
     async fn look_at_failed(&self, work: &WorkItem, severity: Severity) -> Result<FailedCopy, Fault> {
-        let record = self.ledger.get(&work.key()).await?.ok_or(Fault::new(GET_ITEM, Cause::Missing))?;
-        // The handler names its own destination: what the record does not know, its update will refuse.
-        let Some(delivery) = record.destinations.get(&self.name) else {
-            return Ok(FailedCopy::Counts { attempts: 0 });
+        let record = self.ledger.get(&work.key()).await?;
+        let Some(delivery) = record.as_ref().and_then(|record| record.destinations.get(&self.name)) else {
+            return Ok(FailedCopy::NotFound);
         };
         Ok(match delivery.state {
             State::Pending if delivery.in_retry_queue >= work.dispatch.number => FailedCopy::Repeat,

@@ -181,6 +181,8 @@ impl Reconcile {
                 }
                 Err(fault) => return Err(fault),
             };
+            // A consistent read takes a unit for each 4 KB.
+            run.reads.take((record.data.as_str().len() / 4_096 + 1) as f64).await;
             let now = clock.now();
             let has_dead_letters = |name: &str| dead_letters.contains_key(name);
             let (update, count) = match decide(&record, bucket, now, *give_up_after, has_dead_letters) {

@@ -30,8 +30,8 @@ pub(crate) struct Basis {
 }
 
 impl Basis {
-    /// Of a record whose dispatch said its version. No other delivery is dead or closed, as most often: where one
-    /// is, the transition's own condition fails.
+    /// Of a record whose dispatch said its version. No delivery is dead or closed, as most often; where one is, the
+    /// condition fails.
     pub(crate) fn of_dispatch(dispatch: &Dispatch) -> Option<Basis> {
         let open = dispatch.destinations.len() as u32;
         dispatch.version.map(|version| Basis { version, open, dead: 0, closed: 0 })
@@ -42,7 +42,7 @@ impl Basis {
         Basis { version, open, dead, closed }
     }
 
-    /// Puts values in place of sums.
+    /// Puts values in place of sums, under the condition on what they are computed from.
     fn apply(&self, update: &mut Update) {
         let known = [
             (VERSION, self.version as i64),
@@ -51,12 +51,15 @@ impl Basis {
             (CLOSED, i64::from(self.closed)),
         ];
         for (path, set) in &mut update.sets {
-            if let (Set::Plus(more), Some((_, before))) = (&set, known.iter().find(|(name, _)| path == name))
-            {
-                *set = Set::To(number(before + more));
+            let before = known.iter().find(|(name, _)| path == name).map(|(_, before)| before);
+            if let (Set::Plus(more), Some(before)) = (&set, before) {
+                *set = Set::To(number(before + *more));
+                let condition = Condition::Is(path.clone(), number(before));
+                if !update.conditions.contains(&condition) {
+                    update.conditions.push(condition);
+                }
             }
         }
-        update.conditions.push(Condition::Is(VERSION.into(), number(self.version)));
     }
 }
 

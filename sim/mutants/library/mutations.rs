@@ -234,8 +234,8 @@ const COMMERCE: &[Mutant] = &[
     )]),
     ("a mark has no condition on the version of its basis", &[(
         "record/pending.rs",
-        "        update.conditions.push(Condition::Is(VERSION.into(), number(self.version)));",
-        "        if !is(\"a mark has no condition on the version of its basis\") { update.conditions.push(Condition::Is(VERSION.into(), number(self.version))); }",
+        "                if !update.conditions.contains(&condition) {",
+        "                if !update.conditions.contains(&condition) && !is(\"a mark has no condition on the version of its basis\") {",
     )]),
     ("a replay of the stream counts again", &[(
         "destination/failed_attempt.rs",
