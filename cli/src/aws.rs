@@ -74,5 +74,7 @@ async fn setting(aws: &SdkConfig, stack: &str, name: &str) -> Result<String, NoS
     })?;
     let variables = configuration.environment.and_then(|environment| environment.variables);
     let value = variables.and_then(|variables| variables.get(name).cloned());
-    Ok(value.with_context(|| format!("the function {stack}-accept has no variable {name}"))?)
+    Ok(value.with_context(|| {
+        format!("the function {stack}-accept has no variable {name}; was it deployed by an earlier release?")
+    })?)
 }

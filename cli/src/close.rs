@@ -21,7 +21,7 @@ pub struct Arguments {
     /// Closes it at this destination only.
     #[arg(long)]
     destination: Option<String>,
-    /// Days for which the record is kept once it is completed; the stack's `LedgerDays` if you do not say.
+    /// How many days the completed record is kept. Default: the stack's `LedgerDays`.
     #[arg(long)]
     ledger_days: Option<u32>,
 }

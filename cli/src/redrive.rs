@@ -26,7 +26,7 @@ pub struct Arguments {
     /// `again` if it has to be made again.
     #[arg(long = "as", value_enum, requires = "id")]
     settled: Option<As>,
-    /// Only says what it would retry.
+    /// Says what it would redrive, and changes nothing.
     #[arg(long)]
     dry_run: bool,
 }
@@ -128,7 +128,7 @@ impl Redrive<'_> {
         let of = destination.map_or_else(String::new, |name| format!(" of {name}"));
         if self.dry_run {
             self.queues.release(&received).await;
-            println!("would redrive {} dead letters{of}", received.len());
+            println!("would redrive up to {} dead letters{of}", received.len());
             return Ok(ExitCode::SUCCESS);
         }
         eprintln!("redriving {} dead letters{of}", received.len());

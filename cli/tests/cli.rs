@@ -175,7 +175,7 @@ fn dead_letters_are_listed_redriven_and_closed() {
     assert!([&first, &second].iter().all(|id| ids().contains(id)));
 
     let would = handover(&["redrive", "--destination", "refund", "--dry-run"], b"");
-    assert!(text(&would.stdout).starts_with("would redrive "), "{would:?}");
+    assert!(text(&would.stdout).starts_with("would redrive up to "), "{would:?}");
     assert!([&first, &second].iter().all(|id| ids().contains(id)));
     // The cause is not fixed, so it dies again, with one dead letter.
     let redriven = handover(&["redrive", &first], b"");

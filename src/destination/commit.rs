@@ -105,8 +105,8 @@ impl DestinationSettings {
         Ok(Handled::Completed { outcome, next })
     }
 
-    /// The INIT records of the effect's emits. A refusal would be the same each time, but that the routes may know
-    /// the type soon: a function's code and its configuration are updated one after the other.
+    /// The INIT records of the effect's emits. A refusal is permanent, with one exception: the routes may soon know the
+    /// type, since a function's code and its configuration are updated one after the other.
     fn emits(&self, parent: &Notification, effect: &Effect) -> Result<Vec<Record>, Failure> {
         let key = parent.key();
         let record = |(name, draft): &(String, Draft)| -> Result<Record, Refusal> {

@@ -50,7 +50,7 @@ impl Json {
         Json(text.expect("a parsed value holds finite numbers and string keys only"))
     }
 
-    /// The data of a copy. It is canonical, but that a queue needs escapes for U+FFFE and U+FFFF.
+    /// The data of a copy. It is canonical, except that a queue may hold U+FFFE and U+FFFF as escapes.
     pub(crate) fn of_copy(json: &RawValue) -> Json {
         match json.get().contains("\\uff") {
             true => serde_json::from_str(json.get())

@@ -59,8 +59,8 @@ pub struct ReconcileSettings {
     pub give_up_after: SignedDuration,
     /// Most dispatches and dead letters a second, so that the end of an outage causes no overload.
     pub dispatches_per_second: u32,
-    /// Most read units a second. A record of 256 KB takes 32 where it is only looked at, and 64 where it is read
-    /// to be changed.
+    /// About how many read units are used in a second at most. To see whether a record of 256 KB is completed takes 32,
+    /// and to read one that is not takes 64 more.
     pub read_units_per_second: u32,
     /// Tells the time.
     pub clock: Clock,
@@ -107,9 +107,7 @@ impl Reconcile {
         let mut place = cursors.get(walk).await?.unwrap_or_else(begin);
         loop {
             let end = end(walk, clock.now());
-            if walk == Walk::Due {
-                run.counts.set_behind(end.begin().duration_since(place.slot.begin()).as_secs());
-            }
+            run.counts.set_behind(walk, end.begin().duration_since(place.slot.begin()).as_secs());
             if place.slot >= end {
                 return Ok(());
             }
@@ -173,7 +171,7 @@ impl Reconcile {
         loop {
             let record = match ledger.get(&key).await {
                 Ok(Some(record)) => record,
-                // A record in the index is open, and only a completed record is deleted.
+                // It was not seen to be completed, and only a completed record expires.
                 Ok(None) => return Err(Fault::new(GET_ITEM, Cause::Missing)),
                 Err(fault) if fault.is_unreadable() => {
                     tracing::error!(id = key.id, source = key.source, %fault, "reconcile skips it");

@@ -65,7 +65,7 @@ struct Written<'a> {
     relayedtime: Timestamp,
 }
 
-/// The dispatch as it is read. Its data is canonical, but for escapes that a queue needs: accept made it so.
+/// The dispatch as it is read. Accept made its data canonical.
 #[derive(Deserialize)]
 struct Read<'a> {
     id: String,

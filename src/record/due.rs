@@ -20,12 +20,12 @@ const DISPATCHED_AFTER: [SignedDuration; 5] = [
 /// How long after its due time a slot is checked once more, for a record that came into it late: by a clock that
 /// was behind, a transaction that was retried, or an index that lagged.
 pub const SECOND_CHECK_AFTER: SignedDuration = SignedDuration::from_hours(24);
-/// When reconcile checks a dead record. It is the first day whose slot begins after this time.
+/// How long after its death reconcile first checks a record: when the day that contains this time is over.
 pub const DEAD_DUE_AFTER: SignedDuration = SignedDuration::from_hours(3 * 24);
 /// How long SQS keeps a dead letter, at most.
 pub const DEAD_LETTERS_LAST: SignedDuration = SignedDuration::from_hours(14 * 24);
-/// How old a dead letter gets before a new one is sent. A dead letter lasts 14 days; at the latest it is renewed
-/// when it is as old as this, and the longest pause between two dispatches, and [`DEAD_DUE_AFTER`] with its day.
+/// How old a dead letter gets before a new one is sent. It leaves time for the longest pause between two dispatches,
+/// and for [`DEAD_DUE_AFTER`] with its day.
 pub const DEAD_LETTER_RENEWED_AFTER: SignedDuration = SignedDuration::from_hours(6 * 24);
 
 /// When reconcile first checks an open record. It is longer than any invocation (15 minutes), so that a record
@@ -72,7 +72,7 @@ fn partition(id: &str) -> u32 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum SlotKind {
-    /// Records that were open when they were last dispatched.
+    /// Records that were open when they came into it.
     Open,
     /// Records that were dead when they came into it.
     Dead,

@@ -339,7 +339,7 @@ impl Ledger {
             let mut must_pause = false;
             for (at, answer) in open.into_iter().zip(answers) {
                 let next = match answer {
-                    // What no AWS has refused so far. An update in the other notation says the same.
+                    // Not expected: AWS refused the statement. `UpdateItem` applies the same update.
                     Err(fault) if fault.is_invalid() => {
                         tracing::error!(id = pending[at].key.id, %fault, "a statement is sent as UpdateItem");
                         results[at] = Some(self.apply(pending[at].clone()).await);

@@ -6,6 +6,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json;
 
+use crate::store::Walk;
+
 /// [`Counts::behind_seconds`] of a run that could not read its cursor.
 const UNKNOWN: i64 = -1;
 
@@ -24,7 +26,8 @@ pub struct Found {
     pub renewed: u32,
     /// Records that are open and not late, or dead. They are checked later.
     pub waiting: u32,
-    /// How far it is behind, in seconds: 0 when it has checked all due slots; absent when it could not tell.
+    /// How far the walk is behind that is furthest behind, in seconds: 0 when all due slots are checked; absent when
+    /// it could not tell.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub behind_seconds: Option<i64>,
 }
@@ -58,31 +61,34 @@ pub(super) struct Counts {
     pub(super) given_up: AtomicU32,
     pub(super) renewed: AtomicU32,
     pub(super) waiting: AtomicU32,
-    behind_seconds: AtomicI64,
+    /// Of each walk.
+    behind_seconds: [AtomicI64; 3],
 }
 
 impl Default for Counts {
     fn default() -> Counts {
         let [looked, dispatched, given_up, renewed, waiting] = [0; 5].map(AtomicU32::new);
-        Counts { looked, dispatched, given_up, renewed, waiting, behind_seconds: AtomicI64::new(UNKNOWN) }
+        let behind_seconds = [UNKNOWN; 3].map(AtomicI64::new);
+        Counts { looked, dispatched, given_up, renewed, waiting, behind_seconds }
     }
 }
 
 impl Counts {
-    /// Notes how far the run is behind.
-    pub(super) fn set_behind(&self, seconds: i64) {
-        self.behind_seconds.store(seconds.max(0), Ordering::Relaxed);
+    /// Notes how far a walk is behind.
+    pub(super) fn set_behind(&self, walk: Walk, seconds: i64) {
+        self.behind_seconds[walk as usize].store(seconds.max(0), Ordering::Relaxed);
     }
 
     pub(super) fn found(self) -> Found {
-        let behind_seconds = self.behind_seconds.into_inner();
+        let behind = self.behind_seconds.map(AtomicI64::into_inner);
         Found {
             looked: self.looked.into_inner(),
             dispatched: self.dispatched.into_inner(),
             given_up: self.given_up.into_inner(),
             renewed: self.renewed.into_inner(),
             waiting: self.waiting.into_inner(),
-            behind_seconds: (behind_seconds != UNKNOWN).then_some(behind_seconds),
+            behind_seconds: (!behind.contains(&UNKNOWN))
+                .then(|| behind.into_iter().max().unwrap_or_default()),
         }
     }
 }
