@@ -165,13 +165,13 @@
 //!     type Data = u32;
 //!
 //!     async fn apply(&self, refund: &Notification<u32>) -> Result<Effect, Failure> {
-//!         Ok(Effect::new().put(&self.entries, &json!({ "id": refund.id, "amount": refund.data })))
+//!         Ok(Effect::new().put(&self.entries, &json!({ "refund": refund.key().to_string(), "amount": refund.data })))
 //!     }
 //! }
 //!
 //! let refund = |n: u32| Draft::event("refund.credited", "refunds", &n).build(format!("r-{n}")).unwrap();
 //! handover_sim::check("audit", |_| Audit { entries: "entries".into() })
-//!     .table("entries", &["id"])
+//!     .table("entries", &["refund"])
 //!     .sends((1..=3).map(refund))
 //!     .at_rest(|stack| assert_eq!(stack.sum("entries", "amount"), 6))
 //!     .over_seeds(0..10);

@@ -1,8 +1,8 @@
 //! A notification as the command line names it: by its id, and by its source where several have that id.
 
 use aws_config::SdkConfig;
-use handover::Ledger;
 use handover::record::Record;
+use handover::{Ledger, NotificationKey};
 
 use crate::aws::explained;
 
@@ -23,8 +23,14 @@ impl Named {
 
     /// The records of all notifications that it names, at least one.
     pub async fn all(&self, ledger: &Ledger, stack: &str, aws: &SdkConfig) -> anyhow::Result<Vec<Record>> {
-        let mut found = ledger.find(&self.id).await.map_err(|fault| explained(fault, stack, aws))?;
-        found.retain(|record| self.source.as_ref().is_none_or(|source| *source == record.source));
+        let found = match &self.source {
+            Some(source) => {
+                let found = ledger.get(&NotificationKey::new(&self.id, source)).await;
+                found.map(|record| record.into_iter().collect())
+            }
+            None => ledger.find(&self.id).await,
+        };
+        let found: Vec<Record> = found.map_err(|fault| explained(fault, stack, aws))?;
         let of = self.source.as_ref().map_or_else(String::new, |source| format!(" of `{source}`"));
         anyhow::ensure!(
             !found.is_empty(),

@@ -175,7 +175,7 @@ impl Consumer {
             match Dispatch::decode(&data) {
                 Ok(dispatch) if !dispatch.is_for(&self.settings.name) => (),
                 Ok(dispatch) => match by_key.get(&dispatch.notification.key()) {
-                    Some(at) => work[*at].copies.push(copy),
+                    Some(at) => work[*at].join(copy, dispatch),
                     None => {
                         by_key.insert(dispatch.notification.key(), work.len());
                         let sequence_key = dispatch.sequence_key(&self.settings.name);

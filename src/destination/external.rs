@@ -38,7 +38,7 @@ use crate::notification::Notification;
 ///     }
 ///
 ///     async fn call(&self, parcel: &Notification<Parcel>) -> Result<Effect, CallFailure> {
-///         let label = book(&parcel.data.to, &parcel.id).await?;
+///         let label = book(&parcel.data.to, &parcel.key().idempotency_key("labels")).await?;
 ///         Ok(Effect::new().result(&label))
 ///     }
 /// }

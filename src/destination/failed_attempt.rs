@@ -12,7 +12,7 @@ use jiff::SignedDuration;
 use super::handler::{DestinationSettings, WorkItem};
 use super::retry_policy::{NotCompleted, Severity, apart, backoff, gives_up};
 use crate::aws::Fault;
-use crate::record::{Delivery, FIRST_DUE_AFTER, Refused, State, Transition, TransitionOutcome};
+use crate::record::{Called, Delivery, FIRST_DUE_AFTER, Refused, State, Transition, TransitionOutcome};
 use crate::store::TransitionError;
 
 /// What to do with the copies of a notification.
@@ -64,11 +64,11 @@ impl Source {
 /// What the record says of a copy from the stream that failed.
 enum FailedCopy {
     /// It is a failed attempt, the first after these.
-    Counts { attempts: u32 },
+    Counts { attempts: u32, in_retry_queue: u32 },
     /// The last attempt failed just now, with another copy.
     TooSoon,
-    /// There is no record, or the record does not name this destination.
-    NotFound,
+    /// There is no record that can be read, or it does not name this destination.
+    NotRead,
     /// The notification is completed or dead, or its copy is in the retry queue.
     Repeat,
 }
@@ -97,15 +97,28 @@ impl DestinationSettings {
         if severity == Severity::Uncounted {
             return Ok(self.give_back(work, source).await?);
         }
+        // It never goes back: a copy of an earlier dispatch may fail after one of a later dispatch.
+        let mut dispatch = work.dispatch.number;
         let (mut recorded, mut needs_copy) = match source {
             Source::Stream => match self.look_at_failed(work, severity).await? {
-                FailedCopy::Counts { attempts } => (attempts, true),
-                FailedCopy::TooSoon | FailedCopy::NotFound => {
+                FailedCopy::Counts { attempts, in_retry_queue } => {
+                    dispatch = dispatch.max(in_retry_queue);
+                    (attempts, true)
+                }
+                FailedCopy::TooSoon | FailedCopy::NotRead => {
+                    self.release(work, error).await?;
                     return Ok(self.give_back(work, source).await?);
                 }
-                FailedCopy::Repeat => return Ok(Disposition::Drop),
+                FailedCopy::Repeat => {
+                    self.release(work, error).await?;
+                    return Ok(Disposition::Drop);
+                }
             },
-            Source::RetryQueue { attempts, .. } => (attempts, false),
+            Source::RetryQueue { attempts, .. } => {
+                let known = work.delivery.as_ref().map(|delivery| delivery.in_retry_queue);
+                dispatch = dispatch.max(known.unwrap_or_default());
+                (attempts, false)
+            }
         };
         let (mut dispatches, mut needs_dead_letter) = (work.dispatch.number, true);
         let call = error.called();
@@ -130,8 +143,10 @@ impl DestinationSettings {
                     Source::Stream => Disposition::Drop,
                     Source::RetryQueue { .. } => Disposition::Redeliver { nth: number },
                 };
-                let (error, dispatch) = (error.to_string(), work.dispatch.number);
-                (Transition::Attempt { number, error, due_at, dispatch, call }, disposition)
+                (
+                    Transition::Attempt { number, error: error.to_string(), due_at, dispatch, call },
+                    disposition,
+                )
             };
             match self.ledger.apply(self.transition(work, transition)).await {
                 Ok(TransitionOutcome::Applied) => return Ok(disposition),
@@ -140,6 +155,7 @@ impl DestinationSettings {
                 Err(TransitionError::Refused(Refused::Counted(attempts)))
                     if severity == Severity::Attempt && attempts > recorded =>
                 {
+                    self.release(work, error).await?;
                     return Ok(match source {
                         Source::Stream => Disposition::Drop,
                         Source::RetryQueue { .. } => Disposition::Redeliver { nth: attempts },
@@ -177,19 +193,36 @@ impl DestinationSettings {
     /// Reads the record of a copy from the stream that failed. A batch of the stream is delivered again when one
     /// of its records could not be handled, and then the others must neither count nor be sent once more.
     async fn look_at_failed(&self, work: &WorkItem, severity: Severity) -> Result<FailedCopy, Fault> {
-        let record = self.ledger.get(&work.key()).await?;
-        let Some(delivery) = record.as_ref().and_then(|record| record.destinations.get(&self.name)) else {
-            return Ok(FailedCopy::NotFound);
+        let record = match self.ledger.get(&work.key()).await {
+            Ok(record) => record,
+            Err(fault) if fault.is_retryable() => return Err(fault),
+            // A repeat would fail again, and hold up the shard.
+            Err(_) => return Ok(FailedCopy::NotRead),
         };
+        let Some(delivery) = record.as_ref().and_then(|record| record.destinations.get(&self.name)) else {
+            return Ok(FailedCopy::NotRead);
+        };
+        let Delivery { attempts, in_retry_queue, .. } = *delivery;
         Ok(match delivery.state {
-            State::Pending if delivery.in_retry_queue >= work.dispatch.number => FailedCopy::Repeat,
+            State::Pending if in_retry_queue >= work.dispatch.number => FailedCopy::Repeat,
             State::Pending if severity == Severity::Attempt && is_too_soon(self, delivery) => {
                 FailedCopy::TooSoon
             }
-            State::Pending | State::Unknown => FailedCopy::Counts { attempts: delivery.attempts },
+            State::Pending | State::Unknown => FailedCopy::Counts { attempts, in_retry_queue },
             // Whoever marked it dead sent its dead letter before.
             State::Done | State::Rejected | State::Closed | State::Dead => FailedCopy::Repeat,
         })
+    }
+
+    /// Notes that a call is known not to have taken effect, where no attempt is counted that would say so.
+    /// Otherwise the next copy would take its outcome for unknown.
+    async fn release(&self, work: &WorkItem, error: &NotCompleted) -> Result<(), TransitionError> {
+        let Some(Called { fence, is_unknown: false }) = error.called() else { return Ok(()) };
+        match self.ledger.apply(self.transition(work, Transition::Release { fence })).await {
+            // Another holder has the lease, or the notification is completed.
+            Ok(_) | Err(TransitionError::Refused(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Gives back what was not decided. It counts no attempt.

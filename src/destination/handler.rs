@@ -54,6 +54,15 @@ pub(crate) struct WorkItem {
 }
 
 impl WorkItem {
+    /// Adds a copy. Of several dispatches the latest counts.
+    pub(crate) fn join(&mut self, copy: String, dispatch: Dispatch) {
+        self.copies.push(copy);
+        if dispatch.number > self.dispatch.number {
+            self.basis = Basis::of_dispatch(&dispatch);
+            self.dispatch = dispatch;
+        }
+    }
+
     pub(crate) fn key(&self) -> NotificationKey {
         self.dispatch.notification.key()
     }

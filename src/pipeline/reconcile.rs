@@ -12,7 +12,7 @@ mod decide;
 mod found;
 mod pace;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::Ordering;
 
 use futures_util::future::join_all;
@@ -168,6 +168,8 @@ impl Reconcile {
     async fn check_record(&self, key: NotificationKey, bucket: &str, run: &Run) -> Result<(), Fault> {
         let ReconcileSettings { ledger, give_up_after, dead_letters, clock, .. } = &self.settings;
         let counts = &run.counts;
+        // The destinations whose dead letter could not be renewed just now: they hold up only what goes there.
+        let mut in_trouble: BTreeSet<String> = BTreeSet::new();
         loop {
             let record = match ledger.get(&key).await {
                 Ok(Some(record)) => record,
@@ -182,21 +184,25 @@ impl Reconcile {
             // A consistent read takes a unit for each 4 KB.
             run.reads.take((record.data.as_str().len() / 4_096 + 1) as f64).await;
             let now = clock.now();
-            let has_dead_letters = |name: &str| dead_letters.contains_key(name);
+            let has_dead_letters = |name: &str| dead_letters.contains_key(name) && !in_trouble.contains(name);
             let (update, count) = match decide(&record, bucket, now, *give_up_after, has_dead_letters) {
                 Action::Nothing => return Ok(()),
                 Action::GiveUp(names) => match self.give_up_at(&record, &names, now, run).await {
                     Ok(()) => continue,
-                    Err(fault) => (tried_later(&record, now, &fault), &counts.waiting),
+                    Err(fault) => {
+                        tracing::error!(id = key.id, source = key.source, %fault, "reconcile tries again later");
+                        (tried_later(&record, now), &counts.waiting)
+                    }
                 },
-                Action::Renew(names) => match self.renew(&record, &names, now, run).await {
-                    Ok(()) => continue,
-                    Err(fault) => (tried_later(&record, now, &fault), &counts.waiting),
-                },
+                Action::Renew(names) => {
+                    in_trouble.extend(self.renew(&record, names, now, run).await?);
+                    continue;
+                }
                 Action::Dispatch(update) => {
                     run.dispatches.take(1.0).await;
                     (update, &counts.dispatched)
                 }
+                Action::Wait(_) if !in_trouble.is_empty() => (tried_later(&record, now), &counts.waiting),
                 Action::Wait(update) => (update, &counts.waiting),
             };
             match ledger.update(&key, &update).await? {
@@ -253,25 +259,42 @@ impl Reconcile {
         }
     }
 
-    /// Sends new dead letters, then notes that. If the note fails there is one letter more, which is obsolete
-    /// where the notification is not dead any more.
-    async fn renew(&self, record: &Record, names: &[String], now: Timestamp, run: &Run) -> Result<(), Fault> {
-        let ReconcileSettings { ledger, dead_letters, .. } = &self.settings;
-        for name in names {
-            let Some((queue, delivery)) = dead_letters.get(name).zip(record.destinations.get(name)) else {
-                continue;
-            };
-            run.dispatches.take(1.0).await;
-            let dispatch = Dispatch::new(record, vec![name.clone()], now);
-            let reason = delivery.reason.as_deref().unwrap_or("its reason is not on the record");
-            queue.send(&dispatch, name, delivery.attempts, reason).await?;
+    /// Sends new dead letters concurrently, then notes those that were sent. Returns the destinations where that
+    /// failed. If the note fails there is one dead letter more, which is obsolete where the notification is not dead
+    /// any more.
+    async fn renew(
+        &self,
+        record: &Record,
+        names: Vec<String>,
+        now: Timestamp,
+        run: &Run,
+    ) -> Result<Vec<String>, Fault> {
+        let sends = join_all(names.iter().map(|name| self.send_again(record, name, now, run))).await;
+        let (sent, in_trouble): (Vec<_>, Vec<_>) =
+            names.into_iter().zip(sends).partition(|(_, sent)| sent.is_ok());
+        for (name, sent) in &in_trouble {
+            let fault = sent.as_ref().err().map(Fault::to_string);
+            tracing::error!(id = record.id, source = record.source, destination = name, fault, "not renewed");
         }
-        if let Updated::Applied =
-            ledger.update(&record.key(), &dead_letter_renewed(record, names, now)).await?
-        {
-            run.counts.renewed.fetch_add(names.len() as u32, Ordering::Relaxed);
+        let sent: Vec<String> = sent.into_iter().map(|(name, _)| name).collect();
+        if !sent.is_empty() {
+            let note = dead_letter_renewed(record, &sent, now);
+            if let Updated::Applied = self.settings.ledger.update(&record.key(), &note).await? {
+                run.counts.renewed.fetch_add(sent.len() as u32, Ordering::Relaxed);
+            }
         }
-        Ok(())
+        Ok(in_trouble.into_iter().map(|(name, _)| name).collect())
+    }
+
+    async fn send_again(&self, record: &Record, name: &str, now: Timestamp, run: &Run) -> Result<(), Fault> {
+        let dead_letters = &self.settings.dead_letters;
+        let Some((queue, delivery)) = dead_letters.get(name).zip(record.destinations.get(name)) else {
+            return Ok(());
+        };
+        run.dispatches.take(1.0).await;
+        let dispatch = Dispatch::new(record, vec![name.to_owned()], now);
+        let reason = delivery.reason.as_deref().unwrap_or("its reason is not on the record");
+        queue.send(&dispatch, name, delivery.attempts, reason).await
     }
 }
 
@@ -283,9 +306,8 @@ fn end(walk: Walk, now: Timestamp) -> Slot {
     }
 }
 
-/// A queue in trouble holds up only what goes there.
-fn tried_later(record: &Record, now: Timestamp, fault: &Fault) -> Update {
-    tracing::error!(id = record.id, source = record.source, %fault, "reconcile tries again later");
+/// Checks a record soon again, after a queue failed.
+fn tried_later(record: &Record, now: Timestamp) -> Update {
     match record.open {
         0 => check_dead_later(record, now, now),
         _ => check_later(record, now, now + FIRST_DUE_AFTER, Change::Wait),

@@ -174,7 +174,15 @@ mod tests {
 
     #[test]
     fn only_dispatches_are_relayed() {
-        for change in [Change::Attempt, Change::Lease, Change::Mark, Change::Dead, Change::Close] {
+        for change in [
+            Change::Attempt,
+            Change::Lease,
+            Change::Release,
+            Change::Renew,
+            Change::Mark,
+            Change::Dead,
+            Change::Close,
+        ] {
             assert_eq!(dispatch(&Record { change, ..event_for(&["a"]) }, at(0)), None, "{change:?}");
         }
         let mut ended = event_for(&["a"]);

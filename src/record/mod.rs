@@ -21,7 +21,7 @@ pub(crate) use due::next_dispatch;
 pub use due::{
     AHEAD, FIRST_DUE_AFTER, LAG, PARTITIONS_PER_SLOT, SLOT_SECONDS, Slot, SlotKind, bucket, dead_bucket,
 };
-pub(crate) use due::{DEAD_LETTERS_LAST, SECOND_CHECK_AFTER};
+pub(crate) use due::{DEAD_DUE_AFTER, DEAD_LETTERS_LAST, SECOND_CHECK_AFTER};
 pub(crate) use pending::{Basis, PendingTransition, Reconsidered, TransitionOutcome};
 pub use position::AHEAD_MAX;
 pub(crate) use position::{Position, PositionUpdate, Readiness, ReconsideredPosition, SequenceKey};

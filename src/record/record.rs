@@ -109,6 +109,8 @@ pub enum Change {
     Attempt,
     /// An external effect is about to start.
     Lease,
+    /// A call of an external effect is known not to have taken effect, and counts no attempt.
+    Release,
     /// A destination marked it done or rejected.
     Mark,
     /// A destination gave up.
@@ -131,6 +133,7 @@ impl Change {
             Change::Dispatch => "dispatch",
             Change::Attempt => "attempt",
             Change::Lease => "lease",
+            Change::Release => "release",
             Change::Mark => "mark",
             Change::Dead => "dead",
             Change::Close => "close",

@@ -63,6 +63,11 @@ pub(crate) enum Transition {
         /// When the first call of unknown outcome began: this call or an earlier one.
         called_at: Timestamp,
     },
+    /// The call under this lease is known not to have taken effect, and is no attempt of its own.
+    Release {
+        /// The holder's fence.
+        fence: u32,
+    },
     /// The destination gives up. The dead letter has been sent.
     Dead {
         /// The attempts recorded before.
@@ -150,7 +155,7 @@ impl Transition {
         match self {
             Transition::Done { .. } => State::Done,
             Transition::Rejected { .. } => State::Rejected,
-            Transition::Lease { .. } => from,
+            Transition::Lease { .. } | Transition::Release { .. } => from,
             Transition::Attempt { .. } | Transition::Redrive { .. } => State::Pending,
             Transition::Dead { .. } => State::Dead,
             Transition::Closed { .. } => State::Closed,
@@ -163,6 +168,7 @@ impl Transition {
             Transition::Done { .. }
             | Transition::Rejected { .. }
             | Transition::Lease { .. }
+            | Transition::Release { .. }
             | Transition::Closed { .. } => matches!(state, State::Pending | State::Dead),
             Transition::Attempt { .. } | Transition::Dead { .. } => state == State::Pending,
             Transition::Redrive { .. } => state == State::Dead,
@@ -174,6 +180,7 @@ impl Transition {
             Transition::Done { .. } | Transition::Rejected { .. } => Change::Mark,
             Transition::Attempt { .. } => Change::Attempt,
             Transition::Lease { .. } => Change::Lease,
+            Transition::Release { .. } => Change::Release,
             Transition::Dead { .. } => Change::Dead,
             Transition::Redrive { .. } => Change::Dispatch,
             Transition::Closed { .. } => Change::Close,
@@ -196,6 +203,7 @@ impl Transition {
             // Their states say so, whoever led there.
             Transition::Done { .. }
             | Transition::Rejected { .. }
+            | Transition::Release { .. }
             | Transition::Dead { .. }
             | Transition::Closed { .. } => false,
         }
@@ -224,6 +232,7 @@ impl Transition {
             | Transition::Rejected { .. }
             | Transition::Attempt { .. }
             | Transition::Lease { .. }
+            | Transition::Release { .. }
             | Transition::Dead { .. }
             | Transition::Redrive { .. }
             | Transition::Closed { .. } => Ok(()),
@@ -238,6 +247,7 @@ impl Transition {
             | Transition::Redrive { fence, .. } => *fence,
             Transition::Attempt { call, .. } | Transition::Dead { call, .. } => call.map(|call| call.fence),
             Transition::Lease { fence, .. } => Some(fence - 1),
+            Transition::Release { fence } => Some(*fence),
             Transition::Closed { .. } => None,
         }
     }
@@ -322,13 +332,14 @@ pub(crate) fn plan(
             set(here(name), millis(time));
         }
     }
-    if !matches!(transition, Transition::Lease { .. }) && transition.to(expected.from) != State::Pending {
+    let to = transition.to(expected.from);
+    if to != expected.from && to != State::Pending {
         set(here(ENDED_AT), millis(times.now));
     }
     if matches!(expected.after, Status::Done | Status::Rejected | Status::Closed) {
         set(EXPIRES_AT.into(), number((times.now + times.retention).as_second()));
     }
-    if expected.after == Status::Dead {
+    if to != expected.from && expected.after == Status::Dead {
         set(BUCKET.into(), text(dead_bucket(id, times.now + DEAD_DUE_AFTER)));
     }
     // The reason says why it was dead, which is not why it is done.
@@ -395,6 +406,7 @@ fn own_part(
             set(here(HOLDER), text(holder));
             set(here(CALLED_AT), millis(*called_at));
         }
+        Transition::Release { .. } => removes.extend([here(LEASE_UNTIL), here(CALLED_AT)]),
         Transition::Dead { attempts, dispatches, fails, reason, call } => {
             conditions.push(Condition::Is(DISPATCHES.into(), number(dispatches)));
             conditions.push(Condition::Is(here(ATTEMPTS), number(attempts)));

@@ -131,7 +131,10 @@ impl Ledger {
         let Some(mut record) = self.get(key).await? else {
             return Ok(OperatorOutcome::NotFound);
         };
-        let due_at = |record: &Record, delivery: &Delivery| next_dispatch(record.since(delivery), now);
+        // Not later than before, so that many dispatches put off neither a check nor giving up.
+        let due_at = |record: &Record, delivery: &Delivery| {
+            next_dispatch(record.since(delivery), now).min(delivery.due_at.max(now + FIRST_DUE_AFTER))
+        };
         let mut tries = 0;
         while let Some(update) = dispatch_again(&record, now, |_, delivery| due_at(&record, delivery)) {
             tries += 1;

@@ -25,8 +25,10 @@ async fn pay(world: &World, account: &str) -> String {
 
 /// What the provider has seen of a payment.
 fn seen(world: &World, id: &str) -> Seen {
-    let key = NotificationKey::new(id, "orders").idempotency_key(&world.named("payment"));
-    handover_provider::seen(&key)
+    let region = world.dynamodb.config().region().unwrap();
+    let stack = std::env::var("HANDOVER_STACK").unwrap();
+    let scope = format!("000000000000 {region} {stack} payment");
+    handover_provider::seen(&NotificationKey::new(id, "orders").idempotency_key(&scope))
 }
 
 /// G5: a payment is made once, within a lease. The record keeps its receipt.

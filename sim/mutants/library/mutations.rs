@@ -239,8 +239,8 @@ const COMMERCE: &[Mutant] = &[
     )]),
     ("a replay of the stream counts again", &[(
         "destination/failed_attempt.rs",
-        "            State::Pending if delivery.in_retry_queue >= work.dispatch.number => FailedCopy::Repeat,",
-        "            State::Pending if delivery.in_retry_queue >= work.dispatch.number && !is(\"a replay of the stream counts again\") => FailedCopy::Repeat,",
+        "            State::Pending if in_retry_queue >= work.dispatch.number => FailedCopy::Repeat,",
+        "            State::Pending if in_retry_queue >= work.dispatch.number && !is(\"a replay of the stream counts again\") => FailedCopy::Repeat,",
     ), (
         "destination/failed_attempt.rs",
         "severity == Severity::Attempt && is_too_soon(self, delivery)",

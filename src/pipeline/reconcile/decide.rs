@@ -3,7 +3,8 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::record::{
-    Change, FIRST_DUE_AFTER, Record, Update, check_dead_later, check_later, dispatch_again, next_dispatch,
+    Change, DEAD_DUE_AFTER, FIRST_DUE_AFTER, Record, Update, check_dead_later, check_later, dispatch_again,
+    next_dispatch,
 };
 
 /// What to do about a record.
@@ -40,12 +41,13 @@ pub(super) fn decide(
     if !due.is_empty() {
         return Action::Renew(due);
     }
-    match record.open {
-        0 => renewals
-            .iter()
-            .map(|(_, at)| *at)
-            .min()
-            .map_or(Action::Nothing, |next| Action::Wait(check_dead_later(record, now, next))),
+    match (record.open, record.dead) {
+        (0, 0) => Action::Nothing,
+        // Without a queue there is no dead letter; there may be a queue later.
+        (0, _) => {
+            let next = renewals.iter().map(|(_, at)| *at).min().unwrap_or(now + DEAD_DUE_AFTER);
+            Action::Wait(check_dead_later(record, now, next))
+        }
         _ => decide_open(record, now, give_up_after, has_dead_letters),
     }
 }

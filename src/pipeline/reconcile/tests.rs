@@ -141,8 +141,10 @@ fn g3_a_dead_letter_is_sent_anew_before_it_is_gone() {
     assert_eq!((renewed.change, renewed.destinations["a"].dead_letter_at), (Change::Renew, Some(now)));
     let Action::Wait(update) = decided(&renewed, 7 * DAY_MINUTES) else { panic!("its new letter lasts") };
     assert_eq!(made(&renewed, &update).bucket, crate::record::dead_bucket("1", now + DAY * 6));
-    let without_queue = decide(&record, "dead", now, DAY, |_| false);
-    assert_eq!(without_queue, Action::Nothing);
+    let Action::Wait(update) = decide(&record, "dead", now, DAY, |_| false) else {
+        panic!("it has no queue")
+    };
+    assert_eq!(made(&record, &update).bucket, crate::record::dead_bucket("1", now + DAY * 3));
 }
 
 #[test]
