@@ -179,7 +179,8 @@ mod tests {
         let minutes = |number, random| backoff(Duration::from_secs(120), number, random).as_secs() / 60;
         assert_eq!([1, 2, 3, 4, 5].map(|number| minutes(number, 1.0)), [2, 4, 8, 16, 32]);
         assert_eq!(minutes(5, 0.0), 16);
-        assert_eq!(minutes(40, 1.0), 12 * 60);
+        assert_eq!(minutes(40, 1.0), 12 * 60 - 15);
+        assert_eq!(apart(Duration::from_secs(1), 1), Duration::from_millis(500));
         assert_eq!(backoff(Duration::from_secs(1), 1, 0.0), Duration::from_secs(1));
     }
 }

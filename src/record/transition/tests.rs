@@ -53,6 +53,7 @@ fn any_transition() -> impl Strategy<Value = Transition> {
         2 => (1u32..4, "[ab]").prop_map(|(fence, holder)| {
             Transition::Lease { fence, until: at(NOW + 5), holder, called_at: at(NOW) }
         }),
+        1 => (0u32..3).prop_map(|fence| Transition::Release { fence }),
         3 => (0u32..4, 1u32..3, any::<bool>(), reason(), call()).prop_map(
             |(attempts, dispatches, fails, reason, call)| Transition::Dead { attempts, dispatches, fails, reason, call },
         ),
@@ -314,4 +315,33 @@ fn a_record_is_dispatched_again_once_per_number_and_only_while_open() {
     assert_eq!(again.destinations["b"].attempts, 0);
     let completed = make(&event_for(&["a"]), "a", &done()).unwrap();
     assert_eq!(dispatch_again(&completed, at(NOW), |_, _| at(NOW)), None);
+}
+
+#[test]
+fn g5_a_release_says_that_a_call_was_not_made_and_counts_nothing() {
+    let record = event_for(&["a"]);
+    let leased = make(&record, "a", &lease(1, "h")).unwrap();
+    let released = make(&leased, "a", &Transition::Release { fence: 1 }).unwrap();
+    let delivery = &released.destinations["a"];
+    assert_eq!((delivery.lease_until, delivery.called_at, delivery.attempts), (None, None, 0));
+    assert_eq!((released.change, delivery.state), (Change::Release, State::Pending));
+    let held = make(&leased, "a", &lease(2, "other")).unwrap();
+    assert_eq!(make(&held, "a", &Transition::Release { fence: 1 }), Err(Refused::Held));
+}
+
+#[test]
+fn only_a_change_of_state_moves_a_dead_record_in_the_index() {
+    let record = event_for(&["a", "b"]);
+    let dead = |record: &Record, name: &str| {
+        let dead =
+            Transition::Dead { attempts: 0, dispatches: 1, fails: true, reason: "no".into(), call: None };
+        make(record, name, &dead).unwrap()
+    };
+    let open = dead(&record, "a");
+    assert_eq!(open.bucket, record.bucket);
+    let dead = dead(&open, "b");
+    assert_eq!(dead.bucket, dead_bucket("1", at(NOW) + DEAD_DUE_AFTER));
+    let mut moved = dead.clone();
+    moved.bucket = "elsewhere".into();
+    assert_eq!(make(&moved, "a", &lease(1, "h")).unwrap().bucket, "elsewhere");
 }
