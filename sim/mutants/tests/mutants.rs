@@ -101,15 +101,20 @@ fn is_in_half(commit: &str, mutant: &str) -> bool {
     hasher.finish().is_multiple_of(2)
 }
 
-/// Every mutant; or with `MUTANTS_BY`, which is the id of a commit, the half of this commit.
+/// Every mutant; or with `MUTANTS_BY`, which is the id of a commit, the half of this commit; or with `MUTANT` the one
+/// of this name.
 #[test]
 fn every_mutant_is_found() {
     let commit = std::env::var("MUTANTS_BY").unwrap_or_default();
+    let only = std::env::var("MUTANT").unwrap_or_default();
     let of = |(workload, mutants): (&'static str, &'static [Mutant])| {
         mutants.iter().map(move |(mutant, _)| (workload, *mutant))
     };
     let every: Vec<(&str, &str)> = MUTANTS.into_iter().flat_map(of).collect();
-    let is_chosen = |mutant: &str| commit.is_empty() || is_in_half(&commit, mutant);
+    let is_chosen = |mutant: &str| match only.as_str() {
+        "" => commit.is_empty() || is_in_half(&commit, mutant),
+        only => only == mutant,
+    };
     let mutants: Vec<_> = every.iter().filter(|(_, mutant)| is_chosen(mutant)).collect();
     println!("{} of {} mutants", mutants.len(), every.len());
     let (next, missed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));

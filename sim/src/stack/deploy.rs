@@ -110,18 +110,17 @@ impl Stack {
         self.spawn(self.lambda.clone().serve_schedule(RECONCILE_EVERY, reconcile));
     }
 
-    /// Lets days pass in which nothing is sent. Of the slots of open records, which are empty then, reconcile
-    /// checks none.
+    /// Lets days pass in which nothing is sent. The slots of open records are empty then, and their cursors are put
+    /// behind them, so that reconcile checks dead records alone.
     pub(crate) async fn rest(&self, days: u64) {
         self.aws.state().is_resting = true;
-        for _ in 0..days {
-            for walk in [Walk::Due, Walk::DueAgain] {
-                let now = Slot::of(walk.slots(), self.aws.time().timestamp(0)).begin().as_second();
-                let cursor = json!({ "name": { "S": walk.name() }, "slot": { "N": now.to_string() } });
-                self.put(RECONCILE, &cursor);
-            }
-            sleep(Duration::from_secs(24 * 3_600)).await;
+        let days_ms = days * 24 * 3_600_000;
+        for walk in [Walk::Due, Walk::DueAgain] {
+            let end = Slot::of(walk.slots(), self.aws.time().timestamp(days_ms as i64)).begin().as_second();
+            let cursor = json!({ "name": { "S": walk.name() }, "slot": { "N": end.to_string() } });
+            self.put(RECONCILE, &cursor);
         }
+        sleep(Duration::from_millis(days_ms)).await;
     }
 
     /// When reconcile gives up a destination in this run: soon, or after every dispatch that it can make.
