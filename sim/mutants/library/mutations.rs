@@ -271,6 +271,11 @@ const COMMERCE: &[Mutant] = &[
         "            self.check_slot(walk, &place, run).await?;",
         "            let checked = self.check_slot(walk, &place, run).await;\n            if !is(\"reconcile moves past what it could not check\") { checked?; }",
     )]),
+    ("a page is noted before it is checked", &[(
+        "pipeline/reconcile.rs",
+        "            let open = ledger.not_completed(page.keys).await?;",
+        "            if is(\"a page is noted before it is checked\") { cursors.note(walk, slot, partition, &PartitionProgress { pages: progress.pages + 1, last: page.next.clone() }).await?; }\n            let open = ledger.not_completed(page.keys).await?;",
+    )]),
     ("a slot has one page", &[(
         "pipeline/reconcile.rs",
         "last: page.next };",
