@@ -225,7 +225,9 @@ impl Transition {
             Transition::Dead { attempts, .. } if delivery.attempts != *attempts => {
                 Err(Refused::Counted(delivery.attempts))
             }
-            Transition::Redrive { settled: Some(_), .. } if delivery.called_at.is_none() => {
+            Transition::Redrive { settled: Some(_), .. } | Transition::Release { .. }
+                if delivery.called_at.is_none() =>
+            {
                 Err(Refused::NoUnknownCall)
             }
             Transition::Done { .. }
@@ -406,7 +408,10 @@ fn own_part(
             set(here(HOLDER), text(holder));
             set(here(CALLED_AT), millis(*called_at));
         }
-        Transition::Release { .. } => removes.extend([here(LEASE_UNTIL), here(CALLED_AT)]),
+        Transition::Release { .. } => {
+            conditions.push(Condition::Above(here(CALLED_AT), 0));
+            removes.extend([here(LEASE_UNTIL), here(CALLED_AT)]);
+        }
         Transition::Dead { attempts, dispatches, fails, reason, call } => {
             conditions.push(Condition::Is(DISPATCHES.into(), number(dispatches)));
             conditions.push(Condition::Is(here(ATTEMPTS), number(attempts)));
