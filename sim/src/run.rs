@@ -27,8 +27,8 @@ const SETTLED_WITHIN_MS: u64 = 13 * 3_600_000;
 const CHECKED_AGAIN_MS: u64 = 26 * 3_600_000;
 /// Seconds between looks at whether everything is completed.
 const LOOK_S: u64 = 5;
-/// The same where nothing runs and something is open, which reconcile will find.
-const LOOK_AGAIN_S: u64 = 60;
+/// The same, from and up to, where nothing runs: something is open that reconcile will find, or a mapping is disabled.
+const LOOK_AGAIN_S: Range<u64> = 60..900;
 
 /// What came of a run.
 #[derive(Clone, Debug)]
@@ -82,7 +82,8 @@ pub fn run<W: Workload>(workload: &W, plan: Plan) -> Run {
 /// Waits until everything is completed or dead, or should be; or, if what is dead is redriven after that,
 /// until all that is open waits for something dead.
 async fn settle(stack: &Stack, until_held: bool) {
-    let begin_ms = stack.aws.time().elapsed_ms().max(stack.lambda.stopped_until_ms());
+    let stopped_until_ms = stack.lambda.stopped_until_ms();
+    let begin_ms = stack.aws.time().elapsed_ms().max(stopped_until_ms);
     let given_up_ms = stack.give_up_after().as_millis() as u64;
     let again_ms = if stack.aws.state().history.clock_was_behind { CHECKED_AGAIN_MS } else { 0 };
     let until_ms = begin_ms.max(FAULTS_AGAIN_MS.end) + given_up_ms + again_ms + SETTLED_WITHIN_MS;
@@ -95,7 +96,16 @@ async fn settle(stack: &Stack, until_held: bool) {
         if is_quiet && until_held && stack.waits(true) {
             break;
         }
-        let look_s = if is_quiet { LOOK_AGAIN_S } else { LOOK_S };
+        let is_stopped = (FAULTS_AGAIN_MS.end..stopped_until_ms).contains(&stack.aws.time().elapsed_ms());
+        if is_quiet || is_stopped {
+            stack.pass_empty_slots();
+        }
+        let look_s = match (is_quiet, is_stopped) {
+            (_, true) => LOOK_AGAIN_S.end,
+            (true, false) => (quiet_s / 8).clamp(LOOK_AGAIN_S.start, LOOK_AGAIN_S.end),
+            (false, false) => LOOK_S,
+        };
+        stack.aws.state().schedule_at_rest = (look_s >= 300).then(|| Duration::from_secs(look_s));
         sleep(Duration::from_secs(look_s)).await;
         quiet_s = if stack.is_quiet() { quiet_s + look_s } else { 0 };
         let enabled = FAULTS_AGAIN_MS.contains(&stack.aws.time().elapsed_ms());
@@ -103,6 +113,7 @@ async fn settle(stack: &Stack, until_held: bool) {
             stack.note("faults", if enabled { "are injected again" } else { "have stopped again" });
         }
     }
+    stack.aws.state().schedule_at_rest = None;
     stack.aws.state().faults_enabled = false;
 }
 

@@ -237,9 +237,7 @@ impl Consumer {
                 Ok(match &work.delivery {
                     None => Looked::Useless,
                     Some(delivery) => match delivery.state {
-                        State::Pending if !is_dead_letter && is_too_soon(&self.settings, delivery) => {
-                            Looked::Wait
-                        }
+                        State::Pending if is_too_soon(&self.settings, delivery) => Looked::Wait,
                         State::Pending => Looked::open(delivery),
                         State::Dead if is_dead_letter => Looked::open(delivery),
                         // Its completion may have died before it notified the next one.

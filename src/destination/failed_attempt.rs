@@ -151,15 +151,17 @@ impl DestinationSettings {
             match self.ledger.apply(self.transition(work, transition)).await {
                 Ok(TransitionOutcome::Applied) => return Ok(disposition),
                 Ok(TransitionOutcome::AlreadyApplied(_)) => return Ok(Disposition::Drop),
-                // Another copy failed at the same time: that is one attempt.
+                // Another copy failed at the same time: that is one attempt. Or it was redriven, and has failed
+                // since: this failure is of before.
                 Err(TransitionError::Refused(Refused::Counted(attempts)))
-                    if severity == Severity::Attempt && attempts > recorded =>
+                    if severity == Severity::Attempt && attempts > 0 =>
                 {
                     self.release(work, error).await?;
-                    return Ok(match source {
-                        Source::Stream => Disposition::Drop,
-                        Source::RetryQueue { .. } => Disposition::Redeliver { nth: attempts },
-                    });
+                    return match source {
+                        Source::Stream if needs_copy => Ok(self.give_back(work, source).await?),
+                        Source::Stream => Ok(Disposition::Drop),
+                        Source::RetryQueue { .. } => Ok(Disposition::Redeliver { nth: attempts }),
+                    };
                 }
                 // A redrive reset them, or this attempt is the last whatever its number.
                 Err(TransitionError::Refused(Refused::Counted(attempts))) => recorded = attempts,

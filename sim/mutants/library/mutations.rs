@@ -248,8 +248,8 @@ const COMMERCE: &[Mutant] = &[
     )]),
     ("two copies count at once", &[(
         "destination/batch.rs",
-        "State::Pending if !is_dead_letter && is_too_soon(&self.settings, delivery)",
-        "State::Pending if !is_dead_letter && !is(\"two copies count at once\") && is_too_soon(&self.settings, delivery)",
+        "State::Pending if is_too_soon(&self.settings, delivery)",
+        "State::Pending if !is(\"two copies count at once\") && is_too_soon(&self.settings, delivery)",
     )]),
     ("a copy with characters that SQS refuses", &[(
         "store/queues.rs",

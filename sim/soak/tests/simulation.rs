@@ -93,7 +93,7 @@ fn what_was_found_stays_fixed() {
 /// time.
 #[test]
 fn a_fault_at_every_injection_point_is_survived() {
-    for (seed, message) in [(0, 0), (1, 0), (2, 0)] {
+    for (seed, message) in [(1, 0), (2, 0), (16, 0)] {
         let quiet = Plan { messages: Some([message].into()), ..Plan::listed(seed, []) };
         let points = run(&Commerce, quiet.clone()).history.injection_points;
         assert!(!points.is_empty());

@@ -21,9 +21,6 @@ use crate::faults::fault::Fault;
 use crate::faults::injected::InjectedFault;
 use crate::faults::site::Site;
 
-/// The time between two runs of a schedule while days pass.
-const EVERY_AT_REST: Duration = Duration::from_secs(6 * 3_600);
-
 /// Invocations of a function at which its mapping may be disabled for a day; each is a long run.
 const FORGETS: u64 = 2;
 
@@ -190,8 +187,8 @@ impl Lambda {
     /// Invokes a function at regular intervals.
     pub async fn serve_schedule(self, every: Duration, function: Function) {
         loop {
-            let every = if self.aws.state().is_resting { EVERY_AT_REST } else { every };
-            sleep(every).await;
+            let at_rest = self.aws.state().schedule_at_rest;
+            sleep(at_rest.unwrap_or(every)).await;
             let (lambda, function) = (self.clone(), function.clone());
             self.aws.clone().spawn("a schedule", async move {
                 let mut again = lambda.invoke(&function, json!({})).await.1;

@@ -64,8 +64,8 @@ pub struct State {
     /// What did not hold during the run.
     pub violations: Vec<String>,
     pub faults_enabled: bool,
-    /// Days pass in which nothing is sent, so that schedules are slow.
-    pub is_resting: bool,
+    /// The time between two runs of a schedule while little happens.
+    pub schedule_at_rest: Option<Duration>,
 }
 
 impl State {

@@ -5,32 +5,20 @@ use std::time::Duration;
 
 use event_sources::{Filters, MappingSettings};
 use handover::destination::{Consumer, DestinationSettings};
-use handover::pipeline::{Accept, Reconcile, ReconcileSettings, Relay, Upstream};
-use handover::record::Slot;
-use handover::store::{Cursors, DeadLetters, DestinationQueues, Walk};
+use handover::pipeline::{Accept, Relay, Upstream};
+use handover::store::DestinationQueues;
 use handover::{Destination, External};
-use jiff::SignedDuration;
-use serde_json::{Value, json};
-use tokio::time::sleep;
 
 use crate::aws::lambda::Function;
 use crate::aws::shard_mapping::Mapping;
 use crate::aws::stream::{SHARDS, StreamName};
 use crate::faults::rng::{Purpose, below};
-use crate::names::{RECONCILE, UPSTREAM, UPSTREAM_DEAD_LETTERS, dead_letter_queue, retry_queue};
+use crate::names::{UPSTREAM, UPSTREAM_DEAD_LETTERS, dead_letter_queue, retry_queue};
 use crate::stack::counted::Counted;
 use crate::stack::{RECEIVES_MAX, RETENTION, Stack};
 
 const ACCEPT_TIMEOUT: Duration = Duration::from_secs(5);
 const RELAY_TIMEOUT: Duration = Duration::from_secs(10);
-const RECONCILE_TIMEOUT: Duration = Duration::from_secs(60);
-const RECONCILE_EVERY: Duration = Duration::from_secs(300);
-/// Dispatches and dead letters of reconcile in a second: so few that it may run out of time.
-const RECONCILE_DISPATCHES_PER_SECOND: u32 = 1;
-/// Read units of reconcile in a second.
-const RECONCILE_READ_UNITS_PER_SECOND: u32 = 20;
-/// How far a producer's clock is behind at most, in milliseconds.
-const CLOCK_BEHIND_MS_MAX: i64 = 90 * 60_000;
 /// The visibility timeout of the upstream queue: six times the timeout of accept.
 const UPSTREAM_VISIBILITY_MS: u64 = 6 * ACCEPT_TIMEOUT.as_millis() as u64;
 /// Receives of a retry queue before SQS moves a message to the dead-letter queue.
@@ -80,62 +68,13 @@ impl Stack {
         }
     }
 
-    /// Deploys reconcile, when all destinations are deployed. Its cursor begins with what is accepted now:
-    /// an earlier slot costs reads, and finds nothing.
-    pub(crate) fn serve_reconcile(&self) {
-        for walk in [Walk::Due, Walk::DueAgain, Walk::Dead] {
-            let before_ms = if walk == Walk::DueAgain { CLOCK_BEHIND_MS_MAX } else { 0 };
-            let begin = Slot::of(walk.slots(), self.aws.time().timestamp(-before_ms));
-            let begin = begin.begin().as_second().to_string();
-            self.put(RECONCILE, &json!({ "name": { "S": walk.name() }, "slot": { "N": begin } }));
-        }
-        let dead_letters = |name: String| {
-            let dead_letters = DeadLetters::new(self.sqs.clone(), dead_letter_queue(&name));
-            (name, dead_letters)
-        };
-        let settings = ReconcileSettings {
-            ledger: self.ledger(),
-            cursors: Cursors::new(self.dynamodb.clone(), RECONCILE),
-            dead_letters: self.destinations().into_iter().map(dead_letters).collect(),
-            give_up_after: self.give_up_after(),
-            dispatches_per_second: RECONCILE_DISPATCHES_PER_SECOND,
-            read_units_per_second: RECONCILE_READ_UNITS_PER_SECOND,
-            clock: self.clock("reconcile"),
-        };
-        let reconcile = Reconcile::new(settings);
-        let reconcile =
-            Function::new("reconcile", "reconcile", RECONCILE_TIMEOUT, async move |_: Value, until| {
-                reconcile.run(until).await
-            });
-        self.spawn(self.lambda.clone().serve_schedule(RECONCILE_EVERY, reconcile));
-    }
-
-    /// Lets days pass in which nothing is sent. The slots of open records are empty then, and their cursors are put
-    /// behind them, so that reconcile checks dead records alone.
-    pub(crate) async fn rest(&self, days: u64) {
-        self.aws.state().is_resting = true;
-        let days_ms = days * 24 * 3_600_000;
-        for walk in [Walk::Due, Walk::DueAgain] {
-            let end = Slot::of(walk.slots(), self.aws.time().timestamp(days_ms as i64)).begin().as_second();
-            let cursor = json!({ "name": { "S": walk.name() }, "slot": { "N": end.to_string() } });
-            self.put(RECONCILE, &cursor);
-        }
-        sleep(Duration::from_millis(days_ms)).await;
-    }
-
-    /// When reconcile gives up a destination in this run: soon, or after every dispatch that it can make.
-    pub(crate) fn give_up_after(&self) -> SignedDuration {
-        let hours = [1, 96][below(2, self.aws.seed(), &[Purpose::GiveUp as u64]) as usize];
-        SignedDuration::from_hours(hours)
-    }
-
     /// How long a copy waits after its first failed attempt in this run.
     fn backoff(&self) -> Duration {
         let is_long = below(8, self.aws.seed(), &[Purpose::Backoff as u64]) == 0;
         if is_long { LONG_BACKOFF } else { BACKOFF }
     }
 
-    fn spawn(&self, mapping: impl Future<Output = ()> + 'static) {
+    pub(super) fn spawn(&self, mapping: impl Future<Output = ()> + 'static) {
         self.aws.clone().spawn("a mapping", mapping);
     }
 

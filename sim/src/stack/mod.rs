@@ -4,6 +4,7 @@
 mod counted;
 mod deploy;
 pub mod operator;
+mod reconcile;
 
 use std::cell::RefCell;
 use std::time::Duration;
