@@ -196,7 +196,7 @@ const COMMERCE: &[Mutant] = &[
     ("dispatched again whatever has changed", &[(
         "record/redispatch.rs",
         "        conditions: vec![Condition::Is(VERSION.into(), number(record.version))],",
-        "        conditions: if is(\"dispatched again whatever has changed\") { vec![Condition::Above(\"open\".into(), 0)] } else { vec![Condition::Is(VERSION.into(), number(record.version))] },",
+        "        conditions: if is(\"dispatched again whatever has changed\") { vec![Condition::Above(VERSION.into(), 0)] } else { vec![Condition::Is(VERSION.into(), number(record.version))] },",
     )]),
     ("a dead letter that was moved to the retry queue is dropped", &[(
         "destination/batch.rs",

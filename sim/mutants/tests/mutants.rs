@@ -41,6 +41,11 @@ const KNOWN_OF: &[(&str, &str)] = &[
         "1193 messages=0,1 faults=accept#1/lost-answer/0,accept#2/death/1,bank/late/3/4830,bank#1/missing/3,bank#1/freeze/7/999,bank#12/lost-answer/1,bank#12/throttle/0,bank#20/lost-request/0,bank#22/slow/0,bank#3/freeze/3/992,bank#33/freeze/6/26228,bank#4/slow/0,bank#6/slow/1,bank#7/slow/1,bank#7/freeze/3/550,relay#1/slow/0,relay#1/slow/1,relay#1/slow/2",
     ),
     ("ordered", "78 messages=0,3,4,5 faults="),
+    ("ordered", "856 messages=0,1,2 faults="),
+    (
+        "ordered",
+        "1179 messages=0,1,2,3 faults=card/late/7/3435,card#10/throttle/0,card#3/lost-answer/0,card#3/death/4,card#4/throttle/0,card#5/lost-answer/0,card#8/conflict/2,card#8/slow/1,operator#2/conflict/1,relay#11/lost-request/0,relay#11/again/0/4106,relay#2/throttle/0,relay#2/again/0/4774,relay#4/lost-request/0,relay#4/again/0/44,relay#5/partial/0,relay#5/partial/1,relay#5/again/0/3001,relay#7/again/0/932,relay#8/again/0/260",
+    ),
     (
         "ordered",
         "325 messages=0,1,2 faults=card#1/death/7,card#2/lost-request/6,card#2/lost-request/7,card#2/lost-request/8,card#2/lost-answer/4,card#2/throttle/0,card#2/throttle/2,card#2/freeze/8/2986,card#3/slow/1,card#4/death/6,card#5/slow/0,card#5/slow/1,message-1/overtaken/0,operator#4/slow/0,operator#4/death/3",
