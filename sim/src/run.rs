@@ -96,12 +96,14 @@ async fn settle(stack: &Stack, until_held: bool) {
         if is_quiet && until_held && stack.waits(true) {
             break;
         }
-        let is_stopped = (FAULTS_AGAIN_MS.end..stopped_until_ms).contains(&stack.aws.time().elapsed_ms());
+        let elapsed_ms = stack.aws.time().elapsed_ms();
+        let is_stopped = (FAULTS_AGAIN_MS.end..stopped_until_ms).contains(&elapsed_ms);
         if is_quiet || is_stopped {
             stack.pass_empty_slots();
         }
         let look_s = match (is_quiet, is_stopped) {
             (_, true) => LOOK_AGAIN_S.end,
+            (true, false) if elapsed_ms < FAULTS_AGAIN_MS.end => LOOK_AGAIN_S.start,
             (true, false) => (quiet_s / 8).clamp(LOOK_AGAIN_S.start, LOOK_AGAIN_S.end),
             (false, false) => LOOK_S,
         };

@@ -13,12 +13,13 @@ use handover_soak_mutants::{Commerce, WORKLOADS};
 const SEEDS_MAX: u64 = 2_000;
 /// Plans of commerce that found a mutant late, or with other rates of faults: tried early, to save time.
 const KNOWN: &[&str] = &[
-    "18301 messages=0,1 faults=accept/skew/0/511,operator/skew/0/208,producer#1/lost-request/0,relay#1/partial/0,relay#2/partial/0",
+    "18301 messages=0,1 faults=accept/skew/0/511,operator/skew/0/296,producer#1/lost-request/0,relay#1/partial/0,relay#2/partial/0",
     "672 messages=0,2 faults=relay/forget/6999/126032141",
-    "3 messages=0 faults=reconcile#10/missing/18,relay/unread/0",
-    "3 messages=0 faults=reconcile#16/death/21,relay/unread/0,relay/unread/1",
-    "3 messages=0 faults=reconcile#16/lost-request/19,reconcile#16/lost-request/20,reconcile#16/lost-request/21,relay/unread/0,relay/unread/1",
+    "3 messages=0 faults=reconcile#10/missing/20,relay/unread/0",
+    "3 messages=0 faults=reconcile#16/death/39,relay/unread/0,relay/unread/1",
+    "3 messages=0 faults=reconcile#16/lost-request/21,reconcile#16/lost-request/22,reconcile#16/lost-request/23,relay/unread/0,relay/unread/1",
     "356 messages=0,1,2,3,4 faults=refund#16/missing/2,refund#6/lost-request/0,refund#6/lost-answer/1,refund#7/lost-request/0,refund#7/lost-request/1,refund#7/lost-request/2,refund#7/lost-request/3,refund#7/lost-request/4,refund#7/lost-request/5,relay#3/lost-answer/0,relay#3/partial/1,relay#6/partial/0,relay#7/throttle/0",
+    "1587 messages=5,6,7 faults=relay/unread/0,relay/unread/1,relay/unread/2,relay/unread/12,relay/unread/13",
     "643 messages=0,1,2,3 faults=relay#1/death/2,relay#4/again/0/58,search/late/1/4025",
     "496 messages=2 faults=operator#1/conflict/1",
     "522 messages=0 faults=search#1/lost-request/0,search#1/lost-request/1,search#1/lost-request/2,search#1/lost-request/3,search#1/lost-request/4,search#1/lost-request/5,search#1/lost-request/6,search#1/lost-request/7",

@@ -74,6 +74,16 @@ pub fn orders_are_taken_once(stack: &Stack, records: &[Value], found: &mut Vec<S
     }
 }
 
+/// G2: no event that an order emits has the id of another's.
+pub fn emitted_ids_are_free(records: &[Value], found: &mut Vec<String>) {
+    for record in records {
+        let reason = text(&record["destinations"]["M"]["order"]["M"], "reason");
+        if reason.contains("emitted") {
+            found.push(format!("G2: {} is dead at order: {reason}", key(record)));
+        }
+    }
+}
+
 /// G1, the outbox: a sale is there if and only if its refund is accepted.
 pub fn sales_commit_with_their_refund(stack: &Stack, records: &[Value], found: &mut Vec<String>) {
     let sales = stack.items(SALES);

@@ -18,7 +18,7 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use crate::commerce::checks::{
-    foreign_bytes_are_dead_letters, orders_are_taken_once, refunds_are_entered_once,
+    emitted_ids_are_free, foreign_bytes_are_dead_letters, orders_are_taken_once, refunds_are_entered_once,
     sales_commit_with_their_refund,
 };
 use crate::commerce::destinations::{Audit, Notes, Orders};
@@ -77,6 +77,7 @@ impl Workload for Commerce {
         let records = stack.records();
         refunds_are_entered_once(stack, &records, sent, &mut found);
         orders_are_taken_once(stack, &records, &mut found);
+        emitted_ids_are_free(&records, &mut found);
         sales_commit_with_their_refund(stack, &records, &mut found);
         if !stack.may_have_lost() {
             foreign_bytes_are_dead_letters(stack, &mut found);
