@@ -10,6 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::aws::{connect, explained, ledger_days};
 use crate::dead_letter_queues::DeadLetterQueues;
 use crate::named::Named;
+use crate::output::say;
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -47,16 +48,16 @@ pub async fn close(stack: &str, arguments: Arguments) -> anyhow::Result<ExitCode
         let outcome = outcome.map_err(|fault| explained(fault, stack, &aws))?;
         match outcome {
             OperatorOutcome::Applied => closed += 1,
-            OperatorOutcome::Was(state) => println!("{name}: already {}", state.as_str()),
+            OperatorOutcome::Was(state) => say!("{name}: already {}", state.as_str()),
             OperatorOutcome::Early => {
                 let position = positions.position(&record, name).await;
                 let position = position.map_err(|fault| explained(fault, stack, &aws))?.unwrap_or_default();
-                println!(
+                say!(
                     "{name}: its key is at position {position}, more than {AHEAD_MAX} behind this notification; first close the notifications between them, or send the missing ones"
                 );
             }
             _ => {
-                println!("{name}: the record changed meanwhile; look at its status and try again");
+                say!("{name}: the record changed meanwhile; look at its status and try again");
             }
         }
         if delivery.state == State::Dead && outcome.replaces_dead_letter() {
@@ -65,6 +66,6 @@ pub async fn close(stack: &str, arguments: Arguments) -> anyhow::Result<ExitCode
             }
         }
     }
-    println!("{} closed at {closed} of {} destinations", record.id, record.destinations.len());
+    say!("{} closed at {closed} of {} destinations", record.id, record.destinations.len());
     Ok(if closed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::aws::connect;
 use crate::dead_letter_queues::{DeadLetter, DeadLetterQueues};
+use crate::output::{self, say};
 
 /// Most ids of a group that the table shows.
 const IDS_SHOWN: usize = 3;
@@ -44,8 +45,8 @@ pub async fn dead_letters(stack: &str, arguments: Arguments) -> anyhow::Result<E
     queues.release(&received).await;
     let groups = groups(&received);
     match arguments.json {
-        true => println!("{}", serde_json::to_string_pretty(&groups)?),
-        false if groups.is_empty() => println!("no dead letters"),
+        true => output::json(&groups)?,
+        false if groups.is_empty() => say!("no dead letters"),
         false => print(&groups),
     }
     Ok(ExitCode::SUCCESS)
@@ -85,5 +86,5 @@ fn print(groups: &[Group]) {
         }
         table.add_row([&group.destination, &group.dead_letters.to_string(), &group.error, &ids]);
     }
-    println!("{table}");
+    say!("{table}");
 }

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use crate::aws::{connect, explained};
 use crate::named::Named;
+use crate::output::say;
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -22,11 +23,11 @@ pub async fn dispatch(stack: &str, arguments: Arguments) -> anyhow::Result<ExitC
     let outcome = ledger.dispatch_again(&record.key(), Timestamp::now()).await;
     match outcome.map_err(|fault| explained(fault, stack, &aws))? {
         OperatorOutcome::Applied => {
-            println!("{} dispatched again to what is pending", record.id);
+            say!("{} dispatched again to what is pending", record.id);
             Ok(ExitCode::SUCCESS)
         }
         _ => {
-            println!("{} is {}: nothing to dispatch", record.id, record.status.as_str());
+            say!("{} is {}: nothing to dispatch", record.id, record.status.as_str());
             Ok(ExitCode::FAILURE)
         }
     }

@@ -6,6 +6,7 @@ mod dead_letter_queues;
 mod dead_letters;
 mod dispatch;
 mod named;
+mod output;
 mod redrive;
 mod send;
 mod status;
@@ -13,6 +14,8 @@ mod status;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::output::say_error;
 
 /// Transactional messaging on AWS: accepted once, applied once.
 ///
@@ -55,7 +58,7 @@ async fn main() -> ExitCode {
         Command::Close(arguments) => close::close(&stack, arguments).await,
     };
     result.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+        say_error!("error: {error:#}");
         ExitCode::FAILURE
     })
 }

@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use crate::aws::{connect, explained};
 use crate::dead_letter_queues::{DeadLetter, DeadLetterQueues};
 use crate::named::Named;
+use crate::output::{say, say_error};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -87,11 +88,11 @@ impl Redrive<'_> {
         let dead = record.destinations.iter().filter(|(_, delivery)| delivery.state == State::Dead);
         let dead: Vec<&String> = dead.map(|(name, _)| name).collect();
         if dead.is_empty() {
-            println!("{id} is {}: nothing to redrive", record.status.as_str());
+            say!("{id} is {}: nothing to redrive", record.status.as_str());
             return Ok(ExitCode::FAILURE);
         }
         if self.dry_run {
-            dead.iter().for_each(|destination| println!("would redrive {key} at {destination}"));
+            dead.iter().for_each(|destination| say!("would redrive {key} at {destination}"));
             return Ok(ExitCode::SUCCESS);
         }
         for destination in &dead {
@@ -119,7 +120,7 @@ impl Redrive<'_> {
                 self.queues.delete(dead_letter).await?;
             }
         }
-        println!("{} redriven, 0 left", dead.len());
+        say!("{} redriven, 0 left", dead.len());
         Ok(ExitCode::SUCCESS)
     }
 
@@ -128,10 +129,10 @@ impl Redrive<'_> {
         let of = destination.map_or_else(String::new, |name| format!(" of {name}"));
         if self.dry_run {
             self.queues.release(&received).await;
-            println!("would redrive up to {} dead letters{of}", received.len());
+            say!("would redrive up to {} dead letters{of}", received.len());
             return Ok(ExitCode::SUCCESS);
         }
-        eprintln!("redriving {} dead letters{of}", received.len());
+        say_error!("redriving {} dead letters{of}", received.len());
         let progress = progress(received.len());
         let (mut redriven, mut left) = (0, 0);
         let mut seen = HashSet::new();
@@ -139,7 +140,7 @@ impl Redrive<'_> {
             progress.inc(1);
             let DeadLetter { destination, error, .. } = dead_letter;
             let Some(key) = &dead_letter.key else {
-                progress.suspend(|| eprintln!("{destination}: {error}; the dead letter is kept"));
+                progress.suspend(|| say_error!("{destination}: {error}; the dead letter is kept"));
                 left += 1;
                 continue;
             };
@@ -156,7 +157,7 @@ impl Redrive<'_> {
                     OperatorOutcome::Was(State::Pending) => "it was pending and is dispatched again",
                     _ => "the record changed meanwhile; look at its status and try again",
                 };
-                progress.suspend(|| eprintln!("{key}: {reason}; its dead letter is kept"));
+                progress.suspend(|| say_error!("{key}: {reason}; its dead letter is kept"));
                 left += 1;
                 continue;
             }
@@ -166,7 +167,7 @@ impl Redrive<'_> {
             self.queues.delete(dead_letter).await?;
         }
         progress.finish_and_clear();
-        println!("{redriven} redriven, {left} left");
+        say!("{redriven} redriven, {left} left");
         Ok(if left == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 

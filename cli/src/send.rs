@@ -16,6 +16,7 @@ use handover::{Checked, Fault, Refusal, Routes};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::aws::{NoSettings, connect, explained, routes};
+use crate::output::{say, say_error};
 
 /// Most messages of one `SendMessageBatch`.
 const BATCH_MAX: usize = 10;
@@ -61,7 +62,7 @@ pub async fn send(stack: &str, arguments: Arguments) -> anyhow::Result<ExitCode>
         false => match routes(&aws, stack).await {
             Ok(routes) => Some(routes),
             Err(NoSettings::Forbidden(fault)) => {
-                eprintln!(
+                say_error!(
                     "note: the routes cannot be read, so types are not checked before sending ({fault})"
                 );
                 None
@@ -81,11 +82,11 @@ pub async fn send(stack: &str, arguments: Arguments) -> anyhow::Result<ExitCode>
         total.sent += batch.sent;
         for NotSent { number, reason } in batch.not_sent {
             total.refused += 1;
-            progress.suspend(|| eprintln!("line {number}: {reason}"));
+            progress.suspend(|| say_error!("line {number}: {reason}"));
         }
     }
     progress.finish_and_clear();
-    println!("{} sent, {} not sent", total.sent, total.refused);
+    say!("{} sent, {} not sent", total.sent, total.refused);
     Ok(if total.refused == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -126,11 +127,15 @@ impl Check {
     /// Returns the text of a line, or why it is not sent. What SQS cannot carry is not sent even unchecked.
     fn line(&self, bytes: Vec<u8>) -> Result<String, String> {
         if !self.unchecked {
-            let checked = Checked::decode(&bytes).and_then(|notification| match &self.routes {
-                Some(routes) => routes.of(&notification).map(|_| ()),
-                None => Ok(()),
-            });
-            checked.map_err(|refusal| reason(&refusal))?;
+            let checked = match &self.routes {
+                Some(routes) => routes.decode(&bytes).and_then(|it| routes.of(&it).map(|_| ())),
+                None => Checked::decode(&bytes).map(|_| ()),
+            };
+            match checked {
+                // A route may say it.
+                Err(Refusal::Missing { field: "kind" }) => (),
+                checked => checked.map_err(|refusal| reason(&refusal))?,
+            }
         }
         if bytes.len() > BATCH_BYTES_MAX {
             return Err(reason(&Refusal::TooLarge { bytes: bytes.len(), max: BATCH_BYTES_MAX }));

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::aws::{connect, explained};
 use crate::named::Named;
+use crate::output::{self, say};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -40,10 +41,10 @@ pub async fn status(stack: &str, arguments: Arguments) -> anyhow::Result<ExitCod
         }
     }
     match arguments.json {
-        true => println!("{}", serde_json::to_string_pretty(&views)?),
+        true => output::json(&views)?,
         false => views.iter().enumerate().for_each(|(at, view)| {
             if at > 0 {
-                println!();
+                say!("");
             }
             print(view);
         }),
@@ -143,8 +144,8 @@ fn described(what: What<'_>) -> (String, Option<&str>) {
 }
 
 fn print(view: &View) {
-    println!("{}  {} {}, from {}", view.id, view.kind, view.r#type, view.source);
-    println!("{}  version {}, dispatched {}", view.status.as_str(), view.version, times(view.dispatches));
+    say!("{}  {} {}, from {}", view.id, view.kind, view.r#type, view.source);
+    say!("{}  version {}, dispatched {}", view.status.as_str(), view.version, times(view.dispatches));
     for delivery in &view.destinations {
         let attempts = match delivery.attempts {
             0 => String::new(),
@@ -156,7 +157,7 @@ fn print(view: &View) {
             }
             _ => String::new(),
         };
-        println!("  {}: {}{attempts}{waits}", delivery.name, delivery.state.as_str());
+        say!("  {}: {}{attempts}{waits}", delivery.name, delivery.state.as_str());
     }
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
@@ -171,9 +172,9 @@ fn print(view: &View) {
             moment.why.unwrap_or_default().to_owned(),
         ]);
     }
-    println!("{table}");
+    say!("{table}");
     if let Some(data) = &view.data {
-        println!("{data}");
+        say!("{data}");
     }
 }
 

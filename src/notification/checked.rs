@@ -3,8 +3,10 @@
 use std::ops::Deref;
 
 use super::cloudevent::{encoded_bytes, read};
+use super::kind::Kind;
 use super::notification::Notification;
 use super::refusal::Refusal;
+use super::trace::traceparent;
 
 /// Largest event, in bytes, both as sent and as encoded. An item takes 400 KB; the record adds errors,
 /// results and the timeline, each with a limit of its own.
@@ -16,12 +18,20 @@ pub const EVENT_BYTES_MAX: usize = 256 * 1024;
 pub struct Checked(Notification);
 
 impl Checked {
-    /// Checks a notification.
+    /// Checks a notification. A `traceparent` that is none is dropped with a warning: a trace that breaks is no reason
+    /// to lose a message.
     ///
     /// # Errors
     /// When an attribute or the encoded event is over its limit.
-    pub fn new(notification: Notification) -> Result<Checked, Refusal> {
+    pub fn new(mut notification: Notification) -> Result<Checked, Refusal> {
         notification.check_attributes()?;
+        if let Some(text) = notification.traceparent.take() {
+            notification.traceparent = traceparent(&text);
+            if notification.traceparent.is_none() {
+                let Notification { id, source, .. } = &notification;
+                tracing::warn!(id, source, "dropped its traceparent, which is not one of W3C Trace Context");
+            }
+        }
         within_limit(encoded_bytes(&notification))?;
         Ok(Checked(notification))
     }
@@ -31,8 +41,16 @@ impl Checked {
     /// # Errors
     /// The first reason found. The same bytes always give the same reason.
     pub fn decode(bytes: &[u8]) -> Result<Checked, Refusal> {
+        Checked::decode_by(bytes, |_| Err(Refusal::Missing { field: "kind" }))
+    }
+
+    /// The same of an event that may leave out its `kind`: then it has the one of its type.
+    pub(super) fn decode_by(
+        bytes: &[u8],
+        kind_of: impl Fn(&str) -> Result<Kind, Refusal>,
+    ) -> Result<Checked, Refusal> {
         within_limit(bytes.len())?;
-        Checked::new(read(bytes)?)
+        Checked::new(read(bytes, kind_of)?)
     }
 }
 

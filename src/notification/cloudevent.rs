@@ -2,16 +2,18 @@
 //!
 //! Specification: <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md>.
 //! `kind`, `traceparent`, `partitionkey` and `sequence` are extension attributes. The reader refuses any
-//! other attribute: Handover would not carry it.
+//! other attribute that is not null: Handover would not carry it.
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::json::{self, Json};
 use super::kind::Kind;
 use super::notification::Notification;
 use super::refusal::Refusal;
+use super::rfc3339;
 
 #[derive(Serialize)]
 pub(crate) struct Event<'a> {
@@ -26,7 +28,7 @@ pub(crate) struct Event<'a> {
     time: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     partitionkey: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "sequence_as_written")]
     sequence: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     traceparent: Option<&'a str>,
@@ -75,34 +77,54 @@ pub(crate) fn encoded_bytes(notification: &Notification) -> usize {
     count.0
 }
 
-/// Reads an event strictly. Its attributes are not yet checked against their limits.
+/// An integer of CloudEvents where that can hold it, else a string of digits, as the extension `sequence` has it.
+fn sequence_as_written<S: Serializer>(sequence: &Option<u64>, to: S) -> Result<S::Ok, S::Error> {
+    match sequence.map(|sequence| i32::try_from(sequence).map_err(|_| sequence)) {
+        Some(Ok(integer)) => to.serialize_i32(integer),
+        Some(Err(sequence)) => to.collect_str(&sequence),
+        None => to.serialize_none(),
+    }
+}
+
+/// Reads an event strictly. Where it says no `kind`, `kind_of` its type does. Its attributes are not yet checked
+/// against their limits.
 ///
 /// # Errors
 /// The first reason found. The same bytes always give the same reason.
-pub(crate) fn read(bytes: &[u8]) -> Result<Notification, Refusal> {
-    let mut attributes = attributes(bytes)?;
+pub(crate) fn read(
+    bytes: &[u8],
+    kind_of: impl Fn(&str) -> Result<Kind, Refusal>,
+) -> Result<Notification, Refusal> {
+    let event = utf8(bytes)?;
+    let mut attributes = attributes(event)?;
     let from = &mut attributes;
     if text(from, "specversion")? != "1.0" {
         return Err(Refusal::Invalid { field: "specversion", problem: "is not `1.0`; send CloudEvents 1.0" });
     }
-    if optional_text(from, "datacontenttype")?.is_some_and(|kind| !is_json(&kind)) {
-        let problem = "is not `application/json`; send JSON data";
+    if from.contains_key("data_base64") {
+        let problem = "holds binary data; send JSON in `data`";
+        return Err(Refusal::Invalid { field: "data_base64", problem });
+    }
+    if optional_text(from, "datacontenttype")?.is_some_and(|media_type| !is_json(&media_type)) {
+        let problem = "is no media type of JSON, such as `application/json`; send JSON data";
         return Err(Refusal::Invalid { field: "datacontenttype", problem });
     }
+    let r#type = text(from, "type")?;
     let notification = Notification {
         id: text(from, "id")?,
-        kind: match text(from, "kind")?.as_str() {
-            "command" => Kind::Command,
-            "event" => Kind::Event,
-            _ => return Err(Refusal::UnknownKind),
+        kind: match optional_text(from, "kind")?.as_deref() {
+            Some("command") => Kind::Command,
+            Some("event") => Kind::Event,
+            Some(_) => return Err(Refusal::UnknownKind),
+            None => kind_of(&r#type)?,
         },
-        r#type: text(from, "type")?,
+        r#type,
         source: text(from, "source")?,
         subject: optional_text(from, "subject")?,
         time: optional_time(from, "time")?,
         partitionkey: optional_text(from, "partitionkey")?,
-        sequence: optional_integer(from, "sequence")?,
-        traceparent: optional_text(from, "traceparent")?,
+        sequence: sequence(from, event)?,
+        traceparent: from.remove("traceparent").map(|value| value.as_str().unwrap_or_default().to_owned()),
         data: Json::canonical(&from.remove("data").ok_or(Refusal::Missing { field: "data" })?),
     };
     match attributes.into_iter().next() {
@@ -111,18 +133,28 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Notification, Refusal> {
     }
 }
 
-/// The attributes of an event, by name.
-fn attributes(bytes: &[u8]) -> Result<Map<String, Value>, Refusal> {
+/// The text of an event, without a byte-order mark.
+fn utf8(bytes: &[u8]) -> Result<&str, Refusal> {
     let text = str::from_utf8(bytes).map_err(|error| Refusal::NotUtf8 { at: error.valid_up_to() })?;
-    match json::parse(text)? {
-        Value::Object(attributes) => Ok(attributes),
+    Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
+}
+
+/// The attributes of an event, by name. CloudEvents: one that is null is absent.
+fn attributes(event: &str) -> Result<Map<String, Value>, Refusal> {
+    match json::parse(event)? {
+        Value::Object(mut attributes) => {
+            attributes.retain(|name, value| name == "data" || !value.is_null());
+            Ok(attributes)
+        }
         _ => Err(Refusal::NotAnObject),
     }
 }
 
-/// Ignores parameters, such as a character set: JSON text is UTF-8.
+/// Whether CloudEvents takes the data for JSON: `*/json` and `*/*+json`. Ignores parameters, such as a character set:
+/// JSON text is UTF-8.
 fn is_json(media_type: &str) -> bool {
-    media_type.split(';').next().is_some_and(|name| name.trim().eq_ignore_ascii_case("application/json"))
+    let name = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    name.split_once('/').is_some_and(|(_, subtype)| subtype == "json" || subtype.ends_with("+json"))
 }
 
 fn text(from: &mut Map<String, Value>, field: &'static str) -> Result<String, Refusal> {
@@ -131,26 +163,33 @@ fn text(from: &mut Map<String, Value>, field: &'static str) -> Result<String, Re
 
 fn optional_text(from: &mut Map<String, Value>, field: &'static str) -> Result<Option<String>, Refusal> {
     match from.remove(field) {
-        // CloudEvents: an attribute that is null is absent.
-        None | Some(Value::Null) => Ok(None),
+        None => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
         Some(_) => Err(Refusal::WrongType { field, expected: "a string" }),
     }
 }
 
-fn optional_integer(from: &mut Map<String, Value>, field: &'static str) -> Result<Option<u64>, Refusal> {
-    let wrong = Refusal::WrongType { field, expected: "a whole number from 0 to 2^53 - 1" };
-    match from.remove(field) {
-        None | Some(Value::Null) => Ok(None),
-        // The parser reads numbers as doubles. A whole one converts back without loss.
-        Some(Value::Number(number)) => match number.as_f64() {
-            Some(double) if double >= 0.0 && double < (1u64 << 53) as f64 && double.fract() == 0.0 => {
-                Ok(Some(double as u64))
-            }
-            _ => Err(wrong),
-        },
-        Some(_) => Err(wrong),
+/// The parser reads numbers as doubles, so that only the event's text shows how an integer is written.
+fn sequence(from: &mut Map<String, Value>, event: &str) -> Result<Option<u64>, Refusal> {
+    #[derive(Deserialize)]
+    struct AsWritten<'a> {
+        #[serde(borrow)]
+        sequence: &'a RawValue,
     }
+    let number = match from.remove("sequence") {
+        None => return Ok(None),
+        Some(Value::String(digits)) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+            digits.parse().ok()
+        }
+        Some(Value::Number(_)) => {
+            let written = serde_json::from_str(event).ok();
+            let integer = written.and_then(|AsWritten { sequence }| sequence.get().parse::<i32>().ok());
+            integer.and_then(|integer| integer.try_into().ok())
+        }
+        Some(_) => None,
+    };
+    let expected = "an integer up to 2^31 - 1 without fraction and exponent, or a string of digits";
+    number.map(Some).ok_or(Refusal::WrongType { field: "sequence", expected })
 }
 
 fn optional_time(from: &mut Map<String, Value>, field: &'static str) -> Result<Option<Timestamp>, Refusal> {
@@ -158,9 +197,11 @@ fn optional_time(from: &mut Map<String, Value>, field: &'static str) -> Result<O
     let Some(text) = optional_text(from, field)? else {
         return Ok(None);
     };
-    let time: Timestamp = text.parse().map_err(|_| Refusal::Invalid { field, problem })?;
+    let time = rfc3339::parse(&text).ok_or(Refusal::Invalid { field, problem })?;
     // The record keeps milliseconds.
-    Ok(Timestamp::from_millisecond(time.as_millisecond()).ok())
+    Timestamp::from_millisecond(time.as_millisecond())
+        .map(Some)
+        .map_err(|_| Refusal::Invalid { field, problem })
 }
 
 #[cfg(test)]
@@ -196,18 +237,20 @@ mod tests {
         for field in ["specversion", "id", "type", "kind", "source", "data"] {
             assert_eq!(with(field, ""), Err(Refusal::Missing { field }));
         }
-        for field in
-            ["specversion", "id", "type", "kind", "source", "subject", "time", "partitionkey", "traceparent"]
-        {
+        for field in ["specversion", "id", "type", "kind", "source", "subject", "time", "partitionkey"] {
             assert_eq!(with(field, "7"), Err(Refusal::WrongType { field, expected: "a string" }));
         }
-        for wrong in ["1.5", "-1", "\"1\"", "9007199254740992"] {
+        for wrong in ["1.5", "1.0", "1e0", "-1", "2147483648", "\"\"", "\"+1\"", "\"1.0\"", "[1]"] {
             assert_eq!(with("sequence", wrong).unwrap_err().code(), "wrong-type", "{wrong}");
         }
         assert_eq!(with("kind", "\"query\""), Err(Refusal::UnknownKind));
         assert_eq!(with("specversion", "\"0.3\"").unwrap_err().code(), "invalid");
-        assert_eq!(with("datacontenttype", "\"text/xml\"").unwrap_err().code(), "invalid");
-        assert!(with("datacontenttype", "\"application/JSON; charset=utf-8\"").is_ok());
+        for other in ["text/xml", "text/plain", "application/octet-stream", "json", ""] {
+            assert_eq!(with("datacontenttype", &format!("\"{other}\"")).unwrap_err().code(), "invalid");
+        }
+        for json in ["application/JSON; charset=utf-8", "text/json", "application/vnd.api+json"] {
+            assert!(with("datacontenttype", &format!("\"{json}\"")).is_ok(), "{json}");
+        }
         assert_eq!(with("id", "null"), Err(Refusal::Missing { field: "id" }));
         assert_eq!(with("subject", "null").unwrap().subject, None);
         assert_eq!(with("data", "null").unwrap().data.as_str(), "null");
@@ -221,9 +264,60 @@ mod tests {
     }
 
     #[test]
+    fn an_attribute_that_is_null_is_absent() {
+        for name in ["subject", "time", "dataschema", "data_base64", "traceparent", "unsetextension"] {
+            assert_eq!(encode_of(with(name, "null")), EVENT, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_sequence_is_an_integer_or_digits() {
+        let numbered = |sequence: &str| {
+            let text =
+                EVENT.replace(r#","data""#, &format!(r#","partitionkey":"k","sequence":{sequence},"data""#));
+            Checked::decode(text.as_bytes()).map(|event| event.sequence)
+        };
+        for one in ["1", "\"1\"", "\"0000000001\""] {
+            assert_eq!(numbered(one), Ok(Some(1)), "{one}");
+        }
+        assert_eq!(numbered("2147483647"), Ok(Some(2_147_483_647)));
+        assert_eq!(numbered("\"9007199254740991\""), Ok(Some((1 << 53) - 1)));
+        assert_eq!(numbered("\"9007199254740992\"").unwrap_err().code(), "invalid");
+        assert_eq!(numbered("0").unwrap_err().code(), "invalid");
+    }
+
+    #[test]
+    fn a_trace_that_does_not_parse_is_left_out() {
+        for odd in ["7", "\"\"", "\"123\"", "{}"] {
+            assert_eq!(encode_of(with("traceparent", odd)), EVENT, "{odd}");
+        }
+    }
+
+    #[test]
+    fn a_time_is_kept_to_the_millisecond() {
+        for (text, kept) in [
+            ("2026-11-22T08:15:00.1239Z", "2026-11-22T08:15:00.123Z"),
+            ("0000-01-01T00:00:00+23:59", "0000-01-01T00:00:00Z"),
+            ("9999-12-31T23:59:59.999Z", "9999-12-30T22:00:00Z"),
+        ] {
+            let time = with("time", &format!("\"{text}\"")).unwrap().time;
+            assert_eq!(time, Some(kept.parse().unwrap()), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_skipped() {
+        assert_eq!(encode_of(Checked::decode(format!("\u{feff}{EVENT}").as_bytes()).map(Into::into)), EVENT);
+    }
+
+    fn encode_of(notification: Result<Notification, Refusal>) -> String {
+        String::from_utf8(encode(&notification.unwrap())).unwrap()
+    }
+
+    #[test]
     fn no_reason_quotes_a_value() {
         let secret = "s3cr3t-of-the-sender";
-        for field in ["specversion", "kind", "time", "traceparent", "datacontenttype", "sequence"] {
+        for field in ["specversion", "kind", "time", "datacontenttype", "sequence", "data_base64"] {
             let reason = with(field, &format!("\"{secret}\"")).unwrap_err().to_string();
             assert!(!reason.contains(secret), "{reason}");
         }

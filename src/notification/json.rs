@@ -1,7 +1,7 @@
 //! JSON: read strictly, kept in canonical form (RFC 8785).
 //!
 //! The reader refuses what two readers could understand differently: a key that appears twice, or a number
-//! that a double cannot hold as written. Therefore the digest of the canonical text is the digest of its
+//! that no double is written as. Therefore the digest of the canonical text is the digest of its
 //! meaning, and every destination reads the same data.
 
 use std::fmt;
@@ -17,6 +17,8 @@ use super::refusal::Refusal;
 const DEPTH_MAX: usize = 64;
 /// Longest path that an error shows, in characters. The sender chooses the keys in it.
 const PATH_CHARS_MAX: usize = 120;
+/// Digits that name any double.
+const DIGITS_MAX: usize = 17;
 
 /// A JSON value, kept as its canonical text (RFC 8785).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -168,16 +170,32 @@ pub(crate) fn shown(path: &str) -> String {
     text
 }
 
-/// The number, if the nearest double has the same decimal value in RFC 8785's text: every destination
-/// reads that text.
+/// The number, if the nearest double says the same: every destination reads the double's text in RFC 8785's form.
 fn number(text: &str) -> Option<Number> {
     let number = Number::from_f64(text.parse().ok()?)?;
     let canonical = serde_json_canonicalizer::to_string(&number).ok()?;
-    (decimal(text)? == decimal(&canonical)?).then_some(number)
+    let written = decimal(text)?;
+    (written == decimal(&canonical)? || is_of_a_writer(text, &written, number.as_f64()?)).then_some(number)
 }
 
-/// Sign, digits without zeros at either end, and exponent: equal for equal decimal values.
-fn decimal(text: &str) -> Option<(bool, String, i64)> {
+/// Whether the text is what a writer of another language may give for this double: up to 17 digits, which are more
+/// than it needs. A writer that gives fewer rounds to them; an amount that was typed and lies between two doubles
+/// does not.
+fn is_of_a_writer(text: &str, written: &Decimal, double: f64) -> bool {
+    let is_whole = text.bytes().all(|byte| byte == b'-' || byte.is_ascii_digit());
+    match written.1.len() {
+        _ if is_whole || double == 0.0 => false,
+        DIGITS_MAX => true,
+        digits @ 1..DIGITS_MAX => decimal(&format!("{double:.*e}", digits - 1)).as_ref() == Some(written),
+        _ => false,
+    }
+}
+
+/// Sign, digits without zeros at either end, and exponent.
+type Decimal = (bool, String, i64);
+
+/// Equal for equal decimal values.
+fn decimal(text: &str) -> Option<Decimal> {
     let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
     let (negative, mantissa) = match mantissa.strip_prefix('-') {
         Some(rest) => (true, rest),

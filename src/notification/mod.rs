@@ -15,7 +15,9 @@ pub(crate) mod key;
 pub(crate) mod kind;
 pub(crate) mod notification;
 pub(crate) mod refusal;
+mod rfc3339;
 pub(crate) mod routes;
+mod trace;
 
 pub(crate) use checked::Checked;
 pub use checked::EVENT_BYTES_MAX;

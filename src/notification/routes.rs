@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
+use super::checked::Checked;
+use super::json;
 use super::kind::Kind;
 use super::notification::Notification;
 use super::refusal::Refusal;
@@ -102,6 +104,17 @@ impl Routes {
         self.0.values().any(|route| route.sequenced.iter().any(|name| name == destination))
     }
 
+    /// Reads an event as [`Checked::decode`] does. It may leave out its `kind`, which the route of its type says.
+    ///
+    /// # Errors
+    /// The first reason found. The same bytes always give the same reason.
+    pub fn decode(&self, bytes: &[u8]) -> Result<Checked, Refusal> {
+        Checked::decode_by(bytes, |r#type| match self.0.get(r#type) {
+            Some(route) => Ok(route.kind),
+            None => Err(Refusal::UnknownType { name: json::shown(r#type) }),
+        })
+    }
+
     /// The route of a notification.
     ///
     /// # Errors
@@ -139,6 +152,21 @@ mod tests {
         assert_eq!(of(Draft::command("u", "s", &())), Err(Refusal::UnknownType { name: "u".into() }));
         let expected = Kind::Command;
         assert_eq!(of(Draft::event("t", "s", &())), Err(Refusal::WrongKind { name: "t".into(), expected }));
+    }
+
+    #[test]
+    fn a_kind_that_an_event_leaves_out_is_the_routes() {
+        let routes = routes(r#"{"t":{"kind":"event","destinations":["a"]}}"#).unwrap();
+        let event = |r#type: &str, kind: &str| {
+            let text =
+                format!(r#"{{"specversion":"1.0","id":"1","source":"s","type":"{type}"{kind},"data":1}}"#);
+            routes.decode(text.as_bytes()).map(|event| event.kind)
+        };
+        assert_eq!(event("t", ""), Ok(Kind::Event));
+        assert_eq!(event("t", r#","kind":null"#), Ok(Kind::Event));
+        // What it says is compared with the route later.
+        assert_eq!(event("t", r#","kind":"command""#), Ok(Kind::Command));
+        assert_eq!(event("u", ""), Err(Refusal::UnknownType { name: "u".into() }));
     }
 
     #[test]

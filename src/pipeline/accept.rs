@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::aws::Fault;
 use crate::clock::Clock;
-use crate::notification::{Checked, Refusal, Routes};
+use crate::notification::{Refusal, Routes};
 use crate::record::Record;
 use crate::store::{Acceptance, Ledger};
 
@@ -53,7 +53,9 @@ impl Accept {
     /// # Errors
     /// A [`Fault`] of the ledger; send the message again.
     pub async fn accept(&self, event: &[u8], sent_at: Option<Timestamp>) -> Result<AcceptOutcome, Fault> {
-        let record = Checked::decode(event)
+        let record = self
+            .routes
+            .decode(event)
             .and_then(|notification| Record::accept(notification, &self.routes, self.clock.now()));
         match record {
             Ok(record) => self.ledger.accept(&Record { sent_at, ..record }).await.map(AcceptOutcome::Decided),

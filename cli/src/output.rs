@@ -1,0 +1,87 @@
+//! What the command prints. A text may come from a sender, a provider or a destination, so that no control character
+//! of it reaches the terminal. Whoever reads may close the pipe: the command then goes on without output, and ends with
+//! the exit code that it has.
+
+use std::io::Write;
+
+use serde::Serialize;
+
+/// Prints a line, as `println!` does.
+macro_rules! say {
+    ($($text:tt)*) => { $crate::output::line(std::io::stdout(), &format!($($text)*)) };
+}
+/// Prints a line to the standard error, as `eprintln!` does.
+macro_rules! say_error {
+    ($($text:tt)*) => { $crate::output::line(std::io::stderr(), &format!($($text)*)) };
+}
+pub(crate) use {say, say_error};
+
+/// Writes lines.
+pub fn line(mut to: impl Write, text: &str) {
+    let plain = |c: char| if c.is_control() && c != '\n' { '\u{fffd}' } else { c };
+    let _ = writeln!(to, "{}", text.chars().map(plain).collect::<String>());
+}
+
+/// Prints JSON.
+///
+/// # Errors
+/// When the value has no form in JSON.
+pub fn json(value: &impl Serialize) -> serde_json::Result<()> {
+    say!("{}", escaped(&serde_json::to_string_pretty(value)?));
+    Ok(())
+}
+
+/// The same JSON, with escapes for the control characters that JSON allows in strings.
+fn escaped(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        match c.is_control() && c != '\n' {
+            true => text.push_str(&format!("\\u{:04x}", u32::from(c))),
+            false => text.push(c),
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(text: &str) -> String {
+        let mut to = Vec::new();
+        line(&mut to, text);
+        String::from_utf8(to).unwrap()
+    }
+
+    #[test]
+    fn a_line_has_no_control_character_of_its_own() {
+        assert_eq!(
+            written("é\u{1b}[2J\r\u{9b}31m\u{7f}\nnext"),
+            "é\u{fffd}[2J\u{fffd}\u{fffd}31m\u{fffd}\nnext\n"
+        );
+    }
+
+    #[test]
+    fn json_keeps_its_meaning() {
+        let text = serde_json::to_string(&["\u{9b}31m\u{7f}\u{1b}\n"]).unwrap();
+        assert!(escaped(&text).chars().all(|c| !c.is_control()));
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&escaped(&text)).unwrap(),
+            serde_json::from_str::<serde_json::Value>(&text).unwrap()
+        );
+    }
+
+    #[test]
+    fn a_closed_pipe_is_no_error() {
+        struct Closed;
+        impl Write for Closed {
+            fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+                Err(std::io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        line(Closed, "text");
+    }
+}
