@@ -17,11 +17,6 @@ pub(crate) fn takes(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
 }
 
-/// The text, with U+FFFD for the characters that SQS does not take.
-pub(crate) fn plain(text: &str) -> String {
-    text.chars().map(|c| if takes(c) { c } else { '\u{fffd}' }).collect()
-}
-
 /// The attributes that a message was sent with.
 pub(crate) fn attributes(message: &SqsMessage) -> HashMap<String, MessageAttributeValue> {
     let attributes = message.message_attributes.iter().filter_map(|(name, attribute)| {

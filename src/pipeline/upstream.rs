@@ -14,7 +14,7 @@ use futures_util::future::join_all;
 use tokio::time::{Instant, timeout_at};
 
 use super::accept::{Accept, AcceptOutcome};
-use crate::aws::sqs::{body, id, plain, receives, sent_at};
+use crate::aws::sqs::{body, id, receives, sent_at};
 use crate::aws::{Fault, pack};
 use crate::record::shortened;
 use crate::store::{Acceptance, PUT_ITEM};
@@ -118,7 +118,7 @@ impl Upstream {
 
     async fn send_batch<'a>(&self, refused: &[(&'a SqsMessage, String)]) -> Vec<&'a SqsMessage> {
         let entries = refused.iter().enumerate().map(|(at, (message, reason))| {
-            let reason = shortened(&plain(reason), REASON_BYTES_MAX);
+            let reason = shortened(reason, REASON_BYTES_MAX);
             let reason = MessageAttributeValue::builder().data_type("String").string_value(reason);
             SendMessageBatchRequestEntry::builder()
                 .id(at.to_string())

@@ -437,13 +437,21 @@ fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
-/// The text, cut to `bytes_max` bytes, with an ellipsis where it was cut.
+/// The text on one line, cut to `bytes_max` bytes, with an ellipsis where it was cut. A destination or a provider wrote
+/// it: control characters, and what SQS does not take, become U+FFFD.
 pub(crate) fn shortened(text: &str, bytes_max: usize) -> String {
-    if text.len() <= bytes_max {
-        return text.to_owned();
+    let plain = |c: char| match c {
+        '\t' | '\n' | '\r' => ' ',
+        c if c.is_control() || ('\u{fffe}'..='\u{ffff}').contains(&c) => '\u{fffd}',
+        c => c,
+    };
+    let mut text: String = text.chars().map(plain).collect();
+    if text.len() > bytes_max {
+        let end = (0..=bytes_max - '…'.len_utf8()).rev().find(|&end| text.is_char_boundary(end));
+        text.truncate(end.unwrap_or(0));
+        text.push('…');
     }
-    let end = (0..=bytes_max - '…'.len_utf8()).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
-    format!("{}…", &text[..end])
+    text
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
 use crate::aws::Fault;
-use crate::aws::sqs::{self, MESSAGE_BYTES_MAX, plain, takes};
+use crate::aws::sqs::{self, MESSAGE_BYTES_MAX, takes};
 use crate::record::{Dispatch, ERROR_BYTES_MAX, shortened};
 
 /// The message attribute of a dead letter with the reason.
@@ -188,7 +188,7 @@ fn raw_bodies(bytes: &[u8]) -> Vec<RawBody> {
 }
 
 fn text(value: &str) -> MessageAttributeValue {
-    let value = shortened(&plain(value), ERROR_BYTES_MAX);
+    let value = shortened(value, ERROR_BYTES_MAX);
     let value = if value.is_empty() { "none given".to_owned() } else { value };
     MessageAttributeValue::builder().data_type("String").string_value(value).build().expect("the type is set")
 }
@@ -258,7 +258,7 @@ mod tests {
     #[test]
     fn attributes_hold_what_sqs_takes() {
         let value = |given: &str| text(given).string_value.unwrap();
-        assert_eq!(value("a\u{0}b\u{1b}[1m\n"), "a\u{fffd}b\u{fffd}[1m\n");
+        assert_eq!(value("a\u{0}b\u{1b}[1m\n"), "a\u{fffd}b\u{fffd}[1m ");
         assert_eq!(value(""), "none given");
         assert!(value(&"é".repeat(ERROR_BYTES_MAX)).len() <= ERROR_BYTES_MAX);
     }

@@ -68,7 +68,8 @@ async fn g5_a_call_known_not_to_have_taken_effect_is_retried() {
 #[tokio::test]
 async fn g5_a_call_of_unknown_outcome_is_repeated_with_its_key_and_paid_once() {
     let world = World::connect().await;
-    let ids = [pay(&world, "lost-once").await, pay(&world, "hangs-once").await];
+    let ids =
+        [pay(&world, "lost-once").await, pay(&world, "hangs-once").await, pay(&world, "page-once").await];
     for id in &ids {
         let tried = world.record_when(id, |record| record.destinations["payment"].attempts == 1).await;
         assert!(tried.destinations["payment"].called_at.is_some(), "{tried:?}");

@@ -5,10 +5,13 @@
 //!
 //! | status | meaning |
 //! |---|---|
-//! | 2xx | taken; the body is `{"payment": …}` |
-//! | 402 | refused for good; the body is `{"reason": …}` |
+//! | 2xx with the body `{"payment": …}` | taken |
+//! | 402 with the body `{"reason": …}` | refused for good |
 //! | other 4xx, except 408 and 409; of the GET only 404 | not taken |
 //! | anything else, or no answer | unknown |
+//!
+//! What is in front of a provider answers too, such as a proxy with a page of its own and the status 200. So a status
+//! alone never ends a payment.
 
 use std::error::Error;
 use std::time::Duration;
@@ -63,13 +66,16 @@ struct ProviderAnswer {
     body: Body,
 }
 
-/// The fields of a response that are used.
+/// Longest body of an answer, in bytes: a function has many of them at once.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+/// Longest id that the provider gives a payment, in bytes.
+const PAYMENT_BYTES_MAX: usize = 256;
+
+/// The fields of an answer that are used.
 #[derive(Default, Deserialize)]
 struct Body {
-    #[serde(default)]
-    payment: String,
-    #[serde(default)]
-    reason: String,
+    payment: Option<String>,
+    reason: Option<String>,
 }
 
 /// A request without a response. Its cause names no URL, which may hold a secret.
@@ -102,7 +108,7 @@ impl External for Payments {
             425 | 429 => CallFailure::not_done(Failure::transient(answer.to_string())),
             // The first call with this key may still be running.
             408 | 409 => CallFailure::unknown(answer.to_string()),
-            400..500 => CallFailure::not_done(Failure::permanent(answer.to_string())),
+            400..500 if answer.status != 402 => CallFailure::not_done(Failure::permanent(answer.to_string())),
             _ => CallFailure::unknown(answer.to_string()),
         })
     }
@@ -126,28 +132,41 @@ impl Payments {
         }
         let response = self.http.call(request).await.map_err(|error| NoAnswer(error.into()))?;
         let status = response.status().as_u16();
-        let body = ByteStream::new(response.into_body()).collect().await;
-        let body = body.map_err(|error| NoAnswer(error.into()))?.into_bytes();
+        let (mut stream, mut body) = (ByteStream::new(response.into_body()), Vec::new());
+        while let Some(part) = stream.try_next().await.map_err(|error| NoAnswer(error.into()))? {
+            body.extend_from_slice(&part);
+            if body.len() > BODY_BYTES_MAX {
+                return Ok(ProviderAnswer { status, body: Body::default() });
+            }
+        }
         Ok(ProviderAnswer { status, body: serde_json::from_slice(&body).unwrap_or_default() })
     }
 }
 
 impl ProviderAnswer {
-    /// The effect, if the answer is final.
+    /// The effect, if the answer is final: its status and its body are what the contract says.
     fn effect(&self) -> Option<Effect> {
-        let Body { payment, reason } = &self.body;
-        match self.status {
-            200..300 => Some(Effect::new().result(&json!({ "payment": payment }))),
-            402 if reason.is_empty() => Some(Effect::reject("refused by the provider")),
-            402 => Some(Effect::reject(reason)),
+        match (self.status, &self.body) {
+            (200..300, Body { payment: Some(payment), .. }) if is_id(payment) => {
+                Some(Effect::new().result(&json!({ "payment": payment })))
+            }
+            (402, Body { reason: Some(reason), .. }) => Some(Effect::reject(reason)),
             _ => None,
         }
     }
 }
 
+fn is_id(payment: &str) -> bool {
+    (1..=PAYMENT_BYTES_MAX).contains(&payment.len()) && !payment.chars().any(char::is_control)
+}
+
 impl fmt::Display for ProviderAnswer {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "the provider answered {}", self.status)
+        write!(f, "the provider answered {}", self.status)?;
+        match self.status {
+            200..300 | 402 => f.write_str(" without the body that belongs to it"),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -170,5 +189,35 @@ impl fmt::Display for NoAnswer {
 impl Error for NoAnswer {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         Some(&*self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ends(status: u16, body: &str) -> bool {
+        let body = serde_json::from_str(body).unwrap_or_default();
+        ProviderAnswer { status, body }.effect().is_some()
+    }
+
+    #[test]
+    fn only_what_the_contract_promises_ends_a_payment() {
+        assert!(ends(200, r#"{"payment":"p-1","more":1}"#) && ends(201, r#"{"payment":"p-1"}"#));
+        assert!(ends(402, r#"{"reason":""}"#));
+        let long = format!(r#"{{"payment":"{}"}}"#, "p".repeat(PAYMENT_BYTES_MAX + 1));
+        for other in [
+            "",
+            "<html>",
+            "{}",
+            "[]",
+            r#"{"payment":""}"#,
+            r#"{"payment":7}"#,
+            r#"{"payment":"a\nb"}"#,
+            &long,
+        ] {
+            assert!(!ends(200, other) && !ends(402, other), "{other}");
+        }
+        assert!(!ends(400, r#"{"payment":"p-1"}"#) && !ends(304, r#"{"payment":"p-1"}"#));
     }
 }

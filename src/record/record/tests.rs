@@ -111,6 +111,7 @@ fn texts_are_shortened_at_a_character() {
     assert_eq!(shortened("abc", 3), "abc");
     assert_eq!(shortened("abcdefg", 6), "abc…");
     assert_eq!(shortened("ééééé", 6), "é…");
+    assert_eq!(shortened("a\tb\r\nc\u{1b}[2J\u{9b}\u{ffff}", 99), "a b  c\u{fffd}[2J\u{fffd}\u{fffd}");
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! A payment provider for tests: an HTTP server that honours idempotency keys. The name of the account says
-//! whether it refuses a payment, is busy, loses its answer or hangs.
+//! whether it refuses a payment, is busy, loses its answer, hangs, or hides behind a page of a proxy.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -74,6 +74,7 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
         "refused" => (402, json!({ "reason": "no cover" })),
         "busy-once" if before.requests == 0 => (429, json!({})),
         "lost-once" if before.requests == 0 => (500, json!({})),
+        "page-once" if before.requests == 0 => (200, json!("a page of something in front of the provider")),
         "hangs-once" if before.requests == 0 => std::future::pending().await,
         _ => (201, json!({ "payment": format!("payment of {key}") })),
     };
