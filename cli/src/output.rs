@@ -2,7 +2,7 @@
 //! of it reaches the terminal. Whoever reads may close the pipe: the command then goes on without output, and ends with
 //! the exit code that it has.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 
 use serde::Serialize;
 
@@ -16,10 +16,18 @@ macro_rules! say_error {
 }
 pub(crate) use {say, say_error};
 
-/// Writes lines.
+/// Writes a line.
+///
+/// # Panics
+/// When it cannot be written for another reason than a closed pipe, as `println!` does.
 pub fn line(mut to: impl Write, text: &str) {
     let plain = |c: char| if c.is_control() && c != '\n' { '\u{fffd}' } else { c };
-    let _ = writeln!(to, "{}", text.chars().map(plain).collect::<String>());
+    match writeln!(to, "{}", text.chars().map(plain).collect::<String>()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            panic!("the output cannot be written: {error}")
+        }
+        _ => (),
+    }
 }
 
 /// Prints JSON.
@@ -76,7 +84,7 @@ mod tests {
         struct Closed;
         impl Write for Closed {
             fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
-                Err(std::io::ErrorKind::BrokenPipe.into())
+                Err(ErrorKind::BrokenPipe.into())
             }
             fn flush(&mut self) -> std::io::Result<()> {
                 Ok(())

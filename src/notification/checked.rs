@@ -6,6 +6,7 @@ use super::cloudevent::{encoded_bytes, read};
 use super::kind::Kind;
 use super::notification::Notification;
 use super::refusal::Refusal;
+use super::rfc3339;
 use super::trace::traceparent;
 
 /// Largest event, in bytes, both as sent and as encoded. An item takes 400 KB; the record adds errors,
@@ -25,6 +26,7 @@ impl Checked {
     /// When an attribute or the encoded event is over its limit.
     pub fn new(mut notification: Notification) -> Result<Checked, Refusal> {
         notification.check_attributes()?;
+        notification.time = notification.time.map(rfc3339::clamped);
         if let Some(text) = notification.traceparent.take() {
             notification.traceparent = traceparent(&text);
             if notification.traceparent.is_none() {
@@ -50,7 +52,12 @@ impl Checked {
         kind_of: impl Fn(&str) -> Result<Kind, Refusal>,
     ) -> Result<Checked, Refusal> {
         within_limit(bytes.len())?;
-        Checked::new(read(bytes, kind_of)?)
+        let (notification, says_kind) = read(bytes)?;
+        let mut checked = Checked::new(notification)?;
+        if !says_kind {
+            checked.0.kind = kind_of(&checked.0.r#type)?;
+        }
+        Ok(checked)
     }
 }
 

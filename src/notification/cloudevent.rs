@@ -5,7 +5,7 @@
 //! other attribute that is not null: Handover would not carry it.
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
@@ -28,14 +28,24 @@ pub(crate) struct Event<'a> {
     time: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     partitionkey: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "sequence_as_written")]
-    sequence: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sequence: Option<Sequence>,
     #[serde(skip_serializing_if = "Option::is_none")]
     traceparent: Option<&'a str>,
     #[serde(serialize_with = "json::verbatim")]
     data: &'a Json,
 }
 
+/// `sequence` is a number inside of the stack. An integer of CloudEvents ends at 2^31 - 1: above it the event that is
+/// sent has a string of digits.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Sequence {
+    Number(u64),
+    Digits(String),
+}
+
+/// The event as it is inside of the stack.
 impl<'a> From<&'a Notification> for Event<'a> {
     fn from(notification: &'a Notification) -> Self {
         Event {
@@ -47,16 +57,26 @@ impl<'a> From<&'a Notification> for Event<'a> {
             subject: notification.subject.as_deref(),
             time: notification.time,
             partitionkey: notification.partitionkey.as_deref(),
-            sequence: notification.sequence,
+            sequence: notification.sequence.map(Sequence::Number),
             traceparent: notification.traceparent.as_deref(),
             data: &notification.data,
         }
     }
 }
 
+impl<'a> Event<'a> {
+    fn to_send(notification: &'a Notification) -> Event<'a> {
+        let sequence = notification.sequence.map(|sequence| match i32::try_from(sequence) {
+            Ok(_) => Sequence::Number(sequence),
+            Err(_) => Sequence::Digits(sequence.to_string()),
+        });
+        Event { sequence, ..Event::from(notification) }
+    }
+}
+
 /// The event as it is sent over the wire.
 pub fn encode(notification: &Notification) -> Vec<u8> {
-    serde_json::to_vec(&Event::from(notification)).expect("text and canonical JSON always serialise")
+    serde_json::to_vec(&Event::to_send(notification)).expect("text and canonical JSON always serialise")
 }
 
 /// How many bytes [`encode`] gives, without keeping them.
@@ -72,29 +92,17 @@ pub(crate) fn encoded_bytes(notification: &Notification) -> usize {
         }
     }
     let mut count = Count(0);
-    serde_json::to_writer(&mut count, &Event::from(notification))
+    serde_json::to_writer(&mut count, &Event::to_send(notification))
         .expect("text and canonical JSON always serialise");
     count.0
 }
 
-/// An integer of CloudEvents where that can hold it, else a string of digits, as the extension `sequence` has it.
-fn sequence_as_written<S: Serializer>(sequence: &Option<u64>, to: S) -> Result<S::Ok, S::Error> {
-    match sequence.map(|sequence| i32::try_from(sequence).map_err(|_| sequence)) {
-        Some(Ok(integer)) => to.serialize_i32(integer),
-        Some(Err(sequence)) => to.collect_str(&sequence),
-        None => to.serialize_none(),
-    }
-}
-
-/// Reads an event strictly. Where it says no `kind`, `kind_of` its type does. Its attributes are not yet checked
-/// against their limits.
+/// Reads an event strictly, and whether it says its kind; otherwise it is read as a command. Its attributes are not
+/// yet checked against their limits.
 ///
 /// # Errors
 /// The first reason found. The same bytes always give the same reason.
-pub(crate) fn read(
-    bytes: &[u8],
-    kind_of: impl Fn(&str) -> Result<Kind, Refusal>,
-) -> Result<Notification, Refusal> {
+pub(crate) fn read(bytes: &[u8]) -> Result<(Notification, bool), Refusal> {
     let event = utf8(bytes)?;
     let mut attributes = attributes(event)?;
     let from = &mut attributes;
@@ -109,16 +117,16 @@ pub(crate) fn read(
         let problem = "is no media type of JSON, such as `application/json`; send JSON data";
         return Err(Refusal::Invalid { field: "datacontenttype", problem });
     }
-    let r#type = text(from, "type")?;
+    let kind = match optional_text(from, "kind")?.as_deref() {
+        Some("command") => Some(Kind::Command),
+        Some("event") => Some(Kind::Event),
+        Some(_) => return Err(Refusal::UnknownKind),
+        None => None,
+    };
     let notification = Notification {
         id: text(from, "id")?,
-        kind: match optional_text(from, "kind")?.as_deref() {
-            Some("command") => Kind::Command,
-            Some("event") => Kind::Event,
-            Some(_) => return Err(Refusal::UnknownKind),
-            None => kind_of(&r#type)?,
-        },
-        r#type,
+        kind: kind.unwrap_or(Kind::Command),
+        r#type: text(from, "type")?,
         source: text(from, "source")?,
         subject: optional_text(from, "subject")?,
         time: optional_time(from, "time")?,
@@ -129,7 +137,7 @@ pub(crate) fn read(
     };
     match attributes.into_iter().next() {
         Some((name, _)) => Err(Refusal::UnknownAttribute { name: json::shown(&name) }),
-        None => Ok(notification),
+        None => Ok((notification, kind.is_some())),
     }
 }
 
@@ -154,7 +162,9 @@ fn attributes(event: &str) -> Result<Map<String, Value>, Refusal> {
 /// JSON text is UTF-8.
 fn is_json(media_type: &str) -> bool {
     let name = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    name.split_once('/').is_some_and(|(_, subtype)| subtype == "json" || subtype.ends_with("+json"))
+    name.split_once('/').is_some_and(|(family, subtype)| {
+        !family.is_empty() && (subtype == "json" || subtype.ends_with("+json"))
+    })
 }
 
 fn text(from: &mut Map<String, Value>, field: &'static str) -> Result<String, Refusal> {
@@ -188,7 +198,8 @@ fn sequence(from: &mut Map<String, Value>, event: &str) -> Result<Option<u64>, R
         }
         Some(_) => None,
     };
-    let expected = "an integer up to 2^31 - 1 without fraction and exponent, or a string of digits";
+    let expected =
+        "an integer up to 2^31 - 1 without fraction and exponent, or a string of digits up to 2^53 - 1";
     number.map(Some).ok_or(Refusal::WrongType { field: "sequence", expected })
 }
 
@@ -245,7 +256,7 @@ mod tests {
         }
         assert_eq!(with("kind", "\"query\""), Err(Refusal::UnknownKind));
         assert_eq!(with("specversion", "\"0.3\"").unwrap_err().code(), "invalid");
-        for other in ["text/xml", "text/plain", "application/octet-stream", "json", ""] {
+        for other in ["text/xml", "text/plain", "application/octet-stream", "json", "/json", ""] {
             assert_eq!(with("datacontenttype", &format!("\"{other}\"")).unwrap_err().code(), "invalid");
         }
         for json in ["application/JSON; charset=utf-8", "text/json", "application/vnd.api+json"] {

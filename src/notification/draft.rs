@@ -8,6 +8,7 @@ use super::json::Json;
 use super::kind::Kind;
 use super::notification::Notification;
 use super::refusal::Refusal;
+use super::trace;
 
 /// A notification without its id: what a producer or a destination wants to send.
 ///
@@ -80,8 +81,8 @@ impl Draft {
     }
 
     /// Sets the W3C trace that it belongs to. What is not a traceparent is left out.
-    pub fn traceparent(self, traceparent: impl Into<String>) -> Draft {
-        self.set(|notification| notification.traceparent = Some(traceparent.into()))
+    pub fn traceparent(self, traceparent: impl AsRef<str>) -> Draft {
+        self.set(|notification| notification.traceparent = trace::traceparent(traceparent.as_ref()))
     }
 
     /// Sets the trace, unless the draft has one.
@@ -143,6 +144,17 @@ mod tests {
     }
 
     #[test]
+    fn a_time_that_the_standard_cannot_write_is_the_nearest() {
+        for (given, kept) in
+            [(Timestamp::MIN, "0000-01-01T00:00:00Z"), (Timestamp::MAX, "9999-12-30T22:00:00Z")]
+        {
+            let built = draft().time(given).build("1").unwrap();
+            assert_eq!(built.time, Some(kept.parse().unwrap()));
+            assert_eq!(Checked::decode(&encode(&built)), Ok(built));
+        }
+    }
+
+    #[test]
     fn data_without_a_form_in_json_is_refused_at_the_end() {
         let odd = std::collections::BTreeMap::from([((1, 2), 3)]);
         assert_eq!(Draft::event("t", "s", &odd).subject("x").build("1").unwrap_err().code(), "invalid");
@@ -155,5 +167,6 @@ mod tests {
         let built = |draft: Draft| draft.traceparent_or(Some(&trace("01"))).build("1").unwrap();
         assert_eq!(built(draft()).traceparent, Some(trace("01")));
         assert_eq!(built(draft().traceparent(trace("00"))).traceparent, Some(trace("00")));
+        assert_eq!(built(draft().traceparent("123")).traceparent, Some(trace("01")));
     }
 }

@@ -1,7 +1,7 @@
 //! JSON: read strictly, kept in canonical form (RFC 8785).
 //!
 //! The reader refuses what two readers could understand differently: a key that appears twice, or a number
-//! that no double is written as. Therefore the digest of the canonical text is the digest of its
+//! that is not a double's. Therefore the digest of the canonical text is the digest of its
 //! meaning, and every destination reads the same data.
 
 use std::fmt;
@@ -170,25 +170,24 @@ pub(crate) fn shown(path: &str) -> String {
     text
 }
 
-/// The number, if the nearest double says the same: every destination reads the double's text in RFC 8785's form.
+/// The number, if the nearest double is what was meant: every destination reads the double's shortest text.
 fn number(text: &str) -> Option<Number> {
     let number = Number::from_f64(text.parse().ok()?)?;
-    let canonical = serde_json_canonicalizer::to_string(&number).ok()?;
+    let kept = decimal(&serde_json_canonicalizer::to_string(&number).ok()?)?;
     let written = decimal(text)?;
-    (written == decimal(&canonical)? || is_of_a_writer(text, &written, number.as_f64()?)).then_some(number)
+    (written == kept || is_of_a_writer(&written, &kept, number.as_f64()?)).then_some(number)
 }
 
-/// Whether the text is what a writer of another language may give for this double: up to 17 digits, which are more
-/// than it needs. A writer that gives fewer rounds to them; an amount that was typed and lies between two doubles
-/// does not.
-fn is_of_a_writer(text: &str, written: &Decimal, double: f64) -> bool {
-    let is_whole = text.bytes().all(|byte| byte == b'-' || byte.is_ascii_digit());
-    match written.1.len() {
-        _ if is_whole || double == 0.0 => false,
-        DIGITS_MAX => true,
-        digits @ 1..DIGITS_MAX => decimal(&format!("{double:.*e}", digits - 1)).as_ref() == Some(written),
-        _ => false,
+/// Whether a fraction is what a writer of another language gives for this double: the double rounded to those digits,
+/// which may be more than it needs, or fewer. Of 17 digits the last one depends on the writer, where the double needs
+/// as many.
+fn is_of_a_writer(written: &Decimal, kept: &Decimal, double: f64) -> bool {
+    let (is_whole, digits) = (written.2 >= 0, written.1.len());
+    if is_whole || double == 0.0 || digits > DIGITS_MAX {
+        return false;
     }
+    let rounded = decimal(&format!("{double:.*e}", digits - 1));
+    rounded.as_ref() == Some(written) || (digits == DIGITS_MAX && kept.1.len() >= DIGITS_MAX - 1)
 }
 
 /// Sign, digits without zeros at either end, and exponent.

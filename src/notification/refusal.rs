@@ -34,7 +34,7 @@ pub enum Refusal {
         /// Where, from the root of the event.
         path: String,
     },
-    /// A number that no double is written as. Readers would see different values.
+    /// A number that its nearest double would change. Readers would see different values.
     #[error("`{path}` is a number that a double cannot hold exactly as written; send it as a string")]
     Number {
         /// Where, from the root of the event.

@@ -18,16 +18,24 @@ pub(super) fn parse(text: &str) -> Option<Timestamp> {
         "Z" => 0,
         offset => offset_seconds(offset)?,
     };
-    let civil: DateTime = has_form(civil, "0000-00-00T00:00:00").then(|| civil.parse().ok()).flatten()?;
+    if !has_form(civil, "0000-00-00T00:00:00") {
+        return None;
+    }
+    // Second 60 is read as 59.
+    let (is_leap_second, civil) = (civil.ends_with(":60"), civil.parse::<DateTime>().ok()?);
     let nanoseconds = format!("{:0<9}", &fraction[..fraction.len().min(9)]).parse().ok()?;
-    // The year 0 is the first that the standard can write.
-    let first = DateTime::constant(0, 1, 1, 0, 0, 0, 0).to_zoned(TimeZone::UTC).ok()?.timestamp();
-    let last = Timestamp::from_second(Timestamp::MAX.as_second()).ok()?;
-    let time = civil.to_zoned(TimeZone::UTC).map_or(last, |time| time.timestamp());
-    Some(
-        time.checked_add(SignedDuration::new(-offset, nanoseconds))
-            .map_or(last, |time| time.clamp(first, last)),
-    )
+    let time = civil.to_zoned(TimeZone::UTC).map_or(Timestamp::MAX, |time| time.timestamp());
+    let time = time.checked_add(SignedDuration::new(-offset, nanoseconds)).unwrap_or(Timestamp::MAX);
+    let is_end_of_day = time.as_second().rem_euclid(86_400) == 86_399;
+    (is_end_of_day || !is_leap_second).then(|| clamped(time))
+}
+
+/// The time, or the nearest one that the standard can write and that every function can read.
+pub(super) fn clamped(time: Timestamp) -> Timestamp {
+    let year_0 = DateTime::constant(0, 1, 1, 0, 0, 0, 0).to_zoned(TimeZone::UTC);
+    let first = year_0.map_or(Timestamp::MIN, |first| first.timestamp());
+    let last = Timestamp::from_second(Timestamp::MAX.as_second()).unwrap_or(Timestamp::MAX);
+    time.clamp(first, last)
 }
 
 /// The offset from UTC, such as `-08:00`.
@@ -64,6 +72,7 @@ mod tests {
             ("2026-11-22T08:15:00.1234567890123Z", "2026-11-22T08:15:00.123456789Z"),
             ("1990-12-31T23:59:60Z", "1990-12-31T23:59:59Z"),
             ("1990-12-31T15:59:60-08:00", "1990-12-31T23:59:59Z"),
+            ("2026-11-22T23:59:60.5Z", "2026-11-22T23:59:59.5Z"),
             ("0000-01-01T00:00:00Z", "0000-01-01T00:00:00Z"),
             ("9999-12-30T21:59:59+00:00", "9999-12-30T21:59:59Z"),
         ] {
@@ -99,6 +108,8 @@ mod tests {
             "2026-W47-7T08:15:00Z",
             "2026-02-30T08:15:00Z",
             "2026-11-22T12:60:00Z",
+            "2026-11-22T08:15:60Z",
+            "1990-12-31T23:59:60-08:00",
             "2026-11-22T08:15:00+25:00",
             "2026-11-22T08:15:00+24:00",
             "2026-11-22T08:15:00+05:60",

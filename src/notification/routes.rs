@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 
 use super::checked::Checked;
-use super::json;
 use super::kind::Kind;
 use super::notification::Notification;
 use super::refusal::Refusal;
@@ -111,7 +110,7 @@ impl Routes {
     pub fn decode(&self, bytes: &[u8]) -> Result<Checked, Refusal> {
         Checked::decode_by(bytes, |r#type| match self.0.get(r#type) {
             Some(route) => Ok(route.kind),
-            None => Err(Refusal::UnknownType { name: json::shown(r#type) }),
+            None => Err(Refusal::UnknownType { name: r#type.to_owned() }),
         })
     }
 

@@ -6,7 +6,6 @@
 //! write of its own. The reader ignores attributes that it does not know: a later release may have sent them.
 
 use jiff::Timestamp;
-use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -79,7 +78,7 @@ struct Read<'a> {
     time: Option<Timestamp>,
     #[serde(default)]
     partitionkey: Option<String>,
-    #[serde(default, deserialize_with = "sequence")]
+    #[serde(default)]
     sequence: Option<u64>,
     #[serde(default)]
     traceparent: Option<String>,
@@ -93,21 +92,6 @@ struct Read<'a> {
     version: Option<u64>,
     acceptedtime: Timestamp,
     relayedtime: Timestamp,
-}
-
-/// A number, or the digits of one that is too large for an integer of CloudEvents.
-fn sequence<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Sequence {
-        Number(u64),
-        Digits(String),
-    }
-    match Option::deserialize(from)? {
-        None => Ok(None),
-        Some(Sequence::Number(number)) => Ok(Some(number)),
-        Some(Sequence::Digits(digits)) => digits.parse().map(Some).map_err(D::Error::custom),
-    }
 }
 
 impl Dispatch {

@@ -11,7 +11,8 @@
 //! | anything else, or no answer | unknown |
 //!
 //! What is in front of a provider answers too, such as a proxy with a page of its own and the status 200. So a status
-//! alone never ends a payment.
+//! alone never takes a payment, or refuses it for good as the customer's matter. That it was not taken is believed by its
+//! status.
 
 use std::error::Error;
 use std::time::Duration;
@@ -23,7 +24,7 @@ use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
 use handover::{Asked, CallFailure, Effect, External, Failure, Notification, OnUnknown};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 /// The data of a payment.
 #[derive(Deserialize, Serialize)]
@@ -63,20 +64,14 @@ struct Request<'a> {
 /// A response of the provider: its HTTP status and its body.
 struct ProviderAnswer {
     status: u16,
-    body: Body,
+    /// The fields of its JSON object; none where it is not one.
+    body: Map<String, Value>,
 }
 
 /// Longest body of an answer, in bytes: a function has many of them at once.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 /// Longest id that the provider gives a payment, in bytes.
 const PAYMENT_BYTES_MAX: usize = 256;
-
-/// The fields of an answer that are used.
-#[derive(Default, Deserialize)]
-struct Body {
-    payment: Option<String>,
-    reason: Option<String>,
-}
 
 /// A request without a response. Its cause names no URL, which may hold a secret.
 #[derive(Debug)]
@@ -136,7 +131,7 @@ impl Payments {
         while let Some(part) = stream.try_next().await.map_err(|error| NoAnswer(error.into()))? {
             body.extend_from_slice(&part);
             if body.len() > BODY_BYTES_MAX {
-                return Ok(ProviderAnswer { status, body: Body::default() });
+                return Ok(ProviderAnswer { status, body: Map::new() });
             }
         }
         Ok(ProviderAnswer { status, body: serde_json::from_slice(&body).unwrap_or_default() })
@@ -146,11 +141,13 @@ impl Payments {
 impl ProviderAnswer {
     /// The effect, if the answer is final: its status and its body are what the contract says.
     fn effect(&self) -> Option<Effect> {
-        match (self.status, &self.body) {
-            (200..300, Body { payment: Some(payment), .. }) if is_id(payment) => {
+        let field = |name: &str| self.body.get(name).and_then(Value::as_str);
+        match (self.status, field("payment"), field("reason")) {
+            (200..300, Some(payment), _) if is_id(payment) => {
                 Some(Effect::new().result(&json!({ "payment": payment })))
             }
-            (402, Body { reason: Some(reason), .. }) => Some(Effect::reject(reason)),
+            (402, _, Some("")) => Some(Effect::reject("refused by the provider")),
+            (402, _, Some(reason)) => Some(Effect::reject(reason)),
             _ => None,
         }
     }
@@ -204,9 +201,11 @@ mod tests {
     #[test]
     fn only_what_the_contract_promises_ends_a_payment() {
         assert!(ends(200, r#"{"payment":"p-1","more":1}"#) && ends(201, r#"{"payment":"p-1"}"#));
-        assert!(ends(402, r#"{"reason":""}"#));
+        assert!(ends(402, r#"{"reason":""}"#) && ends(200, r#"{"payment":"p-1","reason":7}"#));
         let long = format!(r#"{{"payment":"{}"}}"#, "p".repeat(PAYMENT_BYTES_MAX + 1));
+        let array = r#"["Service","unavailable"]"#;
         for other in [
+            array,
             "",
             "<html>",
             "{}",

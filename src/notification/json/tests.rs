@@ -39,7 +39,15 @@ fn refuses_numbers_that_a_double_cannot_hold() {
         "1e-400",
         "0.12345678901234567890",
         "99999999999999.99",
+        "999999999999999.99",
         "12558928915390.413111",
+        "4.9999999999999999",
+        "0.99999999999999999",
+        "1.0000000000000001",
+        "12345678901234567.0",
+        "1.2345678901234567e16",
+        "1.9999999999999998E23",
+        "2.4703282292062329e-324",
         "1e99999999999999999999",
     ] {
         assert_eq!(canonical(lost), Err(Refusal::Number { path: String::new() }), "{lost}");
@@ -54,7 +62,6 @@ fn takes_the_digits_of_other_writers() {
         ("0.10000000000000001", "0.1"),
         ("333333333.33333329", "333333333.3333333"),
         ("4.9E-324", "5e-324"),
-        ("1.9999999999999998E23", "2e+23"),
         ("12345.678901234567", "12345.678901234567"),
         ("-2.2250738585072014E-308", "-2.2250738585072014e-308"),
         ("1.17549435E-38", "1.17549435e-38"),
@@ -139,13 +146,9 @@ proptest! {
     }
 
     #[test]
-    fn a_double_is_taken_in_all_its_digits(double in prop::num::f64::NORMAL) {
-        for digits in [15, 16] {
-            let text = format!("{double:.digits$e}");
-            if text.parse::<f64>() == Ok(double) {
-                prop_assert_eq!(canonical(&text).unwrap().parse::<f64>(), Ok(double));
-            }
-        }
+    fn a_fraction_is_taken_in_all_its_digits(fraction in 1e-9f64..1.0) {
+        let text = format!("{fraction:.16e}");
+        prop_assert_eq!(canonical(&text).unwrap().parse::<f64>(), Ok(fraction));
     }
 
     #[test]
