@@ -208,11 +208,9 @@ fn optional_time(from: &mut Map<String, Value>, field: &'static str) -> Result<O
     let Some(text) = optional_text(from, field)? else {
         return Ok(None);
     };
-    let time = rfc3339::parse(&text).ok_or(Refusal::Invalid { field, problem })?;
     // The record keeps milliseconds.
-    Timestamp::from_millisecond(time.as_millisecond())
-        .map(Some)
-        .map_err(|_| Refusal::Invalid { field, problem })
+    let time = rfc3339::parse(&text).and_then(|time| Timestamp::from_millisecond(time.as_millisecond()).ok());
+    time.map(Some).ok_or(Refusal::Invalid { field, problem })
 }
 
 #[cfg(test)]

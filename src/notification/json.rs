@@ -158,10 +158,13 @@ fn value(raw: &RawValue, path: &Path, depth: usize) -> Result<Value, Refusal> {
     }
 }
 
+/// The character, or U+FFFD in place of one that logs and queues refuse.
+pub(crate) fn plain(c: char) -> char {
+    if c.is_control() || ('\u{fffe}'..='\u{ffff}').contains(&c) { '\u{fffd}' } else { c }
+}
+
 /// A name or path as errors show it: shortened, without the characters that logs and queues refuse.
 pub(crate) fn shown(path: &str) -> String {
-    let plain =
-        |c: char| if c.is_control() || ('\u{fffe}'..='\u{ffff}').contains(&c) { '\u{fffd}' } else { c };
     let mut chars = path.chars().map(plain);
     let mut text: String = chars.by_ref().take(PATH_CHARS_MAX).collect();
     if chars.next().is_some() {

@@ -26,7 +26,7 @@ pub use cloudevent::encode;
 pub(crate) use digest::{digest, is_repeat};
 pub(crate) use draft::Draft;
 pub(crate) use hash::hex;
-pub(crate) use json::Json;
+pub(crate) use json::{Json, plain};
 pub(crate) use key::NotificationKey;
 pub(crate) use kind::Kind;
 pub(crate) use notification::Notification;

@@ -2,8 +2,9 @@
 //!
 //! It is the CloudEvents event of the notification with up to six more extension attributes: `destinations`
 //! and `sequenced` (names separated by commas, since CloudEvents has no lists), `dispatch` (its number, from
-//! 1), `version` (of the record), `acceptedtime` and `relayedtime`. The times travel with the message, so that the timeline costs no
-//! write of its own. The reader ignores attributes that it does not know: a later release may have sent them.
+//! 1), `version` (of the record), `acceptedtime` and `relayedtime`. The times travel with the message, so that the
+//! timeline costs no write of its own. The reader ignores attributes that it does not know: a later release may
+//! have sent them.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::due::{DEAD_LETTER_RENEWED_AFTER, FIRST_DUE_AFTER, bucket};
 use crate::notification::{
-    Checked, Json, Kind, Notification, NotificationKey, Refusal, Routes, digest, is_repeat,
+    Checked, Json, Kind, Notification, NotificationKey, Refusal, Routes, digest, is_repeat, plain,
 };
 
 /// An item of DynamoDB.
@@ -440,12 +440,8 @@ fn is_zero(number: &u32) -> bool {
 /// The text on one line, cut to `bytes_max` bytes, with an ellipsis where it was cut. A destination or a provider wrote
 /// it: control characters, and what SQS does not take, become U+FFFD.
 pub(crate) fn shortened(text: &str, bytes_max: usize) -> String {
-    let plain = |c: char| match c {
-        '\t' | '\n' | '\r' => ' ',
-        c if c.is_control() || ('\u{fffe}'..='\u{ffff}').contains(&c) => '\u{fffd}',
-        c => c,
-    };
-    let mut text: String = text.chars().map(plain).collect();
+    let on_one_line = |c| if matches!(c, '\t' | '\n' | '\r') { ' ' } else { plain(c) };
+    let mut text: String = text.chars().map(on_one_line).collect();
     if text.len() > bytes_max {
         let end = (0..=bytes_max - '…'.len_utf8()).rev().find(|&end| text.is_char_boundary(end));
         text.truncate(end.unwrap_or(0));

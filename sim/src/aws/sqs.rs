@@ -15,21 +15,17 @@ const RETENTION_MS: u64 = 14 * 24 * 3_600_000;
 
 /// Why SQS does not take what a call sends: characters that XML 1.0 does not have, no body, or its size.
 fn not_taken(entry: &Value) -> Option<&'static str> {
-    let texts = |entry: &Value| -> Vec<String> {
-        let attributes = entry["MessageAttributes"].as_object().into_iter().flatten();
-        let values =
-            attributes.map(|(_, value)| value["StringValue"].as_str().unwrap_or_default().to_owned());
-        entry["MessageBody"].as_str().map(str::to_owned).into_iter().chain(values).collect()
-    };
+    let attributes = entry["MessageAttributes"].as_object().into_iter().flatten();
+    let values = attributes.map(|(_, value)| value["StringValue"].as_str().unwrap_or_default());
+    let texts: Vec<&str> = entry["MessageBody"].as_str().into_iter().chain(values).collect();
     let is_taken = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
-    let texts = texts(entry);
-    if texts.iter().any(String::is_empty) {
+    if texts.contains(&"") {
         return Some("com.amazonaws.sqs#InvalidParameterValue");
     }
     if !texts.iter().all(|text| text.chars().all(is_taken)) {
         return Some("com.amazonaws.sqs#InvalidMessageContents");
     }
-    (texts.iter().map(String::len).sum::<usize>() > MESSAGE_BYTES_MAX)
+    (texts.iter().map(|text| text.len()).sum::<usize>() > MESSAGE_BYTES_MAX)
         .then_some("com.amazonaws.sqs#InvalidParameterValue")
 }
 
