@@ -4,6 +4,7 @@
 //! destination, [`run`](crate::run) or [`run_external`](crate::run_external) alone.
 
 use std::collections::HashMap;
+use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
 use aws_config::SdkConfig;
@@ -14,13 +15,16 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
+use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::aws::lambda_config;
+use crate::clock::Clock;
 use crate::destination::OnUnknown;
 use crate::error::Error;
+use crate::metrics::{METRICS, MetricLines};
 use crate::notification::{BadRoutes, Routes};
 use crate::store::{DeadLetters, Ledger, Positions};
 
@@ -29,16 +33,28 @@ pub const MARGIN_MS: u64 = 500;
 /// Longest time of one try of a call to AWS, in milliseconds.
 pub const CALL_TIMEOUT_MS: u64 = 3_000;
 
-/// Starts a function: logs as JSON at the level of `RUST_LOG`, and the configuration for AWS from its environment.
+/// Starts a function: logs as JSON at the level of `RUST_LOG`, metrics, and the configuration for AWS from its
+/// environment.
 ///
 /// # Errors
-/// When `AWS_CA_BUNDLE` names a file that is not there, or holds no certificate.
+/// Outside of Lambda, which sets `AWS_LAMBDA_FUNCTION_NAME`; and when `AWS_CA_BUNDLE` names a file that is not there, or holds no certificate.
 pub fn start() -> Result<SdkConfig, Error> {
     // Not `EnvFilter`: it brings a regular expression engine, which costs time at a cold start.
     let level = std::env::var("RUST_LOG").ok().and_then(|filter| filter.parse::<Targets>().ok());
     let level = level.unwrap_or_else(|| Targets::new().with_default(LevelFilter::ERROR));
     let logs = tracing_subscriber::fmt::layer().json().flatten_event(true).with_current_span(false);
-    tracing_subscriber::registry().with(logs).with(level).init();
+    let metrics = MetricLines {
+        function: variable("AWS_LAMBDA_FUNCTION_NAME")?,
+        clock: Clock::system(),
+        to: Mutex::new(std::io::stdout()),
+    };
+    // Metrics are written whatever the level of logs is.
+    let are_metrics = Targets::new().with_target(METRICS, LevelFilter::INFO);
+    let are_logs = level.with_target(METRICS, LevelFilter::OFF);
+    tracing_subscriber::registry()
+        .with(logs.with_filter(are_logs))
+        .with(metrics.with_filter(are_metrics))
+        .init();
     let timeouts = TimeoutConfig::builder().operation_attempt_timeout(Duration::from_millis(CALL_TIMEOUT_MS));
     lambda_config(timeouts.build())
 }

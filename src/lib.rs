@@ -216,6 +216,7 @@ pub mod destination;
 mod error;
 #[cfg(feature = "lambda")]
 pub mod lambda;
+mod metrics;
 pub mod notification;
 pub mod pipeline;
 pub mod record;

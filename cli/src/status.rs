@@ -81,9 +81,19 @@ struct DeliveryView<'a> {
     name: &'a str,
     state: State,
     attempts: u32,
+    /// What holds it up, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fault: Option<FaultView<'a>>,
     /// At a sequenced destination, the position of its key: the last sequence number that was completed.
     #[serde(skip_serializing_if = "Option::is_none")]
     position: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct FaultView<'a> {
+    since: Timestamp,
+    at: Timestamp,
+    error: &'a str,
 }
 
 #[derive(Serialize)]
@@ -119,6 +129,11 @@ impl<'a> View<'a> {
                     name,
                     state: delivery.state,
                     attempts: delivery.attempts,
+                    fault: delivery.present_fault().map(|fault| FaultView {
+                        since: fault.since,
+                        at: fault.at,
+                        error: &fault.error,
+                    }),
                     position: None,
                 })
                 .collect(),
@@ -137,6 +152,7 @@ fn described(what: What<'_>) -> (String, Option<&str>) {
         What::Relayed => ("relayed".into(), None),
         What::Received => ("received".into(), None),
         What::AttemptFailed(number, error) => (format!("attempt {number} failed"), Some(error)),
+        What::Fault(error) => ("fault".into(), Some(error)),
         What::Redriven => ("redriven".into(), None),
         What::Ended(state, reason) => (state.as_str().into(), reason),
         later => (format!("{later:?}"), None),
@@ -158,6 +174,9 @@ fn print(view: &View) {
             _ => String::new(),
         };
         say!("  {}: {}{attempts}{waits}", delivery.name, delivery.state.as_str());
+        if let Some(fault) = &delivery.fault {
+            say!("    held up since {}, last at {}: {}", fault.since, fault.at, fault.error);
+        }
     }
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);

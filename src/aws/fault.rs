@@ -72,6 +72,21 @@ impl Fault {
         Fault::new(operation, Cause::Unavailable("no time was left".into()))
     }
 
+    /// Its kind, as metrics name it.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self.cause {
+            Cause::Contended => "contended",
+            Cause::Throttled => "throttled",
+            Cause::Unavailable(_) => "unavailable",
+            Cause::Denied(_) => "denied",
+            Cause::Invalid(_) => "invalid",
+            Cause::NoResource(_) => "no-resource",
+            Cause::Missing => "missing",
+            Cause::Unreadable(_) => "unreadable",
+            Cause::Misconfigured(_) => "misconfigured",
+        }
+    }
+
     /// Whether the same call may succeed soon.
     pub fn is_retryable(&self) -> bool {
         matches!(self.cause, Cause::Contended | Cause::Throttled | Cause::Unavailable(_))

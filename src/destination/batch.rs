@@ -1,6 +1,7 @@
 //! A destination's two event sources: batches of the Kinesis stream, and batches of its retry queue.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
 use aws_lambda_events::encodings::Base64Data;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
@@ -16,9 +17,10 @@ use super::external_call::Calls;
 use super::failed_attempt::{Disposition, Source, is_too_soon};
 use super::handler::{Deadlines, DestinationSettings, Handler, WorkItem};
 use super::process::{Processed, process};
-use super::retry_policy::backoff;
+use super::retry_policy::{NotCompleted, Severity};
 use crate::aws::sqs::{body, id, receives};
 use crate::aws::{Cause, Fault};
+use crate::metrics::METRICS;
 use crate::notification::NotificationKey;
 use crate::record::{Basis, Delivery, Dispatch, State, TransitionOutcome};
 use crate::store::{ERROR, GET_ITEM};
@@ -106,7 +108,6 @@ impl Consumer {
     /// Handles a batch of the destination's retry queue by `until`. A batch item failure waits there for its
     /// next attempt.
     pub async fn retry(&self, event: SqsEvent, until: Instant) -> SqsBatchResponse {
-        let deadlines = Deadlines::until(until);
         let messages = Messages::new(&event);
         let copies = event.records.iter().map(|message| (id(message).to_owned(), body(message).into()));
         let (work, undecodable) = self.read(copies);
@@ -114,51 +115,76 @@ impl Consumer {
             let message = messages.get(&copy);
             self.send_back(copy, message, until)
         }));
-        let looked = join_all(work.into_iter().map(|work| self.look(work, &messages, until)));
-        let (unsent, looked) = tokio::join!(dead_lettered, looked);
+        let handled = self.look_and_handle(work, &messages, until);
+        let (unsent, dispositions) = tokio::join!(dead_lettered, handled);
+        let kept = self.keep(dispositions, &messages, until).await;
+        let mut response = SqsBatchResponse::default();
+        response.set_failures(kept.into_iter().chain(unsent.into_iter().flatten()));
+        response
+    }
 
-        let mut sources = HashMap::new();
-        let (mut open, mut redelivered) = (Vec::new(), Vec::new());
+    /// Tries what its record says can be tried. Says what to do with the copies of each.
+    async fn look_and_handle(
+        &self,
+        work: Vec<WorkItem>,
+        messages: &Messages<'_>,
+        until: Instant,
+    ) -> Vec<(Vec<String>, Disposition)> {
+        let deadlines = Deadlines::until(until);
+        let looked = join_all(work.into_iter().map(|work| self.look(work, messages, until))).await;
+        let (mut open, mut waiting, mut sources, mut faults) = (vec![], vec![], HashMap::new(), vec![]);
         for (work, looked) in looked {
-            let receives = messages.receives(&work.copies);
+            let source = |attempts| messages.source(&work.copies, attempts);
             match looked {
                 Ok(Looked::Useless) => (),
-                Ok(Looked::Wait) => redelivered.push((receives, work.copies)),
+                Ok(Looked::Wait) => waiting.push((source(0), work)),
                 Ok(Looked::Open { attempts }) => {
-                    let is_dead_letter = messages.dead_letter(&work.copies).is_some();
-                    let source = Source::RetryQueue { attempts, receives, is_dead_letter };
-                    sources.insert(work.key(), source);
+                    sources.insert(work.key(), source(attempts));
                     open.push(work);
                 }
                 Err(fault) => {
                     tracing::warn!(id = work.id(), source = work.source(), %fault, "a copy will be redelivered");
-                    redelivered.push((receives, work.copies));
+                    faults.push((fault.kind(), !fault.is_retryable()));
+                    waiting.push((source(0), work));
                 }
             }
         }
-        let processed = process(&*self.handler, &self.settings, open, deadlines).await;
-        for (copies, disposition) in self.dispositions(processed, until, |work| sources[&work.key()]).await {
-            if let Disposition::Redeliver { nth } = disposition {
-                redelivered.push((nth, copies));
+        count_faults(faults);
+        let given_back = join_all(waiting.into_iter().map(async |(source, work)| {
+            let given_back = timeout_at(until, self.settings.give_back(&work, source)).await;
+            let redeliver = || source.redeliver(self.settings.backoff);
+            (work.copies, given_back.ok().and_then(Result::ok).unwrap_or_else(redeliver))
+        }));
+        let handled = async {
+            let processed = process(&*self.handler, &self.settings, open, deadlines).await;
+            self.dispositions(processed, until, |work| sources[&work.key()]).await
+        };
+        let (mut dispositions, handled) = tokio::join!(given_back, handled);
+        dispositions.extend(handled);
+        dispositions
+    }
+
+    /// Keeps one copy of each notification that is redelivered, for as long as it has to wait. A dead letter is kept
+    /// before any other, since only a dead letter tries what is dead.
+    async fn keep(
+        &self,
+        dispositions: Vec<(Vec<String>, Disposition)>,
+        messages: &Messages<'_>,
+        until: Instant,
+    ) -> Vec<String> {
+        let kept = dispositions.iter().filter_map(|(copies, disposition)| match disposition {
+            Disposition::Redeliver { wait } => {
+                Some((messages.dead_letter(copies).or(copies.first())?.clone(), *wait))
             }
-        }
-        // One of several copies is enough. A dead letter is kept before any other, since only a dead letter
-        // tries what is dead.
-        let kept: Vec<(u32, &String)> = redelivered
-            .iter()
-            .filter_map(|(nth, copies)| Some((*nth, messages.dead_letter(copies).or(copies.first())?)))
-            .collect();
-        let delays = kept.iter().filter_map(|(nth, copy)| {
-            let message = messages.get(copy)?;
-            let wait = backoff(self.settings.backoff, *nth, fastrand::f64());
-            Some(self.settings.queues.delay(message, wait))
+            Disposition::Drop => None,
         });
+        let kept: Vec<(String, Duration)> = kept.collect();
+        let delays = kept
+            .iter()
+            .filter_map(|(copy, wait)| Some(self.settings.queues.delay(messages.get(copy)?, *wait)));
         // If this fails they are redelivered all the same, only sooner.
         let _ = timeout_at(until, join_all(delays)).await;
-        let mut response = SqsBatchResponse::default();
-        let kept = kept.into_iter().map(|(_, copy)| copy.clone());
-        response.set_failures(kept.chain(unsent.into_iter().flatten()));
-        response
+        kept.into_iter().map(|(copy, _)| copy).collect()
     }
 
     /// The notifications for this destination, each with all its copies, and the copies that are not a
@@ -269,6 +295,7 @@ impl Consumer {
                 Err(error) => not_completed.push((work, error)),
             }
         }
+        count_faults(not_completed.iter().filter_map(|(_, error)| error.held_up_by()).collect());
         let destination = &self.settings.name;
         tracing::info!(destination, applied, already_applied, failed = not_completed.len(), "consumed");
         join_all(not_completed.into_iter().map(async |(work, error)| {
@@ -277,8 +304,8 @@ impl Consumer {
             match error.is_registered() {
                 true => tracing::debug!(id, source, destination, "waits for its turn"),
                 false => {
-                    let severity = error.severity();
-                    tracing::warn!(id, source, destination, %error, ?severity, ?event_source, "not completed")
+                    let (counts, queue) = (error.severity() != Severity::Uncounted, event_source.as_str());
+                    tracing::warn!(id, source, destination, %error, counts, queue, "not completed")
                 }
             }
             let disposition = match timeout_at(
@@ -288,15 +315,29 @@ impl Consumer {
             .await
             {
                 Ok(Ok(disposition)) => disposition,
-                Ok(Err(fault)) => {
-                    tracing::warn!(id, source, destination, %fault, "the copy will be redelivered as it is");
-                    event_source.redeliver()
+                Ok(Err(error)) => {
+                    tracing::warn!(id, source, destination, %error, "the copy will be redelivered as it is");
+                    count_faults(NotCompleted::from(error).held_up_by().into_iter().collect());
+                    event_source.redeliver(self.settings.backoff)
                 }
-                Err(_) => event_source.redeliver(),
+                Err(_) => event_source.redeliver(self.settings.backoff),
             };
             (work.copies, disposition)
         }))
         .await
+    }
+}
+
+/// Counts what held notifications up, as metrics: by cause, and what lasts until somebody corrects it.
+fn count_faults(faults: Vec<(&'static str, bool)>) {
+    let mut by_cause: BTreeMap<&str, u64> = BTreeMap::new();
+    faults.iter().for_each(|(cause, _)| *by_cause.entry(cause).or_default() += 1);
+    for (cause, faults) in by_cause {
+        tracing::info!(target: METRICS, Faults = faults, Cause = cause);
+    }
+    let lasting = faults.iter().filter(|(_, lasts)| *lasts).count();
+    if lasting > 0 {
+        tracing::info!(target: METRICS, LastingFaults = lasting as u64);
     }
 }
 
@@ -312,9 +353,10 @@ impl<'a> Messages<'a> {
         self.0.get(copy).copied()
     }
 
-    /// How often SQS delivered one of these copies, at most.
-    fn receives(&self, copies: &[String]) -> u32 {
-        copies.iter().filter_map(|copy| self.get(copy)).map(receives).max().unwrap_or(1)
+    /// Where these copies came from. The record has this many attempts.
+    fn source(&self, copies: &[String], attempts: u32) -> Source {
+        let receives = copies.iter().filter_map(|copy| self.get(copy)).map(receives).max().unwrap_or(1);
+        Source::RetryQueue { attempts, receives, is_dead_letter: self.dead_letter(copies).is_some() }
     }
 
     /// The copy among these that is a dead letter which somebody moved to the retry queue.

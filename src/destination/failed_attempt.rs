@@ -10,7 +10,9 @@ use std::time::Duration;
 use jiff::SignedDuration;
 
 use super::handler::{DestinationSettings, WorkItem};
-use super::retry_policy::{NotCompleted, Severity, apart, backoff, gives_up};
+use super::retry_policy::{
+    NotCompleted, RECEIVES_RENEWED, Severity, apart, backoff, fault_to_record, gives_up, uncounted_wait,
+};
 use crate::aws::Fault;
 use crate::record::{Called, Delivery, FIRST_DUE_AFTER, Refused, State, Transition, TransitionOutcome};
 use crate::store::TransitionError;
@@ -20,8 +22,8 @@ use crate::store::TransitionError;
 pub(crate) enum Disposition {
     /// Drop them: the notification is completed or dead, or another copy is in the retry queue.
     Drop,
-    /// Redeliver them, for the nth time. Each wait is twice as long as the one before.
-    Redeliver { nth: u32 },
+    /// Redeliver them: with their batch, or from the retry queue after this wait.
+    Redeliver { wait: Duration },
 }
 
 /// Where the copies came from, and what is known of the record.
@@ -46,10 +48,19 @@ const UNCOUNTED_WAIT: Duration = Duration::from_secs(10);
 
 impl Source {
     /// The copy is redelivered as it came: with its batch, or after a growing wait.
-    pub(crate) fn redeliver(self) -> Disposition {
+    pub(crate) fn redeliver(self, backoff: Duration) -> Disposition {
+        let wait = match self {
+            Source::Stream => Duration::ZERO,
+            Source::RetryQueue { receives, .. } => uncounted_wait(backoff, receives, fastrand::f64()),
+        };
+        Disposition::Redeliver { wait }
+    }
+
+    /// Its name in logs.
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
-            Source::Stream => Disposition::Redeliver { nth: 1 },
-            Source::RetryQueue { receives, .. } => Disposition::Redeliver { nth: receives },
+            Source::Stream => "stream",
+            Source::RetryQueue { .. } => "retry",
         }
     }
 
@@ -95,6 +106,7 @@ impl DestinationSettings {
             return Ok(Disposition::Drop);
         }
         if severity == Severity::Uncounted {
+            self.record_fault(work, error, source).await;
             return Ok(self.give_back(work, source).await?);
         }
         // It never goes back: a copy of an earlier dispatch may fail after one of a later dispatch.
@@ -141,7 +153,7 @@ impl DestinationSettings {
                 let due_at = self.clock.now() + FIRST_DUE_AFTER + wait;
                 let disposition = match source {
                     Source::Stream => Disposition::Drop,
-                    Source::RetryQueue { .. } => Disposition::Redeliver { nth: number },
+                    Source::RetryQueue { .. } => Disposition::Redeliver { wait },
                 };
                 (
                     Transition::Attempt { number, error: error.to_string(), due_at, dispatch, call },
@@ -160,7 +172,10 @@ impl DestinationSettings {
                     return match source {
                         Source::Stream if needs_copy => Ok(self.give_back(work, source).await?),
                         Source::Stream => Ok(Disposition::Drop),
-                        Source::RetryQueue { .. } => Ok(Disposition::Redeliver { nth: attempts }),
+                        Source::RetryQueue { .. } => {
+                            let wait = backoff(self.backoff, attempts, fastrand::f64());
+                            Ok(Disposition::Redeliver { wait })
+                        }
                     };
                 }
                 // A redrive reset them, or this attempt is the last whatever its number.
@@ -227,15 +242,30 @@ impl DestinationSettings {
         }
     }
 
-    /// Gives back what was not decided. It counts no attempt.
-    async fn give_back(&self, work: &WorkItem, source: Source) -> Result<Disposition, Fault> {
-        match source {
-            Source::Stream => {
-                let wait = backoff(UNCOUNTED_WAIT.min(self.backoff), 1, fastrand::f64());
-                self.queues.enqueue_retry(&work.dispatch, 0, wait).await.map(|()| Disposition::Drop)
-            }
-            Source::RetryQueue { .. } => Ok(source.redeliver()),
+    /// Records what holds up a copy of the retry queue, where that is known to last.
+    async fn record_fault(&self, work: &WorkItem, error: &NotCompleted, source: Source) {
+        let (Source::RetryQueue { receives, .. }, Some(delivery)) = (source, &work.delivery) else { return };
+        let fault = fault_to_record(error, delivery, receives, self.clock.now());
+        let Some(fault) = fault else { return };
+        // It is for whoever looks: the copy waits all the same.
+        if let Err(fault) = self.ledger.apply(self.transition(work, fault)).await {
+            tracing::debug!(id = work.id(), source = work.source(), %fault, "its fault is not recorded");
         }
+    }
+
+    /// Gives back what was not decided. It counts no attempt.
+    pub(crate) async fn give_back(&self, work: &WorkItem, source: Source) -> Result<Disposition, Fault> {
+        let wait = match source {
+            Source::Stream => backoff(UNCOUNTED_WAIT.min(self.backoff), 1, fastrand::f64()),
+            // A dead letter is kept as it is.
+            Source::RetryQueue { receives, is_dead_letter, .. }
+                if receives < RECEIVES_RENEWED || is_dead_letter =>
+            {
+                return Ok(source.redeliver(self.backoff));
+            }
+            Source::RetryQueue { receives, .. } => uncounted_wait(self.backoff, receives, fastrand::f64()),
+        };
+        self.queues.enqueue_retry(&work.dispatch, 0, wait).await.map(|()| Disposition::Drop)
     }
 
     async fn send_dead_letter(

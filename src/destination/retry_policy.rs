@@ -2,12 +2,24 @@
 
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
+
 use super::effect::Failure;
-use crate::record::{Called, Refused, State};
+use crate::aws::Fault;
+use crate::record::{Called, Delivery, ERROR_BYTES_MAX, Refused, State, Transition, shortened};
 use crate::store::TransitionError;
 
 /// Attempts after accept or redrive. After the last one the destination gives up.
 pub(crate) const ATTEMPTS_MAX: u32 = 6;
+/// Longest wait of a copy that counted no attempt: so soon after its cause is cured it is tried.
+const UNCOUNTED_WAIT_MAX: Duration = Duration::from_secs(15 * 60);
+/// After how many receives a copy that counts no attempt is replaced by a new one: SQS dead-letters a message after
+/// `RetryMaxReceives`, 12 at least.
+pub(crate) const RECEIVES_RENEWED: u32 = 10;
+/// How often a fault that lasts is recorded.
+const FAULT_RECORDED_EVERY: SignedDuration = SignedDuration::from_hours(1);
+/// From which receive on a fault is recorded that AWS may have mended by the next one.
+const RETRYABLE_RECORDED_FROM: u32 = 3;
 /// Longest delay of a message, in seconds. SQS refuses a visibility time-out that ends more than 12 hours after the
 /// message was received, and an invocation may have had it for 15 minutes.
 const WAIT_SECONDS_MAX: f64 = (12.0 * 60.0 - 15.0) * 60.0;
@@ -68,6 +80,30 @@ impl NotCompleted {
         matches!(self, NotCompleted::NotApplied(TransitionError::Early { is_registered: true }))
     }
 
+    /// The fault because of which nothing was decided.
+    fn fault(&self) -> Option<&Fault> {
+        match self {
+            NotCompleted::Called { error, .. } => error.fault(),
+            NotCompleted::NotApplied(TransitionError::Fault(fault)) => Some(fault),
+            NotCompleted::Failed(_) | NotCompleted::NotApplied(_) | NotCompleted::OutOfTime => None,
+        }
+    }
+
+    fn is_out_of_time(&self) -> bool {
+        match self {
+            NotCompleted::Called { error, .. } => error.is_out_of_time(),
+            NotCompleted::Failed(_) | NotCompleted::NotApplied(_) => false,
+            NotCompleted::OutOfTime => true,
+        }
+    }
+
+    /// What held it up, as metrics name it, and whether that lasts until somebody corrects it; `None` where nothing
+    /// is wrong with the stack.
+    pub(crate) fn held_up_by(&self) -> Option<(&'static str, bool)> {
+        let fault = self.fault().map(|fault| (fault.kind(), !fault.is_retryable()));
+        fault.or_else(|| self.is_out_of_time().then_some(("out-of-time", false)))
+    }
+
     pub(crate) fn severity(&self) -> Severity {
         match self {
             NotCompleted::Called { error, .. } => error.severity(),
@@ -114,6 +150,33 @@ pub(crate) fn backoff(base: Duration, number: u32, random: f64) -> Duration {
     Duration::from_secs(seconds.ceil() as u64)
 }
 
+/// How long a copy of the retry queue waits that counted no attempt and was received this often.
+pub(crate) fn uncounted_wait(base: Duration, receives: u32, random: f64) -> Duration {
+    backoff(base, receives, random).min(UNCOUNTED_WAIT_MAX)
+}
+
+/// What to record of a copy of the retry queue that counted no attempt: what held it up, first when it is known to
+/// last, and then rarely.
+pub(crate) fn fault_to_record(
+    error: &NotCompleted,
+    delivery: &Delivery,
+    receives: u32,
+    now: Timestamp,
+) -> Option<Transition> {
+    let (_, lasts) = error.held_up_by()?;
+    if !lasts && receives < RETRYABLE_RECORDED_FROM {
+        return None;
+    }
+    let error = shortened(&error.to_string(), ERROR_BYTES_MAX);
+    let since = match delivery.present_fault() {
+        Some(fault) if fault.error == error && now < fault.at + FAULT_RECORDED_EVERY => return None,
+        Some(fault) if fault.error == error => fault.since,
+        _ => now,
+    };
+    let before = delivery.fault.as_ref().map(|fault| fault.at);
+    Some(Transition::Fault { before, since, error })
+}
+
 /// How far attempt `number` and the next one are apart at least, whichever copies they are of.
 pub(crate) fn apart(base: Duration, number: u32) -> Duration {
     Duration::from_secs_f64(longest_wait(base, number) / 2.0)
@@ -126,7 +189,9 @@ fn longest_wait(base: Duration, number: u32) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::aws::{Cause, Fault};
+    use crate::aws::Cause;
+    use crate::record::RecordedFault;
+    use crate::record::tests::{at, event_for};
 
     #[test]
     fn an_undecided_attempt_is_not_counted() {
@@ -182,5 +247,42 @@ mod tests {
         assert_eq!(minutes(40, 1.0), 12 * 60 - 15);
         assert_eq!(apart(Duration::from_secs(1), 1), Duration::from_millis(500));
         assert_eq!(backoff(Duration::from_secs(1), 1, 0.0), Duration::from_secs(1));
+    }
+
+    #[test]
+    fn a_copy_that_counts_no_attempt_waits_a_quarter_of_an_hour_at_most() {
+        let base = Duration::from_secs(120);
+        assert_eq!(uncounted_wait(base, 1, 0.0), Duration::from_secs(60));
+        assert_eq!(uncounted_wait(base, 9, 1.0), UNCOUNTED_WAIT_MAX);
+    }
+
+    #[test]
+    fn a_fault_is_recorded_when_it_is_known_to_last_and_then_rarely() {
+        let now = at(1_000_000);
+        let of = |code| {
+            NotCompleted::from(TransitionError::Fault(Fault::new("Op", Cause::of_code(Some(code), None))))
+        };
+        let denied = of("AccessDeniedException").after_call(Some(1));
+        let mut delivery = event_for(&["a"]).destinations.remove("a").unwrap();
+        let first = |error: &NotCompleted| {
+            Some(Transition::Fault { before: None, since: now, error: error.to_string() })
+        };
+        assert_eq!(fault_to_record(&denied, &delivery, 1, now), first(&denied));
+        for mended in [of("ThrottlingException"), NotCompleted::OutOfTime] {
+            assert_eq!(fault_to_record(&mended, &delivery, 2, now), None);
+            assert_eq!(fault_to_record(&mended, &delivery, 3, now), first(&mended));
+        }
+        let held = NotCompleted::from(TransitionError::Refused(Refused::Held));
+        assert_eq!(fault_to_record(&held, &delivery, 9, now), None, "nothing is wrong with the stack");
+
+        delivery.fault = Some(RecordedFault { since: at(1), at: now, error: denied.to_string() });
+        let soon = now + FAULT_RECORDED_EVERY - SignedDuration::from_millis(1);
+        let later = now + FAULT_RECORDED_EVERY;
+        assert_eq!(fault_to_record(&denied, &delivery, 9, soon), None);
+        let again = Transition::Fault { before: Some(now), since: at(1), error: denied.to_string() };
+        assert_eq!(fault_to_record(&denied, &delivery, 9, later), Some(again));
+        let other = of("ResourceNotFoundException");
+        let another = Transition::Fault { before: Some(now), since: soon, error: other.to_string() };
+        assert_eq!(fault_to_record(&other, &delivery, 9, soon), Some(another));
     }
 }

@@ -79,7 +79,8 @@ impl Reconcile {
         Reconcile { settings }
     }
 
-    /// Checks the due slots, until `until`. The next run continues where this one stops.
+    /// Checks the due slots, until `until`, and reports as metrics what it found. The next run continues where this one
+    /// stops.
     pub async fn run(&self, until: Instant) -> Found {
         let run = Run {
             counts: Counts::default(),
@@ -97,7 +98,9 @@ impl Reconcile {
         if timeout_at(until, join_all(walks)).await.is_err() {
             tracing::warn!("reconcile ran out of time; its next run continues");
         }
-        run.counts.found()
+        let found = run.counts.found();
+        found.report();
+        found
     }
 
     /// Checks slot after slot, and moves the cursor past each.

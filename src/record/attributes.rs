@@ -30,6 +30,7 @@ pub(crate) const DUE_INDEX: &str = "due";
 pub(crate) const STATE: &str = "state";
 pub(crate) const ATTEMPTS: &str = "attempts";
 pub(crate) const FAILURES: &str = "failures";
+pub(crate) const FAULT: &str = "fault";
 pub(crate) const DUE_AT: &str = "due_at";
 pub(crate) const IN_RETRY_QUEUE: &str = "in_retry_queue";
 pub(crate) const LEASE_UNTIL: &str = "lease_until";
@@ -45,9 +46,11 @@ pub(crate) const DEAD_LETTER_AT: &str = "dead_letter_at";
 pub(crate) const REASON: &str = "reason";
 pub(crate) const RESULT: &str = "result";
 
-// Of a failed attempt.
+// Of a failed attempt, and of a fault.
 pub(crate) const AT: &str = "at";
 pub(crate) const ERROR: &str = "error";
+/// Of a fault.
+pub(crate) const SINCE: &str = "since";
 
 /// Key of an item of the `positions` table. Its other attributes are [`POSITION`] and one for each later
 /// sequence that is registered.
@@ -98,6 +101,7 @@ pub(crate) const OF_DELIVERY: &[&str] = &[
     "sequenced",
     "attempts",
     "failures",
+    "fault",
     "due_at",
     "in_retry_queue",
     "lease_until",

@@ -27,8 +27,8 @@ pub use position::AHEAD_MAX;
 pub(crate) use position::{Position, PositionUpdate, Readiness, ReconsideredPosition, SequenceKey};
 pub(crate) use record::shortened;
 pub use record::{
-    Change, Delivery, ERROR_BYTES_MAX, FailedAttempt, Item, NotARecord, RESULT_BYTES_MAX, Record, Settled,
-    State, Status,
+    Change, Delivery, ERROR_BYTES_MAX, FailedAttempt, Item, NotARecord, RESULT_BYTES_MAX, Record,
+    RecordedFault, Settled, State, Status,
 };
 pub(crate) use redispatch::{check_dead_later, check_later, dead_letter_renewed, dispatch_again};
 pub use timeline::{Moment, What, timeline};

@@ -121,6 +121,8 @@ pub enum Change {
     Wait,
     /// Reconcile sent a new dead letter.
     Renew,
+    /// A fault kept a copy in the retry queue, and counted no attempt.
+    Fault,
     /// A value of a later release. It is read, and never written.
     #[serde(other)]
     Unknown,
@@ -139,6 +141,7 @@ impl Change {
             Change::Close => "close",
             Change::Wait => "wait",
             Change::Renew => "renew",
+            Change::Fault => "fault",
             Change::Unknown => "unknown",
         }
     }
@@ -179,6 +182,19 @@ pub struct FailedAttempt {
     pub error: String,
 }
 
+/// A fault that counted no attempt: the last one that was recorded.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RecordedFault {
+    /// When it was first recorded with this error.
+    #[serde(with = "millisecond::required")]
+    pub since: Timestamp,
+    /// When it was recorded last. While it lasts, that is about once an hour.
+    #[serde(with = "millisecond::required")]
+    pub at: Timestamp,
+    /// What went wrong, shortened to [`ERROR_BYTES_MAX`].
+    pub error: String,
+}
+
 /// The part of a record that belongs to one destination.
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -192,6 +208,10 @@ pub struct Delivery {
     pub attempts: u32,
     /// The failed attempts by number. It is there from the start, so that an update can add to it.
     pub failures: BTreeMap<String, FailedAttempt>,
+    /// What kept it from being decided last, if that lasted. It stays when it is over: see
+    /// [`Delivery::present_fault`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<RecordedFault>,
     /// When reconcile checks whether it is late. It stays when the delivery is completed.
     #[serde(with = "millisecond::required")]
     pub due_at: Timestamp,
@@ -234,6 +254,15 @@ pub struct Delivery {
     /// The result of a stored effect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<Json>,
+}
+
+impl Delivery {
+    /// The fault that keeps it pending, as far as it is known: no attempt and no redrive came after it.
+    pub fn present_fault(&self) -> Option<&RecordedFault> {
+        let attempted = self.failures.get(&self.attempts.to_string()).map(|failed| failed.at);
+        let later = attempted.max(self.redriven_at);
+        self.fault.as_ref().filter(|fault| self.state == State::Pending && Some(fault.at) > later)
+    }
 }
 
 /// The record of one notification: the source of truth about it.
@@ -317,6 +346,7 @@ impl Record {
             sequenced: false,
             attempts: 0,
             failures: BTreeMap::new(),
+            fault: None,
             due_at: now + FIRST_DUE_AFTER,
             in_retry_queue: 0,
             lease_until: None,

@@ -32,6 +32,8 @@ pub enum What<'a> {
     Received,
     /// The attempt with this number failed, with this error.
     AttemptFailed(u32, &'a str),
+    /// A fault with this error kept it from being decided, and counted no attempt.
+    Fault(&'a str),
     /// An operator redrove it.
     Redriven,
     /// The delivery came to this state, for this reason if there is one.
@@ -50,6 +52,10 @@ pub fn timeline(record: &Record) -> Vec<Moment<'_>> {
         add(delivery.redriven_at, What::Redriven);
         add(delivery.relayed_at, What::Relayed);
         add(delivery.received_at, What::Received);
+        if let Some(fault) = &delivery.fault {
+            add(Some(fault.since), What::Fault(&fault.error));
+            add(Some(fault.at).filter(|at| *at > fault.since), What::Fault(&fault.error));
+        }
         for (number, failure) in &delivery.failures {
             // `transition.rs` writes the numbers.
             let number = number.parse().unwrap_or_default();

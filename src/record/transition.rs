@@ -12,8 +12,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::attributes::{
     AT, ATTEMPTS, BUCKET, CALLED_AT, CHANGE, CLOSED, DEAD, DEAD_LETTER_AT, DISPATCHES, DUE_AT, ENDED_AT,
-    ERROR, EXPIRES_AT, FAILURES, FENCE, HOLDER, IN_RETRY_QUEUE, KIND, LEASE_UNTIL, OPEN, REASON, RECEIVED_AT,
-    REDRIVEN_AT, RELAYED_AT, RESULT, SETTLED, STATE, STATUS, UPDATED_AT, VERSION, of_delivery,
+    ERROR, EXPIRES_AT, FAILURES, FAULT, FENCE, HOLDER, IN_RETRY_QUEUE, KIND, LEASE_UNTIL, OPEN, REASON,
+    RECEIVED_AT, REDRIVEN_AT, RELAYED_AT, RESULT, SETTLED, SINCE, STATE, STATUS, UPDATED_AT, VERSION,
+    of_delivery,
 };
 use super::due::{DEAD_DUE_AFTER, bucket, dead_bucket};
 use super::record::{
@@ -67,6 +68,15 @@ pub(crate) enum Transition {
     Release {
         /// The holder's fence.
         fence: u32,
+    },
+    /// A fault keeps it from being decided, and counts no attempt.
+    Fault {
+        /// When the fault that was read was recorded last, if there was one.
+        before: Option<Timestamp>,
+        /// When it was first recorded with this error.
+        since: Timestamp,
+        /// What went wrong; shortened to 512 bytes.
+        error: String,
     },
     /// The destination gives up. The dead letter has been sent.
     Dead {
@@ -155,7 +165,7 @@ impl Transition {
         match self {
             Transition::Done { .. } => State::Done,
             Transition::Rejected { .. } => State::Rejected,
-            Transition::Lease { .. } | Transition::Release { .. } => from,
+            Transition::Lease { .. } | Transition::Release { .. } | Transition::Fault { .. } => from,
             Transition::Attempt { .. } | Transition::Redrive { .. } => State::Pending,
             Transition::Dead { .. } => State::Dead,
             Transition::Closed { .. } => State::Closed,
@@ -170,7 +180,9 @@ impl Transition {
             | Transition::Lease { .. }
             | Transition::Release { .. }
             | Transition::Closed { .. } => matches!(state, State::Pending | State::Dead),
-            Transition::Attempt { .. } | Transition::Dead { .. } => state == State::Pending,
+            Transition::Attempt { .. } | Transition::Fault { .. } | Transition::Dead { .. } => {
+                state == State::Pending
+            }
             Transition::Redrive { .. } => state == State::Dead,
         }
     }
@@ -181,6 +193,7 @@ impl Transition {
             Transition::Attempt { .. } => Change::Attempt,
             Transition::Lease { .. } => Change::Lease,
             Transition::Release { .. } => Change::Release,
+            Transition::Fault { .. } => Change::Fault,
             Transition::Dead { .. } => Change::Dead,
             Transition::Redrive { .. } => Change::Dispatch,
             Transition::Closed { .. } => Change::Close,
@@ -200,6 +213,8 @@ impl Transition {
                 let is_now = |at: Timestamp| at.as_millisecond() == now.as_millisecond();
                 delivery.state == State::Pending && delivery.redriven_at.is_some_and(is_now)
             }
+            // By this call, or by another copy: it is recorded.
+            Transition::Fault { before, .. } => delivery.fault.as_ref().map(|fault| fault.at) != *before,
             // Their states say so, whoever led there.
             Transition::Done { .. }
             | Transition::Rejected { .. }
@@ -235,6 +250,7 @@ impl Transition {
             | Transition::Attempt { .. }
             | Transition::Lease { .. }
             | Transition::Release { .. }
+            | Transition::Fault { .. }
             | Transition::Dead { .. }
             | Transition::Redrive { .. }
             | Transition::Closed { .. } => Ok(()),
@@ -250,7 +266,7 @@ impl Transition {
             Transition::Attempt { call, .. } | Transition::Dead { call, .. } => call.map(|call| call.fence),
             Transition::Lease { fence, .. } => Some(fence - 1),
             Transition::Release { fence } => Some(*fence),
-            Transition::Closed { .. } => None,
+            Transition::Fault { .. } | Transition::Closed { .. } => None,
         }
     }
 
@@ -411,6 +427,16 @@ fn own_part(
         Transition::Release { .. } => {
             conditions.push(Condition::Above(here(CALLED_AT), 0));
             removes.extend([here(LEASE_UNTIL), here(CALLED_AT)]);
+        }
+        Transition::Fault { before, since, error } => {
+            conditions.push(match before {
+                Some(at) => Condition::Is(here(FAULT) + "." + AT, millis(*at)),
+                None => Condition::Absent(here(FAULT)),
+            });
+            let (at, error) = (millis(times.now), text(shortened(error, ERROR_BYTES_MAX)));
+            let fault = [(SINCE, millis(*since)), (AT, at), (ERROR, error)];
+            let fault = fault.map(|(name, value)| (name.to_owned(), value));
+            set(here(FAULT), AttributeValue::M(fault.into()));
         }
         Transition::Dead { attempts, dispatches, fails, reason, call } => {
             conditions.push(Condition::Is(DISPATCHES.into(), number(dispatches)));

@@ -23,6 +23,7 @@ use super::positions::{Positions, decode_position};
 use super::token::token;
 use super::transaction::{CONDITION_FAILED, Cancellation, judge};
 use crate::aws::{Cause, Fault, TRIES_MAX, pause};
+use crate::metrics::METRICS;
 use crate::notification::NotificationKey;
 use crate::record::attributes::{ABSENT, ID};
 use crate::record::{
@@ -342,6 +343,7 @@ impl Ledger {
                     // Not expected: AWS refused the statement. `UpdateItem` applies the same update.
                     Err(fault) if fault.is_invalid() => {
                         tracing::error!(id = pending[at].key.id, %fault, "a statement is sent as UpdateItem");
+                        tracing::info!(target: METRICS, StatementsRefused = 1);
                         results[at] = Some(self.apply(pending[at].clone()).await);
                         continue;
                     }

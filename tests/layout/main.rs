@@ -25,6 +25,7 @@ const LAYERS: Layers = &[
     &["store"],
     &["record"],
     &["aws", "notification"],
+    &["metrics"],
     &["clock", "error"],
 ];
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use aws_sdk_sqs::types::MessageAttributeValue;
 use handover::record::{Change, Dispatch, Record, State, Status};
 use handover::store::OperatorOutcome;
-use handover::{Draft, Failure, Notification};
+use handover::{Draft, Effect, Failure, Notification};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -198,6 +198,33 @@ async fn g7_two_copies_share_one_attempt_count() {
     let delivery = &record.destinations["audit"];
     assert_eq!((delivery.attempts, delivery.failures.len()), (6, 6));
     assert_eq!(tested.left().await.1, 1);
+}
+
+/// A fault that counts no attempt, such as a wrong table, is recorded by the first copy that it keeps in the retry
+/// queue. When it is cured, a dispatch ends the wait.
+#[tokio::test]
+async fn a_fault_that_counts_no_attempt_shows_on_the_record() {
+    let world = World::connect().await;
+    let facts = accepted(&world, "fact", 1).await;
+    let tested = Tested::new(&world, "audit").await;
+    let absent = world.named("a-table-that-is-not-there");
+    let wrong_table = || {
+        let absent = absent.clone();
+        By(move |_: &Notification<Value>| Ok(Effect::new().put(&absent, &json!({ "id": "1" }))))
+    };
+    tested.deliver(wrong_table(), &facts, 20).await;
+    tested.retry(wrong_table()).await;
+    let record = world.record(&facts[0].id).await.unwrap();
+    let delivery = &record.destinations["audit"];
+    assert_eq!((delivery.state, delivery.attempts, record.change), (State::Pending, 0, Change::Fault));
+    let fault = delivery.present_fault().expect("it is recorded");
+    assert!(fault.error.starts_with("TransactWriteItems: there is no such table"), "{}", fault.error);
+
+    let again = world.ledger().dispatch_again(&record.key(), Timestamp::now()).await.unwrap();
+    assert_eq!(again, OperatorOutcome::Applied);
+    tested.deliver(By(|_: &Notification<Value>| Ok(Effect::new())), &facts, 20).await;
+    let done = world.record(&facts[0].id).await.unwrap();
+    assert_eq!((done.status, done.destinations["audit"].present_fault()), (Status::Done, None));
 }
 
 /// G3: a pending notification whose copies were lost is dispatched again and completed.

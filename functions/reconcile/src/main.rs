@@ -18,11 +18,5 @@ async fn main() -> Result<(), Error> {
         read_units_per_second: number("RECONCILE_READ_UNITS_PER_SECOND")?,
         clock: Clock::system(),
     });
-    let function = variable("AWS_LAMBDA_FUNCTION_NAME")?;
-    serve(async |_: IgnoredAny, until| {
-        let found = reconcile.run(until).await;
-        println!("{}", found.metrics(&function, Clock::system().now()));
-        found
-    })
-    .await
+    serve(async |_: IgnoredAny, until| reconcile.run(until).await).await
 }

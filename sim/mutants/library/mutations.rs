@@ -115,8 +115,8 @@ const COMMERCE: &[Mutant] = &[
     )]),
     ("a copy that has to be redelivered is deleted", &[(
         "destination/batch.rs",
-        "        let kept = kept.into_iter().map(|(_, copy)| copy.clone());",
-        "        let kept = kept.into_iter().filter(|_| !is(\"a copy that has to be redelivered is deleted\")).map(|(_, copy)| copy.clone());",
+        "        kept.into_iter().map(|(copy, _)| copy).collect()",
+        "        kept.into_iter().filter(|_| !is(\"a copy that has to be redelivered is deleted\")).map(|(copy, _)| copy).collect()",
     )]),
     ("attempts are counted per copy", &[(
         "record/transition.rs",
@@ -127,6 +127,21 @@ const COMMERCE: &[Mutant] = &[
         "destination/retry_policy.rs",
         "            NotCompleted::OutOfTime => Severity::Uncounted,",
         "            NotCompleted::OutOfTime | NotCompleted::NotApplied(TransitionError::Fault(_)) if is(\"contention counts as an attempt\") => Severity::Attempt,\n            NotCompleted::OutOfTime => Severity::Uncounted,",
+    )]),
+    ("a fault is recorded with every copy that it holds up", &[(
+        "destination/retry_policy.rs",
+        "        Some(fault) if fault.error == error && now < fault.at + FAULT_RECORDED_EVERY => return None,",
+        "        Some(fault) if fault.error == error && now < fault.at + FAULT_RECORDED_EVERY && !is(\"a fault is recorded with every copy that it holds up\") => return None,",
+    )]),
+    ("a dead letter that is held up becomes a copy", &[(
+        "destination/failed_attempt.rs",
+        "if receives < RECEIVES_RENEWED || is_dead_letter =>",
+        "if (receives < RECEIVES_RENEWED || is_dead_letter) && !(is_dead_letter && is(\"a dead letter that is held up becomes a copy\")) =>",
+    )]),
+    ("a fault counts as an attempt that is not recorded", &[(
+        "record/transition.rs",
+        "            set(here(FAULT), AttributeValue::M(fault.into()));",
+        "            set(here(FAULT), AttributeValue::M(fault.into()));\n            if is(\"a fault counts as an attempt that is not recorded\") { sets.push((here(ATTEMPTS), Set::Plus(1))); }",
     )]),
     ("a seventh attempt", &[(
         "destination/retry_policy.rs",
@@ -224,8 +239,8 @@ const COMMERCE: &[Mutant] = &[
     )]),
     ("a failed attempt holds up its shard", &[(
         "destination/failed_attempt.rs",
-        "                    Source::Stream => Disposition::Drop,\n                    Source::RetryQueue { .. } => Disposition::Redeliver { nth: number },",
-        "                    Source::Stream if is(\"a failed attempt holds up its shard\") => Disposition::Redeliver { nth: number },\n                    Source::Stream => Disposition::Drop,\n                    Source::RetryQueue { .. } => Disposition::Redeliver { nth: number },",
+        "                    Source::Stream => Disposition::Drop,\n                    Source::RetryQueue { .. } => Disposition::Redeliver { wait },",
+        "                    Source::Stream if is(\"a failed attempt holds up its shard\") => Disposition::Redeliver { wait },\n                    Source::Stream => Disposition::Drop,\n                    Source::RetryQueue { .. } => Disposition::Redeliver { wait },",
     )]),
     ("refused without the reason", &[(
         "pipeline/upstream.rs",

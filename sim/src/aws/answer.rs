@@ -29,6 +29,11 @@ impl Aws {
         if fault == Some(Fault::Throttle) {
             return (400, json!({ "__type": "ThrottlingException", "message": "Rate exceeded" }).to_string());
         }
+        if fault == Some(Fault::Denied) {
+            let denied =
+                json!({ "__type": "AccessDeniedException", "message": "the role lacks this action" });
+            return (400, denied.to_string());
+        }
         let is_left_out = |at: usize| {
             let purpose = [Purpose::Part as u64, call.invocation, call.nth, at as u64];
             fault == Some(Fault::Partial) && (at == 0 || happens(500, seed, &purpose))

@@ -45,11 +45,13 @@ pub enum Fault {
     Skew,
     /// Two instances of a function have the same notification at the same time.
     AtOnce,
+    /// A call of a destination is denied, as by a role that lacks the action.
+    Denied,
 }
 
 impl Fault {
     /// Every one.
-    pub const ALL: [Fault; 19] = [
+    pub const ALL: [Fault; 20] = [
         Fault::LostRequest,
         Fault::LostAnswer,
         Fault::Throttle,
@@ -69,6 +71,7 @@ impl Fault {
         Fault::Purged,
         Fault::Skew,
         Fault::AtOnce,
+        Fault::Denied,
     ];
 
     /// Its name in a plan.
@@ -77,6 +80,7 @@ impl Fault {
             Fault::LostRequest => "lost-request",
             Fault::LostAnswer => "lost-answer",
             Fault::Throttle => "throttle",
+            Fault::Denied => "denied",
             Fault::Conflict => "conflict",
             Fault::Partial => "partial",
             Fault::Stale => "stale",
@@ -102,6 +106,12 @@ impl Fault {
         let reads = matches!(operation, "GetItem" | "Query" | "Scan" | "BatchGetItem");
         match self {
             Fault::LostRequest | Fault::LostAnswer | Fault::Throttle | Fault::Slow => !operation.is_empty(),
+            // A handler's own call would be a failed attempt, and the provider has no roles.
+            Fault::Denied => {
+                matches!(site.stage, "stream" | "retry")
+                    && !matches!(its_use, "of the handler" | "payment")
+                    && !operation.is_empty()
+            }
             Fault::Conflict => matches!(
                 operation,
                 "PutItem" | "UpdateItem" | "DeleteItem" | "BatchExecuteStatement" | "TransactWriteItems"

@@ -48,6 +48,8 @@ pub struct Faults {
     pub skew: u64,
     /// Of a thousand runs, those in which a service, or all, answers nobody for some seconds.
     pub outage: u64,
+    /// Of a thousand runs, those in which the roles of destinations lack an action for some minutes.
+    pub denied: u64,
 }
 
 /// Polls that seven of eight invocations do not exceed (of 161,000, in November 2026).
@@ -77,6 +79,7 @@ impl Faults {
         purged: 5,
         skew: 500,
         outage: 500,
+        denied: 60,
     };
 
     /// The usual ones, and copies are lost often, so that reconcile has much to do.
@@ -107,12 +110,16 @@ impl Faults {
         purged: 0,
         skew: 0,
         outage: 0,
+        denied: 0,
     };
 
     /// The fault of the nth call of an invocation, if any.
     pub(crate) fn of_call(&self, call: &Call, seed: u64, elapsed_ms: u64) -> Option<Fault> {
         if self.is_out(&call.service, seed, elapsed_ms) {
             return Some(Fault::LostRequest);
+        }
+        if self.is_denied(call, seed, elapsed_ms) {
+            return Some(Fault::Denied);
         }
         let at = call.draw(seed, Purpose::Fault, 1_000);
         let mut end = 0;
@@ -144,6 +151,25 @@ impl Faults {
         (begin_ms..begin_ms + for_ms).contains(&elapsed_ms)
             && out.iter().any(|prefix| service.starts_with(prefix))
             && happens(self.outage, seed, &[Purpose::Outage as u64, 0])
+    }
+
+    /// Whether the roles of destinations lack the action of this call at this time of a run.
+    fn is_denied(&self, call: &Call, seed: u64, elapsed_ms: u64) -> bool {
+        const ACTIONS: [&str; 7] = [
+            "BatchExecuteStatement",
+            "ChangeMessageVisibility",
+            "GetItem",
+            "SendMessage to dead letters",
+            "SendMessage to retry",
+            "TransactWriteItems",
+            "UpdateItem",
+        ];
+        let draw = |end, what| below(end, seed, &[Purpose::Denied as u64, what]);
+        let (begin_ms, for_ms) = (draw(15_000, 1), 500 + draw(240_000, 2));
+        happens(self.denied, seed, &[Purpose::Denied as u64, 0])
+            && (begin_ms..begin_ms + for_ms).contains(&elapsed_ms)
+            && call.site.call.starts_with(ACTIONS[draw(ACTIONS.len() as u64, 3) as usize])
+            && Fault::Denied.applies_to(&call.site, call.consistent)
     }
 
     /// The fault of this kind, which is no call's, that affects `who`; without `at`, the point is drawn, too.

@@ -21,6 +21,7 @@ pub enum Purpose {
     Backoff,
     Provider,
     Rest,
+    Denied,
 }
 
 /// A number for this purpose, the same for the same seed.

@@ -4,6 +4,8 @@ use serde_json::Value;
 
 use crate::item::{destinations, number, state, text};
 
+/// How often a fault that lasts is recorded at most, in milliseconds.
+const FAULT_EVERY_MS: i64 = 3_600_000;
 /// Attempts of a delivery at most.
 const ATTEMPTS_MAX: i64 = 6;
 /// What a record keeps from its accept on.
@@ -39,6 +41,7 @@ pub fn is_transition(old: &Value, new: &Value) -> Result<(), String> {
         (0, all) if text(new, "change") == "renew" && all.iter().all(DeliveryChange::is_still_dead) => Ok(()),
         // A dead letter that was moved to the retry queue is tried.
         (0, [one]) if text(new, "change") == "lease" && (one.from, one.to) == ("dead", "dead") => Ok(()),
+        (0, [one]) if text(new, "change") == "fault" => is_fault(&before[one.name], &after[one.name]),
         (0, [one]) if !is_dispatch => one.is_of_table(text(new, "kind")),
         (1, [one]) if is_dispatch && (one.from, one.to, one.after) == ("dead", "pending", 0) => Ok(()),
         // Sent again to every destination that is pending; nothing else changes.
@@ -52,6 +55,32 @@ fn is_accept(new: &Value) -> Result<(), String> {
     let all = destinations(new);
     let is_accept = all.values().all(is_new) && number(new, "version") == 1 && number(new, "dispatches") == 1;
     is_accept.then_some(()).ok_or_else(|| "an accept of a record that is not new".into())
+}
+
+/// Whether a delivery that stays pending has a fault that it did not have, or had long ago, and nothing else changed.
+fn is_fault(was: &Value, is: &Value) -> Result<(), String> {
+    let [old, new] = [was, is].map(|delivery| &delivery["fault"]["M"]);
+    let attempted = number(&is["failures"]["M"][number(is, "attempts").to_string()]["M"], "at");
+    let later = attempted.max(number(is, "redriven_at"));
+    let is_repeat = old["error"] == new["error"] && number(old, "at") > later;
+    let others = |delivery: &Value| {
+        let mut others = delivery.clone();
+        let names = ["fault", "relayed_at", "received_at"];
+        others
+            .as_object_mut()
+            .into_iter()
+            .for_each(|all| all.retain(|name, _| !names.contains(&name.as_str())));
+        others
+    };
+    match () {
+        () if state(is) != "pending" || others(was) != others(is) => {
+            Err("a fault changed more than it records".into())
+        }
+        () if is_repeat && number(new, "at") < number(old, "at") + FAULT_EVERY_MS => {
+            Err("a fault that lasts was recorded again too soon".into())
+        }
+        () => Ok(()),
+    }
 }
 
 /// How far two attempts are apart at least, in milliseconds: half of the back-off of the stack, which doubles.

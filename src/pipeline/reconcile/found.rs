@@ -2,10 +2,9 @@
 
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 
-use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::json;
 
+use crate::metrics::METRICS;
 use crate::store::Walk;
 
 /// [`Counts::behind_seconds`] of a run that could not read its cursor.
@@ -33,24 +32,18 @@ pub struct Found {
 }
 
 impl Found {
-    /// A log line in CloudWatch's embedded metric format, in the namespace `Handover`, for a function of this
-    /// name.
-    pub fn metrics(&self, function: &str, at: Timestamp) -> String {
-        let mut line = serde_json::to_value(self).expect("numbers are JSON");
-        let names: Vec<String> =
-            line.as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect();
-        let unit = |name: &str| if name == "BehindSeconds" { "Seconds" } else { "Count" };
-        let metrics = names.iter().map(|name| json!({ "Name": name, "Unit": unit(name) }));
-        line["_aws"] = json!({
-            "Timestamp": at.as_millisecond(),
-            "CloudWatchMetrics": [{
-                "Namespace": "Handover",
-                "Dimensions": [["FunctionName"]],
-                "Metrics": metrics.collect::<Vec<_>>(),
-            }],
-        });
-        line["FunctionName"] = function.into();
-        line.to_string()
+    /// Reports it as metrics.
+    pub(super) fn report(&self) {
+        let Found { looked, dispatched, given_up, renewed, waiting, behind_seconds } = *self;
+        tracing::info!(
+            target: METRICS,
+            Looked = looked,
+            Dispatched = dispatched,
+            GivenUp = given_up,
+            Renewed = renewed,
+            Waiting = waiting,
+            BehindSeconds = behind_seconds,
+        );
     }
 }
 

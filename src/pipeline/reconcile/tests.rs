@@ -1,5 +1,3 @@
-use serde_json::json;
-
 use super::*;
 use crate::record::tests::{applied, at, event_for};
 use crate::record::{AHEAD, State, Status, bucket};
@@ -58,16 +56,6 @@ fn a_record_is_checked_when_it_is_time_to_give_up() {
     let Action::Dispatch(update) = decided(&record, 23 * 60) else { panic!("it is due") };
     let end = record.accepted_at + DAY;
     assert_eq!(made(&record, &update).destinations["a"].due_at, end);
-}
-
-#[test]
-fn what_a_run_found_is_a_line_of_metrics() {
-    let found = Found { dispatched: 2, behind_seconds: Some(0), ..Found::default() };
-    let line: serde_json::Value = serde_json::from_str(&found.metrics("handover-reconcile", at(5))).unwrap();
-    assert_eq!((&line["Dispatched"], &line["FunctionName"]), (&json!(2), &json!("handover-reconcile")));
-    let metrics = line["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().unwrap();
-    assert!(metrics.contains(&json!({ "Name": "BehindSeconds", "Unit": "Seconds" })));
-    assert!(metrics.iter().all(|metric| line[metric["Name"].as_str().unwrap()].is_number()));
 }
 
 /// The retentions in `template.yaml` follow from `GiveUpAfterDays`.

@@ -130,6 +130,7 @@ fn the_largest_record_fits_an_item() {
     let failure = FailedAttempt { at: at(1), error: "x".repeat(ERROR_BYTES_MAX) };
     delivery.failures = (1..=6).map(|number| (number.to_string(), failure.clone())).collect();
     delivery.reason = Some("x".repeat(ERROR_BYTES_MAX));
+    delivery.fault = Some(RecordedFault { since: at(1), at: at(1), error: "x".repeat(ERROR_BYTES_MAX) });
     delivery.result = Some(Json::from_serialize(&"x".repeat(RESULT_BYTES_MAX)).unwrap());
     (delivery.lease_until, delivery.fence) = (Some(at(1)), 1);
     delivery.sequenced = true;

@@ -1,5 +1,6 @@
 use super::*;
 use crate::notification::Draft;
+use crate::record::RecordedFault;
 use crate::record::redispatch::dispatch_again;
 use crate::record::tests::applied;
 use crate::record::tests::{at, event_for};
@@ -54,6 +55,9 @@ fn any_transition() -> impl Strategy<Value = Transition> {
             Transition::Lease { fence, until: at(NOW + 5), holder, called_at: at(NOW) }
         }),
         1 => (0u32..3).prop_map(|fence| Transition::Release { fence }),
+        1 => (any::<bool>(), reason()).prop_map(|(is_repeat, error)| {
+            Transition::Fault { before: is_repeat.then(|| at(NOW)), since: at(NOW), error }
+        }),
         3 => (0u32..4, 1u32..3, any::<bool>(), reason(), call()).prop_map(
             |(attempts, dispatches, fails, reason, call)| Transition::Dead { attempts, dispatches, fails, reason, call },
         ),
@@ -327,6 +331,24 @@ fn g5_a_release_says_that_a_call_was_not_made_and_counts_nothing() {
     assert_eq!((released.change, delivery.state), (Change::Release, State::Pending));
     let held = make(&leased, "a", &lease(2, "other")).unwrap();
     assert_eq!(make(&held, "a", &Transition::Release { fence: 1 }), Err(Refused::Held));
+}
+
+#[test]
+fn a_fault_is_recorded_and_counts_nothing() {
+    let fault = |before| Transition::Fault { before, since: at(NOW - 5), error: "denied".into() };
+    let held_up = make(&event_for(&["a", "b"]), "a", &fault(None)).unwrap();
+    let delivery = &held_up.destinations["a"];
+    let recorded = RecordedFault { since: at(NOW - 5), at: at(NOW), error: "denied".into() };
+    assert_eq!((delivery.present_fault(), delivery.attempts), (Some(&recorded), 0));
+    assert_eq!(make(&held_up, "a", &fault(None)), Err(Refused::OwnWrite), "by another copy");
+    assert_eq!((held_up.change, held_up.status, held_up.open), (Change::Fault, Status::Init, 2));
+    let attempt =
+        Transition::Attempt { number: 1, error: "no".into(), due_at: at(NOW), dispatch: 1, call: None };
+    let attempted = make(&held_up, "a", &attempt).unwrap();
+    assert_eq!(attempted.destinations["a"].present_fault(), None, "an attempt came after it");
+    let done = make(&held_up, "a", &done()).unwrap();
+    assert_eq!(done.destinations["a"].present_fault(), None);
+    assert_eq!(make(&done, "a", &fault(Some(at(NOW)))), Err(Refused::Was(State::Done)));
 }
 
 #[test]
