@@ -17,6 +17,11 @@ pub enum Error {
         /// What is wrong with its value, and what it has to be.
         problem: String,
     },
+    /// The time-outs of a destination contradict each other. Correct them.
+    #[error(
+        "the destination could never work: {0}; raise the function's time-out and TIMEOUT_SECONDS, or correct the external effect"
+    )]
+    NeverWorks(String),
     /// Lambda's runtime interface failed.
     #[error("the Lambda runtime stopped")]
     Runtime(#[source] Box<dyn std::error::Error + Send + Sync>),

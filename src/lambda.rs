@@ -3,7 +3,7 @@
 //! A function's `main` only wires: [`start`], then a stage from the environment, then [`serve`]; or, for a
 //! destination, [`run`](crate::run) or [`run_external`](crate::run_external) alone.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
@@ -114,6 +114,29 @@ pub fn routes() -> Result<Routes, Error> {
     variable("ROUTES")?.parse().map_err(unusable)
 }
 
+/// The routes as accept takes them: each of their destinations has to be deployed. `DESTINATIONS` has the names of those
+/// that are, with commas between.
+///
+/// # Errors
+/// [`Error::Missing`] or [`Error::Invalid`].
+pub fn deployed_routes() -> Result<Routes, Error> {
+    let (routes, destinations) = (routes()?, variable("DESTINATIONS")?);
+    match not_deployed(&routes, &destinations) {
+        None => Ok(routes),
+        Some(name) => Err(Error::invalid(
+            "ROUTES",
+            format!(
+                "has the destination `{name}`, which is not deployed; deploy it and name it in DESTINATIONS, or correct the routes"
+            ),
+        )),
+    }
+}
+
+fn not_deployed<'a>(routes: &'a Routes, destinations: &str) -> Option<&'a str> {
+    let deployed: BTreeSet<&str> = destinations.split(',').map(str::trim).collect();
+    routes.destinations().into_iter().find(|name| !deployed.contains(name))
+}
+
 /// The ledger, from `NOTIFICATIONS_TABLE`.
 ///
 /// # Errors
@@ -162,7 +185,8 @@ pub(crate) async fn serve_read<E, R: Serialize>(
 ) -> Result<(), Error> {
     let (read, handle) = (&read, &handle);
     let serve = service_fn(move |event: LambdaEvent<Box<RawValue>>| async move {
-        let until = Instant::now() + work_time(event.context.deadline(), SystemTime::now());
+        let left = event.context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
+        let until = Instant::now() + work_time(left);
         let unread = event.payload;
         let event = read(unread.get()).map_err(|error| unreadable(&error))?;
         drop(unread);
@@ -178,9 +202,8 @@ pub(crate) fn unreadable(error: &serde_json::Error) -> String {
     format!("the event is not one that this function takes (line {line}, column {column})")
 }
 
-/// How long an invocation may work: until [`MARGIN_MS`] before its deadline.
-fn work_time(deadline: SystemTime, now: SystemTime) -> Duration {
-    let left = deadline.duration_since(now).unwrap_or_default();
+/// How long an invocation may work that has this much time: until [`MARGIN_MS`] before its end.
+pub(crate) fn work_time(left: Duration) -> Duration {
     left.saturating_sub(Duration::from_millis(MARGIN_MS))
 }
 
@@ -189,9 +212,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_route_to_a_destination_that_is_not_deployed_is_found() {
+        let routes: Routes = r#"{"t":{"kind":"event","destinations":["audit","search"]}}"#.parse().unwrap();
+        assert_eq!(not_deployed(&routes, "search, audit,"), None);
+        assert_eq!(not_deployed(&routes, "audit,payment"), Some("search"));
+    }
+
+    #[test]
     fn work_stops_before_the_deadline() {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(10);
-        assert_eq!(work_time(now + Duration::from_secs(2), now), Duration::from_millis(1_500));
-        assert_eq!(work_time(now - Duration::from_secs(1), now), Duration::ZERO);
+        assert_eq!(work_time(Duration::from_secs(2)), Duration::from_millis(1_500));
+        assert_eq!(work_time(Duration::from_millis(400)), Duration::ZERO);
     }
 }

@@ -6,9 +6,9 @@ use aws_lambda_events::streams::KinesisEventResponse;
 use serde::Serialize;
 
 use crate::clock::Clock;
-use crate::destination::{Consumer, Destination, DestinationSettings, DispatchBatch, External};
+use crate::destination::{Consumer, Destination, DestinationSettings, DispatchBatch, External, never_works};
 use crate::error::Error;
-use crate::lambda::{days, ledger, positions, routes, seconds, serve_read, start, variable};
+use crate::lambda::{days, ledger, positions, routes, seconds, serve_read, start, variable, work_time};
 use crate::store::DestinationQueues;
 
 /// Runs a destination as a Lambda function, on the Kinesis stream and on its retry queue.
@@ -25,12 +25,19 @@ pub async fn run(destination: impl Destination) -> Result<(), Error> {
     serve_batches(Consumer::new(destination, settings(&start()?)?)).await
 }
 
-/// Runs a destination whose effect is a call as a Lambda function, as [`run`] does.
+/// Runs a destination whose effect is a call as a Lambda function, as [`run`] does. The environment also has the
+/// function's own time-out in `TIMEOUT_SECONDS`.
 ///
 /// # Errors
-/// As [`run`].
+/// As [`run`]; and when its calls could never be made or repeated, since they do not fit into the function's time-out or
+/// the life of an idempotency key.
 pub async fn run_external(external: impl External) -> Result<(), Error> {
-    serve_batches(Consumer::external(external, settings(&start()?)?)).await
+    let aws = start()?;
+    let time = work_time(seconds("TIMEOUT_SECONDS")?);
+    if let Some(problem) = never_works(external.timeout(), external.on_unknown(), time) {
+        return Err(Error::NeverWorks(problem));
+    }
+    serve_batches(Consumer::external(external, settings(&aws)?)).await
 }
 
 fn settings(aws: &SdkConfig) -> Result<DestinationSettings, Error> {

@@ -255,6 +255,7 @@ fn environment(aws: &SocketAddr, api: &SocketAddr, tls: bool) -> Vec<(&'static s
         ("POSITIONS_TABLE", "positions"),
         ("NOTIFICATIONS_STREAM", "notifications"),
         ("DESTINATION", DESTINATION),
+        ("DESTINATIONS", DESTINATION),
         ("LEDGER_DAYS", "90"),
         ("RETRY_BACKOFF_SECONDS", "120"),
         ("UPSTREAM_BACKOFF_SECONDS", "40"),

@@ -81,6 +81,30 @@ fn next_step(
     }
 }
 
+/// Most time of one try: to call, and before that to ask.
+fn most_time(timeout: Duration, asks: bool) -> Duration {
+    timeout.saturating_mul(if asks { 2 } else { 1 })
+}
+
+/// Why calls of this time-out could never be made, or never be repeated, by a function that may work for `work_time`.
+pub(crate) fn never_works(timeout: Duration, on_unknown: OnUnknown, work_time: Duration) -> Option<String> {
+    let (needs, has) = (most_time(timeout, on_unknown == OnUnknown::Ask), Deadlines::of_handlers(work_time));
+    if needs >= has {
+        return Some(format!(
+            "{needs:?} for a call, with asking, do not fit into the {has:?} that the function's time-out leaves for handlers"
+        ));
+    }
+    // A repeat begins when the lease of the first call has expired, and needs a lease of its own.
+    let margin = LEASE_MARGIN.unsigned_abs();
+    let repeated = timeout.saturating_add(margin).saturating_mul(2);
+    match on_unknown {
+        OnUnknown::Retry { key_lives } if key_lives <= repeated => Some(format!(
+            "an idempotency key that lives {key_lives:?} is gone before a call is repeated and over, after {repeated:?}"
+        )),
+        OnUnknown::Retry { .. } | OnUnknown::Ask | OnUnknown::Escalate => None,
+    }
+}
+
 /// Runs an [`External`].
 pub(crate) struct Calls<E>(pub(crate) E);
 
@@ -118,7 +142,7 @@ impl<E: External> Calls<E> {
                     return Err(NotCompleted::from(Failure::permanent(why)).after_call(Some(fence)));
                 }
                 NextStep::Call { fence, called_at, asks } => {
-                    let needs = self.0.timeout().saturating_mul(if asks { 2 } else { 1 });
+                    let needs = most_time(self.0.timeout(), asks);
                     fits(needs, deadlines)?;
                     let until = now + needs + LEASE_MARGIN;
                     match take_lease(settings, work, (fence, until, called_at), deadlines).await? {
@@ -308,6 +332,19 @@ mod tests {
     fn g5_a_key_is_not_used_after_its_life() {
         assert!(matches!(decided_for(&called(44), RETRY), NextStep::Call { .. }));
         assert_eq!(decided_for(&called(45), RETRY), NextStep::Escalate { fence: 2, why: KEY_EXPIRED });
+    }
+
+    #[test]
+    fn a_time_out_that_never_fits_is_found_before_the_first_call() {
+        let second = Duration::from_secs(1);
+        let problem =
+            |timeout, on_unknown, work_time| never_works(timeout * second, on_unknown, work_time * second);
+        assert_eq!(problem(8, OnUnknown::Escalate, 12), None);
+        assert!(problem(9, OnUnknown::Escalate, 12).unwrap().starts_with("9s for a call"));
+        assert!(problem(8, OnUnknown::Ask, 12).unwrap().starts_with("16s for a call"));
+        let retry = |seconds| OnUnknown::Retry { key_lives: seconds * second };
+        assert_eq!(problem(8, retry(37), 12), None);
+        assert!(problem(8, retry(36), 12).unwrap().contains("36s is gone"));
     }
 
     #[test]

@@ -92,7 +92,12 @@ impl Deadlines {
     pub(crate) fn until(until: Instant) -> Deadlines {
         let begun = Instant::now();
         let left = until.saturating_duration_since(begun);
-        Deadlines { begun, start_by: begun + left / 2, end_by: begun + left * 3 / 4 }
+        Deadlines { begun, start_by: begun + left / 2, end_by: begun + Deadlines::of_handlers(left) }
+    }
+
+    /// What handlers have of the time that an invocation may work.
+    pub(crate) fn of_handlers(work_time: Duration) -> Duration {
+        work_time * 3 / 4
     }
 }
 

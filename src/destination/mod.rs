@@ -34,4 +34,6 @@ pub use effect::{ACTIONS_MAX, Write};
 #[cfg(feature = "lambda")]
 pub(crate) use external::{External, OnUnknown};
 #[cfg(feature = "lambda")]
+pub(crate) use external_call::never_works;
+#[cfg(feature = "lambda")]
 pub use handler::DestinationSettings;

@@ -1,6 +1,6 @@
 //! Runs accept as a Lambda function behind the upstream queue.
 
-use handover::lambda::{ledger, number, routes, serve, start, variable};
+use handover::lambda::{deployed_routes, ledger, number, serve, start, variable};
 use handover::pipeline::{Accept, Upstream};
 use handover::{Clock, Error};
 
@@ -8,7 +8,7 @@ use handover::{Clock, Error};
 async fn main() -> Result<(), Error> {
     let aws = start()?;
     let upstream = Upstream::new(
-        Accept::new(ledger(&aws)?, routes()?, Clock::system()),
+        Accept::new(ledger(&aws)?, deployed_routes()?, Clock::system()),
         aws_sdk_sqs::Client::new(&aws),
         variable("UPSTREAM_QUEUE_URL")?,
         variable("UPSTREAM_DEAD_LETTER_QUEUE_URL")?,

@@ -72,7 +72,7 @@ fn g5_no_payment_is_made_twice_or_forgotten() {
 fn g8_a_numbered_notification_is_applied_in_its_turn() {
     let seeds = [
         (0..100, Faults::NONE),
-        (0..400, Faults::USUAL),
+        (0..320, Faults::USUAL),
         (0..40, Faults::LOSING),
         (0..100, Faults::STALLING),
     ];

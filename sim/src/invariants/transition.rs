@@ -41,7 +41,7 @@ pub fn is_transition(old: &Value, new: &Value) -> Result<(), String> {
         (0, all) if text(new, "change") == "renew" && all.iter().all(DeliveryChange::is_still_dead) => Ok(()),
         // A dead letter that was moved to the retry queue is tried.
         (0, [one]) if text(new, "change") == "lease" && (one.from, one.to) == ("dead", "dead") => Ok(()),
-        (0, [one]) if text(new, "change") == "fault" => is_fault(&before[one.name], &after[one.name]),
+        (0, [one]) if text(new, "change") == "fault" => is_fault(before[one.name], after[one.name]),
         (0, [one]) if !is_dispatch => one.is_of_table(text(new, "kind")),
         (1, [one]) if is_dispatch && (one.from, one.to, one.after) == ("dead", "pending", 0) => Ok(()),
         // Sent again to every destination that is pending; nothing else changes.
