@@ -162,7 +162,8 @@ fn undisturbed(stack: &Stack, record: &Value, name: &str, delivery: &Value) -> V
     if tries > attempts + i64::from(has_succeeded) {
         found.push(format!("G7: {name} tried {key} {tries} times, recorded are {attempts} attempts"));
     }
-    let took_ms = number(delivery, "ended_at") - number(record, "accepted_at");
+    // That both are there is an invariant of every write.
+    let took_ms = number(delivery, "ended_at").saturating_sub(number(record, "accepted_at"));
     if has_succeeded && attempts == 0 && took_ms > UNDISTURBED_MS_MAX {
         found.push(format!("G8: {name} completed {key}, which never failed, after {took_ms} ms"));
     }

@@ -143,6 +143,21 @@ const COMMERCE: &[Mutant] = &[
         "            set(here(FAULT), AttributeValue::M(fault.into()));",
         "            set(here(FAULT), AttributeValue::M(fault.into()));\n            if is(\"a fault counts as an attempt that is not recorded\") { sets.push((here(ATTEMPTS), Set::Plus(1))); }",
     )]),
+    ("a dispatch of a later release is taken for none", &[(
+        "record/dispatch.rs",
+        "        if !read.sequenced.is_empty() && read.sequence.is_none() {",
+        "        if is(\"a dispatch of a later release is taken for none\") && bytes.windows(10).any(|part| part == b\"\\\"priority\\\"\") { return Err(NotADispatch::NotNumbered); }\n        if !read.sequenced.is_empty() && read.sequence.is_none() {",
+    )]),
+    ("a record of a later release cannot be read", &[(
+        "record/record.rs",
+        "        Ok(serde_dynamo::from_item(item)?)",
+        "        let mut item = item;\n        if is(\"a record of a later release cannot be read\") && item.contains_key(\"priority\") { item.remove(\"digest\"); }\n        Ok(serde_dynamo::from_item(item)?)",
+    )]),
+    ("a change of a later release cannot be read", &[(
+        "record/record.rs",
+        "        Ok(serde_dynamo::from_item(item)?)",
+        "        if is(\"a change of a later release cannot be read\") && item.get(\"change\").is_some_and(|change| change == &AttributeValue::S(\"attempted\".into())) { item.remove(\"digest\"); }\n        Ok(serde_dynamo::from_item(item)?)",
+    )]),
     ("a seventh attempt", &[(
         "destination/retry_policy.rs",
         "Severity::Attempt => number >= ATTEMPTS_MAX,",

@@ -137,6 +137,7 @@ impl HttpConnector for Aws {
             self.state().violations.push(error.clone());
             return HttpConnectorFuture::ready(Err(ConnectorError::user(error.into())));
         };
+        let body = self.of_release(&caller, operation, body);
         let nth = caller.next_call();
         let payment = (operation == provider::TAKE).then(|| self.begin_payment(&caller.name, &body));
         let site = Site { stage: caller.stage, call: operation_and_use(service, operation, &body) };

@@ -9,6 +9,7 @@ pub mod lambda;
 pub mod mortal;
 pub mod provider;
 pub mod queue_mapping;
+mod release;
 pub mod shard_mapping;
 pub mod sqs;
 pub mod stream;

@@ -22,6 +22,7 @@ pub enum Purpose {
     Provider,
     Rest,
     Denied,
+    Release,
 }
 
 /// A number for this purpose, the same for the same seed.

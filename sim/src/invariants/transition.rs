@@ -151,9 +151,27 @@ impl<'a> DeliveryChange<'a> {
     }
 }
 
+/// Every number that a record has from its accept on, and when each delivery ended that is not pending.
+fn numbers_are_there(record: &Value) -> Result<(), String> {
+    let lacks = |item: &Value, name: &str| number(item, name) < 0;
+    let of_record = ["version", "dispatches", "open", "dead", "closed", "accepted_at", "updated_at"];
+    if let Some(name) = of_record.into_iter().find(|name| lacks(record, name)) {
+        return Err(format!("the record has no {name}"));
+    }
+    for (destination, delivery) in destinations(record) {
+        let ended = (state(delivery) != "pending").then_some("ended_at");
+        let mut names = ["attempts", "fence", "due_at"].into_iter().chain(ended);
+        if let Some(name) = names.find(|name| lacks(delivery, name)) {
+            return Err(format!("the delivery to {destination} has no {name}"));
+        }
+    }
+    Ok(())
+}
+
 /// Whether a record's counts, status, expiry and attempts agree with its deliveries.
 pub fn is_whole(record: &Value) -> Result<(), String> {
     let all = destinations(record);
+    numbers_are_there(record)?;
     let count = |wanted: &str| all.values().filter(|delivery| state(delivery) == wanted).count() as i64;
     let (open, dead, closed) = (count("pending"), count("dead"), count("closed"));
     let counted = ["open", "dead", "closed"].map(|name| number(record, name));
