@@ -12,6 +12,8 @@ mod pending;
 mod position;
 mod record;
 mod redispatch;
+#[cfg(test)]
+mod shapes;
 mod timeline;
 mod transition;
 mod update;
