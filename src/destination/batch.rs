@@ -157,7 +157,9 @@ impl Consumer {
         }));
         let handled = async {
             let processed = process(&*self.handler, &self.settings, open, deadlines).await;
-            self.dispositions(processed, until, |work| sources[&work.key()]).await
+            // What waited for its turn has no copy yet, as if it came by the stream.
+            let source = |work: &WorkItem| sources.get(&work.key()).copied().unwrap_or(Source::Stream);
+            self.dispositions(processed, until, source).await
         };
         let (mut dispositions, handled) = tokio::join!(given_back, handled);
         dispositions.extend(handled);

@@ -50,7 +50,7 @@ impl Source {
     /// The copy is redelivered as it came: with its batch, or after a growing wait.
     pub(crate) fn redeliver(self, backoff: Duration) -> Disposition {
         let wait = match self {
-            Source::Stream => Duration::ZERO,
+            Source::Stream => UNCOUNTED_WAIT.min(backoff),
             Source::RetryQueue { receives, .. } => uncounted_wait(backoff, receives, fastrand::f64()),
         };
         Disposition::Redeliver { wait }

@@ -1,11 +1,11 @@
 //! Processes the notifications of one key in order, at a sequenced destination. Each waits for its turn, and
-//! each completed one notifies the next (G8).
+//! whoever completes one goes on with the next that is registered (G8).
 //!
-//! If the function dies after a notification is completed and before the next one is notified, its copy is
-//! redelivered, and then notifies the next one. It is not released before that (G3).
+//! If the function dies after a notification is completed and before the next one is, the copy is redelivered, and
+//! goes on from there. It is not released before those that waited are completed, have a copy of their own, or are
+//! dispatched again (G3).
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
@@ -14,7 +14,7 @@ use super::retry_policy::NotCompleted;
 use crate::aws::{Cause, Fault, pause};
 use crate::notification::NotificationKey;
 use crate::record::{
-    Delivery, Dispatch, Position, PositionUpdate, Readiness, Record, Refused, SequenceKey, State,
+    Basis, Delivery, Dispatch, Position, PositionUpdate, Readiness, Record, Refused, SequenceKey, State,
     TransitionOutcome,
 };
 use crate::store::{GET_ITEM, TransitionError};
@@ -52,8 +52,10 @@ struct Ordered<'a> {
     deadlines: Deadlines,
     /// The position, where it is known.
     position: Option<Position>,
-    /// The notification that was notified last.
-    notified: Option<String>,
+    /// Registered notifications whose turn came here, and that failed.
+    failed: Vec<(WorkItem, NotCompleted)>,
+    /// How many others are completed.
+    completed: u32,
 }
 
 /// A completed notification, and the registered one whose turn has come.
@@ -70,14 +72,15 @@ enum Turn {
     Past(Completed),
 }
 
-/// Processes the notifications of one key one after another.
+/// Processes the notifications of one key one after another, and with each those that waited for it.
 pub(crate) async fn process_in_order(
     handler: &dyn Handler,
     settings: &DestinationSettings,
     group: Vec<(SequenceKey, WorkItem)>,
     deadlines: Deadlines,
 ) -> Vec<(WorkItem, Result<TransitionOutcome, NotCompleted>)> {
-    let mut ordered = Ordered { handler, settings, deadlines, position: None, notified: None };
+    let mut ordered =
+        Ordered { handler, settings, deadlines, position: None, failed: Vec::new(), completed: 0 };
     let mut processed = Vec::with_capacity(group.len());
     let mut group = group.into_iter().peekable();
     while let Some((sequence_key, mut work)) = group.next() {
@@ -85,29 +88,85 @@ pub(crate) async fn process_in_order(
         // On the heap: what is not sequenced need not make room for it.
         let result = Box::pin(ordered.process(&mut work, &sequence_key, follower)).await;
         processed.push((work, result));
+        processed.extend(ordered.failed.drain(..).map(|(work, error)| (work, Err(error))));
+    }
+    if ordered.completed > 0 {
+        let (destination, completed) = (&settings.name, ordered.completed);
+        tracing::info!(destination, completed, "went on with notifications that waited for their turn");
     }
     processed
 }
 
 impl Ordered<'_> {
-    /// Applies a notification if it is its turn. Then notifies the next one, unless that is the `follower` in
-    /// this group or was notified before. A completed one that cannot notify the next has to be redelivered.
+    /// Applies a notification if it is its turn. Then goes on with those that are registered after it, up to the
+    /// `follower` in this group. If that is not possible, its copy has to be redelivered.
     async fn process(
         &mut self,
         work: &mut WorkItem,
         sequence_key: &SequenceKey,
         follower: Option<&str>,
     ) -> Result<TransitionOutcome, NotCompleted> {
-        let Completed { outcome, next } = self.apply(work, sequence_key).await?;
-        let is_known = |id: &String| follower == Some(id) || self.notified.as_ref() == Some(id);
-        if let Some(next) = next.filter(|id| !is_known(id)) {
-            let notify =
-                timeout_at(self.deadlines.end_by, self.settings.notify_next(&sequence_key.registered(&next)))
-                    .await;
-            notify.map_err(|_| NotCompleted::OutOfTime)?.map_err(TransitionError::from)?;
-            self.notified = Some(next);
+        let Completed { outcome, mut next } = self.apply(work, sequence_key).await?;
+        while let Some(id) = next.take().filter(|id| follower != Some(id)) {
+            next = self.go_on(&work.copies, &sequence_key.registered(&id)).await?;
         }
         Ok(outcome)
+    }
+
+    /// Processes a registered notification whose turn has come, unless it has a copy that waits. Returns the one
+    /// after it, if it is completed. If it fails and cannot be sent to the retry queue, `copies` are redelivered.
+    async fn go_on(
+        &mut self,
+        copies: &[String],
+        key: &NotificationKey,
+    ) -> Result<Option<String>, NotCompleted> {
+        let Deadlines { start_by, end_by, .. } = self.deadlines;
+        let (settings, now) = (self.settings, self.settings.clock.now());
+        if Instant::now() >= start_by {
+            // By the stream: the retry queue may be full of what fails.
+            let dispatched = timeout_at(end_by, settings.ledger.dispatch_again(key, now)).await;
+            dispatched.map_err(|_| NotCompleted::OutOfTime)?.map_err(TransitionError::from)?;
+            return Ok(None);
+        }
+        let read = timeout_at(end_by, settings.delivery(key)).await;
+        let (record, delivery) = read.map_err(|_| NotCompleted::OutOfTime)?.map_err(TransitionError::from)?;
+        let Some(sequence_key) = SequenceKey::new(&record.notification(), &settings.name) else {
+            return Ok(None);
+        };
+        match delivery.state {
+            State::Pending if delivery.attempts == 0 => {
+                let dispatch = Dispatch::new(&record, vec![settings.name.clone()], now);
+                let mut work = WorkItem {
+                    dispatch,
+                    received_at: now,
+                    copies: copies.to_vec(),
+                    delivery: Some(delivery),
+                    basis: Some(Basis::of(&record)),
+                    sequence_key: Some(sequence_key.clone()),
+                    position: None,
+                };
+                match self.apply(&mut work, &sequence_key).await {
+                    Ok(completed) => {
+                        self.completed += 1;
+                        Ok(completed.next)
+                    }
+                    Err(error) => {
+                        self.failed.push((work, error));
+                        Ok(None)
+                    }
+                }
+            }
+            // One that was attempted has a copy, which waits.
+            State::Pending | State::Dead | State::Unknown => Ok(None),
+            State::Done | State::Rejected | State::Closed => {
+                let position = timeout_at(end_by, settings.position(&sequence_key)).await;
+                let position =
+                    position.map_err(|_| NotCompleted::OutOfTime)?.map_err(TransitionError::from)?;
+                let next = position.next().filter(|next| *next != key.id);
+                self.position = Some(position);
+                Ok(next)
+            }
+        }
     }
 
     /// Applies a notification if it is its turn.
@@ -126,8 +185,9 @@ impl Ordered<'_> {
         }
         match self.handler.handle(self.settings, work, self.deadlines).await? {
             Handled::Completed { outcome: TransitionOutcome::Applied, next } => {
-                // A guess for the follower. Where another is registered or closed, its commit corrects it.
-                self.position = Some(Position::just(sequence_key.sequence));
+                // A guess. Where another is registered or closed meanwhile, the next commit corrects it.
+                self.position =
+                    self.position.take().map(|was| was.completed(sequence_key.sequence, next.as_deref()));
                 Ok(Completed { outcome: TransitionOutcome::Applied, next })
             }
             // Applied by another holder, which may have died before it notified the next one.
@@ -193,32 +253,5 @@ impl DestinationSettings {
             pause(tries).await;
         }
         Ok(None)
-    }
-
-    /// Sends a copy of a notification whose turn has come. Where it is completed meanwhile, does so for the one
-    /// after it.
-    async fn notify_next(&self, key: &NotificationKey) -> Result<(), Fault> {
-        let mut key = key.clone();
-        loop {
-            let (record, delivery) = self.delivery(&key).await?;
-            let next = match delivery.state {
-                // One that was attempted has a copy, which waits.
-                State::Pending if delivery.attempts == 0 => {
-                    let dispatch = Dispatch::new(&record, vec![self.name.clone()], self.clock.now());
-                    return self.queues.enqueue_retry(&dispatch, 0, Duration::ZERO).await;
-                }
-                State::Pending | State::Dead | State::Unknown => None,
-                State::Done | State::Rejected | State::Closed => {
-                    match SequenceKey::new(&record.notification(), &self.name) {
-                        Some(sequence_key) => self.position(&sequence_key).await?.next(),
-                        None => None,
-                    }
-                }
-            };
-            match next {
-                Some(next) if next != key.id => key.id = next,
-                _ => return Ok(()),
-            }
-        }
     }
 }

@@ -146,9 +146,14 @@ fn is_at(at: u64) -> Condition {
 }
 
 impl Position {
-    /// The position at this sequence, with no knowledge of later ones.
-    pub(crate) fn just(at: u64) -> Position {
-        Position { at, later: BTreeMap::new() }
+    /// The position after this sequence is completed, when `next` is registered after it.
+    pub(crate) fn completed(mut self, sequence: u64, next: Option<&str>) -> Position {
+        let at = self.reach(sequence);
+        let mut later = self.later.split_off(&(at + 1));
+        if let Some(next) = next {
+            later.insert(at + 1, Later::Registered(next.to_owned()));
+        }
+        Position { at, later }
     }
 
     /// The sequence that completed last; 0 before the first.
@@ -285,8 +290,8 @@ impl PositionUpdate {
     }
 
     /// Its condition is the position that was read. An operator's close is never undone, so the condition need
-    /// not repeat it. It also fails if a successor registered meanwhile, which would never be notified, or if another notification
-    /// registered under this sequence.
+    /// not repeat it. It also fails if a successor registered meanwhile, with which nobody would go on, or if
+    /// another notification registered under this sequence.
     pub(crate) fn update(&self) -> Update {
         let path = self.sequence_key.path();
         match &self.change {

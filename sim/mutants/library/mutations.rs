@@ -493,13 +493,23 @@ const ORDERED: &[Mutant] = &[
     )]),
     ("the next one is not notified", &[(
         "destination/ordered.rs",
-        "next.filter(|id| !is_known(id))",
-        "next.filter(|id| !is_known(id) && !is(\"the next one is not notified\"))",
+        "next.take().filter(|id| follower != Some(id))",
+        "next.take().filter(|id| follower != Some(id) && !is(\"the next one is not notified\"))",
+    )]),
+    ("what waited and fails is forgotten", &[(
+        "destination/ordered.rs",
+        "                        self.failed.push((work, error));",
+        "                        if !is(\"what waited and fails is forgotten\") { self.failed.push((work, error)); }",
+    )]),
+    ("one that waits for its next attempt is tried at once", &[(
+        "destination/ordered.rs",
+        "            State::Pending if delivery.attempts == 0 => {",
+        "            State::Pending if delivery.attempts == 0 || is(\"one that waits for its next attempt is tried at once\") => {",
     )]),
     ("released though the next one was not notified", &[(
         "destination/ordered.rs",
-        "            notify.map_err(|_| NotCompleted::OutOfTime)?.map_err(TransitionError::from)?;",
-        "            let notified = notify.map_err(|_| NotCompleted::OutOfTime).and_then(|notified| notified.map_err(|fault| TransitionError::from(fault).into()));\n            if !is(\"released though the next one was not notified\") { notified?; }",
+        "            next = self.go_on(&work.copies, &sequence_key.registered(&id)).await?;",
+        "            let gone_on = self.go_on(&work.copies, &sequence_key.registered(&id)).await;\n            next = if is(\"released though the next one was not notified\") { gone_on.unwrap_or_default() } else { gone_on? };",
     )]),
     ("a redelivered completed one notifies nobody", &[(
         "destination/batch.rs",

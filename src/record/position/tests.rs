@@ -47,6 +47,20 @@ fn close(item: &mut Item, known: &Position, sequence: u64) -> Option<PositionUpd
     made(known.closing(&key(sequence, &format!("n{sequence}")))?, item)
 }
 
+/// The position at this sequence, with no knowledge of later ones.
+fn just(at: u64) -> Position {
+    Position { at, later: BTreeMap::new() }
+}
+
+#[test]
+fn a_completed_position_keeps_what_is_known_of_later_ones() {
+    let later = |at, id: &str| (at, Later::Registered(id.into()));
+    let known = Position { at: 1, later: [(3, Later::Closed), later(5, "five")].into() };
+    let completed = known.clone().completed(2, Some("four"));
+    assert_eq!(completed, Position { at: 3, later: [later(4, "four"), later(5, "five")].into() });
+    assert_eq!(known.completed(2, None), Position { at: 3, later: [later(5, "five")].into() });
+}
+
 #[test]
 fn a_key_is_of_a_destination_and_a_source() {
     assert_eq!(key(1, "x").key, "a s k 1");
@@ -70,8 +84,8 @@ fn g8_each_in_its_turn_and_a_registered_one_is_notified() {
     let now = decoded(&item);
     assert_eq!((now.at, now.next().as_deref()), (1, Some("n2")));
     assert_eq!(complete(&mut item, &now, 2).unwrap().next(), None);
-    assert_eq!(decoded(&item), Position::just(2));
-    assert_eq!(Position::just(2).readiness(&key(2, "other")), Readiness::Past);
+    assert_eq!(decoded(&item), just(2));
+    assert_eq!(just(2).readiness(&key(2, "other")), Readiness::Past);
 }
 
 #[test]
@@ -105,8 +119,8 @@ fn closing_in_turn_moves_the_position() {
     let known = decoded(&item);
     assert_eq!(close(&mut item, &known, 5).unwrap().next(), Some("six"));
     assert_eq!(decoded(&item).at, 5);
-    assert!(close(&mut item, &Position::just(5), 5).is_none(), "another has its sequence");
-    assert!(Position::just(5).closing(&key(1_006, "far")).unwrap().is_too_early());
+    assert!(close(&mut item, &just(5), 5).is_none(), "another has its sequence");
+    assert!(just(5).closing(&key(1_006, "far")).unwrap().is_too_early());
 }
 
 #[test]
@@ -128,7 +142,7 @@ fn an_item_is_bounded() {
     assert!(Expression::new(&update).update.len() < 4 * 1024);
     let after = decoded(&applied(&update, &item).unwrap());
     assert_eq!((after.at, after.next()), (from + AHEAD_MAX, None));
-    assert!(Position::just(0).registration(&key(AHEAD_MAX + 1, "x")).is_none());
+    assert!(just(0).registration(&key(AHEAD_MAX + 1, "x")).is_none());
 }
 
 #[test]
@@ -147,14 +161,12 @@ fn a_sequence_belongs_to_the_notification_that_came_first() {
     assert_eq!(decoded(&item).readiness(&key(3, "other")), Readiness::Past);
     assert!(matches!(decoded(&item).readiness(&key(3, "n3")), Readiness::Ready(_)));
     // It registered after the operator had read the position.
-    let stale = Position::just(1).closing(&key(3, "other")).unwrap();
+    let stale = just(1).closing(&key(3, "other")).unwrap();
     item.insert(POSITION.into(), number(1));
     assert_eq!(applied(&stale.update(), &item), None);
     // Another of the same batch completed the one before, and knew of no registration.
     item.insert(POSITION.into(), number(2));
-    let Readiness::Ready(change) = Position::just(2).readiness(&key(3, "other")) else {
-        panic!("as far as is known")
-    };
+    let Readiness::Ready(change) = just(2).readiness(&key(3, "other")) else { panic!("as far as is known") };
     assert!(made(PositionUpdate::new(&key(3, "other"), change.clone()), &mut item).is_none());
     assert!(made(PositionUpdate::new(&key(3, "n3"), change), &mut item).is_some());
 }
