@@ -501,11 +501,6 @@ const ORDERED: &[Mutant] = &[
         "                        self.failed.push((work, error));",
         "                        if !is(\"what waited and fails is forgotten\") { self.failed.push((work, error)); }",
     )]),
-    ("one that waits for its next attempt is tried at once", &[(
-        "destination/ordered.rs",
-        "            State::Pending if delivery.attempts == 0 => {",
-        "            State::Pending if delivery.attempts == 0 || is(\"one that waits for its next attempt is tried at once\") => {",
-    )]),
     ("released though the next one was not notified", &[(
         "destination/ordered.rs",
         "            next = self.go_on(&work.copies, &sequence_key.registered(&id)).await?;",
