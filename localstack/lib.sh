@@ -19,7 +19,8 @@ endpoint=http://127.0.0.1:$PORT
 # Where the tests serve a payment provider.
 provider=127.0.0.1:$((PORT + 1000))
 
-mkdir -p "$logs" "$running"
+# Its logs, and the environments in it, are nobody else's.
+mkdir -p "$logs" "$running" && chmod 700 "$state"
 
 say() { printf '%s\n' "$@" >&2; }
 
@@ -193,12 +194,17 @@ install_packages() {
 
 # -------------------------------------------------------------------------------- local AWS
 
-# Sets what is needed to reach the local AWS, and removes the user's own AWS settings.
+# random BYTES: as hexadecimal digits.
+random() { od -An -v -tx1 -N "$1" /dev/urandom | tr -d ' \n'; }
+
+# Sets what is needed to reach the local AWS, and removes the user's own AWS settings. The keys are of this run
+# alone: who has them can deploy a function, which runs as a program of yours.
 environment() {
     local name
     for name in ${!AWS_@}; do unset "$name"; done
     export AWS_ENDPOINT_URL=$endpoint
-    export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test
+    AWS_ACCESS_KEY_ID=local$(random 16) AWS_SECRET_ACCESS_KEY=$(random 20)
+    export AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY
     export AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1
     export AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null
     export AWS_EC2_METADATA_DISABLED=true AWS_PAGER=

@@ -8,6 +8,7 @@ mod effects;
 mod external;
 mod failure;
 mod fatal;
+mod local;
 mod outbox;
 mod reconcile;
 mod relay;
