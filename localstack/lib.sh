@@ -248,11 +248,13 @@ functions() {
 
 # Deploys the unmodified template with the parameters of the stage `local`.
 deploy() {
-    local name architecture
+    local name architecture functions=target/local/target/lambda
     case $(uname -m) in arm64 | aarch64) architecture=arm64 ;; *) architecture=x86_64 ;; esac
     for name in $(functions); do
-        [[ -x $root/target/lambda/$name/bootstrap ]] || die "target/lambda/$name/bootstrap is missing; build it: make build"
+        [[ -x $root/$functions/$name/bootstrap ]] || die "$functions/$name/bootstrap is missing; build it: make build"
     done
+    # SAM looks for the functions from the template's folder.
+    cp "$root/template.yaml" "$root/target/local/template.yaml"
     say "Deploying template.yaml as $STACK to $LOCAL"
     # SAM's own files go under .local/, not into the user's home; no telemetry.
     SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR=$state/sam start deploy sam_deploy \
@@ -264,8 +266,8 @@ deploy() {
 
 sam_deploy() {
     cd "$root" || return
-    "$venv/bin/sam" deploy --config-file infra/samconfig.toml --config-env local \
-        --stack-name "$STACK" --parameter-overrides "$@"
+    "$venv/bin/sam" deploy --config-file "$root/infra/samconfig.toml" --config-env local \
+        --template-file target/local/template.yaml --stack-name "$STACK" --parameter-overrides "$@"
     fix_deployment
 }
 

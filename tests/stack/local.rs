@@ -33,6 +33,35 @@ fn it_listens_on_one_address_alone() {
     TcpStream::connect(format!("127.0.0.2:{port}")).unwrap_err();
 }
 
+/// What is built for this machine is not where SAM takes functions for AWS from, and SAM deploys nothing where
+/// no build for AWS has written its architecture.
+#[test]
+fn a_build_for_this_machine_is_not_deployed_to_aws() {
+    let mut build = Command::new("make");
+    let build =
+        build.args(["--dry-run", "--no-print-directory", "build"]).current_dir(root()).output().unwrap();
+    let does = String::from_utf8(build.stdout).unwrap();
+    assert!(
+        does.contains("/bootstrap") && !does.split_whitespace().any(|word| word.starts_with("target/lambda"))
+    );
+
+    let folder = root().join("target/nothing-built");
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(folder.join("infra")).unwrap();
+    for file in ["template.yaml", "infra/samconfig.toml", "infra/dev.yaml"] {
+        std::fs::copy(root().join(file), folder.join(file)).unwrap();
+    }
+    let mut sam = Command::new(root().join(".local/venv/bin/sam"));
+    sam.args(["deploy", "--config-file", "infra/samconfig.toml", "--config-env", "dev"]).current_dir(&folder);
+    sam.env("SAM_CLI_TELEMETRY", "0").env("__SAM_CLI_APP_DIR", root().join(".local/sam"));
+    let output = sam.output().unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        !output.status.success() && errors.contains("target/lambda/architecture.yaml was not found"),
+        "{errors}"
+    );
+}
+
 #[test]
 fn its_folder_is_private() {
     let mode = std::fs::metadata(root().join(".local")).unwrap().mode();
