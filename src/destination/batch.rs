@@ -202,7 +202,7 @@ impl Consumer {
     /// failed.
     async fn send_raw(&self, copy: String, data: Vec<u8>, until: Instant) -> Option<String> {
         let DestinationSettings { name, queues, .. } = &self.settings;
-        tracing::error!(copy, destination = name, why = NOT_A_DISPATCH, "dead-lettered");
+        tracing::error!(copy, destination = name, error = NOT_A_DISPATCH, "dead-lettered");
         let sent = timeout_at(until, queues.dead_letters().send_raw(&data, name, NOT_A_DISPATCH)).await;
         (!matches!(sent, Ok(Ok(())))).then_some(copy)
     }
@@ -211,7 +211,7 @@ impl Consumer {
     /// that failed.
     async fn send_back(&self, copy: String, message: Option<&SqsMessage>, until: Instant) -> Option<String> {
         let DestinationSettings { name, queues, .. } = &self.settings;
-        tracing::error!(copy, destination = name, why = NOT_A_DISPATCH, "dead-lettered");
+        tracing::error!(copy, destination = name, error = NOT_A_DISPATCH, "dead-lettered");
         let sent = timeout_at(until, queues.dead_letters().send_back(message?, name, NOT_A_DISPATCH)).await;
         (!matches!(sent, Ok(Ok(())))).then_some(copy)
     }
@@ -277,8 +277,8 @@ impl Consumer {
             match error.is_registered() {
                 true => tracing::debug!(id, source, destination, "waits for its turn"),
                 false => {
-                    let severity = error.severity();
-                    tracing::warn!(id, source, destination, %error, ?severity, ?event_source, "not completed")
+                    let (severity, from) = (error.severity().as_str(), event_source.as_str());
+                    tracing::warn!(id, source, destination, %error, severity, from, "not completed")
                 }
             }
             let disposition = match timeout_at(

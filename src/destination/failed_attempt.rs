@@ -45,6 +45,14 @@ pub(crate) enum Source {
 const UNCOUNTED_WAIT: Duration = Duration::from_secs(10);
 
 impl Source {
+    /// For logs.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Source::Stream => "stream",
+            Source::RetryQueue { .. } => "retry queue",
+        }
+    }
+
     /// The copy is redelivered as it came: with its batch, or after a growing wait.
     pub(crate) fn redeliver(self) -> Disposition {
         match self {

@@ -5,6 +5,7 @@
 mod graph;
 mod imports;
 mod links;
+mod logs;
 mod modules;
 mod paths;
 mod source;
@@ -61,6 +62,11 @@ fn every_path_that_is_named_exists() {
 #[test]
 fn every_test_that_is_named_exists() {
     none(tests_named::check(&repository()));
+}
+
+#[test]
+fn a_log_has_plain_fields_with_documented_names() {
+    none(logs::check(&repository()));
 }
 
 #[test]
