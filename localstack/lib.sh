@@ -18,6 +18,8 @@ STACK=${STACK:-handover}
 endpoint=http://127.0.0.1:$PORT
 # Where the tests serve a payment provider.
 provider=127.0.0.1:$((PORT + 1000))
+# Where `handover`, `aws` and `sam` are.
+programs=$root/target/debug:$venv/bin
 
 # Its logs, and the environments in it, are nobody else's.
 mkdir -p "$logs" "$running" && chmod 700 "$state"
@@ -210,6 +212,7 @@ environment() {
     export AWS_EC2_METADATA_DISABLED=true AWS_PAGER=
     export NO_PROXY=127.0.0.1,localhost${NO_PROXY:+,$NO_PROXY}
     export no_proxy=$NO_PROXY
+    export PATH=$PATH:$programs
     export HANDOVER_STACK=$STACK HANDOVER_LOCAL=$LOCAL HANDOVER_PROVIDER=$provider
 }
 

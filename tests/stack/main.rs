@@ -4,6 +4,7 @@
 mod accept;
 mod consume;
 mod crash;
+mod documents;
 mod effects;
 mod external;
 mod failure;
