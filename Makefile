@@ -8,7 +8,7 @@ SHELL := bash
 # Which local AWS: ministack or localstack.
 export LOCAL ?= ministack
 
-# One target folder, where the template and localstack/ look for binaries.
+# One target folder, where the template, localstack/ and tests look for binaries.
 export CARGO_TARGET_DIR := $(CURDIR)/target
 
 # The list of functions is the folders of functions/, here and in localstack/ and tests/chaos/. A function NAME
@@ -115,8 +115,8 @@ mutants: ## Check that the simulation finds every mutant; `make test` tries half
 SHORT := accept:: consume:: external:: failure::
 
 .PHONY: test-localstack-short
-test-localstack-short: ## Check a short part of the stack's tests on LocalStack, where its Python is found
-	@if reason=$$(LOCAL=localstack localstack/has-python 2>&1); then \
+test-localstack-short: ## Check a short part of the stack's tests on LocalStack, where it can start
+	@if reason=$$(LOCAL=localstack localstack/can-run 2>&1); then \
 	    $(MAKE) --no-print-directory .test-short LOCAL=localstack; \
 	else \
 	    printf '\nSKIPPED: the tests on LocalStack.\n%s\n' "$$reason"; \
@@ -155,14 +155,18 @@ up: build ## Start the local AWS with the stack deployed, and leave it running
 down: ## End what `make up` started
 	localstack/down
 
+# Where localstack/ deploys from: a copy of the template goes beside. The repository's own target/lambda has what is
+# built for AWS alone, so that a `sam deploy` by hand never takes a build for this machine.
+LOCAL_FUNCTIONS := target/local/target/lambda
+
 # The whole workspace in one go: another choice of packages would build the SDK again. Debug
 # symbols stay out of the functions' folders; they would be zipped at each deployment.
 .PHONY: build
-build: ## Build everything, and put the functions where the template looks for them
+build: ## Build everything, and put the functions where the local deployment looks for them
 	$(WITH) cargo build --workspace --locked
 	@for name in $(FUNCTIONS); do \
-	    mkdir -p target/lambda/$$name && \
-	    strip -o target/lambda/$$name/bootstrap target/debug/$$name || exit 1; \
+	    mkdir -p $(LOCAL_FUNCTIONS)/$$name && \
+	    strip -o $(LOCAL_FUNCTIONS)/$$name/bootstrap target/debug/$$name || exit 1; \
 	done
 
 # ------------------------------------------------------------------------------- benchmarks
@@ -274,19 +278,21 @@ $(CARGO_DENY):
 TARGET_arm64 := aarch64-unknown-linux-gnu.2.34
 TARGET_x86_64 := x86_64-unknown-linux-gnu.2.34
 
+# The build writes its architecture, which infra/samconfig.toml takes as the parameter of the same name.
 .PHONY: release
 release: ## Build the functions for AWS (ARCHITECTURE=arm64 or x86_64) into target/lambda
 	@localstack/setup
+	rm -f target/lambda/architecture.yaml
 	PATH="$(CURDIR)/$(TOOLS):$$PATH" cargo lambda build --release --locked \
 	    --target $(TARGET_$(ARCHITECTURE)) $(addprefix --package handover-,$(FUNCTIONS))
+	echo 'Architecture: $(ARCHITECTURE)' >target/lambda/architecture.yaml
 
 .PHONY: deploy
 deploy: ## Build for AWS and deploy with your AWS profile: STAGE=dev or prod
 	@[[ '$(STAGE)' && '$(STAGE)' != local && -f 'infra/$(STAGE).yaml' ]] || \
 	    { echo 'Say which stage: make deploy STAGE=dev (or prod; see infra/README.md)' >&2; exit 1; }
 	@$(MAKE) --no-print-directory release
-	$(TOOLS)/sam deploy --config-file infra/samconfig.toml --config-env $(STAGE) \
-	    --parameter-overrides file://infra/$(STAGE).yaml Architecture=$(ARCHITECTURE)
+	$(TOOLS)/sam deploy --config-file infra/samconfig.toml --config-env $(STAGE)
 
 .PHONY: clean
 clean: ## Remove everything built or installed here: target/ and .local/

@@ -18,8 +18,11 @@ STACK=${STACK:-handover}
 endpoint=http://127.0.0.1:$PORT
 # Where the tests serve a payment provider.
 provider=127.0.0.1:$((PORT + 1000))
+# Where `handover`, `aws` and `sam` are.
+programs=$root/target/debug:$venv/bin
 
-mkdir -p "$logs" "$running"
+# Its logs, and the environments in it, are nobody else's.
+mkdir -p "$logs" "$running" && chmod 700 "$state"
 
 say() { printf '%s\n' "$@" >&2; }
 
@@ -193,17 +196,23 @@ install_packages() {
 
 # -------------------------------------------------------------------------------- local AWS
 
-# Sets what is needed to reach the local AWS, and removes the user's own AWS settings.
+# random BYTES: as hexadecimal digits.
+random() { od -An -v -tx1 -N "$1" /dev/urandom | tr -d ' \n'; }
+
+# Sets what is needed to reach the local AWS, and removes the user's own AWS settings. The keys are of this run
+# alone: who has them can deploy a function, which runs as a program of yours.
 environment() {
     local name
     for name in ${!AWS_@}; do unset "$name"; done
     export AWS_ENDPOINT_URL=$endpoint
-    export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test
+    AWS_ACCESS_KEY_ID=local$(random 16) AWS_SECRET_ACCESS_KEY=$(random 20)
+    export AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY
     export AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1
     export AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null
     export AWS_EC2_METADATA_DISABLED=true AWS_PAGER=
     export NO_PROXY=127.0.0.1,localhost${NO_PROXY:+,$NO_PROXY}
     export no_proxy=$NO_PROXY
+    export PATH=$PATH:$programs
     export HANDOVER_STACK=$STACK HANDOVER_LOCAL=$LOCAL HANDOVER_PROVIDER=$provider
 }
 
@@ -242,11 +251,13 @@ functions() {
 
 # Deploys the unmodified template with the parameters of the stage `local`.
 deploy() {
-    local name architecture
+    local name architecture functions=target/local/target/lambda
     case $(uname -m) in arm64 | aarch64) architecture=arm64 ;; *) architecture=x86_64 ;; esac
     for name in $(functions); do
-        [[ -x $root/target/lambda/$name/bootstrap ]] || die "target/lambda/$name/bootstrap is missing; build it: make build"
+        [[ -x $root/$functions/$name/bootstrap ]] || die "$functions/$name/bootstrap is missing; build it: make build"
     done
+    # SAM looks for the functions from the template's folder.
+    cp "$root/template.yaml" "$root/target/local/template.yaml"
     say "Deploying template.yaml as $STACK to $LOCAL"
     # SAM's own files go under .local/, not into the user's home; no telemetry.
     SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR=$state/sam start deploy sam_deploy \
@@ -258,8 +269,8 @@ deploy() {
 
 sam_deploy() {
     cd "$root" || return
-    "$venv/bin/sam" deploy --config-file infra/samconfig.toml --config-env local \
-        --stack-name "$STACK" --parameter-overrides "$@"
+    "$venv/bin/sam" deploy --config-file "$root/infra/samconfig.toml" --config-env local \
+        --template-file target/local/template.yaml --stack-name "$STACK" --parameter-overrides "$@"
     fix_deployment
 }
 

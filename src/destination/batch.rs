@@ -17,7 +17,7 @@ use super::external_call::Calls;
 use super::failed_attempt::{Disposition, Source, is_too_soon};
 use super::handler::{Deadlines, DestinationSettings, Handler, WorkItem};
 use super::process::{Processed, process};
-use super::retry_policy::{NotCompleted, Severity};
+use super::retry_policy::NotCompleted;
 use crate::aws::sqs::{body, id, receives};
 use crate::aws::{Cause, Fault};
 use crate::metrics::METRICS;
@@ -230,7 +230,7 @@ impl Consumer {
     /// failed.
     async fn send_raw(&self, copy: String, data: Vec<u8>, until: Instant) -> Option<String> {
         let DestinationSettings { name, queues, .. } = &self.settings;
-        tracing::error!(copy, destination = name, why = NOT_A_DISPATCH, "dead-lettered");
+        tracing::error!(copy, destination = name, error = NOT_A_DISPATCH, "dead-lettered");
         let sent = timeout_at(until, queues.dead_letters().send_raw(&data, name, NOT_A_DISPATCH)).await;
         (!matches!(sent, Ok(Ok(())))).then_some(copy)
     }
@@ -239,7 +239,7 @@ impl Consumer {
     /// that failed.
     async fn send_back(&self, copy: String, message: Option<&SqsMessage>, until: Instant) -> Option<String> {
         let DestinationSettings { name, queues, .. } = &self.settings;
-        tracing::error!(copy, destination = name, why = NOT_A_DISPATCH, "dead-lettered");
+        tracing::error!(copy, destination = name, error = NOT_A_DISPATCH, "dead-lettered");
         let sent = timeout_at(until, queues.dead_letters().send_back(message?, name, NOT_A_DISPATCH)).await;
         (!matches!(sent, Ok(Ok(())))).then_some(copy)
     }
@@ -306,8 +306,8 @@ impl Consumer {
             match error.is_registered() {
                 true => tracing::debug!(id, source, destination, "waits for its turn"),
                 false => {
-                    let (counts, queue) = (error.severity() != Severity::Uncounted, event_source.as_str());
-                    tracing::warn!(id, source, destination, %error, counts, queue, "not completed")
+                    let (severity, from) = (error.severity().as_str(), event_source.as_str());
+                    tracing::warn!(id, source, destination, %error, severity, from, "not completed")
                 }
             }
             let disposition = match timeout_at(

@@ -276,7 +276,7 @@ async fn read_delivery(settings: &DestinationSettings, work: &WorkItem) -> Resul
 fn fits(needs: Duration, deadlines: Deadlines) -> Result<(), NotCompleted> {
     if needs > deadlines.end_by.saturating_duration_since(deadlines.begun) {
         tracing::error!(
-            ?needs,
+            needs_seconds = needs.as_secs_f64(),
             "a call takes longer than this invocation had: raise the function's time-out"
         );
     }

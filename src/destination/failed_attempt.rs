@@ -47,6 +47,14 @@ pub(crate) enum Source {
 const UNCOUNTED_WAIT: Duration = Duration::from_secs(10);
 
 impl Source {
+    /// For logs.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Source::Stream => "stream",
+            Source::RetryQueue { .. } => "retry queue",
+        }
+    }
+
     /// The copy is redelivered as it came: with its batch, or after a growing wait.
     pub(crate) fn redeliver(self, backoff: Duration) -> Disposition {
         let wait = match self {
@@ -54,14 +62,6 @@ impl Source {
             Source::RetryQueue { receives, .. } => uncounted_wait(backoff, receives, fastrand::f64()),
         };
         Disposition::Redeliver { wait }
-    }
-
-    /// Its name in logs.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Source::Stream => "stream",
-            Source::RetryQueue { .. } => "retry",
-        }
     }
 
     fn is_dead_letter(self) -> bool {

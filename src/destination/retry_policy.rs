@@ -56,6 +56,17 @@ pub(crate) enum Severity {
     Last,
 }
 
+impl Severity {
+    /// For logs.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Severity::Uncounted => "uncounted",
+            Severity::Attempt => "attempt",
+            Severity::Last => "last",
+        }
+    }
+}
+
 impl NotCompleted {
     /// For the holder of an external effect, if it is one: it could not record the outcome of its call.
     pub(crate) fn after_call(self, fence: Option<u32>) -> NotCompleted {

@@ -57,8 +57,26 @@ impl Outbox {
 
 impl OutboxMessage {
     /// The action: a put with the condition that the id is new. If the condition fails, the whole transaction
-    /// is cancelled, so that a business write never commits beside a refused message. Take a new action for
-    /// each try of a transaction: it contains the time.
+    /// is cancelled, so that a business write never commits beside a refused message.
+    ///
+    /// The action contains the time, so two actions of a message differ. A `ClientRequestToken` is for equal
+    /// actions: DynamoDB refuses it with others (`IdempotentParameterMismatch`). So send what you made again with
+    /// its token, within the ten minutes for which DynamoDB knows it. For a later try take a new action, and a new
+    /// token or none: if the first try did commit, [`outcome`](Self::outcome) says `Duplicate`.
+    ///
+    /// ```no_run
+    /// # async fn example(
+    /// #     message: handover::pipeline::OutboxMessage, dynamodb: aws_sdk_dynamodb::Client,
+    /// #     order: aws_sdk_dynamodb::types::TransactWriteItem,
+    /// # ) -> Result<(), Box<dyn std::error::Error>> {
+    /// let actions = vec![order, message.action()];
+    /// let call = dynamodb.transact_write_items().client_request_token("order-7").set_transact_items(Some(actions));
+    /// if call.clone().send().await.is_err() {
+    ///     call.send().await?; // the same actions: no harm if only the answer was lost
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn action(&self) -> TransactWriteItem {
         self.ledger.accept_action(&self.record.accepted_at(self.clock.now()))
     }

@@ -242,7 +242,13 @@ impl Reconcile {
         run.dispatches.take(1.0).await;
         let waited = if delivery.sequenced { ", in which it may have waited for its turn" } else { "" };
         let reason = format!("not completed within {} h{waited}", give_up_after.as_hours());
-        tracing::error!(id = record.id, source = record.source, destination = name, reason, "dead-lettered");
+        tracing::error!(
+            id = record.id,
+            source = record.source,
+            destination = name,
+            error = reason,
+            "dead-lettered"
+        );
         let dispatch = Dispatch::new(record, vec![name.to_owned()], now);
         queue.send(&dispatch, name, delivery.attempts, &reason).await?;
         let transition = Transition::Dead {

@@ -88,7 +88,7 @@ impl Upstream {
             stored,
             duplicate = messages.len() - stored - refused.len() - faulted.len(),
             refused = refused.len(),
-            fault = faulted.len(),
+            faulted = faulted.len(),
             "accepted"
         );
         let unsent = match timeout_at(until, self.send_dead_letters(&refused)).await {

@@ -342,7 +342,8 @@ impl Ledger {
                 let next = match answer {
                     // Not expected: AWS refused the statement. `UpdateItem` applies the same update.
                     Err(fault) if fault.is_invalid() => {
-                        tracing::error!(id = pending[at].key.id, %fault, "a statement is sent as UpdateItem");
+                        let NotificationKey { id, source } = &pending[at].key;
+                        tracing::error!(id, source, %fault, "a statement is sent as UpdateItem");
                         tracing::info!(target: METRICS, StatementsRefused = 1);
                         results[at] = Some(self.apply(pending[at].clone()).await);
                         continue;

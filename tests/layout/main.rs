@@ -5,8 +5,10 @@
 mod graph;
 mod imports;
 mod links;
+mod logs;
 mod modules;
 mod paths;
+mod shell;
 mod source;
 mod tests_named;
 mod tree;
@@ -62,6 +64,16 @@ fn every_path_that_is_named_exists() {
 #[test]
 fn every_test_that_is_named_exists() {
     none(tests_named::check(&repository()));
+}
+
+#[test]
+fn every_shell_block_runs_in_a_test_or_says_why_not() {
+    none(shell::check(&repository()));
+}
+
+#[test]
+fn a_log_has_plain_fields_with_documented_names() {
+    none(logs::check(&repository()));
 }
 
 #[test]

@@ -4,10 +4,12 @@
 mod accept;
 mod consume;
 mod crash;
+mod documents;
 mod effects;
 mod external;
 mod failure;
 mod fatal;
+mod local;
 mod outbox;
 mod reconcile;
 mod relay;

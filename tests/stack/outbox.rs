@@ -68,6 +68,29 @@ async fn a_notification_commits_with_the_producers_write_or_not_at_all() {
     assert_eq!(world.balance(&account).await, 70);
 }
 
+/// As the manual of `OutboxMessage::action` says: a token goes with the action that it was sent with.
+#[tokio::test]
+async fn a_request_token_is_for_the_same_action() {
+    let world = World::connect().await;
+    let account = world.account().await;
+    let (id, token) = (unique("refund"), unique("token"));
+    let message = world.outbox(&routes()).accept(refund(&id, &account, 70)).unwrap();
+    let call = |action: TransactWriteItem| {
+        let call = world.dynamodb.transact_write_items().client_request_token(&token);
+        call.transact_items(action).send()
+    };
+    let action = message.action();
+    call(action.clone()).await.unwrap();
+    call(action).await.unwrap();
+
+    // The clock of an action counts milliseconds.
+    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    let refused = call(message.action()).await.unwrap_err().into_service_error();
+    assert!(refused.is_idempotent_parameter_mismatch_exception(), "{refused:?}");
+    world.until(&[id], Status::Done).await;
+    assert_eq!(world.balance(&account).await, 70);
+}
+
 #[tokio::test]
 async fn the_outbox_refuses_what_accept_would_refuse() {
     let world = World::connect().await;
