@@ -5,6 +5,7 @@ mod close;
 mod dead_letter_queues;
 mod dead_letters;
 mod dispatch;
+mod interrupt;
 mod named;
 mod output;
 mod redrive;
