@@ -5,7 +5,6 @@ mod batch;
 mod lines;
 mod queue;
 
-use std::cell::Cell;
 use std::fs::File;
 use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
@@ -17,9 +16,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use self::batch::{Check, NotSent, batches};
 use self::queue::Queue;
-use crate::aws::{NoSettings, connect, routes};
-use crate::interrupt::{INTERRUPTED, interrupted, until_stopped};
+use crate::interrupt::{INTERRUPTED, Interrupt};
 use crate::output::{say, say_error};
+use crate::stack::{NoSettings, Stack};
 
 /// Most batches that are sent concurrently.
 const BATCHES_MAX: usize = 8;
@@ -33,13 +32,12 @@ pub struct Arguments {
     unchecked: bool,
 }
 
-pub async fn send(stack: &str, arguments: Arguments) -> anyhow::Result<ExitCode> {
+pub async fn send(stack: &Stack, arguments: Arguments) -> anyhow::Result<ExitCode> {
     let (input, length) = open(&arguments.file)?;
-    let aws = connect().await?;
-    let queue = Queue::find(&aws, stack).await?;
+    let queue = Queue::find(stack).await?;
     let routes = match arguments.unchecked {
         true => None,
-        false => match routes(&aws, stack).await {
+        false => match stack.routes().await {
             Ok(routes) => Some(routes),
             Err(NoSettings::Forbidden(fault)) => {
                 say_error!(
@@ -51,7 +49,8 @@ pub async fn send(stack: &str, arguments: Arguments) -> anyhow::Result<ExitCode>
         },
     };
     let check = Check { unchecked: arguments.unchecked, routes };
-    until_stopped(send_all(&queue, input, check, &progress(length))).await
+    let interrupt = Interrupt::default();
+    interrupt.run(send_all(&queue, input, check, &progress(length), &interrupt)).await
 }
 
 async fn send_all(
@@ -59,12 +58,9 @@ async fn send_all(
     input: Box<dyn Read + Send>,
     check: Check,
     progress: &ProgressBar,
+    interrupt: &Interrupt,
 ) -> anyhow::Result<ExitCode> {
-    let is_interrupted = Cell::new(false);
-    let lines = std::pin::pin!(lines::read(input).take_until(async {
-        interrupted(progress).await;
-        is_interrupted.set(true);
-    }));
+    let lines = std::pin::pin!(lines::read(input).take_until(interrupt.wait()));
     let batches = batches(lines, check, progress);
     let sent = batches.map(|batch| queue.send(batch)).buffer_unordered(BATCHES_MAX);
     let (mut total_sent, mut total_not_sent, mut last_line) = (0, 0, 0);
@@ -79,11 +75,11 @@ async fn send_all(
         }
     }
     progress.finish_and_clear();
-    if is_interrupted.get() {
+    if interrupt.has_come() {
         say_error!("no line after line {last_line} was sent");
     }
     say!("{total_sent} sent, {total_not_sent} not sent");
-    Ok(match (is_interrupted.get(), total_not_sent) {
+    Ok(match (interrupt.has_come(), total_not_sent) {
         (true, _) => ExitCode::from(INTERRUPTED),
         (false, 0) => ExitCode::SUCCESS,
         (false, _) => ExitCode::FAILURE,

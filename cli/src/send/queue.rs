@@ -4,12 +4,11 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use anyhow::Context;
-use aws_config::SdkConfig;
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use handover::Fault;
 
 use super::batch::{Batch, Line, NotSent};
-use crate::aws::explained;
+use crate::stack::Stack;
 
 /// Most tries of a line that SQS refused through no fault of the line.
 const TRIES_MAX: u32 = 8;
@@ -28,17 +27,16 @@ pub struct BatchSent {
 pub struct Queue<'a> {
     client: aws_sdk_sqs::Client,
     url: String,
-    stack: &'a str,
-    aws: &'a SdkConfig,
+    stack: &'a Stack,
 }
 
 impl<'a> Queue<'a> {
-    pub async fn find(aws: &'a SdkConfig, stack: &'a str) -> anyhow::Result<Queue<'a>> {
-        let client = aws_sdk_sqs::Client::new(aws);
-        let found = client.get_queue_url().queue_name(format!("{stack}-upstream")).send().await;
-        let found = found.map_err(|error| explained(Fault::from_sdk("GetQueueUrl", &error), stack, aws))?;
+    pub async fn find(stack: &'a Stack) -> anyhow::Result<Queue<'a>> {
+        let client = aws_sdk_sqs::Client::new(stack.aws());
+        let found = client.get_queue_url().queue_name(format!("{}-upstream", stack.name())).send().await;
+        let found = found.map_err(|error| stack.explained(Fault::from_sdk("GetQueueUrl", &error)))?;
         let url = found.queue_url.context("SQS named no URL for the upstream queue")?;
-        Ok(Queue { client, url, stack, aws })
+        Ok(Queue { client, url, stack })
     }
 
     /// Sends a batch, and retries the lines that SQS refused, until every line is sent or given up.
@@ -70,7 +68,7 @@ impl<'a> Queue<'a> {
         let sent = call.send().await.map_err(|error| {
             let first = lines.first().map_or(0, |line| line.number);
             let fault = Fault::from_sdk("SendMessageBatch", &error);
-            explained(fault, self.stack, self.aws).context(format!(
+            self.stack.explained(fault).context(format!(
                 "stopped at line {first}; this line and later ones may or may not have been sent; it is safe to send them again"
             ))
         })?;
