@@ -4,13 +4,13 @@ use std::process::ExitCode;
 
 use handover::record::{AHEAD_MAX, State};
 use handover::store::OperatorOutcome;
-use handover::{Ledger, Positions};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::aws::{connect, explained, ledger_days};
 use crate::dead_letter_queues::DeadLetterQueues;
+use crate::interrupt::Interrupt;
 use crate::named::Named;
 use crate::output::say;
+use crate::stack::Stack;
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -27,31 +27,33 @@ pub struct Arguments {
     ledger_days: Option<u32>,
 }
 
-pub async fn close(stack: &str, arguments: Arguments) -> anyhow::Result<ExitCode> {
+pub async fn close(stack: &Stack, arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let interrupt = Interrupt::default();
+    interrupt.run(close_one(stack, arguments, &interrupt)).await
+}
+
+async fn close_one(stack: &Stack, arguments: Arguments, interrupt: &Interrupt) -> anyhow::Result<ExitCode> {
     let Arguments { named, reason, destination, ledger_days } = arguments;
-    let aws = connect().await?;
-    let dynamodb = handover::dynamodb::Client::new(&aws);
-    let ledger = Ledger::new(dynamodb.clone(), format!("{stack}-notifications"));
-    let positions = Positions::new(dynamodb, format!("{stack}-positions"));
-    let record = named.one(&ledger, stack, &aws).await?;
+    let (ledger, positions) = (stack.ledger(), stack.positions());
+    let record = named.one(stack).await?;
     let key = record.key();
-    let queues = DeadLetterQueues::new(&aws, stack);
+    let queues = DeadLetterQueues::new(stack, interrupt);
     let ledger_days = match ledger_days {
         Some(days) => days,
-        None => self::ledger_days(&aws, stack).await?,
+        None => stack.ledger_days().await?,
     };
     let retention = SignedDuration::from_hours(24 * i64::from(ledger_days));
     let is_meant = |name: &str| destination.as_deref().is_none_or(|wanted| wanted == name);
     let mut closed = 0;
     for (name, delivery) in record.destinations.iter().filter(|(name, _)| is_meant(name)) {
         let outcome = ledger.close(&positions, &key, name, &reason, Timestamp::now(), retention).await;
-        let outcome = outcome.map_err(|fault| explained(fault, stack, &aws))?;
+        let outcome = outcome.map_err(|fault| stack.explained(fault))?;
         match outcome {
             OperatorOutcome::Applied => closed += 1,
             OperatorOutcome::Was(state) => say!("{name}: already {}", state.as_str()),
             OperatorOutcome::Early => {
                 let position = positions.position(&record, name).await;
-                let position = position.map_err(|fault| explained(fault, stack, &aws))?.unwrap_or_default();
+                let position = position.map_err(|fault| stack.explained(fault))?.unwrap_or_default();
                 say!(
                     "{name}: its key is at position {position}, more than {AHEAD_MAX} behind this notification; first close the notifications between them, or send the missing ones"
                 );

@@ -1,14 +1,17 @@
-//! `handover dead-letters`: the dead letters, grouped by destination and error.
+//! `handover dead-letters`: the dead letters, grouped by destination and cause.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use comfy_table::{ContentArrangement, Table, presets};
+use handover::NotificationKey;
 use serde::Serialize;
 
-use crate::aws::connect;
+use crate::cause::cause;
 use crate::dead_letter_queues::{DeadLetter, DeadLetterQueues};
+use crate::interrupt::Interrupt;
 use crate::output::{self, say};
+use crate::stack::Stack;
 
 /// Most ids of a group that the table shows.
 const IDS_SHOWN: usize = 3;
@@ -23,10 +26,11 @@ pub struct Arguments {
     json: bool,
 }
 
-/// Dead letters of one destination with the same error.
+/// Dead letters of one destination with the same cause.
 #[derive(Debug, PartialEq, Serialize)]
 struct Group {
     destination: String,
+    /// The error, or its cause where the errors of the group differ.
     error: String,
     dead_letters: usize,
     notifications: Vec<NotificationView>,
@@ -36,11 +40,15 @@ struct Group {
 struct NotificationView {
     id: String,
     source: String,
+    error: String,
 }
 
-pub async fn dead_letters(stack: &str, arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let aws = connect().await?;
-    let queues = DeadLetterQueues::new(&aws, stack);
+pub async fn dead_letters(stack: &Stack, arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let interrupt = Interrupt::default();
+    interrupt.run(list(&DeadLetterQueues::new(stack, &interrupt), arguments)).await
+}
+
+async fn list(queues: &DeadLetterQueues<'_>, arguments: Arguments) -> anyhow::Result<ExitCode> {
     let received = queues.receive(arguments.destination.as_deref()).await?;
     queues.release(&received).await;
     let groups = groups(&received);
@@ -53,18 +61,22 @@ pub async fn dead_letters(stack: &str, arguments: Arguments) -> anyhow::Result<E
 }
 
 fn notification(dead_letter: &DeadLetter) -> Option<NotificationView> {
-    dead_letter.key.clone().map(|key| NotificationView { id: key.id, source: key.source })
+    let NotificationKey { id, source } = dead_letter.key.clone()?;
+    Some(NotificationView { id, source, error: dead_letter.error.clone() })
 }
 
 /// The groups, the largest first.
 fn groups(dead_letters: &[DeadLetter]) -> Vec<Group> {
-    let mut groups: BTreeMap<(&str, &str), Vec<&DeadLetter>> = BTreeMap::new();
+    let mut groups: BTreeMap<(&str, String), Vec<&DeadLetter>> = BTreeMap::new();
     for dead_letter in dead_letters {
-        groups.entry((&dead_letter.destination, &dead_letter.error)).or_default().push(dead_letter);
+        groups.entry((&dead_letter.destination, cause(&dead_letter.error))).or_default().push(dead_letter);
     }
-    let group = |((destination, error), members): ((&str, &str), Vec<&DeadLetter>)| Group {
+    let group = |((destination, cause), members): ((&str, String), Vec<&DeadLetter>)| Group {
         destination: destination.into(),
-        error: error.into(),
+        error: match members.iter().all(|member| member.error == members[0].error) {
+            true => members[0].error.clone(),
+            false => cause,
+        },
         dead_letters: members.len(),
         notifications: members.iter().filter_map(|dead_letter| notification(dead_letter)).collect(),
     };
@@ -87,4 +99,20 @@ fn print(groups: &[Group]) {
         table.add_row([&group.destination, &group.dead_letters.to_string(), &group.error, &ids]);
     }
     say!("{table}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dead_letter_queues::tests::dead_letter_of;
+
+    #[test]
+    fn one_cause_is_one_group_and_the_largest_is_first() {
+        let errors = ["no account", "no JSON at byte 36", "no JSON at byte 13"];
+        let dead_letters: Vec<_> = errors.iter().map(|error| dead_letter_of(error, error)).collect();
+        let groups = groups(&dead_letters);
+        let shown: Vec<_> = groups.iter().map(|group| (&*group.error, group.dead_letters)).collect();
+        assert_eq!(shown, [("no JSON at byte …", 2), ("no account", 1)]);
+        assert_eq!(groups[0].notifications[1].error, "no JSON at byte 13");
+    }
 }

@@ -2,13 +2,12 @@
 
 use std::process::ExitCode;
 
-use handover::Ledger;
 use handover::store::OperatorOutcome;
 use jiff::Timestamp;
 
-use crate::aws::{connect, explained};
 use crate::named::Named;
 use crate::output::say;
+use crate::stack::Stack;
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -16,12 +15,10 @@ pub struct Arguments {
     named: Named,
 }
 
-pub async fn dispatch(stack: &str, arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let aws = connect().await?;
-    let ledger = Ledger::new(handover::dynamodb::Client::new(&aws), format!("{stack}-notifications"));
-    let record = arguments.named.one(&ledger, stack, &aws).await?;
-    let outcome = ledger.dispatch_again(&record.key(), Timestamp::now()).await;
-    match outcome.map_err(|fault| explained(fault, stack, &aws))? {
+pub async fn dispatch(stack: &Stack, arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let record = arguments.named.one(stack).await?;
+    let outcome = stack.ledger().dispatch_again(&record.key(), Timestamp::now()).await;
+    match outcome.map_err(|fault| stack.explained(fault))? {
         OperatorOutcome::Applied => {
             say!("{} dispatched again to what is pending", record.id);
             Ok(ExitCode::SUCCESS)

@@ -1,14 +1,16 @@
 //! The `handover` command: sends notifications, shows their status, and handles dead letters.
 
-mod aws;
+mod cause;
 mod close;
 mod dead_letter_queues;
 mod dead_letters;
 mod dispatch;
+mod interrupt;
 mod named;
 mod output;
 mod redrive;
 mod send;
+mod stack;
 mod status;
 
 use std::process::ExitCode;
@@ -23,9 +25,8 @@ use crate::output::say_error;
 #[derive(Parser)]
 #[command(version, max_term_width = 100)]
 struct Arguments {
-    /// The name of the deployed stack.
-    #[arg(long, env = "HANDOVER_STACK", default_value = "handover", global = true)]
-    stack: String,
+    #[command(flatten)]
+    stack: stack::StackArguments,
     #[command(subcommand)]
     command: Command,
 }
@@ -48,17 +49,20 @@ enum Command {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let Arguments { stack, command } = Arguments::parse();
-    let result = match command {
+    run(Arguments::parse()).await.unwrap_or_else(|error| {
+        say_error!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+async fn run(Arguments { stack, command }: Arguments) -> anyhow::Result<ExitCode> {
+    let stack = stack.connect().await?;
+    match command {
         Command::Send(arguments) => send::send(&stack, arguments).await,
         Command::Status(arguments) => status::status(&stack, arguments).await,
         Command::Dispatch(arguments) => dispatch::dispatch(&stack, arguments).await,
         Command::DeadLetters(arguments) => dead_letters::dead_letters(&stack, arguments).await,
         Command::Redrive(arguments) => redrive::redrive(&stack, arguments).await,
         Command::Close(arguments) => close::close(&stack, arguments).await,
-    };
-    result.unwrap_or_else(|error| {
-        say_error!("error: {error:#}");
-        ExitCode::FAILURE
-    })
+    }
 }

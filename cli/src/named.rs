@@ -1,10 +1,9 @@
 //! A notification as the command line names it: by its id, and by its source where several have that id.
 
-use aws_config::SdkConfig;
+use handover::NotificationKey;
 use handover::record::Record;
-use handover::{Ledger, NotificationKey};
 
-use crate::aws::explained;
+use crate::stack::Stack;
 
 #[derive(clap::Args)]
 pub struct Named {
@@ -22,7 +21,8 @@ impl Named {
     }
 
     /// The records of all notifications that it names, at least one.
-    pub async fn all(&self, ledger: &Ledger, stack: &str, aws: &SdkConfig) -> anyhow::Result<Vec<Record>> {
+    pub async fn all(&self, stack: &Stack) -> anyhow::Result<Vec<Record>> {
+        let ledger = stack.ledger();
         let found = match &self.source {
             Some(source) => {
                 let found = ledger.get(&NotificationKey::new(&self.id, source)).await;
@@ -30,12 +30,13 @@ impl Named {
             }
             None => ledger.find(&self.id).await,
         };
-        let found: Vec<Record> = found.map_err(|fault| explained(fault, stack, aws))?;
+        let found: Vec<Record> = found.map_err(|fault| stack.explained(fault))?;
         let of = self.source.as_ref().map_or_else(String::new, |source| format!(" of `{source}`"));
         anyhow::ensure!(
             !found.is_empty(),
             "`{}`{of} is not in the ledger of `{stack}`: it is not accepted yet, it was refused (see the dead-letter queue {stack}-upstream-dead-letters), or its record expired after it was completed",
-            self.id
+            self.id,
+            stack = stack.name()
         );
         Ok(found)
     }
@@ -44,8 +45,8 @@ impl Named {
     ///
     /// # Errors
     /// When there is none, or when several sources have used its id.
-    pub async fn one(&self, ledger: &Ledger, stack: &str, aws: &SdkConfig) -> anyhow::Result<Record> {
-        let mut found = self.all(ledger, stack, aws).await?;
+    pub async fn one(&self, stack: &Stack) -> anyhow::Result<Record> {
+        let mut found = self.all(stack).await?;
         let sources: Vec<String> = found.iter().map(|record| format!("`{}`", record.source)).collect();
         match found.pop() {
             Some(record) if found.is_empty() => Ok(record),

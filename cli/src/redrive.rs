@@ -1,20 +1,25 @@
 //! `handover redrive`: retries dead notifications.
 
-use std::collections::HashSet;
-use std::io::IsTerminal;
-use std::process::ExitCode;
+mod every;
+mod wait;
 
-use aws_config::SdkConfig;
+use std::io::{IsTerminal, stdin};
+use std::process::ExitCode;
+use std::thread;
+
 use handover::record::{Settled, State};
 use handover::store::OperatorOutcome;
-use handover::{Fault, Ledger};
+use handover::{Ledger, NotificationKey};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
+use tokio::sync::oneshot;
 
-use crate::aws::{connect, explained};
-use crate::dead_letter_queues::{DeadLetter, DeadLetterQueues};
+use self::every::Wanted;
+use crate::dead_letter_queues::DeadLetterQueues;
+use crate::interrupt::{INTERRUPTED, Interrupt};
 use crate::named::Named;
 use crate::output::{say, say_error};
+use crate::stack::Stack;
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -23,6 +28,9 @@ pub struct Arguments {
     /// The notification's source. It is needed where several sources have used this id.
     #[arg(long, requires = "id")]
     source: Option<String>,
+    /// Of those, retries only the dead letters whose error contains this text, as `dead-letters` shows it.
+    #[arg(long, value_name = "TEXT", conflicts_with = "id")]
+    error: Option<String>,
     /// Settles a call with an unknown outcome, after you checked with the provider: `done` if it took effect,
     /// `again` if it has to be made again.
     #[arg(long = "as", value_enum, requires = "id")]
@@ -30,6 +38,12 @@ pub struct Arguments {
     /// Says what it would redrive, and changes nothing.
     #[arg(long)]
     dry_run: bool,
+    /// Retries many dead letters without asking.
+    #[arg(long)]
+    yes: bool,
+    /// Waits until what was redriven is completed or dead again.
+    #[arg(long)]
+    wait: bool,
 }
 
 /// What to retry: one of these.
@@ -61,29 +75,36 @@ impl From<As> for Settled {
     }
 }
 
-pub async fn redrive(stack: &str, arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let aws = connect().await?;
-    let ledger = Ledger::new(handover::dynamodb::Client::new(&aws), format!("{stack}-notifications"));
-    let Arguments { selection, source, settled, dry_run } = arguments;
-    let queues = DeadLetterQueues::new(&aws, stack);
-    let redrive = Redrive { stack, ledger, queues, aws: &aws, dry_run };
-    match selection.id {
-        Some(id) => redrive.one(Named::new(id, source), settled.map(Settled::from)).await,
-        None => redrive.every(selection.destination.as_deref()).await,
-    }
+pub async fn redrive(stack: &Stack, arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let interrupt = &Interrupt::default();
+    let Arguments { selection, source, error, settled, dry_run, yes, wait } = arguments;
+    let queues = DeadLetterQueues::new(stack, interrupt);
+    let redrive = Redrive { stack, ledger: stack.ledger(), queues, interrupt, dry_run, yes, wait };
+    let run = async {
+        match selection.id {
+            Some(id) => redrive.one(Named::new(id, source), settled.map(Settled::from)).await,
+            None => redrive.every(Wanted { destination: selection.destination, error }).await,
+        }
+    };
+    interrupt.run(run).await
 }
 
 struct Redrive<'a> {
-    stack: &'a str,
-    aws: &'a SdkConfig,
+    stack: &'a Stack,
     ledger: Ledger,
     queues: DeadLetterQueues<'a>,
+    interrupt: &'a Interrupt,
     dry_run: bool,
+    yes: bool,
+    wait: bool,
 }
+
+/// A notification at one destination.
+type Delivery = (NotificationKey, String);
 
 impl Redrive<'_> {
     async fn one(&self, named: Named, settled: Option<Settled>) -> anyhow::Result<ExitCode> {
-        let record = named.one(&self.ledger, self.stack, self.aws).await?;
+        let record = named.one(self.stack).await?;
         let (key, id) = (record.key(), &record.id);
         let dead = record.destinations.iter().filter(|(_, delivery)| delivery.state == State::Dead);
         let dead: Vec<&String> = dead.map(|(name, _)| name).collect();
@@ -103,84 +124,86 @@ impl Redrive<'_> {
                 Some(settled) => self.ledger.settle(&key, destination, settled, now).await,
                 None => self.ledger.redrive_dead_letter(&key, destination, now).await,
             };
-            let problem = match redriven.map_err(|fault| self.explained(fault))? {
-                outcome if outcome.replaces_dead_letter() => None,
-                OperatorOutcome::Held => {
-                    Some("a call may still be running; check its outcome again in a minute")
+            let problem = match redriven.map_err(|fault| self.stack.explained(fault)) {
+                Ok(outcome) if outcome.replaces_dead_letter() => None,
+                Ok(OperatorOutcome::Held) => {
+                    Some(anyhow::anyhow!("a call may still be running; check its outcome again in a minute"))
                 }
-                OperatorOutcome::NoUnknownCall => {
-                    Some("it has no call with an unknown outcome; redrive it without --as")
+                Ok(OperatorOutcome::NoUnknownCall) => {
+                    Some(anyhow::anyhow!("it has no call with an unknown outcome; redrive it without --as"))
                 }
-                _ => Some("the record changed meanwhile; look at its status and try again"),
+                Ok(_) => {
+                    Some(anyhow::anyhow!("the record changed meanwhile; look at its status and try again"))
+                }
+                Err(error) => Some(error),
             };
             if let Some(problem) = problem {
-                anyhow::bail!("`{id}` at `{destination}`: {problem}. Its dead letters are kept");
+                self.queues.release(&dead_letters).await;
+                return Err(
+                    problem.context(format!("`{id}` at `{destination}`, whose dead letters are kept"))
+                );
             }
             for dead_letter in &dead_letters {
                 self.queues.delete(dead_letter).await?;
             }
         }
         say!("{} redriven, 0 left", dead.len());
+        if self.wait {
+            return self.wait_for(dead.into_iter().map(|name| (key.clone(), name.clone())).collect()).await;
+        }
         Ok(ExitCode::SUCCESS)
     }
 
-    async fn every(&self, destination: Option<&str>) -> anyhow::Result<ExitCode> {
-        let received = self.queues.receive(destination).await?;
-        let of = destination.map_or_else(String::new, |name| format!(" of {name}"));
-        if self.dry_run {
-            self.queues.release(&received).await;
-            say!("would redrive up to {} dead letters{of}", received.len());
-            return Ok(ExitCode::SUCCESS);
+    /// The exit code, where some were left or not.
+    fn exit_code(&self, is_complete: bool) -> ExitCode {
+        match (self.interrupt.has_come(), is_complete) {
+            (true, _) => ExitCode::from(INTERRUPTED),
+            (false, true) => ExitCode::SUCCESS,
+            (false, false) => ExitCode::FAILURE,
         }
-        say_error!("redriving {} dead letters{of}", received.len());
-        let progress = progress(received.len());
-        let (mut redriven, mut left) = (0, 0);
-        let mut seen = HashSet::new();
-        for dead_letter in &received {
-            progress.inc(1);
-            let DeadLetter { destination, error, .. } = dead_letter;
-            let Some(key) = &dead_letter.key else {
-                progress.suspend(|| say_error!("{destination}: {error}; the dead letter is kept"));
-                left += 1;
-                continue;
-            };
-            // All were received before the first redrive, so a second one of the same delivery is obsolete.
-            if seen.contains(&(key, destination)) {
-                self.queues.delete(dead_letter).await?;
-                continue;
-            }
-            let outcome = self.ledger.redrive_dead_letter(key, destination, Timestamp::now()).await;
-            let outcome = outcome.map_err(|fault| self.explained(fault))?;
-            if !outcome.replaces_dead_letter() {
-                let reason = match outcome {
-                    OperatorOutcome::NotFound => "there is no such notification",
-                    OperatorOutcome::Was(State::Pending) => "it was pending and is dispatched again",
-                    _ => "the record changed meanwhile; look at its status and try again",
-                };
-                progress.suspend(|| say_error!("{key}: {reason}; its dead letter is kept"));
-                left += 1;
-                continue;
-            }
-            // If the redrive was not applied, the delivery is completed and its dead letter obsolete.
-            redriven += u64::from(outcome == OperatorOutcome::Applied);
-            seen.insert((key, destination));
-            self.queues.delete(dead_letter).await?;
-        }
-        progress.finish_and_clear();
-        say!("{redriven} redriven, {left} left");
-        Ok(if left == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
-    fn explained(&self, fault: Fault) -> anyhow::Error {
-        explained(fault, self.stack, self.aws)
+    /// Asks on the terminal. Ctrl-C is a no.
+    async fn is_confirmed(&self) -> bool {
+        say_error!("Redrive them? [y/N]");
+        let (sender, answer) = oneshot::channel();
+        // A read does not end before a line has come, and must not hold up Ctrl-C.
+        thread::spawn(move || {
+            let mut line = String::new();
+            let _ = sender.send(stdin().read_line(&mut line).map(|_| line));
+        });
+        tokio::select! {
+            line = answer => matches!(line, Ok(Ok(line)) if is_yes(&line)),
+            () = self.interrupt.wait() => false,
+        }
     }
 }
 
-fn progress(count: usize) -> ProgressBar {
+fn is_yes(line: &str) -> bool {
+    ["y", "yes"].iter().any(|yes| line.trim().eq_ignore_ascii_case(yes))
+}
+
+/// Whether somebody is there to answer.
+fn can_ask() -> bool {
+    stdin().is_terminal() && std::io::stderr().is_terminal()
+}
+
+/// A bar over this many; nothing when stderr is not a terminal.
+fn progress(count: usize, of: &'static str) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let style =
-        ProgressStyle::with_template("{bar:40} {pos} of {len} dead letters").expect("the template is valid");
-    ProgressBar::new(count as u64).with_style(style)
+    let style = ProgressStyle::with_template("{bar:40} {pos} of {len} {msg}").expect("the template is valid");
+    ProgressBar::new(count as u64).with_style(style).with_message(of)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_yes_is_yes() {
+        assert!(["y\n", "YES\r\n", " yes "].iter().all(|line| is_yes(line)));
+        assert!(["", "\n", "n\n", "yep\n"].iter().all(|line| !is_yes(line)));
+    }
 }

@@ -3,14 +3,14 @@
 use std::process::ExitCode;
 
 use comfy_table::{ContentArrangement, Table, presets};
+use handover::Kind;
 use handover::record::{Record, State, Status, What, timeline};
-use handover::{Kind, Ledger, Positions};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::aws::{connect, explained};
 use crate::named::Named;
 use crate::output::{self, say};
+use crate::stack::Stack;
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -24,20 +24,17 @@ pub struct Arguments {
     data: bool,
 }
 
-pub async fn status(stack: &str, arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let aws = connect().await?;
-    let dynamodb = handover::dynamodb::Client::new(&aws);
-    let ledger = Ledger::new(dynamodb.clone(), format!("{stack}-notifications"));
-    let records = arguments.named.all(&ledger, stack, &aws).await?;
+pub async fn status(stack: &Stack, arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let records = arguments.named.all(stack).await?;
     let mut views: Vec<View> = records.iter().map(|record| View::of(record, arguments.data)).collect();
-    let positions = Positions::new(dynamodb, format!("{stack}-positions"));
+    let positions = stack.positions();
     for (record, view) in records.iter().zip(&mut views) {
         for delivery in &mut view.destinations {
             if !record.destinations[delivery.name].sequenced {
                 continue;
             }
             let position = positions.position(record, delivery.name).await;
-            delivery.position = position.map_err(|fault| explained(fault, stack, &aws))?;
+            delivery.position = position.map_err(|fault| stack.explained(fault))?;
         }
     }
     match arguments.json {

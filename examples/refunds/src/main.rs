@@ -80,7 +80,7 @@ async fn run(name: &str, path: &Path) -> anyhow::Result<bool> {
     let died: Vec<Record> = records.filter(|record| record.status == Status::Dead).collect();
     println!("The account is opened, and they are redriven:");
     stack.open_accounts(&[ABSENT.to_owned()]).await?;
-    ensure!(handover(stack, &["redrive", "--all"])?, "some dead letters were not redriven");
+    ensure!(handover(stack, &["redrive", "--all", "--yes"])?, "some dead letters were not redriven");
     rest(stack).await?;
     let refused = stack.take_refused().await?.into_iter();
     let refused = refused.map(|(text, reason)| (text, reason.unwrap_or_else(|| "no reason given".into())));

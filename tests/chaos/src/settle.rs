@@ -110,7 +110,7 @@ fn redrive(stack: &Stack, settled: &mut Settled) -> anyhow::Result<()> {
     let dead_letters = settled.left.iter().find(|(queue, _)| *queue == "refund-dead-letters");
     if let Some((_, count @ 1..)) = dead_letters {
         settled.redriven += count;
-        for command in [&["dead-letters"][..], &["redrive", "--all"]] {
+        for command in [&["dead-letters"][..], &["redrive", "--all", "--yes"]] {
             // The next look handles what is left.
             stack.handover(command)?.status().context("cannot run handover")?;
         }

@@ -1,0 +1,54 @@
+//! Ctrl-C, for a command that holds or changes something. At the first one it finishes what is under way, and says what
+//! it leaves. The second one ends it at once.
+
+use std::process::ExitCode;
+
+use futures_util::future::pending;
+use tokio::sync::SetOnce;
+
+use crate::output::say_error;
+
+/// The exit code of a command that was interrupted, as shells have it.
+pub const INTERRUPTED: u8 = 130;
+
+/// The first Ctrl-C.
+#[derive(Default)]
+pub struct Interrupt(SetOnce<()>);
+
+impl Interrupt {
+    /// Runs this until it ends, or until the second Ctrl-C. The first one is for it to see.
+    pub async fn run(&self, run: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+        let twice = async {
+            ctrl_c().await;
+            say_error!("interrupted: finishing what is under way; a second Ctrl-C stops at once");
+            let _ = self.0.set(());
+            ctrl_c().await;
+        };
+        tokio::select! {
+            result = run => result,
+            () = twice => {
+                say_error!(
+                    "stopped: what was under way may or may not have taken effect; it is safe to do it again"
+                );
+                Ok(ExitCode::from(INTERRUPTED))
+            }
+        }
+    }
+
+    /// Whether it has come.
+    pub fn has_come(&self) -> bool {
+        self.0.initialized()
+    }
+
+    /// Waits until it comes.
+    pub async fn wait(&self) {
+        self.0.wait().await;
+    }
+}
+
+async fn ctrl_c() {
+    // Without the system's signals a command runs to its end.
+    if tokio::signal::ctrl_c().await.is_err() {
+        pending().await
+    }
+}

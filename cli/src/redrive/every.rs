@@ -1,0 +1,193 @@
+//! Redrives every dead letter of a destination or of all, several concurrently.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use futures_util::{StreamExt, stream};
+use handover::record::State;
+use handover::store::OperatorOutcome;
+use jiff::Timestamp;
+
+use super::{Delivery, Redrive, can_ask, progress};
+use crate::dead_letter_queues::DeadLetter;
+use crate::output::{say, say_error};
+
+/// Most deliveries that are redriven concurrently. Each takes a write of DynamoDB and a call of SQS.
+const REDRIVES_MAX: usize = 16;
+
+/// Which dead letters to redrive.
+pub struct Wanted {
+    pub destination: Option<String>,
+    pub error: Option<String>,
+}
+
+/// What came of the redrive of a delivery.
+enum Redriven {
+    /// It is dispatched again.
+    Dispatched,
+    /// It was completed, and its dead letters were obsolete.
+    WasCompleted,
+    /// Nothing changed, for this reason.
+    Kept(&'static str),
+    /// Its turn did not come before Ctrl-C or a fault.
+    NotBegun,
+}
+
+impl Redrive<'_> {
+    pub async fn every(&self, wanted: Wanted) -> anyhow::Result<ExitCode> {
+        anyhow::ensure!(
+            self.yes || self.dry_run || can_ask(),
+            "redrive of many asks before it begins, and this is not a terminal: add --yes, or --dry-run to see how many"
+        );
+        let received = self.queues.receive(wanted.destination.as_deref()).await?;
+        let (received, others): (Vec<_>, Vec<_>) = received
+            .into_iter()
+            .partition(|letter| wanted.error.as_deref().is_none_or(|text| letter.has_error(text)));
+        self.queues.release(&others).await;
+        let found = found(received.len(), &wanted);
+        if self.dry_run {
+            self.queues.release(&received).await;
+            say!("would redrive up to {found}");
+            return Ok(ExitCode::SUCCESS);
+        }
+        say_error!("redriving {found}");
+        if !self.yes && !received.is_empty() && !self.is_confirmed().await {
+            self.queues.release(&received).await;
+            say!("0 redriven, {} left", received.len());
+            return Ok(self.exit_code(false));
+        }
+        let (deliveries, unreadable) = by_delivery(received);
+        for DeadLetter { destination, error, .. } in &unreadable {
+            say_error!("{destination}: {error}; the dead letter is kept");
+        }
+        let (redriven, left) = self.redrive_all(deliveries, unreadable).await?;
+        if !self.wait {
+            return Ok(self.exit_code(left == 0));
+        }
+        let ended = self.wait_for(redriven).await?;
+        Ok(if left == 0 { ended } else { self.exit_code(false) })
+    }
+
+    /// Returns what is dispatched again, and how many dead letters are left beside. Those are visible again.
+    ///
+    /// # Errors
+    /// The first fault. After it, and after Ctrl-C, it begins with no further delivery.
+    async fn redrive_all(
+        &self,
+        deliveries: BTreeMap<Delivery, Vec<DeadLetter>>,
+        mut left: Vec<DeadLetter>,
+    ) -> anyhow::Result<(Vec<Delivery>, usize)> {
+        let progress = progress(deliveries.len(), "redriven");
+        let has_failed = Cell::new(false);
+        let redrives = stream::iter(deliveries).map(async |(delivery, dead_letters)| {
+            if self.interrupt.has_come() || has_failed.get() {
+                return (delivery, dead_letters, Ok(Redriven::NotBegun));
+            }
+            let redriven = self.redrive_delivery(&delivery, &dead_letters).await;
+            has_failed.set(has_failed.get() || redriven.is_err());
+            (delivery, dead_letters, redriven)
+        });
+        let mut redrives = std::pin::pin!(redrives.buffer_unordered(REDRIVES_MAX));
+        let (mut dispatched, mut fault) = (Vec::new(), None);
+        while let Some((delivery, dead_letters, redriven)) = redrives.next().await {
+            progress.inc(1);
+            match redriven {
+                Ok(Redriven::Dispatched) => dispatched.push(delivery),
+                Ok(Redriven::WasCompleted) => (),
+                Ok(Redriven::NotBegun) => left.extend(dead_letters),
+                Ok(Redriven::Kept(reason)) => {
+                    let key = &delivery.0;
+                    progress.suspend(|| say_error!("{key}: {reason}; its dead letter is kept"));
+                    left.extend(dead_letters);
+                }
+                Err(error) => {
+                    fault.get_or_insert(error);
+                    left.extend(dead_letters);
+                }
+            }
+        }
+        progress.finish_and_clear();
+        self.queues.release(&left).await;
+        say!("{} redriven, {} left", dispatched.len(), left.len());
+        fault.map_or(Ok((dispatched, left.len())), Err)
+    }
+
+    /// All its dead letters were received before the redrive, so they are obsolete after it.
+    async fn redrive_delivery(
+        &self,
+        (key, destination): &Delivery,
+        dead_letters: &[DeadLetter],
+    ) -> anyhow::Result<Redriven> {
+        let outcome = self.ledger.redrive_dead_letter(key, destination, Timestamp::now()).await;
+        let outcome = outcome.map_err(|fault| self.stack.explained(fault))?;
+        if !outcome.replaces_dead_letter() {
+            return Ok(Redriven::Kept(match outcome {
+                OperatorOutcome::NotFound => "there is no such notification",
+                OperatorOutcome::Was(State::Pending) => "it was pending and is dispatched again",
+                _ => "the record changed meanwhile; look at its status and try again",
+            }));
+        }
+        for dead_letter in dead_letters {
+            self.queues.delete(dead_letter).await?;
+        }
+        Ok(match outcome {
+            OperatorOutcome::Applied => Redriven::Dispatched,
+            _ => Redriven::WasCompleted,
+        })
+    }
+}
+
+/// The dead letters of each delivery, and those that are not a dispatch.
+fn by_delivery(received: Vec<DeadLetter>) -> (BTreeMap<Delivery, Vec<DeadLetter>>, Vec<DeadLetter>) {
+    let mut deliveries: BTreeMap<Delivery, Vec<DeadLetter>> = BTreeMap::new();
+    let mut unreadable = Vec::new();
+    for dead_letter in received {
+        match dead_letter.key.clone() {
+            Some(key) => {
+                let delivery = (key, dead_letter.destination.clone());
+                deliveries.entry(delivery).or_default().push(dead_letter);
+            }
+            None => unreadable.push(dead_letter),
+        }
+    }
+    (deliveries, unreadable)
+}
+
+/// How many dead letters there are of what is wanted.
+fn found(count: usize, wanted: &Wanted) -> String {
+    let dead_letters = if count == 1 { "dead letter" } else { "dead letters" };
+    let of = wanted.destination.as_ref().map_or_else(String::new, |name| format!(" of {name}"));
+    let with = wanted.error.as_ref().map_or_else(String::new, |text| format!(" with the error `{text}`"));
+    format!("{count} {dead_letters}{of}{with}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dead_letter_queues::tests::dead_letter_of;
+
+    #[test]
+    fn a_delivery_is_redriven_once_however_many_dead_letters_it_has() {
+        let mut unreadable = dead_letter_of("3", "error");
+        unreadable.key = None;
+        let received =
+            ["1", "2", "1"].map(|id| dead_letter_of(id, "error")).into_iter().chain([unreadable]).collect();
+        let (deliveries, unreadable) = by_delivery(received);
+        assert_eq!(deliveries.values().map(Vec::len).collect::<Vec<_>>(), [2, 1]);
+        assert_eq!(unreadable.len(), 1);
+    }
+
+    #[test]
+    fn what_was_found_is_said_first() {
+        let wanted = |destination: Option<&str>, error: Option<&str>| Wanted {
+            destination: destination.map(str::to_owned),
+            error: error.map(str::to_owned),
+        };
+        assert_eq!(found(201, &wanted(None, None)), "201 dead letters");
+        assert_eq!(
+            found(1, &wanted(Some("a"), Some("at byte …"))),
+            "1 dead letter of a with the error `at byte …`"
+        );
+    }
+}

@@ -1,0 +1,177 @@
+//! The command against the deployed stack. `make test` starts a local AWS and runs these tests.
+
+mod dead_letters;
+mod send;
+
+use std::io::Write;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use handover::dynamodb::types::AttributeValue;
+use serde_json::Value;
+
+/// Longest wait for a status of a refund, in seconds.
+const WAIT_SECONDS_MAX: u64 = 120;
+
+/// The command, with pipes for its input and output.
+fn command(arguments: &[&str]) -> Command {
+    assert!(
+        std::env::var("HANDOVER_STACK").is_ok(),
+        "no stack to test against: run `make test`, or `make up` and `. .local/env` first"
+    );
+    let mut command = Command::new(env!("CARGO_BIN_EXE_handover"));
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn handover(arguments: &[&str], input: &[u8]) -> Output {
+    let mut child = command(arguments).spawn().unwrap();
+    match child.stdin.take().unwrap().write_all(input) {
+        // A command that fails before it reads its input closes it.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => (),
+        written => written.unwrap(),
+    }
+    child.wait_with_output().unwrap()
+}
+
+/// Sends the signal of Ctrl-C.
+fn interrupt(child: &Child) {
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+}
+
+/// The first notification with this id as `status --json` shows it, as soon as its status is this one.
+fn status(id: &str, status: &str) -> Value {
+    let begun = Instant::now();
+    loop {
+        let shown = handover(&["status", "--json", id], b"");
+        let shown: Value = serde_json::from_slice(&shown.stdout).unwrap_or_default();
+        if shown[0]["status"] == status {
+            return shown[0].clone();
+        }
+        assert!(begun.elapsed().as_secs() < WAIT_SECONDS_MAX, "{id} is {shown}, not {status}");
+        std::thread::sleep(Duration::from_millis(500));
+    }
+}
+
+fn text(bytes: &[u8]) -> &str {
+    str::from_utf8(bytes).unwrap()
+}
+
+fn unique(name: &str) -> String {
+    format!("{name}-{}", std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos())
+}
+
+/// Opens the account of these tests' refunds.
+async fn open_account() {
+    open("cli").await;
+}
+
+async fn open(account: &str) {
+    let aws = handover::aws::config().unwrap().load().await;
+    let table = format!("{}-accounts", std::env::var("HANDOVER_STACK").unwrap());
+    let put = handover::dynamodb::Client::new(&aws).put_item().table_name(table);
+    put.item("account", AttributeValue::S(account.into())).send().await.unwrap();
+}
+
+fn refund(id: &str) -> String {
+    format!(
+        r#"{{"specversion":"1.0","id":"{id}","type":"refund.requested","kind":"command","source":"orders","data":{{"account":"cli","amount":7}}}}"#
+    )
+}
+
+/// One id of two sources: `status` shows both, and what acts takes `--source`.
+#[tokio::test]
+async fn an_id_of_several_sources_is_shown_and_has_to_be_named() {
+    open_account().await;
+    let id = unique("cli");
+    let sent = [refund(&id), refund(&id).replace("\"orders\"", "\"shop\"")].join("\n");
+    assert!(handover(&["send", "-"], sent.as_bytes()).status.success());
+    let shown = |arguments: &[&str]| -> Vec<Value> {
+        let output = handover(&[&["status", "--json", &id], arguments].concat(), b"");
+        serde_json::from_slice(&output.stdout).unwrap_or_default()
+    };
+    let begun = Instant::now();
+    while shown(&[]).iter().filter(|shown| shown["status"] == "DONE").count() < 2 {
+        assert!(begun.elapsed().as_secs() < WAIT_SECONDS_MAX, "{:?}", shown(&[]));
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    assert_eq!(shown(&["--source", "shop"]).len(), 1);
+    let ambiguous = handover(&["redrive", &id], b"");
+    assert!(text(&ambiguous.stderr).contains("`orders`, `shop`; name one with --source"), "{ambiguous:?}");
+    let done = handover(&["redrive", &id, "--source", "shop"], b"");
+    assert_eq!(text(&done.stdout), format!("{id} is DONE: nothing to redrive\n"));
+    let done = handover(&["dispatch", &id, "--source", "orders"], b"");
+    assert_eq!(text(&done.stdout), format!("{id} is DONE: nothing to dispatch\n"));
+}
+
+#[test]
+fn an_error_names_what_is_missing() {
+    let error = |arguments: &[&str]| {
+        let output = handover(arguments, b"{}\n");
+        assert_eq!(output.status.code(), Some(1));
+        text(&output.stderr).to_owned()
+    };
+    let unknown = error(&["status", "never-sent"]);
+    assert!(unknown.contains("`never-sent` is not in the ledger"), "{unknown}");
+    for arguments in [&["--stack", "absent", "status", "1"][..], &["--stack", "absent", "send", "-"]] {
+        let absent = error(arguments);
+        assert!(absent.contains("there is no stack `absent`"), "{absent}");
+    }
+    // Nothing is redriven without a word that says what.
+    for arguments in [&["redrive"][..], &["redrive", "--as", "done"], &["redrive", "1", "--all"]] {
+        assert_eq!(handover(arguments, b"").status.code(), Some(2), "{arguments:?}");
+    }
+    let settled = error(&["redrive", "never-sent", "--as", "again"]);
+    assert!(settled.contains("`never-sent` is not in the ledger"), "{settled}");
+    let no_file = error(&["send", "no-such-file.jsonl"]);
+    assert!(no_file.contains("cannot read no-such-file.jsonl"), "{no_file}");
+}
+
+#[test]
+fn a_stack_is_never_guessed() {
+    for stack in [None, Some("")] {
+        let mut command = command(&["status", "1"]);
+        match stack {
+            None => command.env_remove("HANDOVER_STACK"),
+            Some(name) => command.env("HANDOVER_STACK", name),
+        };
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let error = "error: no stack is named: add --stack NAME, or set HANDOVER_STACK\n";
+        assert_eq!(text(&output.stderr), error);
+    }
+}
+
+#[test]
+fn the_region_and_the_profile_are_those_of_the_command_line() {
+    let config = std::env::temp_dir().join(unique("profile"));
+    std::fs::write(
+        &config,
+        "[profile other]\nregion = eu-west-3\naws_access_key_id = a\naws_secret_access_key = b\n",
+    )
+    .unwrap();
+    let error = |arguments: &[&str]| {
+        let mut command = command(&[arguments, &["status", "1"]].concat());
+        for variable in ["AWS_REGION", "AWS_DEFAULT_REGION"] {
+            command.env_remove(variable);
+        }
+        let output = command.env("AWS_CONFIG_FILE", &config).output().unwrap();
+        text(&output.stderr).to_owned()
+    };
+    let none = error(&[]);
+    assert!(none.starts_with("error: no Region is named: add --region NAME"), "{none}");
+    for arguments in [&["--profile", "other"][..], &["--region", "us-east-1"]] {
+        let found = error(arguments);
+        assert!(!found.contains("no Region is named"), "{arguments:?}: {found}");
+    }
+    std::fs::remove_file(config).unwrap();
+}
+
+#[test]
+fn an_error_names_the_endpoint_that_does_not_answer() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_handover"));
+    // Nothing listens on port 9, the discard port.
+    let output =
+        command.args(["status", "1"]).env("AWS_ENDPOINT_URL", "http://127.0.0.1:9").output().unwrap();
+    assert!(text(&output.stderr).contains("http://127.0.0.1:9 does not answer"), "{output:?}");
+}

@@ -1,0 +1,52 @@
+//! `handover send`.
+
+use std::io::Write;
+
+use crate::{command, handover, interrupt, open_account, refund, status, text, unique};
+
+#[tokio::test]
+async fn send_reports_each_invalid_line_and_sends_the_others() {
+    open_account().await;
+    let id = unique("cli");
+    let mut input = format!("{}\nnot json\n\n{}\n", refund(&id), refund("a b")).into_bytes();
+    input.extend(refund("x").replace("refund.requested", "refund.requestd").bytes());
+    input.extend(b"\n\"\xff\"\n");
+    let output = handover(&["send", "-"], &input);
+    let errors: Vec<&str> = text(&output.stderr).lines().collect();
+    assert_eq!(text(&output.stdout), "1 sent, 4 not sent\n");
+    assert_eq!(output.status.code(), Some(1));
+    for (line, start) in errors.iter().zip([
+        "line 2: malformed-json: line 1, column 2",
+        "line 4: invalid: `id`",
+        "line 5: unknown-type: no route takes the type `refund.requestd`",
+        "line 6: not-utf8: byte 1",
+    ]) {
+        assert!(line.starts_with(start), "{line}");
+    }
+    // The valid line is accepted.
+    let shown = status(&id, "DONE");
+    assert_eq!((shown["id"].as_str(), shown["kind"].as_str()), (Some(id.as_str()), Some("command")));
+    assert_eq!(
+        (&shown["timeline"][0]["what"], &shown["timeline"][1]["what"]),
+        (&"sent".into(), &"accepted".into())
+    );
+    assert_eq!(shown.get("data"), None, "data is shown on request only");
+    let shown = handover(&["status", &id, "--data"], b"");
+    assert!(text(&shown.stdout).contains(r#"{"account":"cli","amount":7}"#), "{shown:?}");
+}
+
+#[tokio::test]
+async fn a_line_is_sent_while_the_input_stays_open_and_an_interrupt_ends_it_with_a_summary() {
+    open_account().await;
+    let id = unique("cli");
+    let mut child = command(&["send", "-"]).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    writeln!(input, "\n{}", refund(&id)).unwrap();
+    status(&id, "DONE");
+    interrupt(&child);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(text(&output.stdout), "1 sent, 0 not sent\n");
+    assert!(text(&output.stderr).ends_with("no line after line 2 was sent\n"), "{output:?}");
+    assert_eq!(output.status.code(), Some(130));
+    drop(input);
+}
