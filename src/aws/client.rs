@@ -9,6 +9,8 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
 use aws_sdk_dynamodb::config::SharedCredentialsProvider;
+use aws_smithy_http_client::Connector;
+use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use aws_smithy_runtime_api::client::http::{HttpClient, SharedHttpClient, http_client_fn};
@@ -21,14 +23,25 @@ use crate::error::Error;
 /// Names a PEM file of certificates; the client then trusts no others. The AWS CLI and the other SDKs read
 /// it, too.
 const CA_BUNDLE: &str = "AWS_CA_BUNDLE";
+const TLS: Provider = Provider::Rustls(CryptoMode::Ring);
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 
-/// The configuration for AWS from the standard environment and profile.
+/// The configuration for AWS from the standard environment and profile. Calls go through the proxy that
+/// `HTTPS_PROXY` or `HTTP_PROXY` names, except to what `NO_PROXY` names.
 ///
 /// # Errors
 /// When `AWS_CA_BUNDLE` names a file that is not there, or holds no certificate.
 pub fn config() -> Result<ConfigLoader, Error> {
-    Ok(aws_config::defaults(BehaviorVersion::latest()).http_client(http_client()?))
+    let tls = tls_context()?;
+    // A connector for each of the SDK's time-outs; the builder keeps them.
+    let client =
+        aws_smithy_http_client::Builder::new().build_with_connector_fn(move |settings, components| {
+            let mut connector = Connector::builder().proxy_config(ProxyConfig::from_env());
+            connector.set_connector_settings(settings.cloned());
+            connector.set_sleep_impl(components.and_then(|components| components.sleep_impl()));
+            connector.tls_provider(TLS).tls_context(tls.clone()).build()
+        });
+    Ok(aws_config::defaults(BehaviorVersion::latest()).http_client(validated_once(client)))
 }
 
 /// The configuration for AWS from a Lambda function's environment alone. The other places for credentials,
@@ -49,7 +62,18 @@ pub(crate) fn lambda_config(timeouts: TimeoutConfig) -> Result<SdkConfig, Error>
     Ok(aws.build())
 }
 
+/// A Lambda function has no proxy.
 fn http_client() -> Result<SharedHttpClient, Error> {
+    let client = aws_smithy_http_client::Builder::new();
+    Ok(validated_once(client.tls_provider(TLS).tls_context(tls_context()?).build_https()))
+}
+
+/// Without this wrapper the SDK would parse the roots once more for each service, to validate them.
+fn validated_once(client: SharedHttpClient) -> SharedHttpClient {
+    http_client_fn(move |settings, components| client.http_connector(settings, components))
+}
+
+fn tls_context() -> Result<TlsContext, Error> {
     let trusted = match std::env::var_os(CA_BUNDLE) {
         Some(path) => {
             let pem = std::fs::read(path).ok().filter(|pem| holds_a_certificate(pem));
@@ -60,11 +84,7 @@ fn http_client() -> Result<SharedHttpClient, Error> {
         None => bundled().into_bytes(),
     };
     let trusted = TrustStore::empty().with_pem_certificate(trusted);
-    let tls = TlsContext::builder().with_trust_store(trusted).build().expect("a trust store is enough");
-    let client = aws_smithy_http_client::Builder::new();
-    let client = client.tls_provider(Provider::Rustls(CryptoMode::Ring)).tls_context(tls).build_https();
-    // Without this wrapper the SDK would parse the roots once more for each service, to validate them.
-    Ok(http_client_fn(move |settings, components| client.http_connector(settings, components)))
+    Ok(TlsContext::builder().with_trust_store(trusted).build().expect("a trust store is enough"))
 }
 
 fn holds_a_certificate(pem: &[u8]) -> bool {

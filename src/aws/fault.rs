@@ -3,6 +3,8 @@
 use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
+use crate::error::with_causes;
+
 /// A failed call to AWS. The call may nevertheless have taken effect. Handover may repeat any of its calls.
 #[derive(Debug, thiserror::Error)]
 #[error("{operation}: {cause}")]
@@ -54,8 +56,12 @@ impl Fault {
                 Cause::Unavailable("time-out".into())
             }
             SdkError::DispatchFailure(failure) if failure.is_io() => Cause::Unavailable("connection".into()),
-            SdkError::DispatchFailure(_) => {
-                Cause::Denied("not sent; are there credentials and a Region?".into())
+            SdkError::DispatchFailure(failure) => {
+                let why = failure.as_connector_error().map(|error| with_causes(error));
+                Cause::Denied(format!(
+                    "not sent; are there credentials and a Region? {}",
+                    why.unwrap_or_default()
+                ))
             }
             SdkError::ResponseError(_) => Cause::Unavailable("unreadable response".into()),
             SdkError::ServiceError(service) if service.raw().status().is_server_error() => {

@@ -1,5 +1,6 @@
 //! The command against the deployed stack. `make test` starts a local AWS and runs these tests.
 
+mod connect;
 mod dead_letters;
 mod send;
 
@@ -125,53 +126,4 @@ fn an_error_names_what_is_missing() {
     assert!(settled.contains("`never-sent` is not in the ledger"), "{settled}");
     let no_file = error(&["send", "no-such-file.jsonl"]);
     assert!(no_file.contains("cannot read no-such-file.jsonl"), "{no_file}");
-}
-
-#[test]
-fn a_stack_is_never_guessed() {
-    for stack in [None, Some("")] {
-        let mut command = command(&["status", "1"]);
-        match stack {
-            None => command.env_remove("HANDOVER_STACK"),
-            Some(name) => command.env("HANDOVER_STACK", name),
-        };
-        let output = command.output().unwrap();
-        assert_eq!(output.status.code(), Some(1));
-        let error = "error: no stack is named: add --stack NAME, or set HANDOVER_STACK\n";
-        assert_eq!(text(&output.stderr), error);
-    }
-}
-
-#[test]
-fn the_region_and_the_profile_are_those_of_the_command_line() {
-    let config = std::env::temp_dir().join(unique("profile"));
-    std::fs::write(
-        &config,
-        "[profile other]\nregion = eu-west-3\naws_access_key_id = a\naws_secret_access_key = b\n",
-    )
-    .unwrap();
-    let error = |arguments: &[&str]| {
-        let mut command = command(&[arguments, &["status", "1"]].concat());
-        for variable in ["AWS_REGION", "AWS_DEFAULT_REGION"] {
-            command.env_remove(variable);
-        }
-        let output = command.env("AWS_CONFIG_FILE", &config).output().unwrap();
-        text(&output.stderr).to_owned()
-    };
-    let none = error(&[]);
-    assert!(none.starts_with("error: no Region is named: add --region NAME"), "{none}");
-    for arguments in [&["--profile", "other"][..], &["--region", "us-east-1"]] {
-        let found = error(arguments);
-        assert!(!found.contains("no Region is named"), "{arguments:?}: {found}");
-    }
-    std::fs::remove_file(config).unwrap();
-}
-
-#[test]
-fn an_error_names_the_endpoint_that_does_not_answer() {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_handover"));
-    // Nothing listens on port 9, the discard port.
-    let output =
-        command.args(["status", "1"]).env("AWS_ENDPOINT_URL", "http://127.0.0.1:9").output().unwrap();
-    assert!(text(&output.stderr).contains("http://127.0.0.1:9 does not answer"), "{output:?}");
 }

@@ -1,0 +1,116 @@
+//! Which stack, Region, profile, endpoint and proxy the command takes.
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::{command, text, unique};
+
+/// A file that is removed at the end of the test.
+struct File(PathBuf);
+
+impl File {
+    fn new(content: &str) -> File {
+        let path = std::env::temp_dir().join(unique("handover"));
+        std::fs::write(&path, content).unwrap();
+        File(path)
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// What `status` of a notification that was never sent says, with these arguments, and with the variables of the
+/// environment so changed.
+fn error(arguments: &[&str], variables: &[(&str, Option<&str>)]) -> String {
+    let mut command = command(&[arguments, &["status", "never-sent"]].concat());
+    set(&mut command, variables);
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    text(&output.stderr).to_owned()
+}
+
+fn set(command: &mut Command, variables: &[(&str, Option<&str>)]) {
+    for (name, value) in variables {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+}
+
+#[test]
+fn a_stack_is_never_guessed() {
+    for stack in [None, Some("")] {
+        let expected = "error: no stack is named: add --stack NAME, or set HANDOVER_STACK\n";
+        assert_eq!(error(&[], &[("HANDOVER_STACK", stack)]), expected);
+    }
+}
+
+#[test]
+fn the_region_and_the_profile_are_those_of_the_command_line() {
+    let config =
+        File::new("[profile other]\nregion = eu-west-3\naws_access_key_id = a\naws_secret_access_key = b\n");
+    let config = config.0.to_str();
+    let variables = [("AWS_REGION", None), ("AWS_DEFAULT_REGION", None), ("AWS_CONFIG_FILE", config)];
+    let none = error(&[], &variables);
+    assert!(none.starts_with("error: no Region is named: add --region NAME"), "{none}");
+    for arguments in [&["--profile", "other"][..], &["--region", "us-east-1"]] {
+        let found = error(arguments, &variables);
+        assert!(!found.contains("no Region is named"), "{arguments:?}: {found}");
+    }
+    // A profile that is named comes before the keys in the environment.
+    let absent = error(&["--profile", "absent"], &[]);
+    assert!(absent.contains("with the profile `absent`") && absent.contains("not sent"), "{absent}");
+}
+
+#[test]
+fn a_profile_may_take_its_credentials_from_a_process() {
+    let credentials = File::new(r#"{"Version": 1, "AccessKeyId": "test", "SecretAccessKey": "test"}"#);
+    let config =
+        File::new(&format!("[profile other]\ncredential_process = cat {}\n", credentials.0.display()));
+    let found = error(&["--profile", "other"], &[("AWS_CONFIG_FILE", config.0.to_str())]);
+    assert!(found.contains("`never-sent` is not in the ledger"), "{found}");
+}
+
+#[test]
+fn an_endpoint_that_is_no_url_is_named_and_an_empty_one_is_not_set() {
+    let no_url = error(&[], &[("AWS_ENDPOINT_URL", Some("localhost:4566"))]);
+    assert!(no_url.contains("the environment variable AWS_ENDPOINT_URL is not a URL"), "{no_url}");
+    let empty_of_service = error(&[], &[("AWS_ENDPOINT_URL_DYNAMODB", Some(""))]);
+    assert!(empty_of_service.contains("is not in the ledger"), "{empty_of_service}");
+    // So it is AWS itself, which cannot be reached through a proxy that is not there: the discard port.
+    let proxy = [("AWS_ENDPOINT_URL", Some("")), ("HTTPS_PROXY", Some("http://127.0.0.1:9"))];
+    let empty = error(&[], &proxy);
+    assert!(empty.contains("AWS in us-east-1 does not answer"), "{empty}");
+}
+
+#[test]
+fn calls_go_through_the_proxy_except_to_what_needs_none() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let proxy = format!("http://{}", listener.local_addr().unwrap());
+    let mut through = command(&["status", "1"]);
+    set(&mut through, &[("AWS_ENDPOINT_URL", Some("http://aws.invalid")), ("HTTP_PROXY", Some(&proxy))]);
+    let mut through = through.spawn().unwrap();
+    let mut request = String::new();
+    BufReader::new(listener.accept().unwrap().0).read_line(&mut request).unwrap();
+    assert_eq!(request, "POST http://aws.invalid/ HTTP/1.1\r\n");
+    through.kill().unwrap();
+    through.wait().unwrap();
+
+    let direct = error(&[], &[("HTTP_PROXY", Some("http://127.0.0.1:9")), ("NO_PROXY", Some("127.0.0.1"))]);
+    assert!(direct.contains("is not in the ledger"), "{direct}");
+}
+
+#[test]
+fn an_error_names_the_endpoint_that_does_not_answer() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_handover"));
+    // Nothing listens on port 9, the discard port.
+    let output =
+        command.args(["status", "1"]).env("AWS_ENDPOINT_URL", "http://127.0.0.1:9").output().unwrap();
+    assert!(text(&output.stderr).contains("http://127.0.0.1:9 does not answer"), "{output:?}");
+}
