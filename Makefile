@@ -81,9 +81,9 @@ test: ## Check everything: format, lints, licences, template, unit and integrati
 	$(TESTS) $$(.ci/tests simulation)
 	$(call timed,8/9,Mutants: half of them$(,) by the commit,4)
 	MUTANTS_BY=$(MUTANTS_BY) $(TESTS) $$(.ci/tests mutants)
-	$(call timed,9/9,The deployed stack,4)
+	$(call timed,9/9,The deployed stack,5)
 	RUST_TEST_THREADS=$(STACK_THREADS) $(LINTS) localstack/with cargo test --workspace --locked $$(.ci/tests stack)
-	@.ci/budget end 30
+	@.ci/budget end 31
 	@printf '\nAll checks passed.\n'
 
 TESTS := $(LINTS) cargo test --workspace --locked

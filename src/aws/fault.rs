@@ -58,10 +58,8 @@ impl Fault {
             SdkError::DispatchFailure(failure) if failure.is_io() => Cause::Unavailable("connection".into()),
             SdkError::DispatchFailure(failure) => {
                 let why = failure.as_connector_error().map(|error| with_causes(error));
-                Cause::Denied(format!(
-                    "not sent; are there credentials and a Region? {}",
-                    why.unwrap_or_default()
-                ))
+                let why = why.map_or_else(String::new, |why| format!(": {why}"));
+                Cause::Denied(format!("not sent; are there credentials and a Region?{why}"))
             }
             SdkError::ResponseError(_) => Cause::Unavailable("unreadable response".into()),
             SdkError::ServiceError(service) if service.raw().status().is_server_error() => {

@@ -21,11 +21,11 @@ fn absent(id: &str) -> String {
 /// Refunds to an account that does not exist: dead letters, redrive, close.
 #[test]
 fn dead_letters_are_listed_redriven_and_closed() {
-    let _alone = ALONE.blocking_lock();
     let (first, second) = (unique("dead"), unique("dead"));
     assert!(handover(&["send", "-"], (absent(&first) + &absent(&second)).as_bytes()).status.success());
     status(&first, "DEAD");
     let shown = status(&second, "DEAD");
+    let _alone = ALONE.blocking_lock();
     let moments = shown["timeline"].as_array().unwrap().iter();
     assert_eq!(moments.filter(|moment| moment["what"].as_str().unwrap().ends_with("failed")).count(), 6);
 
@@ -67,13 +67,13 @@ fn dead_letters_are_listed_redriven_and_closed() {
 /// Redrives several dead letters of one cause, and waits for them.
 #[tokio::test(flavor = "multi_thread")]
 async fn those_of_one_cause_are_redriven_together_until_they_are_done() {
-    let _alone = ALONE.lock().await;
     open_account().await;
     let ids: Vec<String> = (0..30).map(|_| unique("many")).collect();
     let stop = unique("stop");
     let sent: String = ids.iter().map(|id| absent(id)).chain([absent(&stop)]).collect();
     assert!(handover(&["send", "-"], sent.as_bytes()).status.success());
     ids.iter().chain([&stop]).for_each(|id| drop(status(id, "DEAD")));
+    let _alone = ALONE.lock().await;
 
     // Nothing is found by another error.
     let other = handover(&["redrive", "--all", "--yes", "--error", "no such error"], b"");
@@ -102,7 +102,6 @@ async fn those_of_one_cause_are_redriven_together_until_they_are_done() {
         let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
         assert_eq!(shown[0]["status"], "DONE", "{id}: {summary}");
     }
-    status(&stop, "DEAD");
     assert!(handover(&["close", &stop, "--reason", "not wanted"], b"").status.success());
 }
 

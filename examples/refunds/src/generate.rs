@@ -115,7 +115,7 @@ pub fn refused(refund: &Refund) -> Vec<Line> {
         (replaced(r#""amount""#, r#""amount":1,"amount""#), "duplicate-key"),
         (replaced(r#""specversion":"1.0","#, r#""specversion":"1.0","id":"refund-9998","#), "duplicate-key"),
         (replaced(&format!(r#""id":"{id}","#), ""), "missing"),
-        (replaced(r#""kind":"command","#, ""), "missing"),
+        (replaced(r#""source":"orders","#, ""), "missing"),
         (replaced(id, ""), "invalid"),
         (replaced(id, &id.replace('-', " ")), "invalid"),
         (replaced(id, &"9".repeat(129)), "too-long"),
@@ -186,6 +186,20 @@ mod tests {
             include_str!("../../refunds.jsonl") == file(),
             "run `target/debug/refunds generate > examples/refunds.jsonl`"
         );
+    }
+
+    #[test]
+    fn each_line_is_taken_or_refused_as_the_summary_expects() {
+        let routes = r#"{"refund.requested":{"kind":"command","destinations":["refund"]}}"#;
+        let routes: handover::Routes = routes.parse().unwrap();
+        for Line { text, expected, .. } in lines() {
+            let refused = routes.decode(text.as_bytes()).err().map(|refusal| refusal.code());
+            let expected = match expected {
+                ExpectedOutcome::Refused(code) => Some(code),
+                _ => None,
+            };
+            assert_eq!(refused, expected, "{text}");
+        }
     }
 
     #[test]
