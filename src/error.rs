@@ -18,9 +18,7 @@ pub enum Error {
         problem: String,
     },
     /// The time-outs of a destination contradict each other. Correct them.
-    #[error(
-        "the destination could never work: {0}; raise the function's time-out and TIMEOUT_SECONDS, or correct the external effect"
-    )]
+    #[error("the destination could never work: {0}")]
     NeverWorks(String),
     /// Lambda's runtime interface failed.
     #[error("the Lambda runtime stopped")]

@@ -120,13 +120,20 @@ pub fn routes() -> Result<Routes, Error> {
 /// # Errors
 /// [`Error::Missing`] or [`Error::Invalid`].
 pub fn deployed_routes() -> Result<Routes, Error> {
-    let (routes, destinations) = (routes()?, variable("DESTINATIONS")?);
+    let routes = routes()?;
+    // A function's code is updated before its environment, which may be of the release before.
+    let Ok(destinations) = variable("DESTINATIONS") else {
+        tracing::error!(
+            "the environment has no DESTINATIONS: whether those of the routes are deployed is not checked"
+        );
+        return Ok(routes);
+    };
     match not_deployed(&routes, &destinations) {
         None => Ok(routes),
         Some(name) => Err(Error::invalid(
             "ROUTES",
             format!(
-                "has the destination `{name}`, which is not deployed; deploy it and name it in DESTINATIONS, or correct the routes"
+                "has the destination `{name}`, which is not deployed; deploy it and name it in DESTINATIONS, or in the parameter OtherDestinations if another stack has it; or correct the routes"
             ),
         )),
     }

@@ -43,6 +43,10 @@ async fn close_one(stack: &Stack, arguments: Arguments, interrupt: &Interrupt) -
         None => stack.ledger_days().await?,
     };
     let retention = SignedDuration::from_hours(24 * i64::from(ledger_days));
+    if let Some(wanted) = destination.as_ref().filter(|wanted| !record.destinations.contains_key(*wanted)) {
+        let names: Vec<&str> = record.destinations.keys().map(String::as_str).collect();
+        anyhow::bail!("`{wanted}` is not a destination of `{}`; it has: {}", record.id, names.join(", "));
+    }
     let is_meant = |name: &str| destination.as_deref().is_none_or(|wanted| wanted == name);
     let mut closed = 0;
     for (name, delivery) in record.destinations.iter().filter(|(name, _)| is_meant(name)) {

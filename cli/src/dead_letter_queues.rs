@@ -83,7 +83,7 @@ impl<'a> DeadLetterQueues<'a> {
         for (destination, url) in self.queues(destination).await? {
             self.say_hidden(&destination, &url).await;
             loop {
-                anyhow::ensure!(!self.interrupt.has_come(), "interrupted before anything was changed");
+                anyhow::ensure!(!self.interrupt.has_come(), "interrupted while dead letters were received");
                 let receive = self.sqs.receive_message().queue_url(&url);
                 let receive = receive.max_number_of_messages(BATCH_MAX as i32);
                 let receive = receive.visibility_timeout(HIDDEN_SECONDS).wait_time_seconds(WAIT_SECONDS);
@@ -113,7 +113,15 @@ impl<'a> DeadLetterQueues<'a> {
             };
         }
         let mut queues = Vec::new();
-        for name in self.stack.routes().await?.destinations() {
+        let routes = self.stack.routes().await.map_err(|error| match error {
+            NoSettings::Forbidden(fault) => {
+                anyhow::anyhow!(
+                    "the stack's routes cannot be read ({fault}); name a destination with --destination"
+                )
+            }
+            NoSettings::Error(error) => error,
+        })?;
+        for name in routes.destinations() {
             match self.queue(name).await? {
                 Some(url) => queues.push((name.to_owned(), url)),
                 None => say_error!(
@@ -167,7 +175,7 @@ impl<'a> DeadLetterQueues<'a> {
         let count = attributes.and_then(|attributes| attributes.get(&hidden)?.parse::<u64>().ok());
         if let Some(count @ 1..) = count {
             say_error!(
-                "note: about {count} more dead letters of {destination} are hidden, because something else has received them; this command holds them for {HIDDEN_SECONDS} s at most"
+                "note: about {count} more dead letters of {destination} are hidden, because another consumer has received them; if that is another `handover`, try again in {HIDDEN_SECONDS} s"
             );
         }
     }

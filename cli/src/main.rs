@@ -39,7 +39,7 @@ enum Command {
     Status(status::Arguments),
     /// Dispatches a pending notification again, where its copies wait or were lost; attempts are not reset.
     Dispatch(dispatch::Arguments),
-    /// Lists dead letters, grouped by destination and error.
+    /// Lists dead letters, grouped by destination and cause.
     DeadLetters(dead_letters::Arguments),
     /// Retries dead notifications; fix the cause first.
     Redrive(redrive::Arguments),

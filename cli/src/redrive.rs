@@ -28,7 +28,7 @@ pub struct Arguments {
     /// The notification's source. It is needed where several sources have used this id.
     #[arg(long, requires = "id")]
     source: Option<String>,
-    /// Of those, retries only the dead letters whose error contains this text, as `dead-letters` shows it.
+    /// With --destination or --all: retries only the dead letters whose error contains this text.
     #[arg(long, value_name = "TEXT", conflicts_with = "id")]
     error: Option<String>,
     /// Settles a call with an unknown outcome, after you checked with the provider: `done` if it took effect,

@@ -76,7 +76,10 @@ async fn send_all(
     }
     progress.finish_and_clear();
     if interrupt.has_come() {
-        say_error!("no line after line {last_line} was sent");
+        match last_line {
+            0 => say_error!("no line was sent"),
+            _ => say_error!("no line after line {last_line} was sent"),
+        }
     }
     say!("{total_sent} sent, {total_not_sent} not sent");
     Ok(match (interrupt.has_come(), total_not_sent) {

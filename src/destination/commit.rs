@@ -101,8 +101,7 @@ impl DestinationSettings {
         let committed = Box::pin(self.ledger.commit(mark, &mut commit));
         let outcome =
             timeout_at(deadlines.end_by, committed).await.map_err(|_| NotCompleted::OutOfTime)??;
-        let next = commit.position.as_ref().and_then(|(_, update)| update.next()).map(str::to_owned);
-        Ok(Handled::Completed { outcome, next })
+        Ok(Handled::Completed { outcome, moved: commit.position.map(|(_, update)| update) })
     }
 
     /// The INIT records of the effect's emits. A refusal is permanent, with one exception: the routes may soon know the

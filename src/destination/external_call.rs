@@ -90,8 +90,9 @@ fn most_time(timeout: Duration, asks: bool) -> Duration {
 pub(crate) fn never_works(timeout: Duration, on_unknown: OnUnknown, work_time: Duration) -> Option<String> {
     let (needs, has) = (most_time(timeout, on_unknown == OnUnknown::Ask), Deadlines::of_handlers(work_time));
     if needs >= has {
+        let asking = if on_unknown == OnUnknown::Ask { ", and to ask before it," } else { "" };
         return Some(format!(
-            "{needs:?} for a call, with asking, do not fit into the {has:?} that the function's time-out leaves for handlers"
+            "{needs:?} for a call{asking} do not fit into the {has:?} that the function's time-out leaves for handlers; raise the time-out, and TIMEOUT_SECONDS with it, or shorten the call"
         ));
     }
     // A repeat begins when the lease of the first call has expired, and needs a lease of its own.
@@ -99,7 +100,7 @@ pub(crate) fn never_works(timeout: Duration, on_unknown: OnUnknown, work_time: D
     let repeated = timeout.saturating_add(margin).saturating_mul(2);
     match on_unknown {
         OnUnknown::Retry { key_lives } if key_lives <= repeated => Some(format!(
-            "an idempotency key that lives {key_lives:?} is gone before a call is repeated and over, after {repeated:?}"
+            "an idempotency key that lives {key_lives:?} is gone before a call is repeated and over, after {repeated:?}; use a key that lives longer, or another `on_unknown`"
         )),
         OnUnknown::Retry { .. } | OnUnknown::Ask | OnUnknown::Escalate => None,
     }
@@ -132,7 +133,7 @@ impl<E: External> Calls<E> {
         loop {
             let now = settings.clock.now();
             match next_step(delivery.as_ref(), self.0.on_unknown(), timeout, now) {
-                NextStep::Completed(outcome) => return Ok(Handled::Completed { outcome, next: None }),
+                NextStep::Completed(outcome) => return Ok(Handled::Completed { outcome, moved: None }),
                 NextStep::Wait => return Err(TransitionError::Refused(Refused::Held).into()),
                 NextStep::Done { fence } => {
                     let effect = decided(self.0.done(&notification), deadlines).await?;
@@ -159,7 +160,7 @@ impl<E: External> Calls<E> {
                             return self.record(settings, work, called, fence, is_repeat, deadlines).await;
                         }
                         Leased::Completed(outcome) => {
-                            return Ok(Handled::Completed { outcome, next: None });
+                            return Ok(Handled::Completed { outcome, moved: None });
                         }
                         // It is not new, or another holder was faster.
                         Leased::Held => delivery = Some(read_delivery(settings, work).await?),

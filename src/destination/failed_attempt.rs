@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use jiff::SignedDuration;
+use tokio::time::timeout;
 
 use super::handler::{DestinationSettings, WorkItem};
 use super::retry_policy::{
@@ -45,6 +46,8 @@ pub(crate) enum Source {
 /// Longest wait of a copy from the stream that counted no attempt: long enough for a throttle to end. In the
 /// retry queue it waits longer each time.
 const UNCOUNTED_WAIT: Duration = Duration::from_secs(10);
+/// Longest time that a fault may take to be recorded: the copy was given back before.
+const RECORD_FAULT_WITHIN: Duration = Duration::from_secs(3);
 
 impl Source {
     /// For logs.
@@ -106,8 +109,9 @@ impl DestinationSettings {
             return Ok(Disposition::Drop);
         }
         if severity == Severity::Uncounted {
+            let given_back = self.give_back(work, source).await?;
             self.record_fault(work, error, source).await;
-            return Ok(self.give_back(work, source).await?);
+            return Ok(given_back);
         }
         // It never goes back: a copy of an earlier dispatch may fail after one of a later dispatch.
         let mut dispatch = work.dispatch.number;
@@ -248,8 +252,9 @@ impl DestinationSettings {
         let fault = fault_to_record(error, delivery, receives, self.clock.now());
         let Some(fault) = fault else { return };
         // It is for whoever looks: the copy waits all the same.
-        if let Err(fault) = self.ledger.apply(self.transition(work, fault)).await {
-            tracing::debug!(id = work.id(), source = work.source(), %fault, "its fault is not recorded");
+        let recorded = timeout(RECORD_FAULT_WITHIN, self.ledger.apply(self.transition(work, fault))).await;
+        if !matches!(recorded, Ok(Ok(_))) {
+            tracing::debug!(id = work.id(), source = work.source(), "its fault is not recorded");
         }
     }
 

@@ -113,8 +113,8 @@ pub(crate) trait Handler: Send + Sync {
 
 /// How far a handler has brought a notification.
 pub(crate) enum Handled {
-    /// It is completed. The turn of the notification with the id `next` has come, if one is registered.
-    Completed { outcome: TransitionOutcome, next: Option<String> },
+    /// It is completed, with this change of the position if it is sequenced.
+    Completed { outcome: TransitionOutcome, moved: Option<PositionUpdate> },
     /// Its mark changes the record alone, and can be sent with others.
     ToMark(Box<PendingTransition>),
 }

@@ -14,7 +14,7 @@ use super::retry_policy::NotCompleted;
 use crate::aws::{Cause, Fault, pause};
 use crate::notification::NotificationKey;
 use crate::record::{
-    Basis, Delivery, Dispatch, Position, PositionUpdate, Readiness, Record, Refused, SequenceKey, State,
+    Delivery, Dispatch, Position, PositionUpdate, Readiness, Record, Refused, SequenceKey, State,
     TransitionOutcome,
 };
 use crate::store::{GET_ITEM, TransitionError};
@@ -108,7 +108,11 @@ impl Ordered<'_> {
     ) -> Result<TransitionOutcome, NotCompleted> {
         let Completed { outcome, mut next } = self.apply(work, sequence_key).await?;
         while let Some(id) = next.take().filter(|id| follower != Some(id)) {
-            next = self.go_on(&work.copies, &sequence_key.registered(&id)).await?;
+            let key = sequence_key.registered(&id);
+            next = self.go_on(&work.copies, &key).await.inspect_err(|error| {
+                let (source, destination) = (&key.source, &self.settings.name);
+                tracing::warn!(id, source, destination, %error, "it waits, and cannot be gone on with");
+            })?;
         }
         Ok(outcome)
     }
@@ -123,10 +127,7 @@ impl Ordered<'_> {
         let Deadlines { start_by, end_by, .. } = self.deadlines;
         let (settings, now) = (self.settings, self.settings.clock.now());
         if Instant::now() >= start_by {
-            // By the stream: the retry queue may be full of what fails.
-            let dispatched = timeout_at(end_by, settings.ledger.dispatch_again(key, now)).await;
-            dispatched.map_err(|_| NotCompleted::OutOfTime)?.map_err(TransitionError::from)?;
-            return Ok(None);
+            return self.leave_to_the_stream(key).await;
         }
         let read = timeout_at(end_by, settings.delivery(key)).await;
         let (record, delivery) = read.map_err(|_| NotCompleted::OutOfTime)?.map_err(TransitionError::from)?;
@@ -141,7 +142,7 @@ impl Ordered<'_> {
                     received_at: now,
                     copies: copies.to_vec(),
                     delivery: Some(delivery),
-                    basis: Some(Basis::of(&record)),
+                    basis: None,
                     sequence_key: Some(sequence_key.clone()),
                     position: None,
                 };
@@ -150,6 +151,7 @@ impl Ordered<'_> {
                         self.completed += 1;
                         Ok(completed.next)
                     }
+                    Err(NotCompleted::OutOfTime) => self.leave_to_the_stream(key).await,
                     Err(error) => {
                         self.failed.push((work, error));
                         Ok(None)
@@ -169,6 +171,15 @@ impl Ordered<'_> {
         }
     }
 
+    /// Dispatches a registered notification again for which no time is left: the retry queue may be full of what
+    /// fails.
+    async fn leave_to_the_stream(&self, key: &NotificationKey) -> Result<Option<String>, NotCompleted> {
+        let DestinationSettings { ledger, name, clock, .. } = self.settings;
+        let dispatched = timeout_at(self.deadlines.end_by, ledger.notify_next(key, name, clock.now())).await;
+        dispatched.map_err(|_| NotCompleted::OutOfTime)?.map_err(TransitionError::from)?;
+        Ok(None)
+    }
+
     /// Applies a notification if it is its turn.
     async fn apply(
         &mut self,
@@ -184,10 +195,10 @@ impl Ordered<'_> {
             Turn::Now(update) => work.position = Some(update),
         }
         match self.handler.handle(self.settings, work, self.deadlines).await? {
-            Handled::Completed { outcome: TransitionOutcome::Applied, next } => {
-                // A guess. Where another is registered or closed meanwhile, the next commit corrects it.
-                self.position =
-                    self.position.take().map(|was| was.completed(sequence_key.sequence, next.as_deref()));
+            Handled::Completed { outcome: TransitionOutcome::Applied, moved: Some(moved) } => {
+                // What it says of later numbers was read before. Where that changed, the next commit corrects it.
+                self.position = self.position.take().map(|was| was.moved(&moved));
+                let next = moved.next().map(str::to_owned);
                 Ok(Completed { outcome: TransitionOutcome::Applied, next })
             }
             // Applied by another holder, which may have died before it notified the next one.

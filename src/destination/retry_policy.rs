@@ -14,7 +14,7 @@ pub(crate) const ATTEMPTS_MAX: u32 = 6;
 /// Longest wait of a copy that counted no attempt: so soon after its cause is cured it is tried.
 const UNCOUNTED_WAIT_MAX: Duration = Duration::from_secs(15 * 60);
 /// After how many receives a copy that counts no attempt is replaced by a new one: SQS dead-letters a message after
-/// `RetryMaxReceives`, 12 at least.
+/// `RetryMaxReceives`, 16 at least: the six attempts still fit.
 pub(crate) const RECEIVES_RENEWED: u32 = 10;
 /// How often a fault that lasts is recorded.
 const FAULT_RECORDED_EVERY: SignedDuration = SignedDuration::from_hours(1);
@@ -175,7 +175,8 @@ pub(crate) fn fault_to_record(
     now: Timestamp,
 ) -> Option<Transition> {
     let (_, lasts) = error.held_up_by()?;
-    if !lasts && receives < RETRYABLE_RECORDED_FROM {
+    let is_soon = !lasts && receives < RETRYABLE_RECORDED_FROM;
+    if is_soon || delivery.state != State::Pending {
         return None;
     }
     let error = shortened(&error.to_string(), ERROR_BYTES_MAX);

@@ -146,14 +146,15 @@ fn is_at(at: u64) -> Condition {
 }
 
 impl Position {
-    /// The position after this sequence is completed, when `next` is registered after it.
-    pub(crate) fn completed(mut self, sequence: u64, next: Option<&str>) -> Position {
-        let at = self.reach(sequence);
-        let mut later = self.later.split_off(&(at + 1));
-        if let Some(next) = next {
-            later.insert(at + 1, Later::Registered(next.to_owned()));
-        }
-        Position { at, later }
+    /// The position after this update was committed. What it knows of later sequences may be old.
+    pub(crate) fn moved(mut self, update: &PositionUpdate) -> Position {
+        let PositionChange::To { to, next, .. } = &update.change else { return self };
+        let mut later = self.later.split_off(&(to + 1));
+        match next {
+            Some(id) => later.insert(to + 1, Later::Registered(id.clone())),
+            None => later.remove(&(to + 1)),
+        };
+        Position { at: *to, later }
     }
 
     /// The sequence that completed last; 0 before the first.

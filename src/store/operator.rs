@@ -207,7 +207,7 @@ impl Ledger {
     }
 
     /// Dispatches a notification again whose turn has come. One that was attempted has a copy, which waits.
-    async fn notify_next(
+    pub(crate) async fn notify_next(
         &self,
         key: &NotificationKey,
         destination: &str,

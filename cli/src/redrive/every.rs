@@ -51,7 +51,7 @@ impl Redrive<'_> {
             say!("would redrive up to {found}");
             return Ok(ExitCode::SUCCESS);
         }
-        say_error!("redriving {found}");
+        say_error!("found {found}");
         if !self.yes && !received.is_empty() && !self.is_confirmed().await {
             self.queues.release(&received).await;
             say!("0 redriven, {} left", received.len());
@@ -98,7 +98,9 @@ impl Redrive<'_> {
                 Ok(Redriven::NotBegun) => left.extend(dead_letters),
                 Ok(Redriven::Kept(reason)) => {
                     let key = &delivery.0;
-                    progress.suspend(|| say_error!("{key}: {reason}; its dead letter is kept"));
+                    let destination = &delivery.1;
+                    progress
+                        .suspend(|| say_error!("{key} at {destination}: {reason}; its dead letter is kept"));
                     left.extend(dead_letters);
                 }
                 Err(error) => {

@@ -193,7 +193,8 @@ mod tests {
         let routes = r#"{"refund.requested":{"kind":"command","destinations":["refund"]}}"#;
         let routes: handover::Routes = routes.parse().unwrap();
         for Line { text, expected, .. } in lines() {
-            let refused = routes.decode(text.as_bytes()).err().map(|refusal| refusal.code());
+            let accepted = routes.decode(text.as_bytes()).and_then(|event| routes.of(&event).map(drop));
+            let refused = accepted.err().map(|refusal| refusal.code());
             let expected = match expected {
                 ExpectedOutcome::Refused(code) => Some(code),
                 _ => None,

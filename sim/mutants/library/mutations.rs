@@ -503,8 +503,8 @@ const ORDERED: &[Mutant] = &[
     )]),
     ("released though the next one was not notified", &[(
         "destination/ordered.rs",
-        "            next = self.go_on(&work.copies, &sequence_key.registered(&id)).await?;",
-        "            let gone_on = self.go_on(&work.copies, &sequence_key.registered(&id)).await;\n            next = if is(\"released though the next one was not notified\") { gone_on.unwrap_or_default() } else { gone_on? };",
+        "            next = self.go_on(&work.copies, &key).await",
+        "            next = self.go_on(&work.copies, &key).await.or_else(|error| if is(\"released though the next one was not notified\") { Ok(None) } else { Err(error) })",
     )]),
     ("a redelivered completed one notifies nobody", &[(
         "destination/batch.rs",

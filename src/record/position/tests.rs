@@ -53,12 +53,18 @@ fn just(at: u64) -> Position {
 }
 
 #[test]
-fn a_completed_position_keeps_what_is_known_of_later_ones() {
+fn a_position_after_a_commit_is_where_the_commit_moved_it() {
     let later = |at, id: &str| (at, Later::Registered(id.into()));
-    let known = Position { at: 1, later: [(3, Later::Closed), later(5, "five")].into() };
-    let completed = known.clone().completed(2, Some("four"));
-    assert_eq!(completed, Position { at: 3, later: [later(4, "four"), later(5, "five")].into() });
-    assert_eq!(known.completed(2, None), Position { at: 3, later: [later(5, "five")].into() });
+    // Sequence 3 was registered when this was read, and is closed by now.
+    let known = Position { at: 1, later: [later(3, "three"), later(4, "four"), later(6, "six")].into() };
+    let change = |next: Option<&str>| {
+        let next = next.map(str::to_owned);
+        PositionUpdate::new(&key(2, "two"), PositionChange::To { from: 1, to: 3, passed: vec![3], next })
+    };
+    let moved = known.clone().moved(&change(Some("four")));
+    assert_eq!(moved, Position { at: 3, later: [later(4, "four"), later(6, "six")].into() });
+    assert!(matches!(moved.readiness(&key(4, "four")), Readiness::Ready(_)));
+    assert_eq!(known.moved(&change(None)), Position { at: 3, later: [later(6, "six")].into() });
 }
 
 #[test]
