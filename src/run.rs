@@ -34,10 +34,10 @@ pub async fn run(destination: impl Destination) -> Result<(), Error> {
 pub async fn run_external(external: impl External) -> Result<(), Error> {
     let aws = start()?;
     match seconds("TIMEOUT_SECONDS") {
-        Ok(time) => match never_works(external.timeout(), external.on_unknown(), work_time(time)) {
-            Some(problem) => return Err(Error::NeverWorks(problem)),
-            None => (),
-        },
+        Ok(time) => {
+            let problem = never_works(external.timeout(), external.on_unknown(), work_time(time));
+            problem.map_or(Ok(()), |problem| Err(Error::NeverWorks(problem)))?;
+        }
         // A function's code is updated before its environment, which may be of the release before.
         Err(Error::Missing(name)) => {
             tracing::error!("the environment has no {name}: whether calls fit into it is not checked");
