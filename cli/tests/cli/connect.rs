@@ -70,7 +70,10 @@ fn the_region_and_the_profile_are_those_of_the_command_line() {
 
 #[test]
 fn a_profile_may_take_its_credentials_from_a_process() {
-    let credentials = File::new(r#"{"Version": 1, "AccessKeyId": "test", "SecretAccessKey": "test"}"#);
+    let [id, secret] =
+        ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"].map(|name| std::env::var(name).unwrap());
+    let credentials =
+        File::new(&format!(r#"{{"Version": 1, "AccessKeyId": "{id}", "SecretAccessKey": "{secret}"}}"#));
     let config =
         File::new(&format!("[profile other]\ncredential_process = cat {}\n", credentials.0.display()));
     let found = error(&["--profile", "other"], &[("AWS_CONFIG_FILE", config.0.to_str())]);
