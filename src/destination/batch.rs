@@ -17,7 +17,7 @@ use super::external_call::Calls;
 use super::failed_attempt::{Disposition, Source, is_too_soon};
 use super::handler::{Deadlines, DestinationSettings, Handler, WorkItem};
 use super::process::{Processed, process};
-use super::retry_policy::NotCompleted;
+use super::retry_policy::{HeldUp, NotCompleted};
 use crate::aws::sqs::{body, id, receives};
 use crate::aws::{Cause, Fault};
 use crate::metrics::METRICS;
@@ -144,7 +144,7 @@ impl Consumer {
                 }
                 Err(fault) => {
                     tracing::warn!(id = work.id(), source = work.source(), %fault, "a copy will be redelivered");
-                    faults.push((fault.kind(), !fault.is_retryable()));
+                    faults.push(HeldUp::by(&fault));
                     waiting.push((source(0), work));
                 }
             }
@@ -331,13 +331,13 @@ impl Consumer {
 }
 
 /// Counts what held notifications up, as metrics: by cause, and what lasts until somebody corrects it.
-fn count_faults(faults: Vec<(&'static str, bool)>) {
+fn count_faults(faults: Vec<HeldUp>) {
     let mut by_cause: BTreeMap<&str, u64> = BTreeMap::new();
-    faults.iter().for_each(|(cause, _)| *by_cause.entry(cause).or_default() += 1);
+    faults.iter().for_each(|held_up| *by_cause.entry(held_up.cause).or_default() += 1);
     for (cause, faults) in by_cause {
         tracing::info!(target: METRICS, Faults = faults, Cause = cause);
     }
-    let lasting = faults.iter().filter(|(_, lasts)| *lasts).count();
+    let lasting = faults.iter().filter(|held_up| held_up.lasts).count();
     if lasting > 0 {
         tracing::info!(target: METRICS, LastingFaults = lasting as u64);
     }

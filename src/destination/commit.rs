@@ -99,8 +99,7 @@ impl DestinationSettings {
         let mut commit = Commit { writes: &effect.writes, emits, position };
         // On the heap: a mark alone need not make room for it.
         let committed = Box::pin(self.ledger.commit(mark, &mut commit));
-        let outcome =
-            timeout_at(deadlines.end_by, committed).await.map_err(|_| NotCompleted::OutOfTime)??;
+        let outcome = deadlines.in_time(committed).await?;
         Ok(Handled::Completed { outcome, moved: commit.position.map(|(_, update)| update) })
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::retry_policy::NotCompleted;
 use crate::clock::Clock;
@@ -13,7 +13,7 @@ use crate::record::{
     Basis, Delivery, Dispatch, Expected, PendingTransition, PositionUpdate, SequenceKey, Transition,
     TransitionOutcome, TransitionTimes,
 };
-use crate::store::{DestinationQueues, Ledger, Positions};
+use crate::store::{DestinationQueues, Ledger, Positions, TransitionError};
 
 /// What a destination works with.
 #[derive(Clone, Debug)]
@@ -93,6 +93,18 @@ impl Deadlines {
         let begun = Instant::now();
         let left = until.saturating_duration_since(begun);
         Deadlines { begun, start_by: begun + left / 2, end_by: begun + Deadlines::of_handlers(left) }
+    }
+
+    /// The result of a step, if it ends in time.
+    pub(crate) async fn in_time<T, E>(
+        self,
+        step: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, NotCompleted>
+    where
+        TransitionError: From<E>,
+    {
+        let result = timeout_at(self.end_by, step).await.map_err(|_| NotCompleted::OutOfTime)?;
+        Ok(result.map_err(TransitionError::from)?)
     }
 
     /// What handlers have of the time that an invocation may work.

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::handler::{Deadlines, DestinationSettings, Handled, Handler, WorkItem};
 use super::retry_policy::NotCompleted;
@@ -124,13 +124,11 @@ impl Ordered<'_> {
         copies: &[String],
         key: &NotificationKey,
     ) -> Result<Option<String>, NotCompleted> {
-        let Deadlines { start_by, end_by, .. } = self.deadlines;
         let (settings, now) = (self.settings, self.settings.clock.now());
-        if Instant::now() >= start_by {
+        if Instant::now() >= self.deadlines.start_by {
             return self.leave_to_the_stream(key).await;
         }
-        let read = timeout_at(end_by, settings.delivery(key)).await;
-        let (record, delivery) = read.map_err(|_| NotCompleted::OutOfTime)?.map_err(TransitionError::from)?;
+        let (record, delivery) = self.deadlines.in_time(settings.delivery(key)).await?;
         let Some(sequence_key) = SequenceKey::new(&record.notification(), &settings.name) else {
             return Ok(None);
         };
@@ -161,12 +159,7 @@ impl Ordered<'_> {
             // One that was attempted has a copy, which waits.
             State::Pending | State::Dead | State::Unknown => Ok(None),
             State::Done | State::Rejected | State::Closed => {
-                let position = timeout_at(end_by, settings.position(&sequence_key)).await;
-                let position =
-                    position.map_err(|_| NotCompleted::OutOfTime)?.map_err(TransitionError::from)?;
-                let next = position.next().filter(|next| *next != key.id);
-                self.position = Some(position);
-                Ok(next)
+                Ok(self.read_next(&sequence_key).await?.filter(|next| *next != key.id))
             }
         }
     }
@@ -175,8 +168,7 @@ impl Ordered<'_> {
     /// fails.
     async fn leave_to_the_stream(&self, key: &NotificationKey) -> Result<Option<String>, NotCompleted> {
         let DestinationSettings { ledger, name, clock, .. } = self.settings;
-        let dispatched = timeout_at(self.deadlines.end_by, ledger.notify_next(key, name, clock.now())).await;
-        dispatched.map_err(|_| NotCompleted::OutOfTime)?.map_err(TransitionError::from)?;
+        self.deadlines.in_time(ledger.notify_next(key, name, clock.now())).await?;
         Ok(None)
     }
 
@@ -189,8 +181,7 @@ impl Ordered<'_> {
         if Instant::now() >= self.deadlines.start_by {
             return Err(NotCompleted::OutOfTime);
         }
-        let turn = timeout_at(self.deadlines.end_by, self.turn(sequence_key)).await;
-        match turn.map_err(|_| NotCompleted::OutOfTime)?? {
+        match self.deadlines.in_time(self.turn(sequence_key)).await? {
             Turn::Past(completed) => return Ok(completed),
             Turn::Now(update) => work.position = Some(update),
         }
@@ -203,15 +194,18 @@ impl Ordered<'_> {
             }
             // Applied by another holder, which may have died before it notified the next one.
             Handled::Completed { outcome, .. } => {
-                let position = timeout_at(self.deadlines.end_by, self.settings.position(sequence_key)).await;
-                let position =
-                    position.map_err(|_| NotCompleted::OutOfTime)?.map_err(TransitionError::from)?;
-                let next = position.next();
-                self.position = Some(position);
-                Ok(Completed { outcome, next })
+                Ok(Completed { outcome, next: self.read_next(sequence_key).await? })
             }
             Handled::ToMark(_) => unreachable!("a mark with a position is committed"),
         }
+    }
+
+    /// Reads the position. Returns the registered notification whose turn it is.
+    async fn read_next(&mut self, sequence_key: &SequenceKey) -> Result<Option<String>, NotCompleted> {
+        let position = self.deadlines.in_time(self.settings.position(sequence_key)).await?;
+        let next = position.next();
+        self.position = Some(position);
+        Ok(next)
     }
 
     /// Whether it is the turn of a notification. The known position is brought up to date.

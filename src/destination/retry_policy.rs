@@ -13,12 +13,12 @@ use crate::store::TransitionError;
 pub(crate) const ATTEMPTS_MAX: u32 = 6;
 /// Longest wait of a copy that counted no attempt: so soon after its cause is cured it is tried.
 const UNCOUNTED_WAIT_MAX: Duration = Duration::from_secs(15 * 60);
-/// After how many receives a copy that counts no attempt is replaced by a new one: SQS dead-letters a message after
-/// `RetryMaxReceives`, 16 at least: the six attempts still fit.
+/// After how many receives a copy that counts no attempt is replaced by a new one. SQS dead-letters a message after
+/// `RetryMaxReceives`, which is 16 at least, so that six attempts still fit.
 pub(crate) const RECEIVES_RENEWED: u32 = 10;
 /// How often a fault that lasts is recorded.
 const FAULT_RECORDED_EVERY: SignedDuration = SignedDuration::from_hours(1);
-/// From which receive on a fault is recorded that AWS may have mended by the next one.
+/// The first receive at which a retryable fault is recorded. Most pass before that.
 const RETRYABLE_RECORDED_FROM: u32 = 3;
 /// Longest delay of a message, in seconds. SQS refuses a visibility time-out that ends more than 12 hours after the
 /// message was received, and an invocation may have had it for 15 minutes.
@@ -56,6 +56,21 @@ pub(crate) enum Severity {
     Last,
 }
 
+/// What held a notification up without an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct HeldUp {
+    /// As metrics name it.
+    pub(crate) cause: &'static str,
+    /// Whether it lasts until somebody corrects it.
+    pub(crate) lasts: bool,
+}
+
+impl HeldUp {
+    pub(crate) fn by(fault: &Fault) -> HeldUp {
+        HeldUp { cause: fault.kind(), lasts: !fault.is_retryable() }
+    }
+}
+
 impl Severity {
     /// For logs.
     pub(crate) fn as_str(self) -> &'static str {
@@ -91,28 +106,14 @@ impl NotCompleted {
         matches!(self, NotCompleted::NotApplied(TransitionError::Early { is_registered: true }))
     }
 
-    /// The fault because of which nothing was decided.
-    fn fault(&self) -> Option<&Fault> {
+    /// What held it up; `None` where nothing is wrong with the stack.
+    pub(crate) fn held_up_by(&self) -> Option<HeldUp> {
         match self {
-            NotCompleted::Called { error, .. } => error.fault(),
-            NotCompleted::NotApplied(TransitionError::Fault(fault)) => Some(fault),
-            NotCompleted::Failed(_) | NotCompleted::NotApplied(_) | NotCompleted::OutOfTime => None,
+            NotCompleted::Called { error, .. } => error.held_up_by(),
+            NotCompleted::NotApplied(TransitionError::Fault(fault)) => Some(HeldUp::by(fault)),
+            NotCompleted::OutOfTime => Some(HeldUp { cause: "out-of-time", lasts: false }),
+            NotCompleted::Failed(_) | NotCompleted::NotApplied(_) => None,
         }
-    }
-
-    fn is_out_of_time(&self) -> bool {
-        match self {
-            NotCompleted::Called { error, .. } => error.is_out_of_time(),
-            NotCompleted::Failed(_) | NotCompleted::NotApplied(_) => false,
-            NotCompleted::OutOfTime => true,
-        }
-    }
-
-    /// What held it up, as metrics name it, and whether that lasts until somebody corrects it; `None` where nothing
-    /// is wrong with the stack.
-    pub(crate) fn held_up_by(&self) -> Option<(&'static str, bool)> {
-        let fault = self.fault().map(|fault| (fault.kind(), !fault.is_retryable()));
-        fault.or_else(|| self.is_out_of_time().then_some(("out-of-time", false)))
     }
 
     pub(crate) fn severity(&self) -> Severity {
@@ -174,8 +175,7 @@ pub(crate) fn fault_to_record(
     receives: u32,
     now: Timestamp,
 ) -> Option<Transition> {
-    let (_, lasts) = error.held_up_by()?;
-    let is_soon = !lasts && receives < RETRYABLE_RECORDED_FROM;
+    let is_soon = !error.held_up_by()?.lasts && receives < RETRYABLE_RECORDED_FROM;
     if is_soon || delivery.state != State::Pending {
         return None;
     }
@@ -280,9 +280,9 @@ mod tests {
             Some(Transition::Fault { before: None, since: now, error: error.to_string() })
         };
         assert_eq!(fault_to_record(&denied, &delivery, 1, now), first(&denied));
-        for mended in [of("ThrottlingException"), NotCompleted::OutOfTime] {
-            assert_eq!(fault_to_record(&mended, &delivery, 2, now), None);
-            assert_eq!(fault_to_record(&mended, &delivery, 3, now), first(&mended));
+        for retryable in [of("ThrottlingException"), NotCompleted::OutOfTime] {
+            assert_eq!(fault_to_record(&retryable, &delivery, 2, now), None);
+            assert_eq!(fault_to_record(&retryable, &delivery, 3, now), first(&retryable));
         }
         let held = NotCompleted::from(TransitionError::Refused(Refused::Held));
         assert_eq!(fault_to_record(&held, &delivery, 9, now), None, "nothing is wrong with the stack");
