@@ -2,8 +2,9 @@
 //! of it reaches the terminal. Whoever reads may close the pipe: the command then goes on without output, and ends with
 //! the exit code that it has.
 
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 
+use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 /// Prints a line, as `println!` does.
@@ -49,6 +50,14 @@ fn escaped(json: &str) -> String {
         }
     }
     text
+}
+
+/// A bar on the terminal; hidden where stderr is none.
+pub fn progress(bar: ProgressBar, template: &str) -> ProgressBar {
+    match std::io::stderr().is_terminal() {
+        true => bar.with_style(ProgressStyle::with_template(template).expect("the template is valid")),
+        false => ProgressBar::hidden(),
+    }
 }
 
 #[cfg(test)]

@@ -1,24 +1,22 @@
 //! `handover redrive`: retries dead notifications.
 
+mod ask;
 mod every;
+mod redrive;
 mod wait;
 
-use std::io::{IsTerminal, stdin};
 use std::process::ExitCode;
-use std::thread;
 
 use handover::record::{Settled, State};
 use handover::store::OperatorOutcome;
-use handover::{Ledger, NotificationKey};
-use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
-use tokio::sync::oneshot;
 
 use self::every::Wanted;
+use self::redrive::Redrive;
 use crate::dead_letter_queues::DeadLetterQueues;
-use crate::interrupt::{INTERRUPTED, Interrupt};
+use crate::interrupt::Interrupt;
 use crate::named::Named;
-use crate::output::{say, say_error};
+use crate::output::say;
 use crate::stack::Stack;
 
 #[derive(clap::Args)]
@@ -89,19 +87,6 @@ pub async fn redrive(stack: &Stack, arguments: Arguments) -> anyhow::Result<Exit
     interrupt.run(run).await
 }
 
-struct Redrive<'a> {
-    stack: &'a Stack,
-    ledger: Ledger,
-    queues: DeadLetterQueues<'a>,
-    interrupt: &'a Interrupt,
-    dry_run: bool,
-    yes: bool,
-    wait: bool,
-}
-
-/// A notification at one destination.
-type Delivery = (NotificationKey, String);
-
 impl Redrive<'_> {
     async fn one(&self, named: Named, settled: Option<Settled>) -> anyhow::Result<ExitCode> {
         let record = named.one(self.stack).await?;
@@ -152,58 +137,5 @@ impl Redrive<'_> {
             return self.wait_for(dead.into_iter().map(|name| (key.clone(), name.clone())).collect()).await;
         }
         Ok(ExitCode::SUCCESS)
-    }
-
-    /// The exit code, where some were left or not.
-    fn exit_code(&self, is_complete: bool) -> ExitCode {
-        match (self.interrupt.has_come(), is_complete) {
-            (true, _) => ExitCode::from(INTERRUPTED),
-            (false, true) => ExitCode::SUCCESS,
-            (false, false) => ExitCode::FAILURE,
-        }
-    }
-
-    /// Asks on the terminal. Ctrl-C is a no.
-    async fn is_confirmed(&self) -> bool {
-        say_error!("Redrive them? [y/N]");
-        let (sender, answer) = oneshot::channel();
-        // A read does not end before a line has come, and must not hold up Ctrl-C.
-        thread::spawn(move || {
-            let mut line = String::new();
-            let _ = sender.send(stdin().read_line(&mut line).map(|_| line));
-        });
-        tokio::select! {
-            line = answer => matches!(line, Ok(Ok(line)) if is_yes(&line)),
-            () = self.interrupt.wait() => false,
-        }
-    }
-}
-
-fn is_yes(line: &str) -> bool {
-    ["y", "yes"].iter().any(|yes| line.trim().eq_ignore_ascii_case(yes))
-}
-
-/// Whether somebody is there to answer.
-fn can_ask() -> bool {
-    stdin().is_terminal() && std::io::stderr().is_terminal()
-}
-
-/// A bar over this many; nothing when stderr is not a terminal.
-fn progress(count: usize, of: &'static str) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let style = ProgressStyle::with_template("{bar:40} {pos} of {len} {msg}").expect("the template is valid");
-    ProgressBar::new(count as u64).with_style(style).with_message(of)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_yes_is_yes() {
-        assert!(["y\n", "YES\r\n", " yes "].iter().all(|line| is_yes(line)));
-        assert!(["", "\n", "n\n", "yep\n"].iter().all(|line| !is_yes(line)));
     }
 }

@@ -6,18 +6,18 @@ mod lines;
 mod queue;
 
 use std::fs::File;
-use std::io::{IsTerminal, Read};
+use std::io::Read;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use futures_util::StreamExt;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 
 use self::batch::{Check, NotSent, batches};
 use self::queue::Queue;
 use crate::interrupt::{INTERRUPTED, Interrupt};
-use crate::output::{say, say_error};
+use crate::output::{self, say, say_error};
 use crate::stack::{NoSettings, Stack};
 
 /// Most batches that are sent concurrently.
@@ -100,12 +100,9 @@ fn open(file: &PathBuf) -> anyhow::Result<(Box<dyn Read + Send>, Option<u64>)> {
 
 /// A bar over the bytes of a file, or a count for a stream; nothing when stderr is not a terminal.
 fn progress(length: Option<u64>) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
     let (bar, template) = match length {
         Some(length) => (ProgressBar::new(length), "{bar:40} {binary_bytes} of {binary_total_bytes}, {msg}"),
         None => (ProgressBar::new_spinner(), "{spinner} {binary_bytes}, {msg}"),
     };
-    bar.with_style(ProgressStyle::with_template(template).expect("the template is valid"))
+    output::progress(bar, template)
 }

@@ -9,7 +9,8 @@ use handover::record::State;
 use handover::store::OperatorOutcome;
 use jiff::Timestamp;
 
-use super::{Delivery, Redrive, can_ask, progress};
+use super::ask::{can_ask, is_confirmed};
+use super::redrive::{Delivery, Redrive, progress};
 use crate::dead_letter_queues::DeadLetter;
 use crate::output::{say, say_error};
 
@@ -52,7 +53,7 @@ impl Redrive<'_> {
             return Ok(ExitCode::SUCCESS);
         }
         say_error!("found {found}");
-        if !self.yes && !received.is_empty() && !self.is_confirmed().await {
+        if !self.yes && !received.is_empty() && !is_confirmed(self.interrupt).await {
             self.queues.release(&received).await;
             say!("0 redriven, {} left", received.len());
             return Ok(self.exit_code(false));

@@ -9,7 +9,7 @@ use handover::Fault;
 use handover::record::State;
 use tokio::time::timeout;
 
-use super::{Delivery, Redrive, progress};
+use super::redrive::{Delivery, Redrive, progress};
 use crate::output::say;
 
 /// Most records that are read concurrently.

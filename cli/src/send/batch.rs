@@ -7,13 +7,10 @@ use handover::{Checked, Refusal, Routes};
 use indicatif::ProgressBar;
 use tokio::time::timeout;
 
-use super::lines::NumberedLine;
+use super::lines::{MESSAGE_BYTES_MAX, NumberedLine};
 
 /// Most messages of one `SendMessageBatch`.
 const BATCH_MAX: usize = 10;
-/// Most bytes of one `SendMessageBatch`, and of one message: the upstream queue's `MaximumMessageSize`, 4 KiB
-/// below SQS's own limit.
-pub const BATCH_BYTES_MAX: usize = 1_044_480;
 /// How long a batch that is not full waits for one more line.
 const NEXT_LINE_WITHIN: Duration = Duration::from_millis(20);
 
@@ -49,8 +46,8 @@ impl Check {
                 checked => checked.map_err(|refusal| reason(&refusal))?,
             }
         }
-        if bytes.len() > BATCH_BYTES_MAX {
-            return Err(reason(&Refusal::TooLarge { bytes: bytes.len(), max: BATCH_BYTES_MAX }));
+        if bytes.len() > MESSAGE_BYTES_MAX {
+            return Err(reason(&Refusal::TooLarge { bytes: bytes.len(), max: MESSAGE_BYTES_MAX }));
         }
         String::from_utf8(bytes)
             .map_err(|error| reason(&Refusal::NotUtf8 { at: error.utf8_error().valid_up_to() }))
@@ -110,7 +107,7 @@ impl<L: Stream<Item = NumberedLine> + Unpin> Batches<'_, L> {
             self.progress.inc(line.len() as u64 + 1);
             self.progress.set_message(format!("line {number}"));
             match self.check.line(line) {
-                Ok(text) if bytes + text.len() > BATCH_BYTES_MAX => {
+                Ok(text) if bytes + text.len() > MESSAGE_BYTES_MAX => {
                     self.next = Some(Line { number, text });
                     break;
                 }
@@ -190,7 +187,7 @@ mod tests {
     #[tokio::test]
     async fn unchecked_sends_every_line_that_sqs_can_carry() {
         let mut input = b"not json\n\xff\n".to_vec();
-        input.extend(vec![b'x'; BATCH_BYTES_MAX + 1]);
+        input.extend(vec![b'x'; MESSAGE_BYTES_MAX + 1]);
         let batches = batches_of(&input, true).await;
         assert_eq!(batches[0].lines.len(), 1);
         let reasons: Vec<_> =

@@ -6,10 +6,11 @@ use std::thread;
 use futures_util::stream::{self, Stream};
 use tokio::sync::mpsc;
 
-use super::batch::BATCH_BYTES_MAX;
-
+/// Most bytes of one message, and of one `SendMessageBatch`: the upstream queue's `MaximumMessageSize`, 4 KiB
+/// below SQS's own limit.
+pub const MESSAGE_BYTES_MAX: usize = 1_044_480;
 /// Most bytes that are read of a line: enough to see that it is too long.
-const LINE_BYTES_MAX: u64 = BATCH_BYTES_MAX as u64 + 2;
+const LINE_BYTES_MAX: u64 = MESSAGE_BYTES_MAX as u64 + 2;
 /// Most lines that are read before they are wanted.
 const LINES_AHEAD_MAX: usize = 16;
 
@@ -78,7 +79,7 @@ mod tests {
 
     #[test]
     fn a_line_that_is_too_long_is_cut_and_the_next_is_read() {
-        let mut input = vec![b'x'; 3 * BATCH_BYTES_MAX];
+        let mut input = vec![b'x'; 3 * MESSAGE_BYTES_MAX];
         input.extend(b"\nshort\n");
         let lines: Vec<_> = Lines::new(Box::new(std::io::Cursor::new(input))).map(Result::unwrap).collect();
         assert_eq!((lines[0].1.len() as u64, &lines[1]), (LINE_BYTES_MAX, &(2, b"short".to_vec())));

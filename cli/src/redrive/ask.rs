@@ -1,0 +1,44 @@
+//! The question on the terminal before many are redriven.
+
+use std::io::{IsTerminal, stdin};
+use std::thread;
+
+use tokio::sync::oneshot;
+
+use crate::interrupt::Interrupt;
+use crate::output::say_error;
+
+/// Asks on the terminal. Ctrl-C is a no.
+pub async fn is_confirmed(interrupt: &Interrupt) -> bool {
+    say_error!("Redrive them? [y/N]");
+    let (sender, answer) = oneshot::channel();
+    // A read does not end before a line has come, and must not hold up Ctrl-C.
+    thread::spawn(move || {
+        let mut line = String::new();
+        let _ = sender.send(stdin().read_line(&mut line).map(|_| line));
+    });
+    tokio::select! {
+        line = answer => matches!(line, Ok(Ok(line)) if is_yes(&line)),
+        () = interrupt.wait() => false,
+    }
+}
+
+fn is_yes(line: &str) -> bool {
+    ["y", "yes"].iter().any(|yes| line.trim().eq_ignore_ascii_case(yes))
+}
+
+/// Whether somebody is there to answer.
+pub fn can_ask() -> bool {
+    stdin().is_terminal() && std::io::stderr().is_terminal()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_yes_is_yes() {
+        assert!(["y\n", "YES\r\n", " yes "].iter().all(|line| is_yes(line)));
+        assert!(["", "\n", "n\n", "yep\n"].iter().all(|line| !is_yes(line)));
+    }
+}
