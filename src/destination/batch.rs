@@ -166,8 +166,7 @@ impl Consumer {
         dispositions
     }
 
-    /// Keeps one copy of each notification that is redelivered, for as long as it has to wait. A dead letter is kept
-    /// before any other, since only a dead letter tries what is dead.
+    /// Keeps one copy of each notification that is redelivered, for as long as it has to wait.
     async fn keep(
         &self,
         dispositions: Vec<(Vec<String>, Disposition)>,
@@ -175,9 +174,7 @@ impl Consumer {
         until: Instant,
     ) -> Vec<String> {
         let kept = dispositions.iter().filter_map(|(copies, disposition)| match disposition {
-            Disposition::Redeliver { wait } => {
-                Some((messages.dead_letter(copies).or(copies.first())?.clone(), *wait))
-            }
+            Disposition::Redeliver { wait } => Some((messages.kept(copies)?.clone(), *wait)),
             Disposition::Drop => None,
         });
         let kept: Vec<(String, Duration)> = kept.collect();
@@ -366,5 +363,32 @@ impl<'a> Messages<'a> {
         let is_dead_letter =
             |copy: &str| self.get(copy).is_some_and(|message| message.message_attributes.contains_key(ERROR));
         copies.iter().find(|copy| is_dead_letter(copy))
+    }
+
+    /// The copy of these that is kept: a dead letter before any other, since only a dead letter tries what is dead.
+    fn kept<'c>(&self, copies: &'c [String]) -> Option<&'c String> {
+        self.dead_letter(copies).or(copies.first())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn g3_of_a_dead_letter_and_a_copy_the_dead_letter_is_kept() {
+        let error = serde_json::json!({ ERROR: { "dataType": "String", "stringValue": "no" } });
+        let message =
+            |id: &str, attributes| serde_json::json!({ "messageId": id, "messageAttributes": attributes });
+        let records = [message("copy", serde_json::json!({})), message("dead letter", error)];
+        let event: SqsEvent = serde_json::from_value(serde_json::json!({ "Records": records })).unwrap();
+        let messages = Messages::new(&event);
+        let kept = |copies: &[&str]| {
+            let copies: Vec<String> = copies.iter().map(|copy| copy.to_string()).collect();
+            messages.kept(&copies).cloned()
+        };
+        assert_eq!(kept(&["copy", "dead letter"]).as_deref(), Some("dead letter"));
+        assert_eq!(kept(&["copy"]).as_deref(), Some("copy"));
+        assert_eq!(kept(&[]), None);
     }
 }

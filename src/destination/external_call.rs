@@ -290,6 +290,7 @@ fn fits(needs: Duration, deadlines: Deadlines) -> Result<(), NotCompleted> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::destination::retry_policy::Severity;
     use crate::record::State;
     use crate::record::tests::{at, event_for};
 
@@ -309,6 +310,19 @@ mod tests {
     fn called(seconds: i64) -> Delivery {
         let (called_at, lease_until) = (Some(at(NOW - seconds * SECOND)), Some(at(NOW - 1)));
         Delivery { fence: 2, called_at, lease_until, ..fresh() }
+    }
+
+    /// Whether the invocation never had the time, or has no longer.
+    #[test]
+    fn g7_a_call_without_time_is_no_attempt() {
+        let begun = Instant::now();
+        let deadlines = |seconds| Deadlines { begun, start_by: begun, end_by: begun + seconds };
+        let needs = Duration::from_secs(5);
+        assert!(matches!(fits(needs, deadlines(Duration::from_secs(4))), Err(NotCompleted::OutOfTime)));
+        let later = Deadlines { begun: begun - needs, ..deadlines(Duration::from_secs(1)) };
+        assert!(matches!(fits(needs, later), Err(NotCompleted::OutOfTime)));
+        assert!(fits(needs, deadlines(Duration::from_secs(60))).is_ok());
+        assert_eq!(NotCompleted::OutOfTime.severity(), Severity::Uncounted);
     }
 
     #[test]

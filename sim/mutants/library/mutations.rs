@@ -249,8 +249,8 @@ const COMMERCE: &[Mutant] = &[
     )]),
     ("of a dead letter and a copy the copy is kept", &[(
         "destination/batch.rs",
-        "messages.dead_letter(copies).or(copies.first())?",
-        "if is(\"of a dead letter and a copy the copy is kept\") { copies.iter().find(|copy| messages.dead_letter(std::slice::from_ref(*copy)).is_none()).or(copies.first())? } else { messages.dead_letter(copies).or(copies.first())? }",
+        "        self.dead_letter(copies).or(copies.first())",
+        "        if is(\"of a dead letter and a copy the copy is kept\") { copies.iter().find(|copy| self.dead_letter(std::slice::from_ref(*copy)).is_none()).or(copies.first()) } else { self.dead_letter(copies).or(copies.first()) }",
     )]),
     ("a failed attempt holds up its shard", &[(
         "destination/failed_attempt.rs",
@@ -259,8 +259,8 @@ const COMMERCE: &[Mutant] = &[
     )]),
     ("refused without the reason", &[(
         "pipeline/upstream.rs",
-        ".message_attributes(REASON, ",
-        ".message_attributes(if is(\"refused without the reason\") { \"why\" } else { REASON }, ",
+        "attributes.insert(REASON.to_owned(), ",
+        "attributes.insert(if is(\"refused without the reason\") { \"why\" } else { REASON }.to_owned(), ",
     )]),
     ("a mark has no condition on the version of its basis", &[(
         "record/pending.rs",
@@ -433,11 +433,6 @@ const PAYMENTS: &[Mutant] = &[
         "        if delivery.lease_until.is_some_and(|until| until > now) {",
         "        if delivery.lease_until.is_some_and(|until| until > now) && !is(\"settled while a call may be in progress\") {",
     )]),
-    ("a frozen invocation counts an attempt", &[(
-        "destination/external_call.rs",
-        "    match needs > deadlines.end_by.saturating_duration_since(Instant::now()) {",
-        "    if needs > deadlines.end_by.saturating_duration_since(deadlines.begun) && is(\"a frozen invocation counts an attempt\") { return Err(Failure::transient(\"no time\").into()); }\n    match needs > deadlines.end_by.saturating_duration_since(Instant::now()) {",
-    )]),
     ("settled as done, and called again", &[(
         "destination/external_call.rs",
         "        _ if delivery.settled == Some(Settled::Done) =>",
@@ -481,20 +476,15 @@ const ORDERED: &[Mutant] = &[
         "else { vec![is_at(*from), successor, own] },",
         "else if is(\"no condition on the successor\") { vec![is_at(*from), own] } else { vec![is_at(*from), successor, own] },",
     )]),
-    ("no condition on who is registered under its sequence", &[(
-        "record/position.rs",
-        "{ vec![is_at(*from), own] } else { vec![is_at(*from), successor, own] },",
-        "{ vec![is_at(*from), own] } else if is(\"no condition on who is registered under its sequence\") { vec![is_at(*from), successor] } else { vec![is_at(*from), successor, own] },",
-    )]),
-    ("a registration has no condition on the position", &[(
-        "record/position.rs",
-        "            conditions: vec![is_at(self.at), Condition::Absent(sequence_key.path())],",
-        "            conditions: if is(\"a registration has no condition on the position\") { vec![Condition::Absent(sequence_key.path())] } else { vec![is_at(self.at), Condition::Absent(sequence_key.path())] },",
-    )]),
     ("the next one is not notified", &[(
         "destination/ordered.rs",
         "next.take().filter(|id| follower != Some(id))",
         "next.take().filter(|id| follower != Some(id) && !is(\"the next one is not notified\"))",
+    )]),
+    ("the next one is what was read, not what was committed", &[(
+        "destination/ordered.rs",
+        "let next = moved.next().map(str::to_owned);",
+        "let next = if is(\"the next one is what was read, not what was committed\") { work.position.as_ref().and_then(PositionUpdate::next) } else { moved.next() }.map(str::to_owned);",
     )]),
     ("what waited and fails is forgotten", &[(
         "destination/ordered.rs",
@@ -534,5 +524,9 @@ const ORDERED: &[Mutant] = &[
         "record/position.rs",
         "        let is_closed = |at: &u64| self.later.get(at) == Some(&Later::Closed);",
         "        let is_closed = |at: &u64| self.later.get(at) == Some(&Later::Closed) && !is(\"a closed sequence is not passed\");",
+    ), (
+        "record/position.rs",
+        "                    None => Condition::Absent(successor),",
+        "                    None if is(\"a closed sequence is not passed\") => is_at(*from),\n                    None => Condition::Absent(successor),",
     )]),
 ];

@@ -21,6 +21,8 @@ const NOTIFICATIONS_MAX: u64 = 6;
 /// After these times a handler's own failures stop: those that stop soon, and the others.
 const SOON_WELL_AFTER: Duration = Duration::from_secs(3);
 const WELL_AFTER: Duration = Duration::from_secs(25);
+/// How long a handler takes for a line that it failed before.
+const APPLIED_AFTER: Duration = Duration::from_secs(2);
 
 const LINES: &str = "lines";
 
@@ -90,7 +92,7 @@ fn messages(draw: &dyn Fn(u64, u64, u64) -> u64) -> Vec<(u64, SentMessage)> {
     let mut last = BTreeMap::new();
     let count = 2 + draw(NOTIFICATIONS_MAX - 1, 0, 0).min(draw(NOTIFICATIONS_MAX - 1, 0, 1));
     // In half of the runs they come nearly at once, and in a third some are payments.
-    let within_ms = [3_000, 300][draw(2, 10, 0) as usize];
+    let within_ms = [6_000, 300][draw(2, 10, 0) as usize];
     let has_payments = draw(3, 11, 0) == 0;
     for at in 0..count {
         let book = if has_payments && draw(4, 1, at) > 0 { "card" } else { "journal" };
@@ -183,7 +185,7 @@ async fn close_one(stack: &Stack, nth: u64) {
     stack.note("operator", &format!("closes {key}: {closed:?}"));
 }
 
-/// Writes lines; some only later.
+/// Writes lines; some only later, and slowly.
 struct Journal {
     time: Time,
 }
@@ -207,7 +209,9 @@ impl Destination for Journal {
             "panic" if !is_well => std::panic::resume_unwind(Box::new("what a handler does")),
             "mark" => return Ok(Effect::new()),
             "reject" => return Ok(Effect::reject("no")),
-            _ => (),
+            "good" => (),
+            // Long enough for others of its key to come, or to be closed, while it is applied.
+            _ => sleep(APPLIED_AFTER).await,
         }
         let key = line.key().to_string();
         let written = Draft::event("line.written", "shop", &json!({ "line": key }));

@@ -39,8 +39,9 @@ pub fn is_transition(old: &Value, new: &Value) -> Result<(), String> {
         (0, []) if is_wait => Ok(()),
         // New dead letters were sent.
         (0, all) if text(new, "change") == "renew" && all.iter().all(DeliveryChange::is_still_dead) => Ok(()),
-        // A dead letter that was moved to the retry queue is tried.
-        (0, [one]) if text(new, "change") == "lease" && (one.from, one.to) == ("dead", "dead") => Ok(()),
+        // A dead letter that was moved to the retry queue is tried; or a holder that lived on after it learnt that its
+        // call was not made.
+        (0, [one]) if matches!(text(new, "change"), "lease" | "release") && one.is_still_dead() => Ok(()),
         (0, [one]) if text(new, "change") == "fault" => is_fault(before[one.name], after[one.name]),
         (0, [one]) if !is_dispatch => one.is_of_table(text(new, "kind")),
         (1, [one]) if is_dispatch && (one.from, one.to, one.after) == ("dead", "pending", 0) => Ok(()),
@@ -93,7 +94,7 @@ fn is_apart(delivery: &Value, attempts: i64) -> bool {
     let at = |number: i64| self::number(&delivery["failures"]["M"][number.to_string()]["M"], "at");
     attempts < 2
         || at(attempts - 1) < number(delivery, "redriven_at")
-        || at(attempts) - at(attempts - 1) >= apart_ms(attempts - 1)
+        || at(attempts).saturating_sub(at(attempts - 1)) >= apart_ms(attempts - 1)
 }
 
 /// How a change of a record changed one of its deliveries.
