@@ -85,6 +85,13 @@ enum FailedCopy {
     NotRead,
     /// The notification is completed or dead, or its copy is in the retry queue.
     Repeat,
+    /// The notification is completed, and this copy goes on with those that wait for their turn behind it.
+    GoesOn,
+}
+
+/// Whether a copy of what is completed has a use: at a sequenced destination others may wait behind it.
+fn is_gone_on_with(work: &WorkItem, state: State) -> bool {
+    work.sequence_key.is_some() && state.is_final()
 }
 
 /// Whether the last attempt failed so short a time ago that another one would not be apart from it.
@@ -121,7 +128,7 @@ impl DestinationSettings {
                     dispatch = dispatch.max(in_retry_queue);
                     (attempts, true)
                 }
-                FailedCopy::TooSoon | FailedCopy::NotRead => {
+                FailedCopy::TooSoon | FailedCopy::NotRead | FailedCopy::GoesOn => {
                     self.release(work, error).await?;
                     return Ok(self.give_back(work, source).await?);
                 }
@@ -166,6 +173,10 @@ impl DestinationSettings {
             };
             match self.ledger.apply(self.transition(work, transition)).await {
                 Ok(TransitionOutcome::Applied) => return Ok(disposition),
+                // Whoever completed it may have died before it went on: the next receive of this copy does.
+                Ok(TransitionOutcome::AlreadyApplied(state)) if is_gone_on_with(work, state) => {
+                    return Ok(self.give_back(work, source).await?);
+                }
                 Ok(TransitionOutcome::AlreadyApplied(_)) => return Ok(Disposition::Drop),
                 // Another copy failed at the same time: that is one attempt. Or it was redriven, and has failed
                 // since: this failure is of before.
@@ -230,6 +241,7 @@ impl DestinationSettings {
                 FailedCopy::TooSoon
             }
             State::Pending | State::Unknown => FailedCopy::Counts { attempts, in_retry_queue },
+            state if is_gone_on_with(work, state) => FailedCopy::GoesOn,
             // Whoever marked it dead sent its dead letter before.
             State::Done | State::Rejected | State::Closed | State::Dead => FailedCopy::Repeat,
         })
