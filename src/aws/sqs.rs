@@ -10,6 +10,11 @@ use jiff::Timestamp;
 /// Most bytes of a message, body and attributes together.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 
+/// Most attributes of a message.
+///
+/// Source: <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-metadata.html>.
+pub(crate) const ATTRIBUTES_MAX: usize = 10;
+
 /// Whether a body or an attribute may have this character: the characters of XML 1.0.
 ///
 /// Source: <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html>.
@@ -30,6 +35,16 @@ pub(crate) fn attributes(message: &SqsMessage) -> HashMap<String, MessageAttribu
     attributes.collect()
 }
 
+/// The bytes of a message, as SQS counts them: those of its body, and of name, type and value of each attribute.
+pub(crate) fn size(message: &SqsMessage) -> usize {
+    let attributes = message.message_attributes.iter().map(|(name, attribute)| {
+        let text = [&attribute.data_type, &attribute.string_value];
+        let text: usize = text.into_iter().flatten().map(String::len).sum();
+        name.len() + text + attribute.binary_value.as_ref().map_or(0, |bytes| bytes.0.len())
+    });
+    body(message).len() + attributes.sum::<usize>()
+}
+
 pub(crate) fn id(message: &SqsMessage) -> &str {
     message.message_id.as_deref().unwrap_or_default()
 }
@@ -45,4 +60,23 @@ pub(crate) fn receives(message: &SqsMessage) -> u32 {
 
 pub(crate) fn sent_at(message: &SqsMessage) -> Option<Timestamp> {
     Timestamp::from_millisecond(message.attributes.get("SentTimestamp")?.parse().ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attributes_keep_their_types_and_count() {
+        let message = serde_json::json!({ "body": "four", "messageAttributes": {
+            "ce-id": { "dataType": "String", "stringValue": "7" },
+            "raw": { "dataType": "Binary.gzip", "binaryValue": "AAEC" },
+        } });
+        let message: SqsMessage = serde_json::from_value(message).unwrap();
+        let kept = attributes(&message);
+        assert_eq!((kept["ce-id"].data_type(), kept["ce-id"].string_value()), ("String", Some("7")));
+        assert_eq!(kept["raw"].data_type(), "Binary.gzip");
+        assert_eq!(kept["raw"].binary_value().unwrap().as_ref(), [0, 1, 2]);
+        assert_eq!(size(&message), "four".len() + "ce-idString7".len() + "rawBinary.gzip".len() + 3);
+    }
 }

@@ -1,7 +1,7 @@
 //! The upstream queue: accepts its messages, sends refused ones to its dead-letter queue, and spreads the
 //! receives of messages that met a fault.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use aws_sdk_sqs::Client;
@@ -14,7 +14,7 @@ use futures_util::future::join_all;
 use tokio::time::{Instant, timeout_at};
 
 use super::accept::{Accept, AcceptOutcome};
-use crate::aws::sqs::{body, id, receives, sent_at};
+use crate::aws::sqs::{ATTRIBUTES_MAX, attributes, body, id, receives, sent_at, size};
 use crate::aws::{Fault, pack};
 use crate::record::shortened;
 use crate::store::{Acceptance, PUT_ITEM};
@@ -110,20 +110,17 @@ impl Upstream {
 
     /// Sends refused messages to the dead-letter queue. Returns those that it did not take.
     async fn send_dead_letters<'a>(&self, refused: &[(&'a SqsMessage, String)]) -> Vec<&'a SqsMessage> {
-        let sizes: Vec<_> =
-            refused.iter().map(|(message, _)| body(message).len() + REASON_BYTES_MAX).collect();
+        let sizes: Vec<_> = refused.iter().map(|(message, _)| size(message) + REASON_BYTES_MAX).collect();
         let requests = pack(&sizes, BATCH_MAX, BATCH_BYTES_MAX);
         join_all(requests.into_iter().map(|run| self.send_batch(&refused[run]))).await.concat()
     }
 
     async fn send_batch<'a>(&self, refused: &[(&'a SqsMessage, String)]) -> Vec<&'a SqsMessage> {
         let entries = refused.iter().enumerate().map(|(at, (message, reason))| {
-            let reason = shortened(reason, REASON_BYTES_MAX);
-            let reason = MessageAttributeValue::builder().data_type("String").string_value(reason);
             SendMessageBatchRequestEntry::builder()
                 .id(at.to_string())
                 .message_body(body(message))
-                .message_attributes(REASON, reason.build().expect("the type is set"))
+                .set_message_attributes(Some(with_reason(message, reason)))
                 .build()
                 .expect("id and body are set")
         });
@@ -164,6 +161,20 @@ impl Upstream {
     }
 }
 
+/// The attributes of a refused message, and the reason. A message that has as many as SQS takes keeps them, and the
+/// reason is in the log alone.
+fn with_reason(message: &SqsMessage, reason: &str) -> HashMap<String, MessageAttributeValue> {
+    let mut attributes = attributes(message);
+    if attributes.len() >= ATTRIBUTES_MAX && !attributes.contains_key(REASON) {
+        tracing::warn!(message_id = id(message), error = reason, "refused; there is no room for the reason");
+        return attributes;
+    }
+    let reason = shortened(reason, REASON_BYTES_MAX);
+    let reason = MessageAttributeValue::builder().data_type("String").string_value(reason);
+    attributes.insert(REASON.to_owned(), reason.build().expect("the type is set"));
+    attributes
+}
+
 /// The places of the messages that the queue did not take: it took only those that it names.
 fn unsent(count: usize, successful: &[SendMessageBatchResultEntry]) -> Vec<usize> {
     let taken: HashSet<&str> = successful.iter().map(|entry| entry.id()).collect();
@@ -184,6 +195,25 @@ fn visibility_seconds(base: u64, receives: u32) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn g1_a_refused_message_keeps_its_attributes() {
+        let names = |count: usize, more: &[&str]| {
+            let names =
+                (0..count).map(|at| format!("ce-{at}")).chain(more.iter().map(|name| name.to_string()));
+            let value = serde_json::json!({ "dataType": "String", "stringValue": "1" });
+            let all: serde_json::Map<_, _> = names.map(|name| (name, value.clone())).collect();
+            let message: SqsMessage =
+                serde_json::from_value(serde_json::json!({ "messageAttributes": all })).unwrap();
+            with_reason(&message, "no")
+        };
+        let nine = names(9, &[]);
+        assert_eq!((nine.len(), nine[REASON].string_value()), (10, Some("no")));
+        let ten = names(10, &[]);
+        assert!(ten.len() == 10 && !ten.contains_key(REASON), "SQS takes no more");
+        let refused_before = names(9, &[REASON]);
+        assert_eq!((refused_before.len(), refused_before[REASON].string_value()), (10, Some("no")));
+    }
 
     #[test]
     fn a_message_that_the_queue_does_not_name_is_redelivered() {

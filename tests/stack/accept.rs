@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use aws_lambda_events::sqs::SqsEvent;
+use aws_sdk_sqs::types::MessageAttributeValue;
 use handover::pipeline::{Accept, Upstream};
 use handover::record::{Record, Status};
 use handover::{Clock, Ledger, NotificationKey};
@@ -56,6 +57,19 @@ async fn g1_an_acknowledged_message_is_stored_or_dead_lettered_with_its_reason()
     }
     world.until(&valid, Status::Done).await;
     assert_eq!(world.balance(&account).await, 35);
+}
+
+/// G1: what was refused keeps the attributes that it was sent with.
+#[tokio::test]
+async fn g1_a_refused_message_keeps_its_attributes() {
+    let world = World::connect().await;
+    let body = unique("this is not JSON");
+    let attribute = MessageAttributeValue::builder().data_type("String").string_value("7");
+    let send = world.sqs.send_message().queue_url(world.queue_url("upstream").await).message_body(&body);
+    send.message_attributes("ce-id", attribute.build().unwrap()).send().await.unwrap();
+    let dead_letter = world.dead_letter("upstream", &body).await;
+    assert_eq!(dead_letter["ce-id"], "7");
+    assert!(dead_letter["reason"].starts_with("malformed-json:"), "{dead_letter:?}");
 }
 
 /// G1: a message that can be neither stored nor dead-lettered is not acknowledged; the rest of its batch is.
