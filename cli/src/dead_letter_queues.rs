@@ -156,14 +156,8 @@ impl<'a> DeadLetterQueues<'a> {
             }
             Err(NoSettings::Error(error)) => return error,
         };
-        let names: Vec<&str> = routes.destinations().into_iter().collect();
-        match names.contains(&destination) {
-            true => anyhow!("the destination `{destination}` has no queue {queue}"),
-            false => anyhow!(
-                "`{destination}` is not a destination of the stack `{stack}`; its routes name: {}",
-                names.join(", ")
-            ),
-        }
+        let unknown = self.stack.check_destination(destination, &routes).err();
+        unknown.unwrap_or_else(|| anyhow!("the destination `{destination}` has no queue {queue}"))
     }
 
     /// Says how many dead letters another consumer holds.

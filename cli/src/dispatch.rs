@@ -1,10 +1,14 @@
-//! `handover dispatch`: sends a pending notification to its destinations now.
+//! `handover dispatch`: sends pending notifications to their destinations now.
+
+mod every;
 
 use std::process::ExitCode;
 
+use handover::Ledger;
 use handover::store::OperatorOutcome;
 use jiff::Timestamp;
 
+use crate::interrupt::Interrupt;
 use crate::named::Named;
 use crate::output::say;
 use crate::stack::Stack;
@@ -12,20 +16,72 @@ use crate::stack::Stack;
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
-    named: Named,
+    selection: Selection,
+    /// The notification's source. It is needed where several sources have used this id.
+    #[arg(long, requires = "id")]
+    source: Option<String>,
+    /// Says what it would dispatch, and changes nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// Dispatches many notifications without asking.
+    #[arg(long)]
+    yes: bool,
+}
+
+/// What to dispatch: one of these.
+#[derive(clap::Args)]
+#[group(required = true, multiple = false)]
+struct Selection {
+    /// Dispatches this notification to every destination where it is pending.
+    id: Option<String>,
+    /// Dispatches every notification that is pending at this destination, and to whatever else it is pending at. What
+    /// was dispatched less than a minute ago is left out, and what reconcile has not checked for a day.
+    #[arg(long)]
+    destination: Option<String>,
+}
+
+/// What a dispatch works on, and what was asked of it.
+struct Dispatch<'a> {
+    stack: &'a Stack,
+    ledger: Ledger,
+    interrupt: &'a Interrupt,
+    dry_run: bool,
+    yes: bool,
 }
 
 pub async fn dispatch(stack: &Stack, arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let record = arguments.named.one(stack).await?;
-    let outcome = stack.ledger().dispatch_again(&record.key(), Timestamp::now()).await;
-    match outcome.map_err(|fault| stack.explained(fault))? {
-        OperatorOutcome::Applied => {
-            say!("{} dispatched again to what is pending", record.id);
-            Ok(ExitCode::SUCCESS)
+    let interrupt = &Interrupt::default();
+    let Arguments { selection, source, dry_run, yes } = arguments;
+    let dispatch = Dispatch { stack, ledger: stack.ledger(), interrupt, dry_run, yes };
+    match selection {
+        Selection { id: Some(id), .. } => dispatch.one(Named::new(id, source)).await,
+        Selection { destination, .. } => {
+            interrupt.run(dispatch.every(&destination.unwrap_or_default())).await
         }
-        _ => {
-            say!("{} is {}: nothing to dispatch", record.id, record.status.as_str());
-            Ok(ExitCode::FAILURE)
+    }
+}
+
+impl Dispatch<'_> {
+    async fn one(&self, named: Named) -> anyhow::Result<ExitCode> {
+        let record = named.one(self.stack).await?;
+        let pending: Vec<&str> = record.pending().map(|(name, _)| name.as_str()).collect();
+        if self.dry_run {
+            match pending.is_empty() {
+                true => say!("{} is {}: nothing to dispatch", record.id, record.status.as_str()),
+                false => say!("would dispatch {} to {}", record.id, pending.join(", ")),
+            }
+            return Ok(self.interrupt.exit_code(!pending.is_empty()));
+        }
+        let outcome = self.ledger.dispatch_again(&record.key(), Timestamp::now()).await;
+        match outcome.map_err(|fault| self.stack.explained(fault))? {
+            OperatorOutcome::Applied => {
+                say!("{} dispatched again to what is pending", record.id);
+                Ok(ExitCode::SUCCESS)
+            }
+            _ => {
+                say!("{} is {}: nothing to dispatch", record.id, record.status.as_str());
+                Ok(ExitCode::FAILURE)
+            }
         }
     }
 }

@@ -40,6 +40,15 @@ impl Interrupt {
         self.0.initialized()
     }
 
+    /// The exit code of a command that may have left something.
+    pub fn exit_code(&self, is_complete: bool) -> ExitCode {
+        match (self.has_come(), is_complete) {
+            (true, _) => ExitCode::from(INTERRUPTED),
+            (false, true) => ExitCode::SUCCESS,
+            (false, false) => ExitCode::FAILURE,
+        }
+    }
+
     /// Waits until it comes.
     pub async fn wait(&self) {
         self.0.wait().await;

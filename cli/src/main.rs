@@ -1,5 +1,6 @@
 //! The `handover` command: sends notifications, shows their status, and handles dead letters.
 
+mod ask;
 mod cause;
 mod close;
 mod dead_letter_queues;
@@ -37,7 +38,7 @@ enum Command {
     Send(send::Arguments),
     /// Shows the record of a notification and its timeline.
     Status(status::Arguments),
-    /// Dispatches a pending notification again, where its copies wait or were lost; attempts are not reset.
+    /// Dispatches pending notifications again, where their copies wait or were lost; attempts are not reset.
     Dispatch(dispatch::Arguments),
     /// Lists dead letters, grouped by destination and cause.
     DeadLetters(dead_letters::Arguments),

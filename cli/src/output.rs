@@ -60,6 +60,11 @@ pub fn progress(bar: ProgressBar, template: &str) -> ProgressBar {
     }
 }
 
+/// A bar over this many, such as "redriven".
+pub fn counter(count: usize, of: &'static str) -> ProgressBar {
+    progress(ProgressBar::new(count as u64), "{bar:40} {pos} of {len} {msg}").with_message(of)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,5 @@
 //! `handover redrive`: retries dead notifications.
 
-mod ask;
 mod every;
 mod redrive;
 mod wait;

@@ -125,6 +125,18 @@ impl Stack {
         Ok(self.setting("ROUTES").await?.parse().map_err(anyhow::Error::from)?)
     }
 
+    /// Checks that the routes of the deployed stack name a destination.
+    pub fn check_destination(&self, name: &str, routes: &Routes) -> anyhow::Result<()> {
+        let names: Vec<&str> = routes.destinations().into_iter().collect();
+        anyhow::ensure!(
+            names.contains(&name),
+            "`{name}` is not a destination of the stack `{}`; its routes name: {}",
+            self.name,
+            names.join(", ")
+        );
+        Ok(())
+    }
+
     /// How many days the deployed stack keeps a completed record.
     pub async fn ledger_days(&self) -> anyhow::Result<u32> {
         let days = self.setting("LEDGER_DAYS").await.map_err(|error| match error {

@@ -107,7 +107,7 @@ impl Fault {
     }
 
     /// Whether the item that was read is malformed.
-    pub(crate) fn is_unreadable(&self) -> bool {
+    pub fn is_unreadable(&self) -> bool {
         matches!(self.cause, Cause::Unreadable(_))
     }
 

@@ -127,6 +127,15 @@ impl Slot {
     }
 }
 
+/// Every slot in which a record is that is open now, unless reconcile is behind: from those that it checks once more,
+/// to that of the last dispatch that is planned.
+pub fn open_slots(now: Timestamp) -> impl Iterator<Item = Slot> {
+    let [.., last_but_one, last] = DISPATCHED_AFTER;
+    let end = Slot::of(SlotKind::Open, now + (last - last_but_one) + FIRST_DUE_AFTER);
+    let first = Slot::of(SlotKind::Open, now - SECOND_CHECK_AFTER);
+    std::iter::successors(Some(first), |slot| Some(slot.next())).take_while(move |slot| *slot <= end)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,6 +176,17 @@ mod tests {
         let first = Slot::of(SlotKind::Open, at(0));
         assert_eq!(Slot::end(SlotKind::Open, at(16 * MINUTE - 1)), first);
         assert_eq!(Slot::end(SlotKind::Open, at(16 * MINUTE)), first.next());
+    }
+
+    #[test]
+    fn whatever_is_open_is_in_an_open_slot() {
+        let now = at(1_000 * MINUTE);
+        let buckets: Vec<String> = open_slots(now).map(|slot| slot.bucket(partition("a"))).collect();
+        assert_eq!(buckets.len(), 24 * 4 + 48 * 4 + 3);
+        for since in [0, 500 * MINUTE, 1_000 * MINUTE] {
+            assert!(buckets.contains(&bucket("a", next_dispatch(at(since), now))));
+        }
+        assert!(buckets.contains(&bucket("a", now - SECOND_CHECK_AFTER)));
     }
 
     /// SQS deletes a dead letter after 14 days.

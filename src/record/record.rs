@@ -414,7 +414,7 @@ impl Record {
     }
 
     /// When the current round of attempts began: at accept or at the last redrive.
-    pub(crate) fn since(&self, delivery: &Delivery) -> Timestamp {
+    pub fn since(&self, delivery: &Delivery) -> Timestamp {
         delivery.redriven_at.unwrap_or(self.accepted_at)
     }
 
@@ -429,7 +429,7 @@ impl Record {
     }
 
     /// The pending deliveries, by destination.
-    pub(crate) fn pending(&self) -> impl Iterator<Item = (&String, &Delivery)> {
+    pub fn pending(&self) -> impl Iterator<Item = (&String, &Delivery)> {
         self.destinations.iter().filter(|(_, delivery)| delivery.state == State::Pending)
     }
 

@@ -9,10 +9,10 @@ use handover::record::State;
 use handover::store::OperatorOutcome;
 use jiff::Timestamp;
 
-use super::ask::{can_ask, is_confirmed};
-use super::redrive::{Delivery, Redrive, progress};
+use super::redrive::{Delivery, Redrive};
+use crate::ask::{can_ask, is_confirmed};
 use crate::dead_letter_queues::DeadLetter;
-use crate::output::{say, say_error};
+use crate::output::{counter, say, say_error};
 
 /// Most deliveries that are redriven concurrently. Each takes a write of DynamoDB and a call of SQS.
 const REDRIVES_MAX: usize = 16;
@@ -53,10 +53,10 @@ impl Redrive<'_> {
             return Ok(ExitCode::SUCCESS);
         }
         say_error!("found {found}");
-        if !self.yes && !received.is_empty() && !is_confirmed(self.interrupt).await {
+        if !self.yes && !received.is_empty() && !is_confirmed("Redrive them?", self.interrupt).await {
             self.queues.release(&received).await;
             say!("0 redriven, {} left", received.len());
-            return Ok(self.exit_code(false));
+            return Ok(self.interrupt.exit_code(false));
         }
         let (deliveries, unreadable) = by_delivery(received);
         for DeadLetter { destination, error, .. } in &unreadable {
@@ -64,10 +64,10 @@ impl Redrive<'_> {
         }
         let (redriven, left) = self.redrive_all(deliveries, unreadable).await?;
         if !self.wait {
-            return Ok(self.exit_code(left == 0));
+            return Ok(self.interrupt.exit_code(left == 0));
         }
         let ended = self.wait_for(redriven).await?;
-        Ok(if left == 0 { ended } else { self.exit_code(false) })
+        Ok(if left == 0 { ended } else { self.interrupt.exit_code(false) })
     }
 
     /// Returns what is dispatched again, and how many dead letters are left beside. Those are visible again.
@@ -79,7 +79,7 @@ impl Redrive<'_> {
         deliveries: BTreeMap<Delivery, Vec<DeadLetter>>,
         mut left: Vec<DeadLetter>,
     ) -> anyhow::Result<(Vec<Delivery>, usize)> {
-        let progress = progress(deliveries.len(), "redriven");
+        let progress = counter(deliveries.len(), "redriven");
         let has_failed = Cell::new(false);
         let redrives = stream::iter(deliveries).map(async |(delivery, dead_letters)| {
             if self.interrupt.has_come() || has_failed.get() {

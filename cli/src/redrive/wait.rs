@@ -9,8 +9,8 @@ use handover::Fault;
 use handover::record::State;
 use tokio::time::timeout;
 
-use super::redrive::{Delivery, Redrive, progress};
-use crate::output::say;
+use super::redrive::{Delivery, Redrive};
+use crate::output::{counter, say};
 
 /// Most records that are read concurrently.
 const READS_MAX: usize = 16;
@@ -20,7 +20,7 @@ const PAUSE_MIN: Duration = Duration::from_secs(1);
 impl Redrive<'_> {
     /// Waits for these until they end or until Ctrl-C, and says how many came into which state.
     pub async fn wait_for(&self, redriven: Vec<Delivery>) -> anyhow::Result<ExitCode> {
-        let progress = progress(redriven.len(), "ended");
+        let progress = counter(redriven.len(), "ended");
         let mut pending = redriven;
         let mut ended: BTreeMap<&str, usize> = BTreeMap::new();
         while !pending.is_empty() && !self.interrupt.has_come() {
@@ -47,7 +47,7 @@ impl Redrive<'_> {
         progress.finish_and_clear();
         let is_complete = pending.is_empty() && !ended.contains_key(State::Dead.as_str());
         say!("{}", summary(&ended, pending.len()));
-        Ok(self.exit_code(is_complete))
+        Ok(self.interrupt.exit_code(is_complete))
     }
 
     /// The state of a delivery. A record that is gone was completed: only then does it expire.

@@ -2,6 +2,7 @@
 
 mod connect;
 mod dead_letters;
+mod dispatch;
 mod send;
 
 use std::io::Write;

@@ -1,4 +1,4 @@
-//! The question on the terminal before many are redriven.
+//! The question on the terminal before a command acts on many.
 
 use std::io::{IsTerminal, stdin};
 use std::thread;
@@ -8,9 +8,9 @@ use tokio::sync::oneshot;
 use crate::interrupt::Interrupt;
 use crate::output::say_error;
 
-/// Asks on the terminal. Ctrl-C is a no.
-pub async fn is_confirmed(interrupt: &Interrupt) -> bool {
-    say_error!("Redrive them? [y/N]");
+/// Asks on the terminal, such as "Redrive them?". Ctrl-C is a no.
+pub async fn is_confirmed(question: &str, interrupt: &Interrupt) -> bool {
+    say_error!("{question} [y/N]");
     let (sender, answer) = oneshot::channel();
     // A read does not end before a line has come, and must not hold up Ctrl-C.
     thread::spawn(move || {

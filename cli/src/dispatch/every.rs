@@ -1,0 +1,160 @@
+//! Dispatches what is pending at a destination, several concurrently.
+
+use std::cell::Cell;
+use std::collections::BTreeSet;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use handover::record::{Change, PARTITIONS_PER_SLOT, Record, State, open_slots};
+use handover::store::OperatorOutcome;
+use handover::{Fault, NotificationKey};
+use indicatif::ProgressBar;
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::sleep;
+
+use super::Dispatch;
+use crate::ask::{can_ask, is_confirmed};
+use crate::output::{counter, say, say_error};
+
+/// Most calls that are made concurrently: reads of the index or of records, or dispatches.
+const CALLS_MAX: usize = 16;
+/// Most tries of a call that was throttled or had no answer.
+const TRIES_MAX: u32 = 6;
+/// The pause before such a call is made again; it doubles with each try.
+const PAUSE: Duration = Duration::from_millis(200);
+/// What was dispatched less than this ago is on its way.
+const ON_ITS_WAY: SignedDuration = SignedDuration::from_mins(1);
+
+impl Dispatch<'_> {
+    pub async fn every(&self, destination: &str) -> anyhow::Result<ExitCode> {
+        anyhow::ensure!(
+            self.yes || self.dry_run || can_ask(),
+            "dispatch of many asks before it begins, and this is not a terminal: add --yes, or --dry-run to see how many"
+        );
+        let pending = tokio::select! {
+            pending = self.pending(destination) => pending?,
+            () = self.interrupt.wait() => {
+                say!("0 dispatched again");
+                return Ok(self.interrupt.exit_code(false));
+            }
+        };
+        if pending.is_empty()
+            && let Ok(routes) = self.stack.routes().await
+        {
+            self.stack.check_destination(destination, &routes)?;
+        }
+        let found = match pending.len() {
+            1 => format!("1 notification that is pending at {destination}"),
+            count => format!("{count} notifications that are pending at {destination}"),
+        };
+        if self.dry_run {
+            say!("would dispatch {found}");
+            return Ok(ExitCode::SUCCESS);
+        }
+        say_error!("found {found}");
+        if !self.yes && !pending.is_empty() && !is_confirmed("Dispatch them again?", self.interrupt).await {
+            say!("0 dispatched again, {} left", pending.len());
+            return Ok(self.interrupt.exit_code(false));
+        }
+        self.dispatch_all(pending).await
+    }
+
+    /// The notifications that are pending at a destination and not just on their way.
+    async fn pending(&self, destination: &str) -> anyhow::Result<Vec<NotificationKey>> {
+        let now = Timestamp::now();
+        let slots: Vec<_> = open_slots(now).collect();
+        let progress = counter(slots.len() * PARTITIONS_PER_SLOT as usize, "parts of the index read");
+        let parts = slots.into_iter().flat_map(|slot| (0..PARTITIONS_PER_SLOT).map(move |part| (slot, part)));
+        let looks = stream::iter(parts).map(async |(slot, part)| {
+            let keys = patiently(|| self.ledger.not_completed_in(slot, part)).await;
+            progress.inc(1);
+            keys.map_err(|fault| self.stack.explained(fault))
+        });
+        let open: Vec<Vec<NotificationKey>> = looks.buffer_unordered(CALLS_MAX).try_collect().await?;
+        progress.finish_and_clear();
+        // One that moves to another slot meanwhile is found twice.
+        let open: BTreeSet<NotificationKey> = open.into_iter().flatten().collect();
+        let progress = counter(open.len(), "records read");
+        let reads = stream::iter(open).map(async |key| {
+            let is_pending = self.is_pending(&key, destination, now, &progress).await;
+            progress.inc(1);
+            is_pending.map(|is_pending| is_pending.then_some(key))
+        });
+        let pending: Vec<Option<NotificationKey>> = reads.buffered(CALLS_MAX).try_collect().await?;
+        progress.finish_and_clear();
+        Ok(pending.into_iter().flatten().collect())
+    }
+
+    async fn is_pending(
+        &self,
+        key: &NotificationKey,
+        destination: &str,
+        now: Timestamp,
+        progress: &ProgressBar,
+    ) -> anyhow::Result<bool> {
+        match patiently(|| self.ledger.get(key)).await {
+            Ok(record) => Ok(record.is_some_and(|record| waits(&record, destination, now))),
+            Err(fault) if fault.is_unreadable() => {
+                progress.suspend(|| say_error!("{key} is left out: {fault}"));
+                Ok(false)
+            }
+            Err(fault) => Err(self.stack.explained(fault)),
+        }
+    }
+
+    /// Says how many are dispatched again. Those that were completed meanwhile need no dispatch.
+    ///
+    /// # Errors
+    /// The first fault. After it, and after Ctrl-C, it begins with no further one.
+    async fn dispatch_all(&self, pending: Vec<NotificationKey>) -> anyhow::Result<ExitCode> {
+        let progress = counter(pending.len(), "dispatched again");
+        let has_failed = Cell::new(false);
+        let dispatches = stream::iter(pending).map(async |key| {
+            if self.interrupt.has_come() || has_failed.get() {
+                return Ok(None);
+            }
+            let dispatched = patiently(|| self.ledger.dispatch_again(&key, Timestamp::now())).await;
+            has_failed.set(has_failed.get() || dispatched.is_err());
+            progress.inc(1);
+            dispatched.map(Some)
+        });
+        let outcomes: Vec<_> = dispatches.buffer_unordered(CALLS_MAX).collect().await;
+        progress.finish_and_clear();
+        let (mut dispatched, mut left, mut fault) = (0, 0, None);
+        for outcome in outcomes {
+            match outcome {
+                Ok(Some(OperatorOutcome::Applied)) => dispatched += 1,
+                Ok(Some(_)) => (),
+                Ok(None) => left += 1,
+                Err(error) => {
+                    left += 1;
+                    fault.get_or_insert(error);
+                }
+            }
+        }
+        say!("{dispatched} dispatched again, {left} left");
+        match fault {
+            Some(fault) => Err(self.stack.explained(fault)),
+            None => Ok(self.interrupt.exit_code(left == 0)),
+        }
+    }
+}
+
+/// Whether a notification waits at a destination, and is not on its way.
+fn waits(record: &Record, destination: &str, now: Timestamp) -> bool {
+    let is_on_its_way = record.change == Change::Dispatch && now < record.updated_at + ON_ITS_WAY;
+    let delivery = record.destinations.get(destination);
+    !is_on_its_way && delivery.is_some_and(|delivery| delivery.state == State::Pending)
+}
+
+/// The result of a call, which is made again after a throttle or a lost answer.
+async fn patiently<T>(call: impl AsyncFn() -> Result<T, Fault>) -> Result<T, Fault> {
+    for tries in 1..TRIES_MAX {
+        match call().await {
+            Err(fault) if fault.is_retryable() => sleep(PAUSE * (1 << (tries - 1))).await,
+            result => return result,
+        }
+    }
+    call().await
+}

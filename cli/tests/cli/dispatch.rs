@@ -1,0 +1,76 @@
+//! `handover dispatch`.
+
+use std::time::{Duration, Instant};
+
+use handover::dynamodb::Client;
+use handover::{Checked, Clock, Ledger, Outbox};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use crate::{WAIT_SECONDS_MAX, handover, text, unique};
+
+/// Stores a notification for a destination that nothing is deployed for, so that it stays pending.
+async fn store_for(destination: &str, id: &str, ago: SignedDuration) {
+    let client = Client::new(&handover::aws::config().unwrap().load().await);
+    let table = format!("{}-notifications", std::env::var("HANDOVER_STACK").unwrap());
+    let routes = format!(r#"{{"t":{{"kind":"event","destinations":["{destination}"]}}}}"#).parse().unwrap();
+    let clock = Clock::new(move || Timestamp::now() - ago);
+    let event =
+        format!(r#"{{"specversion":"1.0","id":"{id}","type":"t","kind":"event","source":"s","data":{{}}}}"#);
+    let ledger = Ledger::new(client.clone(), table);
+    let message = Outbox::new(ledger, routes, clock);
+    let message = message.accept(Checked::decode(event.as_bytes()).unwrap()).unwrap();
+    client.transact_write_items().transact_items(message.action()).send().await.unwrap();
+}
+
+/// The name of a destination that nothing is deployed for.
+fn nowhere() -> String {
+    unique("nowhere").replace('-', "_")
+}
+
+fn dispatches(id: &str) -> i64 {
+    let shown = handover(&["status", "--json", id], b"");
+    let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
+    shown[0]["dispatches"].as_i64().unwrap()
+}
+
+#[tokio::test]
+async fn what_is_pending_at_a_destination_is_dispatched_again() {
+    let destination = nowhere();
+    let ids: Vec<String> = (0..20).map(|_| unique("pending")).collect();
+    for id in &ids {
+        store_for(&destination, id, SignedDuration::from_mins(2)).await;
+    }
+    let (young, elsewhere) = (unique("young"), unique("elsewhere"));
+    store_for(&destination, &young, SignedDuration::from_secs(-60)).await;
+    store_for(&nowhere(), &elsewhere, SignedDuration::from_mins(2)).await;
+
+    let refused = handover(&["dispatch", "--destination", &destination], b"y\n");
+    assert!(text(&refused.stderr).contains("this is not a terminal: add --yes"), "{refused:?}");
+    let all = |more| handover(&["dispatch", "--destination", &destination, more], b"");
+    // The index lags behind the table.
+    let found = format!("20 notifications that are pending at {destination}");
+    let begun = Instant::now();
+    while text(&all("--dry-run").stdout) != format!("would dispatch {found}\n") {
+        assert!(begun.elapsed().as_secs() < WAIT_SECONDS_MAX, "{:?}", all("--dry-run"));
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    assert!(ids.iter().all(|id| dispatches(id) == 1));
+    let done = all("--yes");
+    assert_eq!(text(&done.stderr), format!("found {found}\n"));
+    assert_eq!((text(&done.stdout), done.status.code()), ("20 dispatched again, 0 left\n", Some(0)));
+    assert!(ids.iter().all(|id| dispatches(id) == 2));
+    assert_eq!([dispatches(&young), dispatches(&elsewhere)], [1, 1]);
+
+    let dry = handover(&["dispatch", "--dry-run", &young], b"");
+    assert_eq!(text(&dry.stdout), format!("would dispatch {young} to {destination}\n"));
+    for id in ids.iter().chain([&young, &elsewhere]) {
+        assert!(handover(&["close", id, "--reason", "a test"], b"").status.success());
+    }
+    let unknown = handover(&["dispatch", "--destination", &destination, "--yes"], b"");
+    assert!(
+        text(&unknown.stderr).contains(&format!("`{destination}` is not a destination of the stack")),
+        "{unknown:?}"
+    );
+    assert_eq!(unknown.status.code(), Some(1));
+}
