@@ -414,7 +414,7 @@ impl Record {
     }
 
     /// When the current round of attempts began: at accept or at the last redrive.
-    pub fn since(&self, delivery: &Delivery) -> Timestamp {
+    pub(crate) fn since(&self, delivery: &Delivery) -> Timestamp {
         delivery.redriven_at.unwrap_or(self.accepted_at)
     }
 
