@@ -264,7 +264,7 @@ impl AtRest<'_> {
     /// The records of all notifications, including emitted ones.
     pub fn records(&self) -> Vec<Record> {
         let records = self.0.records().into_iter();
-        records.map(|json| Record::decode(item(json).into()).expect("a record")).collect()
+        records.map(|json| Record::decode(item(json)).expect("a record")).collect()
     }
 }
 

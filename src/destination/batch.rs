@@ -241,7 +241,7 @@ impl Consumer {
         (!matches!(sent, Ok(Ok(())))).then_some(copy)
     }
 
-    /// Reads the record before a copy from the retry queue is tried, for its attempts. A copy of a completed
+    /// Reads the record before a copy from the retry queue is tried: what it says counts. A copy of a completed
     /// notification has no use, unless the next one of its key may have to be notified. A copy of a dead one
     /// has none, unless it is a dead letter that somebody moved here.
     async fn look(
@@ -251,14 +251,12 @@ impl Consumer {
         until: Instant,
     ) -> (WorkItem, Result<Looked, Fault>) {
         let is_dead_letter = messages.dead_letter(&work.copies).is_some();
-        let is_sequenced = work.sequence_key.is_some();
         let looked = match timeout_at(until, self.settings.ledger.get(&work.key())).await {
             Err(_) => Err(Fault::out_of_time(GET_ITEM)),
             Ok(Err(fault)) => Err(fault),
             Ok(Ok(None)) => Err(Fault::new(GET_ITEM, Cause::Missing)),
-            Ok(Ok(Some(mut record))) => {
-                work.basis = Some(Basis::of(&record));
-                work.delivery = record.destinations.remove(&self.settings.name);
+            Ok(Ok(Some(record))) => {
+                work.look_at(&record, &self.settings.name);
                 Ok(match &work.delivery {
                     None => Looked::Useless,
                     Some(delivery) => match delivery.state {
@@ -266,7 +264,7 @@ impl Consumer {
                         State::Pending => Looked::open(delivery),
                         State::Dead if is_dead_letter => Looked::open(delivery),
                         // Its completion may have died before it notified the next one.
-                        State::Done | State::Rejected | State::Closed if is_sequenced => {
+                        State::Done | State::Rejected | State::Closed if work.sequence_key.is_some() => {
                             Looked::open(delivery)
                         }
                         State::Dead | State::Done | State::Rejected | State::Closed => Looked::Useless,

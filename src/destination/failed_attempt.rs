@@ -15,6 +15,7 @@ use super::retry_policy::{
     NotCompleted, RECEIVES_RENEWED, Severity, apart, backoff, fault_to_record, gives_up, uncounted_wait,
 };
 use crate::aws::Fault;
+use crate::notification::digest;
 use crate::record::{Called, Delivery, FIRST_DUE_AFTER, Refused, State, Transition, TransitionOutcome};
 use crate::store::TransitionError;
 
@@ -83,6 +84,8 @@ enum FailedCopy {
     TooSoon,
     /// There is no record that can be read, or it does not name this destination.
     NotRead,
+    /// The copy has other content than the record, which is tried from the retry queue.
+    OtherContent,
     /// The notification is completed or dead, or its copy is in the retry queue.
     Repeat,
     /// The notification is completed, and this copy goes on with those that wait for their turn behind it.
@@ -128,7 +131,7 @@ impl DestinationSettings {
                     dispatch = dispatch.max(in_retry_queue);
                     (attempts, true)
                 }
-                FailedCopy::TooSoon | FailedCopy::NotRead | FailedCopy::GoesOn => {
+                FailedCopy::TooSoon | FailedCopy::NotRead | FailedCopy::OtherContent | FailedCopy::GoesOn => {
                     self.release(work, error).await?;
                     return Ok(self.give_back(work, source).await?);
                 }
@@ -231,10 +234,15 @@ impl DestinationSettings {
             // A repeat would fail again, and hold up the shard.
             Err(_) => return Ok(FailedCopy::NotRead),
         };
-        let Some(delivery) = record.as_ref().and_then(|record| record.destinations.get(&self.name)) else {
+        let Some((record, delivery)) =
+            record.as_ref().and_then(|record| Some((record, record.destinations.get(&self.name)?)))
+        else {
             return Ok(FailedCopy::NotRead);
         };
         let Delivery { attempts, in_retry_queue, .. } = *delivery;
+        if digest(&work.dispatch.notification) != digest(&record.notification()) {
+            return Ok(FailedCopy::OtherContent);
+        }
         Ok(match delivery.state {
             State::Pending if in_retry_queue >= work.dispatch.number => FailedCopy::Repeat,
             State::Pending if severity == Severity::Attempt && is_too_soon(self, delivery) => {

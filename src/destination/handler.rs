@@ -8,9 +8,9 @@ use tokio::time::{Instant, timeout_at};
 
 use super::retry_policy::NotCompleted;
 use crate::clock::Clock;
-use crate::notification::{NotificationKey, Routes};
+use crate::notification::{NotificationKey, Routes, digest};
 use crate::record::{
-    Basis, Delivery, Dispatch, Expected, PendingTransition, PositionUpdate, SequenceKey, Transition,
+    Basis, Delivery, Dispatch, Expected, PendingTransition, PositionUpdate, Record, SequenceKey, Transition,
     TransitionOutcome, TransitionTimes,
 };
 use crate::store::{DestinationQueues, Ledger, Positions, TransitionError};
@@ -61,6 +61,17 @@ impl WorkItem {
             self.basis = Basis::of_dispatch(&dispatch);
             self.dispatch = dispatch;
         }
+    }
+
+    /// Puts what the record says in place of what the copies say.
+    pub(crate) fn look_at(&mut self, record: &Record, destination: &str) {
+        let delivery = record.destinations.get(destination).cloned();
+        let is_sequenced = delivery.as_ref().is_some_and(|delivery| delivery.sequenced);
+        self.dispatch.notification = record.notification();
+        self.dispatch.sequenced = is_sequenced.then(|| destination.to_owned()).into_iter().collect();
+        self.sequence_key = self.dispatch.sequence_key(destination);
+        self.basis = Some(Basis::of(record));
+        self.delivery = delivery;
     }
 
     pub(crate) fn key(&self) -> NotificationKey {
@@ -132,7 +143,8 @@ pub(crate) enum Handled {
 }
 
 impl DestinationSettings {
-    /// A transition at this destination that a copy led to.
+    /// A transition at this destination that a copy led to. Where it rests on what the copy says, the record has to say
+    /// the same.
     pub(crate) fn transition(&self, work: &WorkItem, transition: Transition) -> PendingTransition {
         let times = TransitionTimes {
             now: self.clock.now(),
@@ -141,6 +153,9 @@ impl DestinationSettings {
             retention: self.retention,
         };
         let expected = Expected::guess(&transition, work.dispatch.destinations.len());
-        PendingTransition::new(work.key(), &self.name, transition, expected, times)
+        let rests_on_copy = work.delivery.is_none() && transition.applies_content();
+        let digest = rests_on_copy.then(|| digest(&work.dispatch.notification));
+        let pending = PendingTransition::new(work.key(), &self.name, transition, expected, times);
+        PendingTransition { digest, ..pending }
     }
 }

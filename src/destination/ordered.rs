@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::handler::{Deadlines, DestinationSettings, Handled, Handler, WorkItem};
 use super::retry_policy::NotCompleted;
 use crate::aws::{Cause, Fault, pause};
-use crate::notification::NotificationKey;
+use crate::notification::{NotificationKey, digest};
 use crate::record::{
     Delivery, Dispatch, Position, PositionUpdate, Readiness, Record, Refused, SequenceKey, State,
     TransitionOutcome,
@@ -181,7 +181,7 @@ impl Ordered<'_> {
         if Instant::now() >= self.deadlines.start_by {
             return Err(NotCompleted::OutOfTime);
         }
-        match self.deadlines.in_time(self.turn(sequence_key)).await? {
+        match self.deadlines.in_time(self.turn(work, sequence_key)).await? {
             Turn::Past(completed) => return Ok(completed),
             Turn::Now(update) => work.position = Some(update),
         }
@@ -209,12 +209,20 @@ impl Ordered<'_> {
     }
 
     /// Whether it is the turn of a notification. The known position is brought up to date.
-    async fn turn(&mut self, sequence_key: &SequenceKey) -> Result<Turn, TransitionError> {
+    async fn turn(
+        &mut self,
+        work: &mut WorkItem,
+        sequence_key: &SequenceKey,
+    ) -> Result<Turn, TransitionError> {
         let positions = self.settings.positions()?;
         let mut position = match self.position.take() {
             Some(position) => position,
             None => positions.get(sequence_key).await?,
         };
+        let registers = matches!(position.readiness(sequence_key), Readiness::Early { is_registered: false });
+        if registers && work.delivery.is_none() {
+            self.settings.confirm(work).await?;
+        }
         let readiness = positions.readiness(sequence_key, &mut position).await?;
         let next = position.next();
         self.position = Some(position);
@@ -243,6 +251,17 @@ impl DestinationSettings {
         let delivery = record.destinations.get(&self.name).cloned();
         // It was dispatched to this destination, or is registered here.
         delivery.map(|delivery| (record, delivery)).ok_or(Fault::new(GET_ITEM, Cause::Missing))
+    }
+
+    /// Reads the record of a copy that is to be registered: under a number that only the copy says it would take the
+    /// place of another notification.
+    async fn confirm(&self, work: &mut WorkItem) -> Result<(), TransitionError> {
+        let (record, _) = self.delivery(&work.key()).await?;
+        if digest(&record.notification()) != digest(&work.dispatch.notification) {
+            return Err(TransitionError::Refused(Refused::OtherContent));
+        }
+        work.look_at(&record, &self.name);
+        Ok(())
     }
 
     /// The final state of a notification whose sequence is completed; `None` where another one completed it.

@@ -129,10 +129,12 @@ impl NotCompleted {
                 | TransitionError::EmitConflict { .. }
                 | TransitionError::SequenceTaken => Severity::Last,
                 TransitionError::Refused(refused) => match refused {
-                    // A state of a later release: a function of that release decides.
+                    // A state of a later release: a function of that release decides. Of a copy with other
+                    // content nothing is decided: from the retry queue its record is tried.
                     Refused::Held
                     | Refused::Counted(_)
                     | Refused::Dispatched(_)
+                    | Refused::OtherContent
                     | Refused::Was(State::Unknown) => Severity::Uncounted,
                     Refused::Was(_)
                     | Refused::UnknownDestination

@@ -17,6 +17,11 @@ pub(super) fn traceparent(text: &str) -> Option<String> {
     (is_known && is_whole).then(|| format!("00-{trace}-{parent}-{flags:02x}"))
 }
 
+/// Whether the text is a traceparent in the form of version 00.
+pub(crate) fn is_traceparent(text: &str) -> bool {
+    traceparent(text).is_some_and(|kept| kept == text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

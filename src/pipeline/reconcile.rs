@@ -26,6 +26,7 @@ pub use self::found::Found;
 use self::pace::Pace;
 use crate::aws::{Cause, Fault};
 use crate::clock::Clock;
+use crate::metrics::METRICS;
 use crate::notification::NotificationKey;
 use crate::record::{
     Change, DEAD_LETTERS_LAST, Dispatch, Expected, FIRST_DUE_AFTER, PARTITIONS_PER_SLOT, PendingTransition,
@@ -180,6 +181,7 @@ impl Reconcile {
                 Ok(None) => return Err(Fault::new(GET_ITEM, Cause::Missing)),
                 Err(fault) if fault.is_unreadable() => {
                     tracing::error!(id = key.id, source = key.source, %fault, "reconcile skips it");
+                    tracing::info!(target: METRICS, UnreadableItems = 1);
                     return Ok(());
                 }
                 Err(fault) => return Err(fault),

@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::aws::{Fault, pack, pause};
 use crate::clock::Clock;
+use crate::metrics::METRICS;
 use crate::record::{Change, Dispatch, Record};
 
 /// Most records of one `PutRecords`.
@@ -120,15 +121,11 @@ fn outgoing(record: EventRecord, now: Timestamp) -> Option<Outgoing> {
     if record.change.new_image.is_empty() {
         return None; // a removal: the record expired
     }
-    let stored = serde_dynamo::from_item::<_, Record>(record.change.new_image)
-        .map_err(|error| error.to_string())
-        .and_then(|stored| {
-            stored.notification().check_attributes().map(|()| stored).map_err(|refusal| refusal.to_string())
-        });
-    let stored = match stored {
+    let stored = match Record::decode(record.change.new_image) {
         Ok(stored) => stored,
         Err(error) => {
             tracing::error!(sequence_number, %error, "an item of the table is not a record and is not relayed");
+            tracing::info!(target: METRICS, UnreadableItems = 1);
             return None;
         }
     };

@@ -10,6 +10,7 @@ pub(crate) const SOURCE: &str = "source";
 /// The condition that there is no record with the key of this one.
 pub(crate) const ABSENT: &str = "attribute_not_exists(id)";
 pub(crate) const KIND: &str = "kind";
+pub(crate) const DIGEST: &str = "digest";
 pub(crate) const STATUS: &str = "status";
 pub(crate) const DESTINATIONS: &str = "destinations";
 pub(crate) const OPEN: &str = "open";

@@ -6,6 +6,7 @@
 //! record. `position.rs` says when it is the turn of a numbered notification.
 
 pub(crate) mod attributes;
+mod decode;
 mod dispatch;
 mod due;
 mod pending;
@@ -18,6 +19,7 @@ mod timeline;
 mod transition;
 mod update;
 
+pub use decode::NotARecord;
 pub use dispatch::{Dispatch, NotADispatch};
 pub(crate) use due::next_dispatch;
 pub use due::{
@@ -30,8 +32,8 @@ pub use position::AHEAD_MAX;
 pub(crate) use position::{Position, PositionUpdate, Readiness, ReconsideredPosition, SequenceKey};
 pub(crate) use record::shortened;
 pub use record::{
-    Change, Delivery, ERROR_BYTES_MAX, FailedAttempt, Item, NotARecord, RESULT_BYTES_MAX, Record,
-    RecordedFault, Settled, State, Status,
+    Change, Delivery, ERROR_BYTES_MAX, FailedAttempt, Item, RESULT_BYTES_MAX, Record, RecordedFault, Settled,
+    State, Status,
 };
 pub(crate) use redispatch::{check_dead_later, check_later, dead_letter_renewed, dispatch_again};
 pub use timeline::{Moment, What, timeline};

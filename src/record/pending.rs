@@ -1,11 +1,11 @@
 //! A transition on its way to the table, and what to do when its condition fails.
 
-use super::attributes::{CLOSED, DEAD, OPEN, VERSION};
+use super::attributes::{CLOSED, DEAD, DIGEST, OPEN, VERSION};
 use super::dispatch::Dispatch;
 use super::record::{Record, State};
 use super::transition::{Expected, Refused, Transition, TransitionTimes, plan};
-use super::update::{Condition, Set, Update, number};
-use crate::notification::NotificationKey;
+use super::update::{Condition, Set, Update, number, text};
+use crate::notification::{NotificationKey, digest};
 
 /// A state transition to apply.
 #[derive(Clone, Debug)]
@@ -18,6 +18,8 @@ pub(crate) struct PendingTransition {
     /// What the record is known to be. Its update then has values in place of sums, under the condition on the
     /// version: the sums of PartiQL are not documented.
     pub(crate) basis: Option<Basis>,
+    /// The digest that the record has to have, where its data was read from a copy: somebody else may have written that.
+    pub(crate) digest: Option<String>,
 }
 
 /// The numbers of a record that a transition changes.
@@ -100,6 +102,7 @@ impl PendingTransition {
             expected,
             times,
             basis: None,
+            digest: None,
         }
     }
 
@@ -108,16 +111,29 @@ impl PendingTransition {
         if let Some(basis) = &self.basis {
             basis.apply(&mut update);
         }
+        let digest = self.digest.iter().map(|digest| Condition::Is(DIGEST.into(), text(digest)));
+        update.conditions.extend(digest);
         update
+    }
+
+    /// Whether it was decided on the content of this record.
+    fn is_of(&self, record: &Record) -> bool {
+        self.digest.as_ref().is_none_or(|digest| *digest == self::digest(&record.notification()))
     }
 
     /// Decides on the record that DynamoDB returned with the failed condition.
     pub(crate) fn reconsider(&mut self, record: &Record) -> Reconsidered {
         let basis = self.basis.map(|_| Basis::of(record));
+        let is_other_digest = self.digest.as_ref().is_some_and(|digest| *digest != record.digest);
         match Expected::of(record, &self.destination, &self.transition, self.times.now) {
-            Ok(expected) if expected == self.expected && basis == self.basis => Reconsidered::Contended,
+            Ok(_) if is_other_digest && !self.is_of(record) => Reconsidered::Refused(Refused::OtherContent),
+            Ok(expected) if expected == self.expected && basis == self.basis && !is_other_digest => {
+                Reconsidered::Contended
+            }
             Ok(expected) => {
                 (self.expected, self.basis) = (expected, basis);
+                // By the rule of another release it may have another digest.
+                self.digest = self.digest.take().map(|_| record.digest.clone());
                 Reconsidered::SendAgain
             }
             Err(Refused::OwnWrite) => Reconsidered::Complete(TransitionOutcome::Applied),
@@ -182,6 +198,22 @@ mod tests {
         let with_sums = PendingTransition { basis: None, ..pending }.update();
         assert_eq!(applied(&with_values, &item), applied(&with_sums, &item));
         assert_eq!(applied(&with_values, &Record { version: 2, ..record }.encode()), None);
+    }
+
+    #[test]
+    fn g4_a_copy_with_other_content_than_the_record_applies_nothing() {
+        let record = event_for(&["a"]);
+        let digest = |digest: &str| PendingTransition { digest: Some(digest.into()), ..done() };
+        let mut forged = digest("v2:of other content");
+        assert_eq!(applied(&forged.update(), &record.encode()), None);
+        assert_eq!(forged.reconsider(&record), Reconsidered::Refused(Refused::OtherContent));
+        let mut own = digest(&record.digest);
+        assert!(applied(&own.update(), &record.encode()).is_some());
+        // By the rule of another release the record has another digest of the same content.
+        let of_later = Record { digest: "v9:0".into(), ..record };
+        assert_eq!(own.reconsider(&of_later), Reconsidered::SendAgain);
+        assert!(applied(&own.update(), &of_later.encode()).is_some());
+        assert_eq!(forged.reconsider(&of_later), Reconsidered::Refused(Refused::OtherContent));
     }
 
     #[test]

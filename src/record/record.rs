@@ -328,11 +328,6 @@ pub struct Record {
     pub expires_at: Option<Timestamp>,
 }
 
-/// Why an item is not a record of a notification.
-#[derive(Debug, thiserror::Error)]
-#[error("the item is not a record of a notification: {0}")]
-pub struct NotARecord(#[from] serde_dynamo::Error);
-
 impl Record {
     /// The INIT record of a notification, as accept, an emit and the outbox put it.
     ///
@@ -452,14 +447,6 @@ impl Record {
     /// The item of the table.
     pub fn encode(&self) -> Item {
         serde_dynamo::to_item(self).expect("a record has only values that DynamoDB knows")
-    }
-
-    /// Reads an item.
-    ///
-    /// # Errors
-    /// When it lacks an attribute of a record, or has one of another type.
-    pub fn decode(item: Item) -> Result<Record, NotARecord> {
-        Ok(serde_dynamo::from_item(item)?)
     }
 }
 

@@ -136,6 +136,8 @@ pub(crate) enum Refused {
     Held,
     /// The delivery has no call of unknown outcome to settle.
     NoUnknownCall,
+    /// The copy has other content than the record: somebody else wrote it.
+    OtherContent,
 }
 
 /// What a transition expects of the record; see the head of this file.
@@ -254,6 +256,19 @@ impl Transition {
             | Transition::Dead { .. }
             | Transition::Redrive { .. }
             | Transition::Closed { .. } => Ok(()),
+        }
+    }
+
+    /// Whether what the notification says is applied by it, or soon after it.
+    pub(crate) fn applies_content(&self) -> bool {
+        match self {
+            Transition::Done { .. } | Transition::Rejected { .. } | Transition::Lease { .. } => true,
+            Transition::Attempt { .. }
+            | Transition::Release { .. }
+            | Transition::Fault { .. }
+            | Transition::Dead { .. }
+            | Transition::Redrive { .. }
+            | Transition::Closed { .. } => false,
         }
     }
 

@@ -107,3 +107,40 @@ async fn a_notification_that_is_not_due_is_checked_later() {
     let closed = ledger.close(&positions, &key, "refund", "a test", Timestamp::now(), retention);
     assert_eq!(closed.await.unwrap(), OperatorOutcome::Applied);
 }
+
+/// Items that somebody else wrote, in the partitions of the index that reconcile reads and in the table's stream.
+#[tokio::test]
+async fn an_item_that_is_no_record_of_ours_holds_up_nobody() {
+    let world = World::connect().await;
+    let account = world.account().await;
+    let late = lost(refund(&account), SignedDuration::from_hours(1));
+    let foreign = |change: fn(&mut Record)| {
+        let mut record = late.clone();
+        record.id = unique("foreign");
+        change(&mut record);
+        record
+    };
+    let in_index = [
+        foreign(|record| record.open = 7),
+        foreign(|record| record.destinations.values_mut().for_each(|delivery| delivery.fence = u32::MAX)),
+        foreign(|record| record.accepted_at = Timestamp::from_second(253_402_207_000).unwrap()),
+    ];
+    // Each of its characters takes six bytes in the stream, which takes no record as large.
+    let in_stream = foreign(|record| {
+        record.traceparent = Some("\u{1}".repeat(300_000));
+        record.change = Change::Dispatch;
+    });
+    for record in in_index.iter().chain([&in_stream, &late]) {
+        world.put(record).await;
+    }
+    world.reconciled(&[&late], |record| record.version > 1).await;
+    let done = world.record_when(&late.id, |record| record.status == Status::Done).await;
+    assert_eq!(done.dispatches, 2);
+    for record in in_index {
+        let key = [("id", &record.id), ("source", &record.source)];
+        let key = key.map(|(name, value)| (name.to_owned(), AttributeValue::S(value.clone())));
+        let get = world.dynamodb.get_item().table_name(world.named("notifications"));
+        let item = get.set_key(Some(key.into())).send().await.unwrap().item.unwrap();
+        assert_eq!(item["version"], AttributeValue::N("1".into()));
+    }
+}

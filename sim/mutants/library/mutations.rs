@@ -149,14 +149,14 @@ const COMMERCE: &[Mutant] = &[
         "        if is(\"a dispatch of a later release is taken for none\") && bytes.windows(10).any(|part| part == b\"\\\"priority\\\"\") { return Err(NotADispatch::NotNumbered); }\n        if !read.sequenced.is_empty() && read.sequence.is_none() {",
     )]),
     ("a record of a later release cannot be read", &[(
-        "record/record.rs",
-        "        Ok(serde_dynamo::from_item(item)?)",
-        "        let mut item = item;\n        if is(\"a record of a later release cannot be read\") && item.contains_key(\"priority\") { item.remove(\"digest\"); }\n        Ok(serde_dynamo::from_item(item)?)",
+        "store/call.rs",
+        "    Record::decode(item).map_err(",
+        "    let mut item = item;\n    if is(\"a record of a later release cannot be read\") && item.contains_key(\"priority\") { item.remove(\"digest\"); }\n    Record::decode(item).map_err(",
     )]),
     ("a change of a later release cannot be read", &[(
-        "record/record.rs",
-        "        Ok(serde_dynamo::from_item(item)?)",
-        "        if is(\"a change of a later release cannot be read\") && item.get(\"change\").is_some_and(|change| change == &AttributeValue::S(\"attempted\".into())) { item.remove(\"digest\"); }\n        Ok(serde_dynamo::from_item(item)?)",
+        "store/call.rs",
+        "    Record::decode(item).map_err(",
+        "    if is(\"a change of a later release cannot be read\") && item.get(\"change\").is_some_and(|change| change == &text(\"attempted\")) { item.remove(\"digest\"); }\n    Record::decode(item).map_err(",
     )]),
     ("a seventh attempt", &[(
         "destination/retry_policy.rs",
@@ -355,6 +355,21 @@ const COMMERCE: &[Mutant] = &[
         "            .set_item(Some(record.encode()))\n            .condition_expression(ABSENT)\n",
         "            .set_item(Some(record.encode()))\n            .set_condition_expression((!is(\"the outbox has no condition that the id is new\")).then(|| ABSENT.into()))\n",
     )]),
+    ("a mark believes its copy", &[(
+        "destination/handler.rs",
+        "work.delivery.is_none() && transition.applies_content();",
+        "work.delivery.is_none() && transition.applies_content() && !is(\"a mark believes its copy\");",
+    )]),
+    ("a retry believes its copy", &[(
+        "destination/handler.rs",
+        "        self.dispatch.notification = record.notification();",
+        "        if !is(\"a retry believes its copy\") { self.dispatch.notification = record.notification(); }",
+    )]),
+    ("a failed copy is believed", &[(
+        "destination/failed_attempt.rs",
+        "        if digest(&work.dispatch.notification) != digest(&record.notification()) {",
+        "        if digest(&work.dispatch.notification) != digest(&record.notification()) && !is(\"a failed copy is believed\") {",
+    )]),
 ];
 
 #[rustfmt::skip]
@@ -438,6 +453,11 @@ const PAYMENTS: &[Mutant] = &[
         "        _ if delivery.settled == Some(Settled::Done) =>",
         "        _ if delivery.settled == Some(Settled::Done) && !is(\"settled as done, and called again\") =>",
     )]),
+    ("a lease believes its copy", &[(
+        "record/transition.rs",
+        "            Transition::Done { .. } | Transition::Rejected { .. } | Transition::Lease { .. } => true,\n            Transition::Attempt",
+        "            Transition::Done { .. } | Transition::Rejected { .. } => true,\n            Transition::Lease { .. } => !is(\"a lease believes its copy\"),\n            Transition::Attempt",
+    )]),
 ];
 
 #[rustfmt::skip]
@@ -498,8 +518,8 @@ const ORDERED: &[Mutant] = &[
     )]),
     ("a redelivered completed one notifies nobody", &[(
         "destination/batch.rs",
-        "State::Done | State::Rejected | State::Closed if is_sequenced =>",
-        "State::Done | State::Rejected | State::Closed if is_sequenced && !is(\"a redelivered completed one notifies nobody\") =>",
+        "State::Done | State::Rejected | State::Closed if work.sequence_key.is_some() =>",
+        "State::Done | State::Rejected | State::Closed if work.sequence_key.is_some() && !is(\"a redelivered completed one notifies nobody\") =>",
     )]),
     ("an early one counts a failed attempt", &[(
         "destination/failed_attempt.rs",
@@ -528,5 +548,10 @@ const ORDERED: &[Mutant] = &[
         "record/position.rs",
         "                    None => Condition::Absent(successor),",
         "                    None if is(\"a closed sequence is not passed\") => is_at(*from),\n                    None => Condition::Absent(successor),",
+    )]),
+    ("a registration believes its copy", &[(
+        "destination/ordered.rs",
+        "        if registers && work.delivery.is_none() {",
+        "        if registers && work.delivery.is_none() && !is(\"a registration believes its copy\") {",
     )]),
 ];

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use handover::{NotificationKey, OnUnknown, Routes};
-use handover_sim::item::{destinations, key, state};
+use handover_sim::item::{data, destinations, key, state};
 use handover_sim::{FAULTS_MS, KEY_LIFETIME, SentMessage, Stack, Table, Workload};
 use serde_json::json;
 use tokio::time::sleep;
@@ -150,6 +150,11 @@ pub fn paid_once(stack: &Stack) -> Vec<String> {
         let endpoints = ENDPOINTS.iter().filter_map(|(name, _)| Some((*name, *deliveries.get(name)?)));
         for (at, delivery) in endpoints {
             let taken = stack.payments_taken(at, &key);
+            if let Some(amount) = stack.amount_taken(at, &key)
+                && amount != data(&record)["amount"]
+            {
+                found.push(format!("G5: {key} was paid over {amount} at {at}, which nobody sent"));
+            }
             *done.entry(at).or_default() += u64::from(state(delivery) == "done");
             let is_right = match state(delivery) {
                 "done" => taken == 1,

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::aws::Aws;
 use crate::aws::dynamodb::Answer;
+use crate::aws::forged::forge;
 use crate::aws::provider::PROVIDER;
 use crate::faults::fault::Fault;
 use crate::faults::rng::{Purpose, happens};
@@ -43,7 +44,10 @@ impl Aws {
             self.streamed().notify_waiters();
             return answer;
         }
-        let request: Value = serde_json::from_slice(body).expect("JSON");
+        let mut request: Value = serde_json::from_slice(body).expect("JSON");
+        if fault == Some(Fault::Forged) {
+            forge(&mut request);
+        }
         let mut state = self.state();
         let answer = match call.service.as_str() {
             "Kinesis_20131202" => (200, state.kinesis.put_records(&request, now_ms, is_left_out).to_string()),

@@ -4,6 +4,7 @@ pub mod answer;
 pub mod connector;
 pub mod database;
 pub mod dynamodb;
+mod forged;
 pub mod invocation;
 pub mod lambda;
 pub mod mortal;

@@ -22,6 +22,8 @@ pub const KEY_LIFETIME: Duration = Duration::from_secs(25);
 pub struct Provider {
     /// How many payments it has taken, by endpoint and key.
     taken: BTreeMap<(String, String), u64>,
+    /// The amount that it has taken last, by endpoint and key.
+    amounts: BTreeMap<(String, String), Value>,
     /// How many requests it has had, by endpoint and key.
     requests: BTreeMap<(String, String), u64>,
     /// The first answer of `card`, and its time, by key.
@@ -37,7 +39,7 @@ pub fn asked(request: &HttpRequest) -> Value {
     let key = request.headers().get("idempotency-key").or(path.nth(1)).unwrap_or_default();
     let body: Value =
         request.body().bytes().and_then(|body| serde_json::from_slice(body).ok()).unwrap_or_default();
-    json!({ "at": at, "key": key, "reference": body["reference"] })
+    json!({ "at": at, "key": key, "reference": body["reference"], "amount": body["amount"] })
 }
 
 /// The endpoint and the key of a payment.
@@ -54,6 +56,11 @@ impl Provider {
     /// How many payments an endpoint has taken for a key.
     pub fn taken(&self, at: &str, key: &str) -> u64 {
         self.taken.get(&(at.to_owned(), key.to_owned())).copied().unwrap_or_default()
+    }
+
+    /// The amount that an endpoint has taken last for a key.
+    pub fn amount(&self, at: &str, key: &str) -> Option<&Value> {
+        self.amounts.get(&(at.to_owned(), key.to_owned()))
     }
 
     /// How many payments an endpoint has taken.
@@ -94,6 +101,8 @@ impl Provider {
         };
         if takes {
             *self.taken.entry(about.clone()).or_default() += 1;
+            let asked: Value = serde_json::from_slice(body).expect("JSON");
+            self.amounts.insert(about.clone(), asked["amount"].clone());
         }
         let kept = if takes { taken(201) } else { answer.clone() };
         if takes || answer.0 == 402 {

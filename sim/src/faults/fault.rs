@@ -47,11 +47,14 @@ pub enum Fault {
     AtOnce,
     /// A call of a destination is denied, as by a role that lacks the action.
     Denied,
+    /// What a call sends to the stream or to a retry queue has other content than the record, as when somebody else wrote
+    /// it.
+    Forged,
 }
 
 impl Fault {
     /// Every one.
-    pub const ALL: [Fault; 20] = [
+    pub const ALL: [Fault; 21] = [
         Fault::LostRequest,
         Fault::LostAnswer,
         Fault::Throttle,
@@ -72,6 +75,7 @@ impl Fault {
         Fault::Skew,
         Fault::AtOnce,
         Fault::Denied,
+        Fault::Forged,
     ];
 
     /// Its name in a plan.
@@ -81,6 +85,7 @@ impl Fault {
             Fault::LostAnswer => "lost-answer",
             Fault::Throttle => "throttle",
             Fault::Denied => "denied",
+            Fault::Forged => "forged",
             Fault::Conflict => "conflict",
             Fault::Partial => "partial",
             Fault::Stale => "stale",
@@ -112,6 +117,7 @@ impl Fault {
                     && !matches!(its_use, "of the handler" | "payment")
                     && !operation.is_empty()
             }
+            Fault::Forged => operation == "PutRecords" || its_use == "to retry",
             Fault::Conflict => matches!(
                 operation,
                 "PutItem" | "UpdateItem" | "DeleteItem" | "BatchExecuteStatement" | "TransactWriteItems"

@@ -24,6 +24,8 @@ pub struct Faults {
     pub stale: u64,
     /// Of a thousand reads and updates of a record, those that do not find it.
     pub missing: u64,
+    /// Of a thousand calls that send copies, those whose copies somebody else wrote.
+    pub forged: u64,
     /// Of a thousand calls, those that take seconds.
     pub slow: u64,
     /// Of a thousand invocations, those that die at some await.
@@ -67,6 +69,7 @@ impl Faults {
         partial: 150,
         stale: 300,
         missing: 10,
+        forged: 20,
         slow: 20,
         death: 150,
         freeze: 60,
@@ -98,6 +101,7 @@ impl Faults {
         partial: 0,
         stale: 0,
         missing: 0,
+        forged: 0,
         slow: 0,
         death: 0,
         freeze: 0,
@@ -132,6 +136,7 @@ impl Faults {
             (Fault::Stale, self.stale),
             (Fault::Missing, self.missing),
             (Fault::Slow, self.slow),
+            (Fault::Forged, self.forged),
         ];
         faults.into_iter().filter(|(fault, _)| fault.applies_to(&call.site, call.consistent)).find_map(
             |(fault, per_mille)| {

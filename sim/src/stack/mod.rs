@@ -92,6 +92,11 @@ impl Stack {
         self.aws.state().provider.taken(endpoint, &key.idempotency_key(endpoint))
     }
 
+    /// The amount that an endpoint of the provider has taken last for a notification.
+    pub fn amount_taken(&self, endpoint: &str, key: &NotificationKey) -> Option<Value> {
+        self.aws.state().provider.amount(endpoint, &key.idempotency_key(endpoint)).cloned()
+    }
+
     /// How many payments an endpoint of the provider has taken.
     pub fn all_payments_taken(&self, endpoint: &str) -> u64 {
         self.aws.state().provider.all_taken(endpoint)

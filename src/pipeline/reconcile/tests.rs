@@ -19,6 +19,7 @@ fn a_due_record_is_dispatched_to_all_that_are_pending_and_keeps_its_attempts() {
     let mut record = event_for(&["a", "b"]);
     record.destinations.get_mut("a").unwrap().attempts = 3;
     record.destinations.get_mut("b").unwrap().state = State::Done;
+    record.open = 1;
     let Action::Dispatch(update) = decided(&record, 31) else { panic!("it is due") };
     let dispatched = made(&record, &update);
     assert_eq!((dispatched.dispatches, dispatched.change, dispatched.version), (2, Change::Dispatch, 2));

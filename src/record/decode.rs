@@ -1,0 +1,172 @@
+//! Reads an item as a record, and checks what every record promises that this library wrote.
+//!
+//! Another item in the table was written by somebody else, and is skipped: a sum on it could overflow, or a copy of it
+//! could be one that no stream or queue takes.
+
+use jiff::Timestamp;
+
+use super::record::{Delivery, Record, State, Status};
+use crate::notification::{EVENT_BYTES_MAX, is_destination, is_traceparent};
+
+/// Why an item is not a record of a notification.
+#[derive(Debug, thiserror::Error)]
+#[error("the item is not a record of a notification: {0}")]
+pub struct NotARecord(String);
+
+/// No stored time is as late: the times of reconcile are sums with it. In seconds since 1970: the year 9000.
+const TIME_END: Timestamp = Timestamp::constant(221_845_392_000, 0);
+/// No number of a record is as large.
+const NUMBER_END: u32 = 1 << 31;
+/// No version is as large.
+const VERSION_END: u64 = 1 << 53;
+
+impl Record {
+    /// Reads an item of the table, or its image in the table's stream.
+    ///
+    /// # Errors
+    /// When it lacks an attribute of a record, has one of another type, or says what no record of ours does.
+    pub fn decode(item: impl Into<serde_dynamo::Item>) -> Result<Record, NotARecord> {
+        let record: Record =
+            serde_dynamo::from_item(item.into()).map_err(|error| NotARecord(error.to_string()))?;
+        check(&record).map_err(NotARecord)?;
+        Ok(record)
+    }
+}
+
+/// Says what is not possible in a record.
+fn check(record: &Record) -> Result<(), String> {
+    let notification = record.notification();
+    notification.check_attributes().map_err(|refusal| refusal.to_string())?;
+    holds(record.data.as_str().len() <= EVENT_BYTES_MAX, "its data is too large")?;
+    holds(record.traceparent.as_deref().is_none_or(is_traceparent), "its traceparent is none")?;
+    holds(record.version < VERSION_END, "its version is too large")?;
+    numbers([record.open, record.dead, record.closed, record.dispatches])?;
+    times([Some(record.accepted_at), Some(record.updated_at), record.sent_at])?;
+    for (name, delivery) in &record.destinations {
+        holds(is_destination(name), "a name of a destination is none")?;
+        holds(!delivery.sequenced || record.sequence.is_some(), "a destination needs its sequence")?;
+        check_delivery(delivery)?;
+    }
+    holds(tallies(record), "its tallies are not those of its deliveries")?;
+    holds(has_its_status(record), "its status is not that of its deliveries")
+}
+
+fn check_delivery(delivery: &Delivery) -> Result<(), String> {
+    numbers([delivery.attempts, delivery.fence, delivery.in_retry_queue])?;
+    times([
+        Some(delivery.due_at),
+        delivery.lease_until,
+        delivery.called_at,
+        delivery.relayed_at,
+        delivery.received_at,
+        delivery.redriven_at,
+        delivery.ended_at,
+        delivery.dead_letter_at,
+    ])?;
+    times(delivery.failures.values().map(|failed| Some(failed.at)))?;
+    times(delivery.fault.iter().flat_map(|fault| [Some(fault.since), Some(fault.at)]))
+}
+
+/// Whether the numbers of open, dead and closed deliveries are right. A delivery in a state of a later release may be
+/// counted as any of them.
+fn tallies(record: &Record) -> bool {
+    let count =
+        |state: State| record.destinations.values().filter(|delivery| delivery.state == state).count() as u32;
+    let unknown = count(State::Unknown);
+    let counted = [
+        (record.open, count(State::Pending)),
+        (record.dead, count(State::Dead)),
+        (record.closed, count(State::Closed)),
+    ];
+    counted.into_iter().all(|(told, known)| (known..=known + unknown).contains(&told))
+}
+
+fn has_its_status(record: &Record) -> bool {
+    match record.status {
+        Status::Init => record.open > 0,
+        Status::Dead => record.open == 0 && record.dead > 0,
+        Status::Done | Status::Rejected | Status::Closed => record.open == 0 && record.dead == 0,
+        Status::Unknown => true,
+    }
+}
+
+fn holds(condition: bool, problem: &str) -> Result<(), String> {
+    condition.then_some(()).ok_or_else(|| problem.to_owned())
+}
+
+fn numbers<const N: usize>(numbers: [u32; N]) -> Result<(), String> {
+    holds(numbers.into_iter().all(|number| number < NUMBER_END), "a number is too large")
+}
+
+fn times(times: impl IntoIterator<Item = Option<Timestamp>>) -> Result<(), String> {
+    let is_possible = |at: Timestamp| at >= Timestamp::UNIX_EPOCH && at < TIME_END;
+    holds(times.into_iter().flatten().all(is_possible), "a time is not between the years 1970 and 9000")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::tests::event_for;
+    use crate::record::{Item, text};
+
+    type Change = fn(&mut Record);
+
+    /// The record as it is after a change that no transition makes.
+    fn changed(change: impl FnOnce(&mut Record)) -> Result<Record, NotARecord> {
+        let mut record = event_for(&["a", "b"]);
+        change(&mut record);
+        Record::decode(record.encode())
+    }
+
+    fn delivery(record: &mut Record) -> &mut Delivery {
+        record.destinations.get_mut("a").unwrap()
+    }
+
+    #[test]
+    fn what_no_record_of_ours_says_is_not_a_record() {
+        assert!(changed(|_| ()).is_ok());
+        let changes: [(&str, Change); 15] = [
+            ("id", |record| record.id = "\u{1}".repeat(100)),
+            ("too large", |record| {
+                record.data = crate::Json::from_serialize(&"x".repeat(EVENT_BYTES_MAX)).unwrap()
+            }),
+            ("traceparent", |record| record.traceparent = Some("\u{1}".into())),
+            ("version", |record| record.version = VERSION_END),
+            ("number", |record| record.dispatches = NUMBER_END),
+            ("number", |record| delivery(record).fence = u32::MAX),
+            ("time", |record| record.accepted_at = TIME_END),
+            ("time", |record| delivery(record).due_at = TIME_END),
+            ("time", |record| delivery(record).lease_until = Some(Timestamp::constant(-1, 0))),
+            ("name", |record| {
+                let delivery = record.destinations.remove("a").unwrap();
+                record.destinations.insert("\u{1}".into(), delivery);
+            }),
+            ("sequence", |record| delivery(record).sequenced = true),
+            ("tallies", |record| record.open = 1),
+            ("tallies", |record| record.dead = 1),
+            ("tallies", |record| delivery(record).state = State::Done),
+            ("status", |record| record.status = Status::Done),
+        ];
+        for (said, change) in changes {
+            let error = changed(change).unwrap_err().to_string();
+            assert!(error.contains(said), "{said}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_state_of_a_later_release_is_counted_by_that_release() {
+        for (open, dead) in [(2, 0), (1, 1), (1, 0)] {
+            let decoded = changed(|record| {
+                (record.open, record.dead) = (open, dead);
+                delivery(record).state = State::Unknown;
+            });
+            // It is stored under a name that this release does not know.
+            assert!(decoded.is_ok(), "{open} {dead}: {decoded:?}");
+        }
+    }
+
+    #[test]
+    fn an_item_that_lacks_an_attribute_is_not_a_record() {
+        assert!(Record::decode(Item::from([("id".to_owned(), text("1"))])).is_err());
+    }
+}
