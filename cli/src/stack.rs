@@ -6,6 +6,7 @@ use std::fmt::Display;
 
 use anyhow::{Context, anyhow};
 use aws_config::SdkConfig;
+use handover::store::Cursors;
 use handover::{Fault, Ledger, Positions, Routes};
 
 use self::configuration::configuration;
@@ -75,6 +76,10 @@ impl Stack {
 
     pub fn positions(&self) -> Positions {
         Positions::new(handover::dynamodb::Client::new(&self.aws), format!("{}-positions", self.name))
+    }
+
+    pub fn cursors(&self) -> Cursors {
+        Cursors::new(handover::dynamodb::Client::new(&self.aws), format!("{}-reconcile", self.name))
     }
 
     /// The routes of the deployed stack.
