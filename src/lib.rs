@@ -139,7 +139,8 @@
 //! # Guide: emitting
 //!
 //! An effect can emit further notifications. They are accepted in the transaction of the mark: all or nothing.
-//! Their ids derive from the parent, the destination and the name, so that a repeat emits the same ones.
+//! Their ids derive from the parent, the destination and the name, so that a repeat emits the same ones. They begin with
+//! `emit:`, and no other id may.
 //!
 //! ```
 //! use handover::{Draft, Effect};

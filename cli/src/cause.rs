@@ -1,5 +1,8 @@
 //! The cause of an error, as far as its text says it: what one cause writes differs in positions, ids and times.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
 /// Words before a number that only says where.
 const PLACES: [&str; 6] = ["byte", "character", "column", "line", "offset", "position"];
 /// From this number of digits on, a word is an id, a time or an amount. What has fewer is a status, a count or a
@@ -8,8 +11,39 @@ const DIGITS_OF_AN_ID: usize = 4;
 /// What stands for a word that is left out.
 const LEFT_OUT: &str = "…";
 
+/// What has errors of one cause.
+pub struct Group<'a, T, K> {
+    /// What else they have in common.
+    pub of: K,
+    /// The error, or its cause where the errors of the group differ.
+    pub error: String,
+    pub members: Vec<&'a T>,
+}
+
+/// The groups of what has one cause, the largest first. `of` says what else has to be the same, and the error.
+pub fn by_cause<'a, T, K: Ord>(all: &'a [T], of: impl Fn(&'a T) -> (K, &'a str)) -> Vec<Group<'a, T, K>> {
+    let mut groups: BTreeMap<(K, String), Vec<&T>> = BTreeMap::new();
+    for one in all {
+        let (key, error) = of(one);
+        groups.entry((key, cause(error))).or_default().push(one);
+    }
+    let group = |((key, cause), members): ((K, String), Vec<&'a T>)| {
+        let first = of(members[0]).1;
+        let is_one = members.iter().all(|member| of(member).1 == first);
+        Group { of: key, error: if is_one { first.to_owned() } else { cause }, members }
+    };
+    let mut groups: Vec<Group<T, K>> = groups.into_iter().map(group).collect();
+    groups.sort_by_key(|group| Reverse(group.members.len()));
+    groups
+}
+
+/// Whether an error, or the cause that stands for it in a list, contains this text.
+pub fn has_text(error: &str, text: &str) -> bool {
+    error.contains(text) || cause(error).contains(text)
+}
+
 /// The error without what differs from one notification to the next.
-pub fn cause(error: &str) -> String {
+fn cause(error: &str) -> String {
     let mut cause = String::with_capacity(error.len());
     let (mut previous, mut is_left_out, mut between) = ("", false, "");
     for word in words(error) {
@@ -75,5 +109,27 @@ mod tests {
         }
         assert_ne!(cause("status 503"), cause("status 404"));
         assert_ne!(cause("write 0 of the effect"), cause("write 1 of the effect"));
+    }
+
+    #[test]
+    fn one_cause_is_one_group_and_the_largest_is_first() {
+        let errors = [
+            ("a", "no account"),
+            ("a", "no JSON at byte 36"),
+            ("a", "no JSON at byte 13"),
+            ("b", "no account"),
+        ];
+        let groups = by_cause(&errors, |(of, error)| (*of, *error));
+        let shown: Vec<_> =
+            groups.iter().map(|group| (group.of, &*group.error, group.members.len())).collect();
+        assert_eq!(shown, [("a", "no JSON at byte …", 2), ("a", "no account", 1), ("b", "no account", 1)]);
+    }
+
+    #[test]
+    fn an_error_is_found_as_it_is_and_as_its_cause() {
+        for text in ["no JSON", "byte 36", "no JSON at byte …"] {
+            assert!(has_text("no JSON at byte 36", text), "{text}");
+        }
+        assert!(!has_text("no JSON at byte 36", "byte 13"));
     }
 }

@@ -7,6 +7,7 @@ use handover::store::OperatorOutcome;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::dead_letter_queues::DeadLetterQueues;
+use crate::held::HIDDEN_SECONDS;
 use crate::interrupt::Interrupt;
 use crate::named::Named;
 use crate::output::say;
@@ -28,7 +29,7 @@ pub struct Arguments {
 }
 
 pub async fn close(stack: &Stack, arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let interrupt = Interrupt::default();
+    let interrupt = Interrupt::holding(HIDDEN_SECONDS);
     interrupt.run(close_one(stack, arguments, &interrupt)).await
 }
 

@@ -1,14 +1,14 @@
 //! `handover dead-letters`: the dead letters, grouped by destination and cause.
 
-use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use comfy_table::{ContentArrangement, Table, presets};
 use handover::NotificationKey;
 use serde::Serialize;
 
-use crate::cause::cause;
+use crate::cause::{self, by_cause};
 use crate::dead_letter_queues::{DeadLetter, DeadLetterQueues};
+use crate::held::{HIDDEN_SECONDS, Held};
 use crate::interrupt::Interrupt;
 use crate::output::{self, say};
 use crate::stack::Stack;
@@ -44,7 +44,7 @@ struct NotificationView {
 }
 
 pub async fn dead_letters(stack: &Stack, arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let interrupt = Interrupt::default();
+    let interrupt = Interrupt::holding(HIDDEN_SECONDS);
     interrupt.run(list(&DeadLetterQueues::new(stack, &interrupt), arguments)).await
 }
 
@@ -66,23 +66,15 @@ fn notification(dead_letter: &DeadLetter) -> Option<NotificationView> {
 }
 
 /// The groups, the largest first.
-fn groups(dead_letters: &[DeadLetter]) -> Vec<Group> {
-    let mut groups: BTreeMap<(&str, String), Vec<&DeadLetter>> = BTreeMap::new();
-    for dead_letter in dead_letters {
-        groups.entry((&dead_letter.destination, cause(&dead_letter.error))).or_default().push(dead_letter);
-    }
-    let group = |((destination, cause), members): ((&str, String), Vec<&DeadLetter>)| Group {
-        destination: destination.into(),
-        error: match members.iter().all(|member| member.error == members[0].error) {
-            true => members[0].error.clone(),
-            false => cause,
-        },
+fn groups(dead_letters: &[Held<DeadLetter>]) -> Vec<Group> {
+    let groups = by_cause(dead_letters, |letter| (letter.destination.as_str(), letter.error.as_str()));
+    let group = |cause::Group { of, error, members }: cause::Group<Held<DeadLetter>, &str>| Group {
+        destination: of.into(),
+        error,
         dead_letters: members.len(),
         notifications: members.iter().filter_map(|dead_letter| notification(dead_letter)).collect(),
     };
-    let mut groups: Vec<Group> = groups.into_iter().map(group).collect();
-    groups.sort_by_key(|group| std::cmp::Reverse(group.dead_letters));
-    groups
+    groups.into_iter().map(group).collect()
 }
 
 fn print(groups: &[Group]) {
@@ -107,12 +99,10 @@ mod tests {
     use crate::dead_letter_queues::tests::dead_letter_of;
 
     #[test]
-    fn one_cause_is_one_group_and_the_largest_is_first() {
+    fn a_group_has_the_error_of_each_notification() {
         let errors = ["no account", "no JSON at byte 36", "no JSON at byte 13"];
-        let dead_letters: Vec<_> = errors.iter().map(|error| dead_letter_of(error, error)).collect();
-        let groups = groups(&dead_letters);
-        let shown: Vec<_> = groups.iter().map(|group| (&*group.error, group.dead_letters)).collect();
-        assert_eq!(shown, [("no JSON at byte …", 2), ("no account", 1)]);
+        let groups = groups(&errors.map(|error| dead_letter_of(error, error)));
+        assert_eq!((&*groups[0].destination, groups[0].dead_letters), ("a", 2));
         assert_eq!(groups[0].notifications[1].error, "no JSON at byte 13");
     }
 }

@@ -35,7 +35,7 @@ struct Selection {
     /// Dispatches this notification to every destination where it is pending.
     id: Option<String>,
     /// Dispatches every notification that is pending at this destination, and to whatever else it is pending at. What
-    /// was dispatched less than a minute ago is left out, and what reconcile has not checked for a day.
+    /// was dispatched less than a minute ago is left out.
     #[arg(long)]
     destination: Option<String>,
 }

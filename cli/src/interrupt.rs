@@ -13,22 +13,34 @@ pub const INTERRUPTED: u8 = 130;
 
 /// The first Ctrl-C.
 #[derive(Default)]
-pub struct Interrupt(SetOnce<()>);
+pub struct Interrupt {
+    come: SetOnce<()>,
+    hidden_seconds: Option<i32>,
+}
 
 impl Interrupt {
+    /// Of a command that holds dead letters, which stay hidden for so long where it does not release them.
+    pub fn holding(hidden_seconds: i32) -> Interrupt {
+        Interrupt { hidden_seconds: Some(hidden_seconds), ..Interrupt::default() }
+    }
+
     /// Runs this until it ends, or until the second Ctrl-C. The first one is for it to see.
     pub async fn run(&self, run: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
         let twice = async {
             ctrl_c().await;
-            say_error!("interrupted: finishing what is under way; a second Ctrl-C stops at once");
-            let _ = self.0.set(());
+            let held = self.hidden_seconds.map_or("", |_| ", and releasing the dead letters that it holds");
+            say_error!("interrupted: finishing what is under way{held}; a second Ctrl-C stops at once");
+            let _ = self.come.set(());
             ctrl_c().await;
         };
         tokio::select! {
             result = run => result,
             () = twice => {
+                let held = self.hidden_seconds.map_or_else(String::new, |seconds| {
+                    format!("; the dead letters that it holds stay hidden for up to {seconds} s")
+                });
                 say_error!(
-                    "stopped: what was under way may or may not have taken effect; it is safe to do it again"
+                    "stopped: what was under way may or may not have taken effect; it is safe to do it again{held}"
                 );
                 Ok(ExitCode::from(INTERRUPTED))
             }
@@ -37,7 +49,7 @@ impl Interrupt {
 
     /// Whether it has come.
     pub fn has_come(&self) -> bool {
-        self.0.initialized()
+        self.come.initialized()
     }
 
     /// The exit code of a command that may have left something.
@@ -51,7 +63,7 @@ impl Interrupt {
 
     /// Waits until it comes.
     pub async fn wait(&self) {
-        self.0.wait().await;
+        self.come.wait().await;
     }
 }
 

@@ -6,10 +6,12 @@ mod close;
 mod dead_letter_queues;
 mod dead_letters;
 mod dispatch;
+mod held;
 mod interrupt;
 mod named;
 mod output;
 mod redrive;
+mod refused;
 mod send;
 mod stack;
 mod status;
@@ -40,6 +42,8 @@ enum Command {
     Status(status::Arguments),
     /// Dispatches pending notifications again, where their copies wait or were lost; attempts are not reset.
     Dispatch(dispatch::Arguments),
+    /// Lists what accept refused, grouped by cause, or sends it to accept again.
+    Refused(refused::Arguments),
     /// Lists dead letters, grouped by destination and cause.
     DeadLetters(dead_letters::Arguments),
     /// Retries dead notifications; fix the cause first.
@@ -62,6 +66,7 @@ async fn run(Arguments { stack, command }: Arguments) -> anyhow::Result<ExitCode
         Command::Send(arguments) => send::send(&stack, arguments).await,
         Command::Status(arguments) => status::status(&stack, arguments).await,
         Command::Dispatch(arguments) => dispatch::dispatch(&stack, arguments).await,
+        Command::Refused(arguments) => refused::refused(&stack, arguments).await,
         Command::DeadLetters(arguments) => dead_letters::dead_letters(&stack, arguments).await,
         Command::Redrive(arguments) => redrive::redrive(&stack, arguments).await,
         Command::Close(arguments) => close::close(&stack, arguments).await,

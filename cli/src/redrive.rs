@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use self::every::Wanted;
 use self::redrive::Redrive;
 use crate::dead_letter_queues::DeadLetterQueues;
+use crate::held::HIDDEN_SECONDS;
 use crate::interrupt::Interrupt;
 use crate::named::Named;
 use crate::output::say;
@@ -73,7 +74,7 @@ impl From<As> for Settled {
 }
 
 pub async fn redrive(stack: &Stack, arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let interrupt = &Interrupt::default();
+    let interrupt = &Interrupt::holding(HIDDEN_SECONDS);
     let Arguments { selection, source, error, settled, dry_run, yes, wait } = arguments;
     let queues = DeadLetterQueues::new(stack, interrupt);
     let redrive = Redrive { stack, ledger: stack.ledger(), queues, interrupt, dry_run, yes, wait };

@@ -1,13 +1,15 @@
 //! The deployed stack that a command works on, and what to say when it or AWS cannot be reached.
 
+mod configuration;
+
 use std::fmt::Display;
 
 use anyhow::{Context, anyhow};
-use aws_config::provider_config::ProviderConfig;
-use aws_config::{Region, SdkConfig, profile::ProfileFileCredentialsProvider};
-use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
-use handover::dynamodb::config::SharedCredentialsProvider;
+use aws_config::SdkConfig;
+use handover::store::Cursors;
 use handover::{Fault, Ledger, Positions, Routes};
+
+use self::configuration::configuration;
 
 /// Which stack, and where it is.
 #[derive(clap::Args)]
@@ -46,7 +48,7 @@ impl StackArguments {
     /// Calls nothing.
     ///
     /// # Errors
-    /// When no stack is named, or no Region is.
+    /// When no stack is named, no Region is, or the profile does not exist.
     pub async fn connect(self) -> anyhow::Result<Stack> {
         let name = self.stack.filter(|name| !name.is_empty());
         let name = name.context("no stack is named: add --stack NAME, or set HANDOVER_STACK")?;
@@ -56,50 +58,6 @@ impl StackArguments {
             "no Region is named: add --region NAME, or set AWS_REGION, or the region of your profile"
         );
         Ok(Stack { name, aws, profile: self.profile })
-    }
-}
-
-async fn configuration(region: Option<String>, profile: Option<String>) -> anyhow::Result<SdkConfig> {
-    std::env::vars().try_for_each(|(name, value)| check_endpoint(&name, &value))?;
-    let mut loader = handover::aws::config()?;
-    if let Some(region) = region {
-        loader = loader.region(Region::new(region));
-    }
-    let Some(profile) = profile else {
-        return Ok(without_empty_endpoints(loader.load().await));
-    };
-    let aws = loader.profile_name(&profile).load().await;
-    // The SDK takes credentials from the environment first, also when a profile is named; the AWS CLI does not.
-    let mut provider = ProviderConfig::without_region().with_region(aws.region().cloned());
-    if let Some(client) = aws.http_client() {
-        provider = provider.with_http_client(client);
-    }
-    let credentials = ProfileFileCredentialsProvider::builder().profile_name(profile).configure(&provider);
-    let credentials = SharedCredentialsProvider::new(credentials.build());
-    Ok(without_empty_endpoints(aws.into_builder().credentials_provider(credentials).build()))
-}
-
-/// Refuses an endpoint without a scheme, which the SDK ignores or fails on. Empty is not set.
-fn check_endpoint(name: &str, value: &str) -> anyhow::Result<()> {
-    let is_url = ["http://", "https://"].iter().any(|scheme| value.starts_with(scheme));
-    anyhow::ensure!(
-        !name.starts_with("AWS_ENDPOINT_URL") || value.is_empty() || is_url,
-        "the environment variable {name} is not a URL: it has to begin with http:// or https://"
-    );
-    Ok(())
-}
-
-/// The SDK's clients take an empty `AWS_ENDPOINT_URL` or `AWS_ENDPOINT_URL_SQS` for an endpoint; the AWS CLI does not.
-fn without_empty_endpoints(aws: SdkConfig) -> SdkConfig {
-    aws.to_builder().service_config(WithoutEmpty(aws)).build()
-}
-
-#[derive(Debug)]
-struct WithoutEmpty(SdkConfig);
-
-impl LoadServiceConfig for WithoutEmpty {
-    fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
-        self.0.service_config()?.load_config(key).filter(|value| !value.is_empty())
     }
 }
 
@@ -118,6 +76,10 @@ impl Stack {
 
     pub fn positions(&self) -> Positions {
         Positions::new(handover::dynamodb::Client::new(&self.aws), format!("{}-positions", self.name))
+    }
+
+    pub fn cursors(&self) -> Cursors {
+        Cursors::new(handover::dynamodb::Client::new(&self.aws), format!("{}-reconcile", self.name))
     }
 
     /// The routes of the deployed stack.
@@ -193,25 +155,5 @@ impl Stack {
         };
         let profile = self.profile.as_ref();
         location + &profile.map_or_else(String::new, |profile| format!(" with the profile `{profile}`"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_endpoint_is_a_url_or_empty() {
-        for value in ["", "http://localhost:4566", "https://vpce.example"] {
-            assert!(check_endpoint("AWS_ENDPOINT_URL_SQS", value).is_ok(), "{value}");
-        }
-        for value in ["localhost:4566", "//localhost", "ftp://localhost"] {
-            let error = check_endpoint("AWS_ENDPOINT_URL_SQS", value).unwrap_err().to_string();
-            assert!(
-                error.starts_with("the environment variable AWS_ENDPOINT_URL_SQS is not a URL"),
-                "{error}"
-            );
-        }
-        assert!(check_endpoint("AWS_REGION", "us-east-1").is_ok());
     }
 }

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::Value;
+
 use crate::faults::coverage::Coverage;
 use crate::faults::fault::Fault;
 use crate::faults::injected::InjectedFault;
 use crate::faults::site::Site;
+use crate::item::{destinations, key, number, text};
 
 /// A run's history: the same for the same plan, byte for byte.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +34,20 @@ pub struct History {
 impl History {
     pub(crate) fn note(&mut self, elapsed_ms: u64, who: &str, what: &str) {
         self.lines.push(format!("{elapsed_ms:>9} {who}: {what}"));
+    }
+
+    /// Notes the failed attempts that `who` recorded by a change of a record, with their errors.
+    pub(crate) fn note_failed_attempts(&mut self, elapsed_ms: u64, who: &str, change: &Value) {
+        let (old, new) = (&change["dynamodb"]["OldImage"], &change["dynamodb"]["NewImage"]);
+        for (name, delivery) in destinations(new) {
+            let attempts = number(delivery, "attempts");
+            let before = number(&old["destinations"]["M"][name]["M"], "attempts").max(0);
+            if attempts > before {
+                let error = text(&delivery["failures"]["M"][attempts.to_string()]["M"], "error");
+                let what = format!("attempt {attempts} of {} at {name} failed: {error}", key(new));
+                self.note(elapsed_ms, who, &what);
+            }
+        }
     }
 
     /// Whether a fault was injected that loses copies.

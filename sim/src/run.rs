@@ -10,6 +10,7 @@ use crate::at_rest;
 use crate::faults::plan::Plan;
 use crate::faults::rng::{Purpose, below};
 use crate::history::History;
+use crate::item::{self, destinations, state, text};
 use crate::stack::Stack;
 use crate::workload::Workload;
 
@@ -74,6 +75,7 @@ pub fn run<W: Workload>(workload: &W, plan: Plan) -> Run {
         if rest(&stack).await {
             violations.extend(at_rest::dead_without_letter(&stack));
         }
+        note_dead(&stack);
         let history = std::mem::take(&mut stack.aws.state().history);
         Run { plan, violations, history }
     })
@@ -131,6 +133,19 @@ async fn rest(stack: &Stack) -> bool {
     stack.note("time", &format!("passes: {days} days"));
     stack.rest(days).await;
     true
+}
+
+/// Lists what is dead at the end.
+fn note_dead(stack: &Stack) {
+    let mut found = Vec::new();
+    for record in stack.records() {
+        let dead = destinations(&record).into_iter().filter(|(_, delivery)| state(delivery) == "dead");
+        found.extend(dead.map(|(name, delivery)| {
+            format!("{} is dead at {name}: {}", item::key(&record), text(delivery, "reason"))
+        }));
+    }
+    found.sort();
+    found.iter().for_each(|dead| stack.note("at the end", dead));
 }
 
 /// Whether something that is open while nothing runs may be completed later. Reconcile is for what was lost;

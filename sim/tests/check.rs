@@ -120,3 +120,38 @@ fn a_call_of_a_handlers_own_is_found_and_reported() {
     assert_eq!(faults.len(), 1, "one fault is enough: {plan}");
     assert!(failure.lines().count() < 60, "{failure}");
 }
+
+/// Emits what no route takes.
+struct Tells;
+
+impl Destination for Tells {
+    type Data = u32;
+
+    async fn apply(&self, _: &Notification<u32>) -> Result<Effect, Failure> {
+        Ok(Effect::new().emit("told", Draft::event("points.told", "shop", &1)))
+    }
+}
+
+/// The record and the history say why an emit fails to a type that no route takes.
+#[test]
+fn each_failed_attempt_and_what_is_dead_at_the_end_is_in_the_history() {
+    let tells = || {
+        check("rewards", |_| Tells)
+            .sends([Draft::command("points.earned", "shop", &10).build("reward-1").unwrap()])
+            .at_rest(|stack| panic!("{:?}", stack.records()[0].destinations["rewards"].failures["6"].error))
+            .faults(Faults::NONE)
+            .over_seeds(0..1);
+    };
+    let history = std::panic::catch_unwind(tells).unwrap_err();
+    let history = history.downcast::<String>().unwrap();
+    let error =
+        "emit `told`: no route takes the type `points.told`; check its spelling, or add a route for it";
+    assert!(history.contains(&format!("VIOLATION at rest: {error:?}")), "{history}");
+    let failed: Vec<&str> =
+        history.lines().filter_map(|line| Some(line.split_once(": attempt ")?.1)).collect();
+    // It is redriven once.
+    let expected = |number| format!("{} of reward-1 of shop at rewards failed: {error}", number % 6 + 1);
+    assert_eq!(failed, (0..12).map(expected).collect::<Vec<_>>());
+    let dead = format!("at the end: reward-1 of shop is dead at rewards: {error}\n");
+    assert_eq!(history.matches(&dead).count(), 1, "{history}");
+}

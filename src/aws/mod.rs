@@ -1,9 +1,10 @@
-//! What every call to AWS shares: clients, failures, back-off, and packing. Nothing here knows a notification.
+//! What every call to AWS shares: clients, failures, back-off, pace, and packing. Nothing here knows a notification.
 
 mod backoff;
 #[cfg(feature = "lambda")]
 mod client;
 pub(crate) mod fault;
+mod pace;
 #[cfg(feature = "lambda")]
 mod packing;
 #[cfg(feature = "lambda")]
@@ -16,5 +17,6 @@ pub use client::config;
 pub(crate) use client::lambda_config;
 pub(crate) use fault::Cause;
 pub(crate) use fault::Fault;
+pub use pace::Pace;
 #[cfg(feature = "lambda")]
 pub(crate) use packing::pack;

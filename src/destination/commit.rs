@@ -109,7 +109,7 @@ impl DestinationSettings {
         let key = parent.key();
         let record = |(name, draft): &(String, Draft)| -> Result<Record, Refusal> {
             let draft = draft.clone().traceparent_or(parent.traceparent.as_deref());
-            let notification = draft.build(key.emitted_id(&self.name, name))?;
+            let notification = draft.build_emitted(&key, &self.name, name)?;
             Record::accept(notification, &self.routes, self.clock.now())
         };
         let records = effect.emits.iter().map(|emit| {

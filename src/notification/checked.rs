@@ -3,6 +3,7 @@
 use std::ops::Deref;
 
 use super::cloudevent::{encoded_bytes, read};
+use super::key::EMITTED;
 use super::kind::Kind;
 use super::notification::Notification;
 use super::refusal::Refusal;
@@ -23,8 +24,16 @@ impl Checked {
     /// to lose a message.
     ///
     /// # Errors
-    /// When an attribute or the encoded event is over its limit.
-    pub fn new(mut notification: Notification) -> Result<Checked, Refusal> {
+    /// When an attribute or the encoded event is over its limit, or the id is that of an emitted notification.
+    pub fn new(notification: Notification) -> Result<Checked, Refusal> {
+        match notification.id.starts_with(EMITTED) {
+            true => Err(Refusal::ReservedId),
+            false => Checked::emitted(notification),
+        }
+    }
+
+    /// Checks a notification whose id was not chosen by its sender.
+    pub(super) fn emitted(mut notification: Notification) -> Result<Checked, Refusal> {
         notification.check_attributes()?;
         notification.time = notification.time.map(rfc3339::clamped);
         if let Some(text) = notification.traceparent.take() {

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::checked::Checked;
 use super::json::Json;
+use super::key::NotificationKey;
 use super::kind::Kind;
 use super::notification::Notification;
 use super::refusal::Refusal;
@@ -97,11 +98,23 @@ impl Draft {
     /// The notification with this id.
     ///
     /// # Errors
-    /// When an attribute or the event is over its limit, or the data has no form in JSON.
+    /// When an attribute or the event is over its limit, the data has no form in JSON, or the id begins with `emit:`.
     pub fn build(self, id: impl Into<String>) -> Result<Checked, Refusal> {
-        let mut notification = self.notification?;
-        notification.id = id.into();
-        Checked::new(notification)
+        Checked::new(self.identified(id.into())?)
+    }
+
+    /// The notification that `parent` emits at a destination under this name.
+    pub(crate) fn build_emitted(
+        self,
+        parent: &NotificationKey,
+        destination: &str,
+        name: &str,
+    ) -> Result<Checked, Refusal> {
+        Checked::emitted(self.identified(parent.emitted_id(destination, name))?)
+    }
+
+    fn identified(self, id: String) -> Result<Notification, Refusal> {
+        self.notification.map(|notification| Notification { id, ..notification })
     }
 }
 
@@ -130,6 +143,16 @@ mod tests {
         assert!(refused(draft().partitionkey("k").sequence(0)).contains("from 1"));
         assert_eq!(draft().traceparent("00-0-0-0").build("1").unwrap().traceparent, None);
         assert_eq!(Draft::event("", "s", &()).build("1").unwrap_err().code(), "invalid");
+    }
+
+    /// Else whoever guesses a parent's key could take the ids of its emits, and the parent's effect would fail.
+    #[test]
+    fn only_an_emit_has_the_id_of_an_emit() {
+        let emitted = draft().build_emitted(&NotificationKey::new("1", "s"), "a", "told").unwrap();
+        assert_eq!(draft().build(&emitted.id), Err(Refusal::ReservedId));
+        assert_eq!(Checked::decode(&encode(&emitted)), Err(Refusal::ReservedId));
+        assert_eq!(Checked::new(emitted.into()), Err(Refusal::ReservedId));
+        assert!(draft().build("emit").is_ok());
     }
 
     #[test]

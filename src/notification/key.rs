@@ -4,6 +4,10 @@ use std::fmt;
 
 use super::hash::hashed;
 
+/// What the id of an emitted notification begins with, and no other: the door refuses it. Whoever knows the parent knows
+/// the rest of the id, and could take it before the emit.
+pub(super) const EMITTED: &str = "emit:";
+
 /// Identifies a notification, as CloudEvents does: an id is unique within its source, and two sources may use
 /// the same one. It is the key of the record.
 ///
@@ -29,8 +33,8 @@ impl NotificationKey {
 
     /// The id of a notification that a destination emits: a repeat of the emit has the same id and finds its
     /// own record.
-    pub(crate) fn emitted_id(&self, destination: &str, name: &str) -> String {
-        hashed(&[&self.source, &self.id, destination, name])
+    pub(super) fn emitted_id(&self, destination: &str, name: &str) -> String {
+        format!("{EMITTED}{}", hashed(&[&self.source, &self.id, destination, name]))
     }
 
     /// An idempotency key for another system: 32 hexadecimal digits, the same for every repeat of the
@@ -72,7 +76,7 @@ mod tests {
         };
         let once = emitted("a", "s", "b", "c");
         assert_eq!(once, emitted("a", "s", "b", "c"));
-        assert_eq!(once.len(), 32);
+        assert!(once.starts_with(EMITTED) && once.len() == EMITTED.len() + 32, "{once}");
         for other in [
             emitted("ab", "s", "", "c"),
             emitted("a", "s", "bc", ""),

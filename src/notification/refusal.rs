@@ -93,6 +93,10 @@ pub enum Refusal {
         /// What is wrong, and what to do.
         problem: &'static str,
     },
+    /// The id is one that only an emitted notification has. It derives from the parent's, so whoever guesses that could
+    /// take it beforehand, and the parent's effect would fail.
+    #[error("`id` begins with `emit:`, as only the ids of emitted notifications do; choose another id")]
+    ReservedId,
     /// An attribute that Handover would not carry, and therefore does not take.
     #[error("`{name}` is not an attribute of a notification; move it into `data`")]
     UnknownAttribute {
@@ -139,6 +143,7 @@ impl Refusal {
             Refusal::WrongType { .. } => "wrong-type",
             Refusal::TooLong { .. } => "too-long",
             Refusal::Invalid { .. } => "invalid",
+            Refusal::ReservedId => "reserved-id",
             Refusal::UnknownAttribute { .. } => "unknown-attribute",
             Refusal::UnknownKind => "unknown-kind",
             Refusal::UnknownType { .. } => "unknown-type",

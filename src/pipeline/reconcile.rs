@@ -10,7 +10,6 @@
 
 mod decide;
 mod found;
-mod pace;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::Ordering;
@@ -23,8 +22,7 @@ use tokio::time::{Instant, timeout_at};
 use self::decide::{Action, decide};
 use self::found::Counts;
 pub use self::found::Found;
-use self::pace::Pace;
-use crate::aws::{Cause, Fault};
+use crate::aws::{Cause, Fault, Pace};
 use crate::clock::Clock;
 use crate::metrics::METRICS;
 use crate::notification::NotificationKey;

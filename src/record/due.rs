@@ -127,12 +127,13 @@ impl Slot {
     }
 }
 
-/// Every slot in which a record is that is open now, unless reconcile is behind: from those that it checks once more,
-/// to that of the last dispatch that is planned.
-pub fn open_slots(now: Timestamp) -> impl Iterator<Item = Slot> {
+/// Every slot in which a record is that is open now: from those that reconcile checks once more, to that of the last
+/// dispatch that is planned. Where reconcile is behind, they begin at the first one that it has not checked once more.
+pub fn open_slots(unchecked: Option<Slot>, now: Timestamp) -> impl Iterator<Item = Slot> {
     let [.., last_but_one, last] = DISPATCHED_AFTER;
     let end = Slot::of(SlotKind::Open, now + (last - last_but_one) + FIRST_DUE_AFTER);
-    let first = Slot::of(SlotKind::Open, now - SECOND_CHECK_AFTER);
+    let in_time = Slot::of(SlotKind::Open, now - SECOND_CHECK_AFTER);
+    let first = unchecked.map_or(in_time, |unchecked| unchecked.min(in_time));
     std::iter::successors(Some(first), |slot| Some(slot.next())).take_while(move |slot| *slot <= end)
 }
 
@@ -181,12 +182,24 @@ mod tests {
     #[test]
     fn whatever_is_open_is_in_an_open_slot() {
         let now = at(1_000 * MINUTE);
-        let buckets: Vec<String> = open_slots(now).map(|slot| slot.bucket(partition("a"))).collect();
+        let buckets: Vec<String> = open_slots(None, now).map(|slot| slot.bucket(partition("a"))).collect();
         assert_eq!(buckets.len(), 24 * 4 + 48 * 4 + 3);
         for since in [0, 500 * MINUTE, 1_000 * MINUTE] {
             assert!(buckets.contains(&bucket("a", next_dispatch(at(since), now))));
         }
         assert!(buckets.contains(&bucket("a", now - SECOND_CHECK_AFTER)));
+    }
+
+    #[test]
+    fn what_reconcile_has_not_checked_once_more_is_in_an_open_slot() {
+        let now = at(10_000 * MINUTE);
+        let first = |unchecked: Option<i64>| {
+            let unchecked =
+                unchecked.map(|before| Slot::of(SlotKind::Open, now - SignedDuration::from_hours(before)));
+            open_slots(unchecked, now).next().unwrap()
+        };
+        assert_eq!(first(Some(100)), Slot::of(SlotKind::Open, now - SignedDuration::from_hours(100)));
+        assert_eq!(first(Some(1)), first(None), "its first walk finds what is due");
     }
 
     /// SQS deletes a dead letter after 14 days.

@@ -86,6 +86,14 @@ impl Cursors {
         Cursors { client, table: table.into() }
     }
 
+    /// The first slot that a walk has not checked, if it was ever begun.
+    ///
+    /// # Errors
+    /// A [`Fault`]; try again.
+    pub async fn unchecked(&self, walk: Walk) -> Result<Option<Slot>, Fault> {
+        Ok(self.get(walk).await?.map(|place| place.slot))
+    }
+
     /// How far a walk has come, if it was ever begun.
     pub(crate) async fn get(&self, walk: Walk) -> Result<Option<Place>, Fault> {
         let get = self.client.get_item().table_name(&self.table).key(CURSOR_NAME, text(walk.name()));

@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, ConsumedCapacity, KeysAndAttribute
 
 use super::call::{QUERY, item_key};
 use super::ledger::Ledger;
-use crate::aws::{Cause, Fault, TRIES_MAX, pause};
+use crate::aws::{Cause, Fault, Pace, TRIES_MAX, pause};
 use crate::notification::NotificationKey;
 use crate::record::attributes::{BUCKET, DUE_INDEX, ID, SOURCE, STATUS};
 use crate::record::{Item, Slot, Status, text};
@@ -57,15 +57,22 @@ impl Ledger {
 
     /// The keys in a partition of a slot whose records are not seen to be completed. The index lags behind the table:
     /// one that came a moment ago may be missing, and one that is completed by now may be there. It takes half a read
-    /// unit, and for each record of the slot half a unit for 4 KB of it.
+    /// unit, and for each record of the slot half a unit for 4 KB of it: `reads` is the pace of that.
     ///
     /// # Errors
     /// A [`Fault`]; try again.
-    pub async fn not_completed_in(&self, slot: Slot, partition: u32) -> Result<Vec<NotificationKey>, Fault> {
+    pub async fn not_completed_in(
+        &self,
+        slot: Slot,
+        partition: u32,
+        reads: &Pace,
+    ) -> Result<Vec<NotificationKey>, Fault> {
         let (bucket, mut from, mut keys) = (slot.bucket(partition), None, Vec::new());
         loop {
             let page = self.page(&bucket, from.as_ref()).await?;
-            keys.extend(self.not_completed(page.keys).await?.keys);
+            let open = self.not_completed(page.keys).await?;
+            reads.take(page.units + open.units).await;
+            keys.extend(open.keys);
             from = page.next;
             if from.is_none() {
                 return Ok(keys);

@@ -31,6 +31,7 @@ async fn g1_an_acknowledged_message_is_stored_or_dead_lettered_with_its_reason()
         (refund_with("\"amount\"", "\"amount\":1,\"amount\""), "duplicate-key: `data.amount`"),
         (refund_with("\"id\":", "\"di\":"), "missing: `id`"),
         (refund_with("\"refund-", &format!("\"{long}-")), "too-long: `id`"),
+        (refund_with("\"refund-", "\"emit:refund-"), "reserved-id: `id`"),
         (refund_with("\"source\":\"orders\"", "\"source\":7"), "wrong-type: `source`"),
         (refund_with("\"amount\":5", "\"amount\":9007199254740993"), "number: `data.amount`"),
         (refund_with("\"command\"", "\"query\""), "unknown-kind:"),

@@ -6,8 +6,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
+use handover::aws::Pace;
 use handover::record::{Change, PARTITIONS_PER_SLOT, Record, State, open_slots};
-use handover::store::OperatorOutcome;
+use handover::store::{OperatorOutcome, Walk};
 use handover::{Fault, NotificationKey};
 use indicatif::ProgressBar;
 use jiff::{SignedDuration, Timestamp};
@@ -19,6 +20,8 @@ use crate::output::{counter, say, say_error};
 
 /// Most calls that are made concurrently: reads of the index or of records, or dispatches.
 const CALLS_MAX: usize = 16;
+/// About how many read units of the index are used in a second, at most: half of what reconcile uses by default.
+const READ_UNITS_PER_SECOND: u32 = 500;
 /// Most tries of a call that was throttled or had no answer.
 const TRIES_MAX: u32 = 6;
 /// The pause before such a call is made again; it doubles with each try.
@@ -63,11 +66,14 @@ impl Dispatch<'_> {
     /// The notifications that are pending at a destination and not just on their way.
     async fn pending(&self, destination: &str) -> anyhow::Result<Vec<NotificationKey>> {
         let now = Timestamp::now();
-        let slots: Vec<_> = open_slots(now).collect();
+        let (cursors, reads) = (self.stack.cursors(), Pace::new(READ_UNITS_PER_SECOND));
+        let unchecked = patiently(|| cursors.unchecked(Walk::DueAgain)).await;
+        let unchecked = unchecked.map_err(|fault| self.stack.explained(fault))?;
+        let slots: Vec<_> = open_slots(unchecked, now).collect();
         let progress = counter(slots.len() * PARTITIONS_PER_SLOT as usize, "parts of the index read");
         let parts = slots.into_iter().flat_map(|slot| (0..PARTITIONS_PER_SLOT).map(move |part| (slot, part)));
         let looks = stream::iter(parts).map(async |(slot, part)| {
-            let keys = patiently(|| self.ledger.not_completed_in(slot, part)).await;
+            let keys = patiently(|| self.ledger.not_completed_in(slot, part, &reads)).await;
             progress.inc(1);
             keys.map_err(|fault| self.stack.explained(fault))
         });
@@ -114,7 +120,7 @@ impl Dispatch<'_> {
             if self.interrupt.has_come() || has_failed.get() {
                 return Ok(None);
             }
-            let dispatched = patiently(|| self.ledger.dispatch_again(&key, Timestamp::now())).await;
+            let dispatched = self.ledger.dispatch_again(&key, Timestamp::now()).await;
             has_failed.set(has_failed.get() || dispatched.is_err());
             progress.inc(1);
             dispatched.map(Some)
@@ -148,7 +154,7 @@ fn waits(record: &Record, destination: &str, now: Timestamp) -> bool {
     !is_on_its_way && delivery.is_some_and(|delivery| delivery.state == State::Pending)
 }
 
-/// The result of a call, which is made again after a throttle or a lost answer.
+/// The result of a read, which is made again after a throttle or a lost answer.
 async fn patiently<T>(call: impl AsyncFn() -> Result<T, Fault>) -> Result<T, Fault> {
     for tries in 1..TRIES_MAX {
         match call().await {

@@ -11,11 +11,15 @@ use jiff::Timestamp;
 
 use super::redrive::{Delivery, Redrive};
 use crate::ask::{can_ask, is_confirmed};
+use crate::cause::has_text;
 use crate::dead_letter_queues::DeadLetter;
+use crate::held::Held;
 use crate::output::{counter, say, say_error};
 
 /// Most deliveries that are redriven concurrently. Each takes a write of DynamoDB and a call of SQS.
 const REDRIVES_MAX: usize = 16;
+
+type Letters = Vec<Held<DeadLetter>>;
 
 /// Which dead letters to redrive.
 pub struct Wanted {
@@ -44,7 +48,7 @@ impl Redrive<'_> {
         let received = self.queues.receive(wanted.destination.as_deref()).await?;
         let (received, others): (Vec<_>, Vec<_>) = received
             .into_iter()
-            .partition(|letter| wanted.error.as_deref().is_none_or(|text| letter.has_error(text)));
+            .partition(|letter| wanted.error.as_deref().is_none_or(|text| has_text(&letter.error, text)));
         self.queues.release(&others).await;
         let found = found(received.len(), &wanted);
         if self.dry_run {
@@ -59,8 +63,8 @@ impl Redrive<'_> {
             return Ok(self.interrupt.exit_code(false));
         }
         let (deliveries, unreadable) = by_delivery(received);
-        for DeadLetter { destination, error, .. } in &unreadable {
-            say_error!("{destination}: {error}; the dead letter is kept");
+        for letter in &unreadable {
+            say_error!("{}: {}; the dead letter is kept", letter.destination, letter.error);
         }
         let (redriven, left) = self.redrive_all(deliveries, unreadable).await?;
         if !self.wait {
@@ -76,8 +80,8 @@ impl Redrive<'_> {
     /// The first fault. After it, and after Ctrl-C, it begins with no further delivery.
     async fn redrive_all(
         &self,
-        deliveries: BTreeMap<Delivery, Vec<DeadLetter>>,
-        mut left: Vec<DeadLetter>,
+        deliveries: BTreeMap<Delivery, Letters>,
+        mut left: Letters,
     ) -> anyhow::Result<(Vec<Delivery>, usize)> {
         let progress = counter(deliveries.len(), "redriven");
         let has_failed = Cell::new(false);
@@ -120,7 +124,7 @@ impl Redrive<'_> {
     async fn redrive_delivery(
         &self,
         (key, destination): &Delivery,
-        dead_letters: &[DeadLetter],
+        dead_letters: &[Held<DeadLetter>],
     ) -> anyhow::Result<Redriven> {
         let outcome = self.ledger.redrive_dead_letter(key, destination, Timestamp::now()).await;
         let outcome = outcome.map_err(|fault| self.stack.explained(fault))?;
@@ -142,8 +146,8 @@ impl Redrive<'_> {
 }
 
 /// The dead letters of each delivery, and those that are not a dispatch.
-fn by_delivery(received: Vec<DeadLetter>) -> (BTreeMap<Delivery, Vec<DeadLetter>>, Vec<DeadLetter>) {
-    let mut deliveries: BTreeMap<Delivery, Vec<DeadLetter>> = BTreeMap::new();
+fn by_delivery(received: Letters) -> (BTreeMap<Delivery, Letters>, Letters) {
+    let mut deliveries: BTreeMap<Delivery, Letters> = BTreeMap::new();
     let mut unreadable = Vec::new();
     for dead_letter in received {
         match dead_letter.key.clone() {
@@ -173,7 +177,7 @@ mod tests {
     #[test]
     fn a_delivery_is_redriven_once_however_many_dead_letters_it_has() {
         let mut unreadable = dead_letter_of("3", "error");
-        unreadable.key = None;
+        unreadable.letter.key = None;
         let received =
             ["1", "2", "1"].map(|id| dead_letter_of(id, "error")).into_iter().chain([unreadable]).collect();
         let (deliveries, unreadable) = by_delivery(received);

@@ -64,8 +64,17 @@ fn the_region_and_the_profile_are_those_of_the_command_line() {
         assert!(!found.contains("no Region is named"), "{arguments:?}: {found}");
     }
     // A profile that is named comes before the keys in the environment.
-    let absent = error(&["--profile", "absent"], &[]);
-    assert!(absent.contains("with the profile `absent`") && absent.contains("not sent"), "{absent}");
+    let foreign = error(&["--profile", "other", "--region", "us-east-1"], &variables);
+    assert!(foreign.contains("with the profile `other`"), "{foreign}");
+}
+
+#[test]
+fn a_profile_that_does_not_exist_is_named_with_the_files() {
+    let config = File::new("[profile other]\nregion = eu-west-3\n");
+    let path = config.0.to_str().unwrap();
+    let absent = [("AWS_CONFIG_FILE", Some(path)), ("AWS_SHARED_CREDENTIALS_FILE", None)];
+    let expected = format!("error: there is no profile `absent` in {path} or ~/.aws/credentials\n");
+    assert_eq!(error(&["--profile", "absent"], &absent), expected);
 }
 
 #[test]
@@ -90,6 +99,25 @@ fn an_endpoint_that_is_no_url_is_named_and_an_empty_one_is_not_set() {
     let proxy = [("AWS_ENDPOINT_URL", Some("")), ("HTTPS_PROXY", Some("http://127.0.0.1:9"))];
     let empty = error(&[], &proxy);
     assert!(empty.contains("AWS in us-east-1 does not answer"), "{empty}");
+}
+
+#[test]
+fn an_empty_endpoint_leaves_that_of_the_profile() {
+    let [id, secret, endpoint] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL"]
+        .map(|name| std::env::var(name).unwrap());
+    let keys = format!("aws_access_key_id = {id}\naws_secret_access_key = {secret}");
+    let config = File::new(&format!(
+        "[profile all]\n{keys}\nendpoint_url = {endpoint}\n\
+         [profile one]\n{keys}\nservices = local\n[services local]\ndynamodb =\n  endpoint_url = {endpoint}\n"
+    ));
+    for variable in ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_DYNAMODB"] {
+        for profile in ["all", "one"] {
+            let variables =
+                [("AWS_ENDPOINT_URL", None), (variable, Some("")), ("AWS_CONFIG_FILE", config.0.to_str())];
+            let found = error(&["--profile", profile], &variables);
+            assert!(found.contains("is not in the ledger"), "{variable}, {profile}: {found}");
+        }
+    }
 }
 
 #[test]

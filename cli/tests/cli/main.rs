@@ -3,6 +3,7 @@
 mod connect;
 mod dead_letters;
 mod dispatch;
+mod refused;
 mod send;
 
 use std::io::Write;

@@ -118,6 +118,7 @@ pub fn refused(refund: &Refund) -> Vec<Line> {
         (replaced(r#""source":"orders","#, ""), "missing"),
         (replaced(id, ""), "invalid"),
         (replaced(id, &id.replace('-', " ")), "invalid"),
+        (replaced(id, &format!("emit:{id}")), "reserved-id"),
         (replaced(id, &"9".repeat(129)), "too-long"),
         (replaced(&format!(r#""{id}""#), "9999"), "wrong-type"),
         (replaced(r#""amount":"#, r#""amount":9007199254740993,"cents":"#), "number"),
@@ -211,7 +212,7 @@ mod tests {
         let accounts: BTreeSet<_> = refunds().map(|refund| &refund.account).collect();
         assert_eq!((ids.len(), accounts.len()), (204, 22));
         assert!(
-            lines.iter().filter(|line| matches!(line.expected, ExpectedOutcome::Refused(_))).count() >= 19
+            lines.iter().filter(|line| matches!(line.expected, ExpectedOutcome::Refused(_))).count() >= 20
         );
     }
 }

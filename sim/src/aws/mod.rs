@@ -143,14 +143,16 @@ impl Aws {
         (client!(aws_sdk_dynamodb), client!(aws_sdk_kinesis), client!(aws_sdk_sqs))
     }
 
-    /// Passes on the changes that `who` made to the table of records, and checks each against the invariants.
+    /// Passes on the changes that `who` made to the table of records, checks each against the invariants, and notes the
+    /// failed attempts.
     pub fn follow_changes(&self, who: &str) {
         let changes = self.dynamodb().changes();
         let mut state = self.state();
-        let now_ms = self.time().now_ms();
+        let (now_ms, elapsed_ms) = (self.time().now_ms(), self.time().elapsed_ms());
         for change in changes {
             let violation = state.invariants.check(&change, who);
             state.violations.extend(violation);
+            state.history.note_failed_attempts(elapsed_ms, who, &change);
             state.table_stream.add_change(change, now_ms);
         }
     }

@@ -1,4 +1,4 @@
-//! A rate that several callers keep together.
+//! A rate that several callers keep together, such as the read units of an index.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -7,20 +7,21 @@ use tokio::time::{Instant, sleep_until};
 
 /// Lets so much through in a second.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub struct Pace {
     per_second: f64,
     /// When the next one may go.
     next: Mutex<Instant>,
 }
 
 impl Pace {
-    pub(super) fn new(per_second: u32) -> Pace {
+    /// So much in a second, and 1 at least.
+    pub fn new(per_second: u32) -> Pace {
         Pace { per_second: f64::from(per_second.max(1)), next: Mutex::new(Instant::now()) }
     }
 
     /// Waits for its turn. Whoever comes next waits for `amount` of it, too: what a call takes is often known only
     /// afterwards.
-    pub(super) async fn take(&self, amount: f64) {
+    pub async fn take(&self, amount: f64) {
         let turn = {
             let mut next = self.next.lock().expect("no thread panics while it holds the lock");
             let turn = (*next).max(Instant::now());

@@ -1,0 +1,121 @@
+//! Sends refused messages to the upstream queue, several concurrently.
+//!
+//! A message is sent before its dead letter is deleted. If the command ends in between, the dead letter is sent once
+//! more: accept finds that it is a repeat, or refuses it again.
+
+use std::cell::Cell;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use futures_util::{StreamExt, stream};
+use handover::Fault;
+
+use super::letter::Letter;
+use super::queue::{RefusedQueue, Wanted};
+use crate::ask::{can_ask, is_confirmed};
+use crate::held::Held;
+use crate::output::{counter, say, say_error};
+
+/// Most messages that are sent concurrently. Each takes two calls of SQS.
+const SENDS_MAX: usize = 16;
+
+pub async fn resend(
+    queue: &RefusedQueue<'_>,
+    wanted: &Wanted,
+    dry_run: bool,
+    yes: bool,
+) -> anyhow::Result<ExitCode> {
+    let is_one = wanted.message_id.is_some();
+    anyhow::ensure!(
+        yes || dry_run || is_one || can_ask(),
+        "refused --resend of many asks before it begins, and this is not a terminal: add --yes, or --dry-run to see how many"
+    );
+    let interrupt = queue.holder.interrupt;
+    let upstream = queue.upstream_url().await?;
+    let received = queue.receive(wanted, !dry_run).await?;
+    let found = found(received.len(), wanted);
+    if dry_run {
+        queue.holder.release(&received).await;
+        say!("would send {found} again");
+        return Ok(ExitCode::SUCCESS);
+    }
+    say_error!("found {found}");
+    let is_sure = yes || is_one || received.is_empty();
+    if !is_sure && !is_confirmed("Send them again?", interrupt).await {
+        queue.holder.release(&received).await;
+        say!("0 sent again, {} left", received.len());
+        return Ok(interrupt.exit_code(false));
+    }
+    let left = send_all(queue, &upstream, received).await?;
+    Ok(interrupt.exit_code(left == 0))
+}
+
+/// Returns how many are left. Those are visible again.
+///
+/// # Errors
+/// The first one. After it, and after Ctrl-C, it begins with no further message.
+async fn send_all(
+    queue: &RefusedQueue<'_>,
+    upstream: &str,
+    received: Vec<Held<Letter>>,
+) -> anyhow::Result<usize> {
+    let progress = counter(received.len(), "sent again");
+    let has_failed = Cell::new(false);
+    let sends = stream::iter(received).map(async |held| {
+        if queue.holder.interrupt.has_come() || has_failed.get() {
+            return (held, Ok(false));
+        }
+        let sent = send(queue, upstream, &held).await;
+        has_failed.set(has_failed.get() || sent.is_err());
+        progress.inc(1);
+        (held, sent.map(|()| true))
+    });
+    let mut sends = std::pin::pin!(sends.buffer_unordered(SENDS_MAX));
+    let (mut sent, mut left, mut first_error) = (0, Vec::new(), None);
+    while let Some((held, is_sent)) = sends.next().await {
+        match is_sent {
+            Ok(true) => sent += 1,
+            Ok(false) => left.push(held),
+            Err(error) => {
+                first_error.get_or_insert(error);
+                left.push(held);
+            }
+        }
+    }
+    progress.finish_and_clear();
+    queue.holder.release(&left).await;
+    say!("{sent} sent again, {} left", left.len());
+    first_error.map_or(Ok(left.len()), Err)
+}
+
+async fn send(queue: &RefusedQueue<'_>, upstream: &str, held: &Held<Letter>) -> anyhow::Result<()> {
+    let holder = &queue.holder;
+    let body = held.body.as_deref().context("SQS gave a message without its body")?;
+    let send = holder.sqs.send_message().queue_url(upstream).message_body(body);
+    let attributes = Some(held.attributes.clone()).filter(|attributes| !attributes.is_empty());
+    let sent = send.set_message_attributes(attributes).send().await;
+    sent.map_err(|error| holder.stack.explained(Fault::from_sdk("SendMessage", &error)))?;
+    holder.delete(held).await.context("it was sent, and its dead letter is kept; it is safe to send it again")
+}
+
+/// How many messages there are of what is wanted.
+fn found(count: usize, wanted: &Wanted) -> String {
+    let messages = if count == 1 { "refused message" } else { "refused messages" };
+    let with = wanted.error.as_ref().map_or_else(String::new, |text| format!(" with the error `{text}`"));
+    format!("{count} {messages}{with}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_found_is_said_first() {
+        let wanted = |error: Option<&str>| Wanted { message_id: None, error: error.map(str::to_owned) };
+        assert_eq!(found(2, &wanted(None)), "2 refused messages");
+        assert_eq!(
+            found(1, &wanted(Some("unknown-type"))),
+            "1 refused message with the error `unknown-type`"
+        );
+    }
+}
