@@ -214,6 +214,8 @@ environment() {
     export no_proxy=$NO_PROXY
     export PATH=$PATH:$programs
     export HANDOVER_STACK=$STACK HANDOVER_LOCAL=$LOCAL HANDOVER_PROVIDER=$provider
+    HANDOVER_PROVIDER_TOKEN=$(random 16)
+    export HANDOVER_PROVIDER_TOKEN
 }
 
 start_emulator() {
@@ -256,13 +258,17 @@ deploy() {
     for name in $(functions); do
         [[ -x $root/$functions/$name/bootstrap ]] || die "$functions/$name/bootstrap is missing; build it: make build"
     done
+    # It is known by the ARN that it gets.
+    "$venv/bin/aws" secretsmanager create-secret --name "$STACK-provider-token" --output text --query ARN \
+        --secret-string "$HANDOVER_PROVIDER_TOKEN" >"$state/tmp/secret" 2>"$logs/deploy.log" ||
+        die_with_log deploy "The secret with the payment provider's token could not be created."
     # SAM looks for the functions from the template's folder.
     cp "$root/template.yaml" "$root/target/local/template.yaml"
     say "Deploying template.yaml as $STACK to $LOCAL"
     # SAM's own files go under .local/, not into the user's home; no telemetry.
     SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR=$state/sam start deploy sam_deploy \
         "file://$root/infra/local.yaml" "Architecture=$architecture" "StreamMappings=$stream_mappings" \
-        "PaymentProviderUrl=http://$provider" \
+        "PaymentProviderUrl=http://$provider" "PaymentProviderTokenSecretArn=$(<"$state/tmp/secret")" \
         >"$logs/deploy.log" 2>&1
     finish deploy "The stack could not be deployed."
 }

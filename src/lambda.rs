@@ -4,7 +4,7 @@
 //! destination, [`run`](crate::run) or [`run_external`](crate::run_external) alone.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use aws_config::SdkConfig;
@@ -34,11 +34,16 @@ pub const MARGIN_MS: u64 = 500;
 pub const CALL_TIMEOUT_MS: u64 = 3_000;
 
 /// Starts a function: logs as JSON at the level of `RUST_LOG`, metrics, and the configuration for AWS from its
-/// environment.
+/// environment. A function that is started returns the same configuration again, so that a destination which needs
+/// clients of its own shares the connections of [`run`](crate::run).
 ///
 /// # Errors
 /// Outside of Lambda, which sets `AWS_LAMBDA_FUNCTION_NAME`; and when `AWS_CA_BUNDLE` names a file that is not there, or holds no certificate.
 pub fn start() -> Result<SdkConfig, Error> {
+    static STARTED: OnceLock<SdkConfig> = OnceLock::new();
+    if let Some(aws) = STARTED.get() {
+        return Ok(aws.clone());
+    }
     // Not `EnvFilter`: it brings a regular expression engine, which costs time at a cold start.
     let level = std::env::var("RUST_LOG").ok().and_then(|filter| filter.parse::<Targets>().ok());
     let level = level.unwrap_or_else(|| Targets::new().with_default(LevelFilter::ERROR));
@@ -56,7 +61,8 @@ pub fn start() -> Result<SdkConfig, Error> {
         .with(metrics.with_filter(are_metrics))
         .init();
     let timeouts = TimeoutConfig::builder().operation_attempt_timeout(Duration::from_millis(CALL_TIMEOUT_MS));
-    lambda_config(timeouts.build())
+    let aws = lambda_config(timeouts.build())?;
+    Ok(STARTED.get_or_init(|| aws).clone())
 }
 
 /// The value of an environment variable.

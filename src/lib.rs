@@ -61,6 +61,9 @@
 //! [permanent failure](Failure::permanent), the notification is dead and waits in the dead-letter queue for an
 //! operator: `handover redrive` or `handover close`.
 //!
+//! Where another system is only [throttled](Failure::throttled), or refuses everything until somebody corrects the
+//! [set-up](Failure::misconfigured), say so: the notification waits, and no attempt is counted.
+//!
 //! # Guide: an external effect
 //!
 //! No transaction spans a call to another system. An [`External`] makes such a call, and declares what follows
@@ -93,6 +96,18 @@
 //!     // The request to the provider.
 //! #   Ok(format!("{amount} {idempotency_key}"))
 //! }
+//! ```
+//!
+//! An error that you return with `?` leaves the outcome unknown. [`CallFailure::not_done`] says that the call took no
+//! effect. Both take a [`Failure`], which says whether an attempt is counted, and how long to wait:
+//!
+//! ```
+//! use std::time::Duration;
+//! use handover::{CallFailure, Failure};
+//!
+//! # let _ =
+//! CallFailure::not_done(Failure::throttled("the provider answered 429").retry_after(Duration::from_secs(30)))
+//! # ;
 //! ```
 //!
 //! # Guide: order

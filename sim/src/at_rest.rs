@@ -8,6 +8,7 @@ use handover::pipeline::REASON;
 use handover::store::{ATTEMPTS, ERROR};
 use serde_json::Value;
 
+use crate::aws::provider::Provider;
 use crate::aws::sqs::{Message, Queues};
 use crate::history::History;
 use crate::item::{self, data, destinations, number, state, text};
@@ -62,7 +63,7 @@ pub fn violations(stack: &Stack, sent: &[SentMessage]) -> Vec<String> {
                 found.extend(was_applied(record, name, delivery, is_feasible));
             }
             if is_undisturbed {
-                found.extend(undisturbed(stack, record, name, delivery));
+                found.extend(undisturbed(stack, &state.provider, record, name, delivery));
             }
         }
     }
@@ -152,19 +153,27 @@ fn is_dead_letter_of(dead_letter: &Message, record: &Value) -> bool {
 }
 
 /// What holds where no fault was injected and no operator acted. G7: a destination is tried once for each
-/// attempt that is recorded, and once more where it succeeded. G8: a delivery that never failed is not
-/// delayed by one that did.
-fn undisturbed(stack: &Stack, record: &Value, name: &str, delivery: &Value) -> Vec<String> {
+/// attempt that is recorded, once for each time that the provider refused it for now, and once more where it
+/// succeeded. G8: a delivery that never failed is not delayed by one that did, unless it waits for its turn.
+fn undisturbed(
+    stack: &Stack,
+    provider: &Provider,
+    record: &Value,
+    name: &str,
+    delivery: &Value,
+) -> Vec<String> {
     let (key, attempts) = (item::key(record), number(delivery, "attempts"));
     let has_succeeded = matches!(state(delivery), "done" | "rejected");
     let tries = stack.tries(name, &key);
+    let held_up = provider.held_up(name, Some(&key.idempotency_key(name)));
+    let may_wait = held_up > 0 || delivery["sequenced"]["BOOL"] == true && provider.held_up(name, None) > 0;
     let mut found = Vec::new();
-    if tries > attempts + i64::from(has_succeeded) {
+    if tries > attempts + held_up + i64::from(has_succeeded) {
         found.push(format!("G7: {name} tried {key} {tries} times, recorded are {attempts} attempts"));
     }
     // That both are there is an invariant of every write.
     let took_ms = number(delivery, "ended_at").saturating_sub(number(record, "accepted_at"));
-    if has_succeeded && attempts == 0 && took_ms > UNDISTURBED_MS_MAX {
+    if has_succeeded && attempts == 0 && !may_wait && took_ms > UNDISTURBED_MS_MAX {
         found.push(format!("G8: {name} completed {key}, which never failed, after {took_ms} ms"));
     }
     found

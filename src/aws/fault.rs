@@ -29,7 +29,7 @@ pub(crate) enum Cause {
     /// The request is over a limit, or the table does not take its form.
     #[error("AWS rejected the request as invalid ({0})")]
     Invalid(String),
-    #[error("there is no such table, queue, stream or function ({0})")]
+    #[error("there is no such table, queue, stream, function or secret ({0})")]
     NoResource(String),
     #[error("the item is not in the table; was it deleted, or is this another table?")]
     Missing,

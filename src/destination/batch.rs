@@ -151,8 +151,8 @@ impl Consumer {
         }
         count_faults(faults);
         let given_back = join_all(waiting.into_iter().map(async |(source, work)| {
-            let given_back = timeout_at(until, self.settings.give_back(&work, source)).await;
-            let redeliver = || source.redeliver(self.settings.backoff);
+            let given_back = timeout_at(until, self.settings.give_back(&work, source, Duration::ZERO)).await;
+            let redeliver = || source.redeliver(self.settings.backoff, Duration::ZERO);
             (work.copies, given_back.ok().and_then(Result::ok).unwrap_or_else(redeliver))
         }));
         let handled = async {
@@ -305,6 +305,7 @@ impl Consumer {
                     tracing::warn!(id, source, destination, %error, severity, from, "not completed")
                 }
             }
+            let redeliver = || event_source.redeliver(self.settings.backoff, error.retry_after());
             let disposition = match timeout_at(
                 until,
                 self.settings.record_failure(&work, &error, event_source),
@@ -315,9 +316,9 @@ impl Consumer {
                 Ok(Err(error)) => {
                     tracing::warn!(id, source, destination, %error, "the copy will be redelivered as it is");
                     count_faults(NotCompleted::from(error).held_up_by().into_iter().collect());
-                    event_source.redeliver(self.settings.backoff)
+                    redeliver()
                 }
-                Err(_) => event_source.redeliver(self.settings.backoff),
+                Err(_) => redeliver(),
             };
             (work.copies, disposition)
         }))

@@ -134,6 +134,7 @@ impl DestinationSettings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::destination::effect::FailureKind;
     use crate::notification::Json;
 
     #[test]
@@ -141,7 +142,7 @@ mod tests {
         let json = Json::from_serialize(&serde_json::json!({ "card": "4111 1111 1111 1111" })).unwrap();
         let error = json.deserialize::<std::collections::BTreeMap<String, u32>>().unwrap_err();
         let failure = undecodable(&error);
-        assert!(failure.permanent);
+        assert_eq!(failure.kind, FailureKind::Permanent);
         assert!(!failure.error.contains("4111") && failure.error.contains("at byte 29"), "{}", failure.error);
     }
 }

@@ -1,6 +1,7 @@
 //! What a destination returns: an effect to apply, a rejection, or a failure.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{ConditionCheck, Delete, Put, TransactWriteItem, Update};
 use serde::Serialize;
@@ -170,19 +171,53 @@ impl Effect {
 /// failure, with its causes in the text. Do not put secrets or payloads into an error: the text is kept and shown.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Failure {
-    pub(crate) permanent: bool,
+    pub(crate) kind: FailureKind,
     pub(crate) error: String,
+    /// How long to wait at least, beside the usual wait; zero if nobody asked for it.
+    pub(crate) retry_after: Duration,
+}
+
+/// What a failure says of the notification that has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FailureKind {
+    Transient,
+    Permanent,
+    Throttled,
+    Misconfigured,
 }
 
 impl Failure {
     /// A failure that a later attempt may not have: a failed attempt.
     pub fn transient(error: impl Into<String>) -> Failure {
-        Failure { permanent: false, error: error.into() }
+        Failure::new(FailureKind::Transient, error)
     }
 
     /// A failure that every attempt would have. The notification is dead-lettered at once.
     pub fn permanent(error: impl Into<String>) -> Failure {
-        Failure { permanent: true, error: error.into() }
+        Failure::new(FailureKind::Permanent, error)
+    }
+
+    /// Another system takes no more for now, such as an API that answers 429. The notification waits, and no
+    /// attempt is counted.
+    pub fn throttled(error: impl Into<String>) -> Failure {
+        Failure::new(FailureKind::Throttled, error)
+    }
+
+    /// Every notification would fail until somebody corrects the set-up, such as a token that an API refuses. The
+    /// notification waits, and no attempt is counted. The metric `LastingFaults` counts it, and its record shows
+    /// the error: give the same text each time.
+    pub fn misconfigured(error: impl Into<String>) -> Failure {
+        Failure::new(FailureKind::Misconfigured, error)
+    }
+
+    /// The same failure, after which the notification waits for this time in addition to its usual wait. More than
+    /// a quarter of an hour counts as a quarter of an hour, which is also the longest wait that counts no attempt.
+    pub fn retry_after(self, wait: Duration) -> Failure {
+        Failure { retry_after: wait, ..self }
+    }
+
+    fn new(kind: FailureKind, error: impl Into<String>) -> Failure {
+        Failure { kind, error: error.into(), retry_after: Duration::ZERO }
     }
 }
 
@@ -205,14 +240,14 @@ mod tests {
         assert_eq!(emits(ACTIONS_MAX).check(false), Ok(()));
         assert!(emits(ACTIONS_MAX).check(true).unwrap_err().error.contains("limit of 98"));
         let failure = emits(ACTIONS_MAX + 1).check(false).unwrap_err();
-        assert!(failure.permanent && failure.error.contains("limit of 99"));
+        assert!(failure.kind == FailureKind::Permanent && failure.error.contains("limit of 99"));
         let twice = Effect::new().emit("a", draft()).emit("b", draft()).emit("a", draft());
         assert!(twice.check(false).unwrap_err().error.contains("two emits have the name `a`"));
         let result = |bytes: usize| Effect::new().result(&"x".repeat(bytes - 2)).check(false);
         assert_eq!(result(RESULT_BYTES_MAX), Ok(()));
         assert!(result(RESULT_BYTES_MAX + 1).unwrap_err().error.contains("4097 bytes"));
         assert!(Effect::new().result(&f64::MAX).check(false).is_ok());
-        assert!(Effect::new().result(&u64::MAX).check(false).unwrap_err().permanent);
+        assert!(Effect::new().result(&u64::MAX).check(false).unwrap_err().kind == FailureKind::Permanent);
     }
 
     #[test]
@@ -222,7 +257,11 @@ mod tests {
         assert_eq!((put.table_name(), put.item()["account"].as_s().unwrap().as_str()), ("t", "a"));
         assert_eq!(effect.check(false), Ok(()));
         let failure = Effect::new().put("t", &5).check(false).unwrap_err();
-        assert!(failure.permanent && failure.error.contains("no form in DynamoDB"), "{}", failure.error);
+        assert!(
+            failure.kind == FailureKind::Permanent && failure.error.contains("no form in DynamoDB"),
+            "{}",
+            failure.error
+        );
     }
 
     #[test]
@@ -232,7 +271,7 @@ mod tests {
             Ok(())
         }
         let failure = fails().unwrap_err();
-        assert!(!failure.permanent && failure.error.contains("invalid digit"));
+        assert!(failure.kind == FailureKind::Transient && failure.error.contains("invalid digit"));
         let refused = std::io::Error::other("port 7: connection refused");
         let call = aws_sdk_dynamodb::error::SdkError::<std::io::Error, ()>::construction_failure(refused);
         assert!(Failure::from(call).error.contains("port 7: connection refused"));

@@ -6,7 +6,6 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 
 use super::effect::{Effect, Failure};
-use crate::error::with_causes;
 use crate::notification::Notification;
 
 /// A downstream service whose effect is a call to another system's API. Run it with
@@ -126,13 +125,15 @@ pub struct CallFailure {
 }
 
 impl CallFailure {
-    /// The outcome is unknown. It is a failed attempt; what follows is what the destination declares.
-    pub fn unknown(error: impl Into<String>) -> CallFailure {
-        CallFailure { failure: Failure::transient(error), is_unknown: true }
+    /// The call may have taken effect, or may still do so. What follows is what the destination declares with
+    /// [`External::on_unknown`]. The failure says whether it counts as an attempt.
+    pub fn unknown(failure: Failure) -> CallFailure {
+        CallFailure { failure, is_unknown: true }
     }
 
     /// The call has not taken effect and will not: the connection was refused, for example, or the provider
-    /// says so. It is a failed attempt.
+    /// says so. The failure says whether it counts as an attempt. Be sure of it: a status may come from something in
+    /// front of the provider, and a 429 leaves nothing done only where the provider promises that.
     pub fn not_done(failure: Failure) -> CallFailure {
         CallFailure { failure, is_unknown: false }
     }
@@ -141,6 +142,6 @@ impl CallFailure {
 /// `CallFailure` itself does not implement `Error`, so that every error can become one.
 impl<E: std::error::Error + 'static> From<E> for CallFailure {
     fn from(error: E) -> Self {
-        CallFailure::unknown(with_causes(&error))
+        CallFailure::unknown(Failure::from(error))
     }
 }

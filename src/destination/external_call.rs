@@ -179,8 +179,7 @@ impl<E: External> Calls<E> {
     ) -> Result<Effect, CallFailure> {
         if asks {
             let asked = self.within_timeout(settings, "`ask`", self.0.ask(notification)).await?;
-            let unknown = |failure| CallFailure { failure, is_unknown: true };
-            match asked.map_err(unknown)? {
+            match asked.map_err(CallFailure::unknown)? {
                 Asked::Made(effect) => return Ok(effect),
                 Asked::NotMade => (),
             }
@@ -203,10 +202,11 @@ impl<E: External> Calls<E> {
             true => call.as_mut().poll(context).map(Some),
             false => std::task::Poll::Ready(None),
         });
+        let unknown = |error| Err(CallFailure::unknown(Failure::transient(error)));
         match timeout(limit, in_time).await {
             Ok(Some(Some(outcome))) => Ok(outcome),
-            Ok(Some(None)) => Err(CallFailure::unknown(format!("{what} panicked"))),
-            Ok(None) | Err(_) => Err(CallFailure::unknown(format!("{what} had no answer within {limit:?}"))),
+            Ok(Some(None)) => unknown(format!("{what} panicked")),
+            Ok(None) | Err(_) => unknown(format!("{what} had no answer within {limit:?}")),
         }
     }
 

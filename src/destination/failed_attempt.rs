@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::handler::{DestinationSettings, WorkItem};
 use super::retry_policy::{
-    NotCompleted, RECEIVES_RENEWED, Severity, apart, backoff, fault_to_record, gives_up, uncounted_wait,
+    NotCompleted, RECEIVES_RENEWED, Severity, apart, attempt_wait, fault_to_record, gives_up, uncounted_wait,
 };
 use crate::aws::Fault;
 use crate::notification::digest;
@@ -44,8 +44,8 @@ pub(crate) enum Source {
     },
 }
 
-/// Longest wait of a copy from the stream that counted no attempt: long enough for a throttle to end. In the
-/// retry queue it waits longer each time.
+/// Longest wait of a copy from the stream that counted no attempt and was not asked to wait longer: long enough for a
+/// throttle to end. In the retry queue it waits longer each time.
 const UNCOUNTED_WAIT: Duration = Duration::from_secs(10);
 /// Longest time that a fault may take to be recorded: the copy was given back before.
 const RECORD_FAULT_WITHIN: Duration = Duration::from_secs(3);
@@ -60,10 +60,12 @@ impl Source {
     }
 
     /// The copy is redelivered as it came: with its batch, or after a growing wait.
-    pub(crate) fn redeliver(self, backoff: Duration) -> Disposition {
+    pub(crate) fn redeliver(self, backoff: Duration, retry_after: Duration) -> Disposition {
         let wait = match self {
             Source::Stream => UNCOUNTED_WAIT.min(backoff),
-            Source::RetryQueue { receives, .. } => uncounted_wait(backoff, receives, fastrand::f64()),
+            Source::RetryQueue { receives, .. } => {
+                uncounted_wait(backoff, receives, retry_after, fastrand::f64())
+            }
         };
         Disposition::Redeliver { wait }
     }
@@ -113,13 +115,14 @@ impl DestinationSettings {
         error: &NotCompleted,
         source: Source,
     ) -> Result<Disposition, TransitionError> {
-        let severity = error.severity();
+        let (severity, retry_after) = (error.severity(), error.retry_after());
         // A dead letter has to stay: nobody notifies what is dead, or about to be.
         if error.is_registered() && !source.is_dead_letter() {
             return Ok(Disposition::Drop);
         }
         if severity == Severity::Uncounted {
-            let given_back = self.give_back(work, source).await?;
+            self.release(work, error).await?;
+            let given_back = self.give_back(work, source, retry_after).await?;
             self.record_fault(work, error, source).await;
             return Ok(given_back);
         }
@@ -133,7 +136,7 @@ impl DestinationSettings {
                 }
                 FailedCopy::TooSoon | FailedCopy::NotRead | FailedCopy::OtherContent | FailedCopy::GoesOn => {
                     self.release(work, error).await?;
-                    return Ok(self.give_back(work, source).await?);
+                    return Ok(self.give_back(work, source, retry_after).await?);
                 }
                 FailedCopy::Repeat => {
                     self.release(work, error).await?;
@@ -159,7 +162,7 @@ impl DestinationSettings {
                 let dead = Transition::Dead { attempts: recorded, dispatches, fails: true, reason, call };
                 (dead, Disposition::Drop)
             } else {
-                let wait = backoff(self.backoff, number, fastrand::f64());
+                let wait = attempt_wait(self.backoff, number, retry_after, fastrand::f64());
                 if needs_copy {
                     self.queues.enqueue_retry(&work.dispatch, number, wait).await?;
                     needs_copy = false;
@@ -178,7 +181,7 @@ impl DestinationSettings {
                 Ok(TransitionOutcome::Applied) => return Ok(disposition),
                 // Whoever completed it may have died before it went on: the next receive of this copy does.
                 Ok(TransitionOutcome::AlreadyApplied(state)) if is_gone_on_with(work, state) => {
-                    return Ok(self.give_back(work, source).await?);
+                    return Ok(self.give_back(work, source, Duration::ZERO).await?);
                 }
                 Ok(TransitionOutcome::AlreadyApplied(_)) => return Ok(Disposition::Drop),
                 // Another copy failed at the same time: that is one attempt. Or it was redriven, and has failed
@@ -188,10 +191,10 @@ impl DestinationSettings {
                 {
                     self.release(work, error).await?;
                     return match source {
-                        Source::Stream if needs_copy => Ok(self.give_back(work, source).await?),
+                        Source::Stream if needs_copy => Ok(self.give_back(work, source, retry_after).await?),
                         Source::Stream => Ok(Disposition::Drop),
                         Source::RetryQueue { .. } => {
-                            let wait = backoff(self.backoff, attempts, fastrand::f64());
+                            let wait = attempt_wait(self.backoff, attempts, retry_after, fastrand::f64());
                             Ok(Disposition::Redeliver { wait })
                         }
                     };
@@ -216,7 +219,7 @@ impl DestinationSettings {
                     return match source {
                         Source::Stream if !needs_copy => Ok(Disposition::Drop),
                         Source::Stream | Source::RetryQueue { .. } => {
-                            Ok(self.give_back(work, source).await?)
+                            Ok(self.give_back(work, source, retry_after).await?)
                         }
                     };
                 }
@@ -278,17 +281,26 @@ impl DestinationSettings {
         }
     }
 
-    /// Gives back what was not decided. It counts no attempt.
-    pub(crate) async fn give_back(&self, work: &WorkItem, source: Source) -> Result<Disposition, Fault> {
+    /// Gives back what was not decided, to wait for `retry_after` in addition to its usual wait. It counts no attempt.
+    pub(crate) async fn give_back(
+        &self,
+        work: &WorkItem,
+        source: Source,
+        retry_after: Duration,
+    ) -> Result<Disposition, Fault> {
         let wait = match source {
-            Source::Stream => backoff(UNCOUNTED_WAIT.min(self.backoff), 1, fastrand::f64()),
+            Source::Stream => {
+                uncounted_wait(UNCOUNTED_WAIT.min(self.backoff), 1, retry_after, fastrand::f64())
+            }
             // A dead letter is kept as it is.
             Source::RetryQueue { receives, is_dead_letter, .. }
                 if receives < RECEIVES_RENEWED || is_dead_letter =>
             {
-                return Ok(source.redeliver(self.backoff));
+                return Ok(source.redeliver(self.backoff, retry_after));
             }
-            Source::RetryQueue { receives, .. } => uncounted_wait(self.backoff, receives, fastrand::f64()),
+            Source::RetryQueue { receives, .. } => {
+                uncounted_wait(self.backoff, receives, retry_after, fastrand::f64())
+            }
         };
         self.queues.enqueue_retry(&work.dispatch, 0, wait).await.map(|()| Disposition::Drop)
     }

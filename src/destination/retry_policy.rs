@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::effect::Failure;
+use super::effect::{Failure, FailureKind};
 use crate::aws::Fault;
 use crate::record::{Called, Delivery, ERROR_BYTES_MAX, Refused, State, Transition, shortened};
 use crate::store::TransitionError;
 
 /// Attempts after accept or redrive. After the last one the destination gives up.
 pub(crate) const ATTEMPTS_MAX: u32 = 6;
-/// Longest wait of a copy that counted no attempt: so soon after its cause is cured it is tried.
+/// Longest wait of a copy that counted no attempt: so soon after its cause is cured it is tried. And the longest that
+/// a failure may ask for.
 const UNCOUNTED_WAIT_MAX: Duration = Duration::from_secs(15 * 60);
 /// After how many receives a copy that counts no attempt is replaced by a new one. SQS dead-letters a message after
 /// `RetryMaxReceives`, which is 16 at least, so that six attempts still fit.
@@ -69,6 +70,15 @@ impl HeldUp {
     pub(crate) fn by(fault: &Fault) -> HeldUp {
         HeldUp { cause: fault.kind(), lasts: !fault.is_retryable() }
     }
+
+    /// What held it up by the handler's own account, in the words of AWS's faults.
+    fn by_failure(failure: &Failure) -> Option<HeldUp> {
+        match failure.kind {
+            FailureKind::Throttled => Some(HeldUp { cause: "throttled", lasts: false }),
+            FailureKind::Misconfigured => Some(HeldUp { cause: "misconfigured", lasts: true }),
+            FailureKind::Transient | FailureKind::Permanent => None,
+        }
+    }
 }
 
 impl Severity {
@@ -112,15 +122,28 @@ impl NotCompleted {
             NotCompleted::Called { error, .. } => error.held_up_by(),
             NotCompleted::NotApplied(TransitionError::Fault(fault)) => Some(HeldUp::by(fault)),
             NotCompleted::OutOfTime => Some(HeldUp { cause: "out-of-time", lasts: false }),
-            NotCompleted::Failed(_) | NotCompleted::NotApplied(_) => None,
+            NotCompleted::Failed(failure) => HeldUp::by_failure(failure),
+            NotCompleted::NotApplied(_) => None,
+        }
+    }
+
+    /// How long the handler asks to wait, in addition to the usual wait.
+    pub(crate) fn retry_after(&self) -> Duration {
+        match self {
+            NotCompleted::Called { error, .. } => error.retry_after(),
+            NotCompleted::Failed(failure) => failure.retry_after.min(UNCOUNTED_WAIT_MAX),
+            NotCompleted::NotApplied(_) | NotCompleted::OutOfTime => Duration::ZERO,
         }
     }
 
     pub(crate) fn severity(&self) -> Severity {
         match self {
             NotCompleted::Called { error, .. } => error.severity(),
-            NotCompleted::Failed(failure) if failure.permanent => Severity::Last,
-            NotCompleted::Failed(_) => Severity::Attempt,
+            NotCompleted::Failed(failure) => match failure.kind {
+                FailureKind::Transient => Severity::Attempt,
+                FailureKind::Permanent => Severity::Last,
+                FailureKind::Throttled | FailureKind::Misconfigured => Severity::Uncounted,
+            },
             NotCompleted::OutOfTime => Severity::Uncounted,
             NotCompleted::NotApplied(error) => match error {
                 TransitionError::Fault(_) | TransitionError::Early { .. } => Severity::Uncounted,
@@ -159,14 +182,20 @@ pub(crate) fn gives_up(severity: Severity, number: u32) -> bool {
 /// How long to wait after attempt `number`, from 1. The wait doubles with each attempt, and is between half of
 /// that and all of it, so that notifications that failed together are not retried together. `random` is from 0
 /// to 1.
-pub(crate) fn backoff(base: Duration, number: u32, random: f64) -> Duration {
+fn backoff(base: Duration, number: u32, random: f64) -> Duration {
     let seconds = longest_wait(base, number) * (0.5 + random / 2.0);
     Duration::from_secs(seconds.ceil() as u64)
 }
 
-/// How long a copy of the retry queue waits that counted no attempt and was received this often.
-pub(crate) fn uncounted_wait(base: Duration, receives: u32, random: f64) -> Duration {
-    backoff(base, receives, random).min(UNCOUNTED_WAIT_MAX)
+/// How long to wait after attempt `number`, where the failure asks for `retry_after`.
+pub(crate) fn attempt_wait(base: Duration, number: u32, retry_after: Duration, random: f64) -> Duration {
+    (backoff(base, number, random) + retry_after).min(Duration::from_secs_f64(WAIT_SECONDS_MAX))
+}
+
+/// How long a copy waits that counted no attempt, was received this often, and was asked to wait for `retry_after`.
+/// The two times are added, so that what was refused together is not tried together.
+pub(crate) fn uncounted_wait(base: Duration, receives: u32, retry_after: Duration, random: f64) -> Duration {
+    (backoff(base, receives, random) + retry_after).min(UNCOUNTED_WAIT_MAX)
 }
 
 /// What to record of a copy of the retry queue that counted no attempt: what held it up, first when it is known to
@@ -259,15 +288,35 @@ mod tests {
         assert_eq!([1, 2, 3, 4, 5].map(|number| minutes(number, 1.0)), [2, 4, 8, 16, 32]);
         assert_eq!(minutes(5, 0.0), 16);
         assert_eq!(minutes(40, 1.0), 12 * 60 - 15);
+        let after = |number| attempt_wait(Duration::from_secs(120), number, UNCOUNTED_WAIT_MAX, 1.0);
+        assert_eq!([after(1), after(40)].map(|wait| wait.as_secs() / 60), [17, 12 * 60 - 15]);
         assert_eq!(apart(Duration::from_secs(1), 1), Duration::from_millis(500));
         assert_eq!(backoff(Duration::from_secs(1), 1, 0.0), Duration::from_secs(1));
     }
 
     #[test]
     fn a_copy_that_counts_no_attempt_waits_a_quarter_of_an_hour_at_most() {
-        let base = Duration::from_secs(120);
-        assert_eq!(uncounted_wait(base, 1, 0.0), Duration::from_secs(60));
-        assert_eq!(uncounted_wait(base, 9, 1.0), UNCOUNTED_WAIT_MAX);
+        let wait = |receives, retry_after, random| {
+            let retry_after = Duration::from_secs(retry_after);
+            uncounted_wait(Duration::from_secs(120), receives, retry_after, random).as_secs()
+        };
+        assert_eq!((wait(1, 0, 0.0), wait(9, 0, 1.0)), (60, 15 * 60));
+        assert_eq!((wait(1, 90, 0.0), wait(1, 90, 1.0), wait(1, 86_400, 0.0)), (150, 210, 15 * 60));
+    }
+
+    #[test]
+    fn what_another_system_refuses_for_now_counts_no_attempt() {
+        let day = Duration::from_secs(86_400);
+        let held_up = |failure: Failure| {
+            let error = NotCompleted::from(failure.retry_after(day)).after_call(Some(1));
+            assert_eq!((error.severity(), error.retry_after()), (Severity::Uncounted, UNCOUNTED_WAIT_MAX));
+            error.held_up_by()
+        };
+        let throttled = HeldUp { cause: "throttled", lasts: false };
+        assert_eq!(held_up(Failure::throttled("429")), Some(throttled));
+        let misconfigured = HeldUp { cause: "misconfigured", lasts: true };
+        assert_eq!(held_up(Failure::misconfigured("401")), Some(misconfigured));
+        assert_eq!(NotCompleted::from(Failure::transient("503")).held_up_by(), None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use handover::record::{Settled, State, Status};
+use handover::record::{Delivery, Settled, State, Status};
 use handover::store::OperatorOutcome;
 use handover::{Draft, NotificationKey};
 use handover_provider::Seen;
@@ -13,9 +13,8 @@ use crate::world::{World, unique};
 
 /// Sends a payment to this account, whose name says how the provider treats it. Returns its id.
 async fn pay(world: &World, account: &str) -> String {
-    handover_provider::serve(
-        &std::env::var("HANDOVER_PROVIDER").expect("HANDOVER_PROVIDER is not set: run `make test`"),
-    );
+    let set = |name| std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run `make test`"));
+    handover_provider::serve(&set("HANDOVER_PROVIDER"), &set("HANDOVER_PROVIDER_TOKEN"));
     let id = unique("payment");
     let data = json!({ "account": account, "amount": 5 });
     let payment = Draft::command("payment.requested", "orders", &data).build(&id).unwrap();
@@ -53,15 +52,49 @@ async fn g5_a_payment_that_the_provider_refuses_is_rejected() {
     assert_eq!(seen(&world, &id), Seen { requests: 1, payments: 0 });
 }
 
-/// G5: a call known not to have taken effect is a failed attempt and releases its lease.
+/// G5, G7: a provider that is busy leaves no call of unknown outcome, and counts no attempt. It says how long to wait.
 #[tokio::test]
-async fn g5_a_call_known_not_to_have_taken_effect_is_retried() {
+async fn g5_a_call_that_a_busy_provider_refuses_is_made_again_when_it_says() {
     let world = World::connect().await;
     let id = pay(&world, "busy-once").await;
     let done = world.record_when(&id, |record| record.status == Status::Done).await;
     let delivery = &done.destinations["payment"];
-    assert_eq!((seen(&world, &id), delivery.attempts), (Seen { requests: 2, payments: 1 }, 1));
-    assert!(delivery.failures["1"].error.contains("429"), "{delivery:?}");
+    assert_eq!((seen(&world, &id), delivery.attempts), (Seen { requests: 2, payments: 1 }, 0));
+    let waited = delivery.ended_at.unwrap() - done.accepted_at;
+    assert!(waited.get_seconds() >= handover_provider::RETRY_AFTER_SECONDS, "{waited}");
+}
+
+/// G7: a token that the provider refuses counts no attempt, and shows. When its secret is rotated, the function reads
+/// it again.
+#[tokio::test]
+async fn a_token_that_is_refused_counts_no_attempt_until_it_is_rotated() {
+    let world = World::connect().await;
+    let id = pay(&world, "rotated").await;
+    let is_held_up = |delivery: &Delivery| {
+        delivery.present_fault().is_some_and(|fault| fault.error.starts_with("the provider answered 401"))
+    };
+    let held_up = world.record_when(&id, |record| is_held_up(&record.destinations["payment"])).await;
+    let delivery = &held_up.destinations["payment"];
+    assert_eq!((delivery.state, delivery.attempts, delivery.called_at), (State::Pending, 0, None));
+
+    world.rotate_provider_token().await;
+    let done = world.record_when(&id, |record| record.status == Status::Done).await;
+    let delivery = &done.destinations["payment"];
+    assert_eq!((delivery.attempts, delivery.present_fault()), (0, None));
+    assert_eq!(seen(&world, &id).payments, 1);
+}
+
+/// G5: a page with the status 404 does not say that nothing was paid.
+#[tokio::test]
+async fn g5_a_page_in_front_of_the_provider_leaves_the_outcome_unknown() {
+    let world = World::connect().await;
+    let id = pay(&world, "lost-page-once").await;
+    let done = world.record_when(&id, |record| record.status == Status::Done).await;
+    let delivery = &done.destinations["payment"];
+    assert_eq!(seen(&world, &id), Seen { requests: 2, payments: 1 });
+    assert_eq!((delivery.fence, delivery.attempts), (2, 0));
+    let waited = delivery.ended_at.unwrap() - done.accepted_at;
+    assert!(waited.get_seconds() >= 10, "the lease outlasts the call: {waited}");
 }
 
 /// G5: after a call of unknown outcome, the next call has the same key and begins after the lease expired.

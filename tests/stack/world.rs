@@ -31,6 +31,7 @@ pub struct World {
     pub sqs: aws_sdk_sqs::Client,
     pub kinesis: aws_sdk_kinesis::Client,
     lambda: aws_sdk_lambda::Client,
+    secrets: aws_sdk_secretsmanager::Client,
     stack: String,
 }
 
@@ -44,6 +45,7 @@ impl World {
             sqs: aws_sdk_sqs::Client::new(&aws),
             kinesis: aws_sdk_kinesis::Client::new(&aws),
             lambda: aws_sdk_lambda::Client::new(&aws),
+            secrets: aws_sdk_secretsmanager::Client::new(&aws),
             stack,
         }
     }
@@ -62,6 +64,14 @@ impl World {
 
     pub fn outbox(&self, routes: &Routes) -> Outbox {
         Outbox::new(self.ledger(), routes.clone(), Clock::system())
+    }
+
+    /// Replaces the payment provider's token in its secret by the one that follows it.
+    pub async fn rotate_provider_token(&self) {
+        let secret = self.named("provider-token");
+        let read = self.secrets.get_secret_value().secret_id(&secret).send().await.unwrap();
+        let token = handover_provider::rotated(read.secret_string().unwrap());
+        self.secrets.put_secret_value().secret_id(secret).secret_string(token).send().await.unwrap();
     }
 
     pub async fn queue_url(&self, name: &str) -> String {

@@ -443,6 +443,21 @@ const PAYMENTS: &[Mutant] = &[
         "                delivery.fence == *fence && delivery.holder.as_ref() == Some(holder)",
         "                delivery.fence == *fence && (delivery.holder.as_ref() == Some(holder) || is(\"another holder's lease is taken for its own\"))",
     )]),
+    ("what another system refuses for now counts as an attempt", &[(
+        "destination/retry_policy.rs",
+        "                FailureKind::Throttled | FailureKind::Misconfigured => Severity::Uncounted,",
+        "                FailureKind::Throttled | FailureKind::Misconfigured if is(\"what another system refuses for now counts as an attempt\") => Severity::Attempt,\n                FailureKind::Throttled | FailureKind::Misconfigured => Severity::Uncounted,",
+    )]),
+    ("a clear refusal that counts no attempt leaves its outcome unknown", &[(
+        "destination/failed_attempt.rs",
+        "        if severity == Severity::Uncounted {\n            self.release(work, error).await?;",
+        "        if severity == Severity::Uncounted {\n            if !is(\"a clear refusal that counts no attempt leaves its outcome unknown\") { self.release(work, error).await?; }",
+    )]),
+    ("a failure that counts no attempt forgets its call", &[(
+        "destination/failed_attempt.rs",
+        "        let Some(Called { fence, is_unknown: false }) = error.called() else { return Ok(()) };",
+        "        let Some(Called { fence, is_unknown }) = error.called() else { return Ok(()) };\n        if is_unknown && !is(\"a failure that counts no attempt forgets its call\") { return Ok(()); }",
+    )]),
     ("settled while a call may be in progress", &[(
         "store/operator.rs",
         "        if delivery.lease_until.is_some_and(|until| until > now) {",

@@ -5,13 +5,17 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use handover::{NotificationKey, OnUnknown, Routes};
-use handover_sim::item::{data, destinations, key, state};
+use handover_sim::item::{data, destinations, key, state, text};
 use handover_sim::{FAULTS_MS, KEY_LIFETIME, SentMessage, Stack, Table, Workload};
 use serde_json::json;
 use tokio::time::sleep;
 
 /// Payments of a run at most.
 const PAYMENTS_MAX: u64 = 3;
+/// How errors say that the provider refuses a payment for now.
+const HELD_UP: [&str; 4] = ["answered 401", "answered 403", "answered 404", "answered 429"];
+/// How they say that an operator has to find out what a call did.
+const UNKNOWN: &str = "outcome of its call is unknown";
 /// How long a call may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -54,18 +58,17 @@ impl Workload for Payments {
     }
 
     fn violations(&self, stack: &Stack, _: &[SentMessage]) -> Vec<String> {
-        paid_once(stack)
+        paid_once(stack).into_iter().chain(held_up(stack)).collect()
     }
 }
 
 /// Deploys the destination that pays at an endpoint.
 pub fn serve_endpoint(stack: &Stack, (name, unknown): Endpoint) {
-    let (url, token) = (format!("http://provider/{name}"), String::new());
     let payments = payment::Payments {
         http: stack.http(),
-        url,
+        url: format!("http://provider/{name}"),
         scope: name.to_owned(),
-        token,
+        token: None,
         timeout: CALL_TIMEOUT,
         on_unknown: unknown,
     };
@@ -137,6 +140,27 @@ async fn look_after(stack: &Stack, nth: u64) {
         let redriven = stack.redrive(&destination, key, &dead_letter, settled).await;
         stack.note("operator", &format!("{action}: {redriven:?}"));
     }
+}
+
+/// G7: what the provider refuses for now is no attempt. G5: what it refused clearly leaves no call of unknown outcome.
+fn held_up(stack: &Stack) -> Vec<String> {
+    let mut found = Vec::new();
+    for record in stack.records() {
+        let key = key(&record);
+        for (at, delivery) in destinations(&record) {
+            let failures = delivery["failures"]["M"].as_object().into_iter().flat_map(|all| all.values());
+            let errors = failures.map(|failure| text(&failure["M"], "error"));
+            let mut counted = errors.filter(|error| HELD_UP.iter().any(|status| error.contains(status)));
+            // An operator decides at once, whatever the provider says of later calls.
+            if let Some(error) = counted.find(|error| !error.contains(UNKNOWN)) {
+                found.push(format!("G7: {key} at {at} counted an attempt: {error}"));
+            }
+            if text(delivery, "reason").contains(UNKNOWN) && stack.payment_is_clear(at, &key) {
+                found.push(format!("G5: {key} was clearly refused at {at}, and waits for an operator"));
+            }
+        }
+    }
+    found
 }
 
 /// G5: a payment that is done was made once, one that is rejected never, and none twice. Each was made for

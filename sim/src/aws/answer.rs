@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::aws::Aws;
 use crate::aws::dynamodb::Answer;
 use crate::aws::forged::forge;
-use crate::aws::provider::PROVIDER;
+use crate::aws::provider::{self, PROVIDER};
 use crate::faults::fault::Fault;
 use crate::faults::rng::{Purpose, happens};
 use crate::faults::site::Call;
@@ -23,7 +23,7 @@ impl Aws {
         let (seed, now_ms) = (self.seed(), self.time().now_ms());
         if call.service == PROVIDER {
             return match fault {
-                Some(Fault::Throttle) => (429, "{}".to_owned()),
+                Some(Fault::Throttle) => provider::throttled(),
                 _ => self.state().provider.answer(&call.operation, body, seed, now_ms),
             };
         }

@@ -166,7 +166,12 @@ impl HttpConnector for Aws {
             match answer.await {
                 Ok(Ok((status, body))) => {
                     let status = StatusCode::try_from(status).expect("a status");
-                    Ok(HttpResponse::new(status, SdkBody::from(body)))
+                    let mut response = HttpResponse::new(status, SdkBody::from(body));
+                    // As the provider does; AWS has other ways to throttle.
+                    if status.as_u16() == 429 {
+                        response.headers_mut().insert("retry-after", provider::RETRY_AFTER);
+                    }
+                    Ok(response)
                 }
                 _ => Err(ConnectorError::io("the connection broke".into())),
             }

@@ -23,6 +23,7 @@ pub enum Purpose {
     Rest,
     Denied,
     Release,
+    HeldUp,
 }
 
 /// A number for this purpose, the same for the same seed.

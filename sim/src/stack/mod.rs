@@ -102,6 +102,12 @@ impl Stack {
         self.aws.state().provider.all_taken(endpoint)
     }
 
+    /// Whether every call for a payment had an answer that said whether it was taken.
+    pub fn payment_is_clear(&self, endpoint: &str, key: &NotificationKey) -> bool {
+        let state = self.aws.state();
+        state.history.injected.is_empty() && state.provider.is_clear(endpoint, &key.idempotency_key(endpoint))
+    }
+
     /// The clock of a function, or of a program elsewhere, by its name.
     pub(crate) fn clock(&self, of: &str) -> Clock {
         let time = self.aws.time();

@@ -1,5 +1,6 @@
 //! A payment provider for tests: an HTTP server that honours idempotency keys. The name of the account says
-//! whether it refuses a payment, is busy, loses its answer, hangs, or hides behind a page of a proxy.
+//! whether it refuses a payment, is busy, takes a rotated token alone, loses its answer, hangs, or hides behind a page of
+//! a proxy.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -31,31 +32,44 @@ pub fn seen(key: &str) -> Seen {
     SEEN.lock().expect("no thread panics while it holds the lock").get(key).copied().unwrap_or_default()
 }
 
-/// Serves at this address as long as the process runs.
-pub fn serve(address: &str) {
+/// How long a busy provider asks to wait, in seconds.
+pub const RETRY_AFTER_SECONDS: i64 = 3;
+
+/// The token that follows this one.
+pub fn rotated(token: &str) -> String {
+    format!("{token}-rotated")
+}
+
+/// Serves at this address as long as the process runs. Callers have this token, or the one that follows it.
+pub fn serve(address: &str, token: &str) {
     static SERVED: Once = Once::new();
     SERVED.call_once(|| {
+        let token = token.to_owned();
         let listener = std::net::TcpListener::bind(address).expect("the address is free");
         listener.set_nonblocking(true).expect("a listener");
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime.expect("a runtime").block_on(accept(listener))
+            runtime.expect("a runtime").block_on(accept(listener, token.leak()))
         });
     });
 }
 
-async fn accept(listener: std::net::TcpListener) {
+async fn accept(listener: std::net::TcpListener, token: &'static str) {
     let listener = TcpListener::from_std(listener).expect("a listener");
     loop {
         let (stream, _) = listener.accept().await.expect("a connection");
         let serve = hyper::server::conn::http1::Builder::new();
-        tokio::spawn(serve.serve_connection(TokioIo::new(stream), service_fn(answer)));
+        let answer = service_fn(move |request| answer(request, token));
+        tokio::spawn(serve.serve_connection(TokioIo::new(stream), answer));
     }
 }
 
 /// Answers a request as the name of the account says.
-async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn answer(request: Request<Incoming>, token: &str) -> Result<Response<Full<Bytes>>, Infallible> {
     assert_eq!((request.method(), request.uri().path()), (&Method::POST, "/payments"));
+    let bearer = request.headers()["authorization"].to_str().expect("as `payment` sends it").to_owned();
+    let is_rotated = bearer == format!("Bearer {}", rotated(token));
+    assert!(is_rotated || bearer == format!("Bearer {token}"), "the token of the secret");
     let key = request.headers()["idempotency-key"].to_str().expect("as `payment` sends it").to_owned();
     let body = request.into_body().collect().await.expect("as `payment` sends it").to_bytes();
     let payment: Value = serde_json::from_slice(&body).expect("as `payment` sends it");
@@ -65,19 +79,31 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
         let seen = all.entry(key.clone()).or_default();
         let before = *seen;
         seen.requests += 1;
-        let is_taken = !matches!(account.as_str(), "refused" | "busy-once") || before.requests > 0;
+        let is_taken = match account.as_str() {
+            "refused" => false,
+            "busy-once" => before.requests > 0,
+            "rotated" => is_rotated,
+            _ => true,
+        };
         // A key that was paid is not paid again.
-        seen.payments += u32::from(is_taken && account != "refused" && before.payments == 0);
+        seen.payments += u32::from(is_taken && before.payments == 0);
         before
     };
     let (status, body) = match account.as_str() {
         "refused" => (402, json!({ "reason": "no cover" })),
-        "busy-once" if before.requests == 0 => (429, json!({})),
+        "busy-once" if before.requests == 0 => (429, json!({ "error": "too many requests" })),
+        "rotated" if !is_rotated => (401, json!({ "error": "the token is not valid" })),
         "lost-once" if before.requests == 0 => (500, json!({})),
         "page-once" if before.requests == 0 => (200, json!("a page of something in front of the provider")),
+        "lost-page-once" if before.requests == 0 => {
+            (404, json!("a page of something in front of the provider"))
+        }
         "hangs-once" if before.requests == 0 => std::future::pending().await,
         _ => (201, json!({ "payment": format!("payment of {key}") })),
     };
-    let response = Response::builder().status(status).body(Full::from(body.to_string()));
-    Ok(response.expect("a valid response"))
+    let mut response = Response::builder().status(status);
+    if status == 429 {
+        response = response.header("retry-after", RETRY_AFTER_SECONDS);
+    }
+    Ok(response.body(Full::from(body.to_string())).expect("a valid response"))
 }

@@ -1,0 +1,73 @@
+//! The provider's URL. A token and a payment go there.
+
+use std::net::IpAddr;
+
+use handover::Error;
+
+/// The URL, if what is sent there is encrypted, or does not leave this machine.
+///
+/// # Errors
+/// When it is not `https://…`, nor `http://…` with a loopback address.
+pub fn checked(url: String) -> Result<String, Error> {
+    let (scheme, rest) = url.split_once("://").unwrap_or_default();
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    match scheme {
+        // What is before an `@` looks like the host, and is not.
+        _ if authority.is_empty() || authority.contains('@') => Err(invalid()),
+        "https" => Ok(url),
+        "http" if is_loopback(authority) => Ok(url),
+        _ => Err(invalid()),
+    }
+}
+
+fn invalid() -> Error {
+    let problem =
+        "has to be https:// and a host, without a user; http:// is taken for a loopback address alone";
+    Error::Invalid { name: "PROVIDER_URL", problem: problem.into() }
+}
+
+fn is_loopback(authority: &str) -> bool {
+    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if is_port(port) => host,
+        _ => authority,
+    };
+    let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    host == "localhost" || address.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_encrypted_or_of_this_machine() {
+        let is_taken = |url: &str| checked(url.to_owned()).is_ok_and(|taken| taken == url);
+        for url in [
+            "https://provider.example",
+            "https://provider.example:8443/v1",
+            "http://127.0.0.1:5566",
+            "http://127.8.8.8/v1",
+            "http://[::1]:5566",
+            "http://localhost",
+        ] {
+            assert!(is_taken(url), "{url}");
+        }
+        for url in [
+            "",
+            "provider.example",
+            "https://",
+            "https:///payments",
+            "http://provider.example",
+            "http://10.0.0.1",
+            "http://localhost.example",
+            "http://127.0.0.1@provider.example",
+            "https://user:secret@provider.example",
+            "ftp://127.0.0.1",
+        ] {
+            assert!(!is_taken(url), "{url}");
+        }
+        let error = checked("http://user:secret@provider.example".into()).unwrap_err().to_string();
+        assert!(error.contains("PROVIDER_URL") && !error.contains("secret"), "{error}");
+    }
+}
