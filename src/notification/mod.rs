@@ -35,4 +35,4 @@ pub use notification::{
 };
 pub(crate) use refusal::Refusal;
 pub(crate) use routes::Routes;
-pub use routes::{BadRoutes, DESTINATION_BYTES_MAX, DESTINATIONS_MAX, Route};
+pub use routes::{BadRoutes, DESTINATION_BYTES_MAX, DESTINATIONS_MAX, ROUTE_BYTES_MAX, Route};
