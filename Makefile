@@ -159,6 +159,14 @@ down: ## End what `make up` started
 # built for AWS alone, so that a `sam deploy` by hand never takes a build for this machine.
 LOCAL_FUNCTIONS := target/local/target/lambda
 
+# $(call pack_routes,folder): copies the files of routes, from which the parameter RoutesFile chooses, beside the
+# binary of each function.
+pack_routes = shopt -s nullglob; files=(infra/*.routes.json); \
+    for name in $(FUNCTIONS); do \
+        rm -f $(1)/$$name/*.routes.json; \
+        (( ! $${\#files[@]} )) || cp "$${files[@]}" $(1)/$$name/ || exit 1; \
+    done
+
 # The whole workspace in one go: another choice of packages would build the SDK again. Debug
 # symbols stay out of the functions' folders; they would be zipped at each deployment.
 .PHONY: build
@@ -168,6 +176,7 @@ build: ## Build everything, and put the functions where the local deployment loo
 	    mkdir -p $(LOCAL_FUNCTIONS)/$$name && \
 	    strip -o $(LOCAL_FUNCTIONS)/$$name/bootstrap target/debug/$$name || exit 1; \
 	done
+	@$(call pack_routes,$(LOCAL_FUNCTIONS))
 
 # ------------------------------------------------------------------------------- benchmarks
 
@@ -285,6 +294,7 @@ release: ## Build the functions for AWS (ARCHITECTURE=arm64 or x86_64) into targ
 	rm -f target/lambda/architecture.yaml
 	PATH="$(CURDIR)/$(TOOLS):$$PATH" cargo lambda build --release --locked \
 	    --target $(TARGET_$(ARCHITECTURE)) $(addprefix --package handover-,$(FUNCTIONS))
+	@$(call pack_routes,target/lambda)
 	echo 'Architecture: $(ARCHITECTURE)' >target/lambda/architecture.yaml
 
 .PHONY: deploy

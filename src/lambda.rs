@@ -4,6 +4,7 @@
 //! destination, [`run`](crate::run) or [`run_external`](crate::run_external) alone.
 
 use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, SystemTime};
 
@@ -111,22 +112,21 @@ pub fn on_unknown(name: &'static str, key_lives: Duration) -> Result<OnUnknown, 
     }
 }
 
-/// The routes, from `ROUTES`.
+/// The routes, from `ROUTES` or from the file that `ROUTES_FILE` names. A relative name is one of the function's package.
 ///
 /// # Errors
-/// [`Error::Missing`] or [`Error::Invalid`].
+/// [`Error::Invalid`], also when neither or both are set.
 pub fn routes() -> Result<Routes, Error> {
-    let unusable = |error: BadRoutes| Error::invalid("ROUTES", format!("cannot be used: {error}"));
-    variable("ROUTES")?.parse().map_err(unusable)
+    named_routes().map(|(_, routes)| routes)
 }
 
 /// The routes as accept takes them: each of their destinations has to be deployed. `DESTINATIONS` has the names of those
 /// that are, with commas between.
 ///
 /// # Errors
-/// [`Error::Missing`] or [`Error::Invalid`].
+/// As [`routes`].
 pub fn deployed_routes() -> Result<Routes, Error> {
-    let routes = routes()?;
+    let (variable_of_routes, routes) = named_routes()?;
     // A function's code is updated before its environment, which may be of the release before.
     let Ok(destinations) = variable("DESTINATIONS") else {
         tracing::error!(
@@ -137,12 +137,49 @@ pub fn deployed_routes() -> Result<Routes, Error> {
     match not_deployed(&routes, &destinations) {
         None => Ok(routes),
         Some(name) => Err(Error::invalid(
-            "ROUTES",
+            variable_of_routes,
             format!(
                 "has the destination `{name}`, which is not deployed; deploy it and name it in DESTINATIONS, or in the parameter OtherDestinations if another stack has it; or correct the routes"
             ),
         )),
     }
+}
+
+/// The routes, and the variable that has them or their file.
+fn named_routes() -> Result<(&'static str, Routes), Error> {
+    let package = std::env::var_os("LAMBDA_TASK_ROOT").unwrap_or_default();
+    let (inline, file) = (std::env::var("ROUTES").ok(), std::env::var("ROUTES_FILE").ok());
+    read_routes(inline, file, Path::new(&package))
+}
+
+fn read_routes(
+    inline: Option<String>,
+    file: Option<String>,
+    package: &Path,
+) -> Result<(&'static str, Routes), Error> {
+    const INLINE: &str = "ROUTES";
+    const FILE: &str = "ROUTES_FILE";
+    let (name, text) = match (inline, file) {
+        (Some(text), None) => (INLINE, text),
+        (None, Some(file)) => {
+            let unreadable = |error| {
+                Error::invalid(
+                    FILE,
+                    format!("names `{file}`, which cannot be read in the function's package ({error})"),
+                )
+            };
+            (FILE, std::fs::read_to_string(package.join(&file)).map_err(unreadable)?)
+        }
+        (Some(_), Some(_)) => {
+            return Err(Error::invalid(INLINE, format!("is set beside {FILE}; remove one of them")));
+        }
+        (None, None) => {
+            let problem = format!("is missing, and so is {FILE}; set one of them in the function's template");
+            return Err(Error::invalid(INLINE, problem));
+        }
+    };
+    let unusable = |error: BadRoutes| Error::invalid(name, format!("cannot be used: {error}"));
+    Ok((name, text.parse().map_err(unusable)?))
 }
 
 fn not_deployed<'a>(routes: &'a Routes, destinations: &str) -> Option<&'a str> {
@@ -229,6 +266,37 @@ mod tests {
         let routes: Routes = r#"{"t":{"kind":"event","destinations":["audit","search"]}}"#.parse().unwrap();
         assert_eq!(not_deployed(&routes, "search, audit,"), None);
         assert_eq!(not_deployed(&routes, "audit,payment"), Some("search"));
+    }
+
+    #[test]
+    fn routes_are_in_the_environment_or_in_a_file_of_the_package() {
+        let package = std::env::temp_dir().join(format!("handover-routes-{}", std::process::id()));
+        std::fs::create_dir_all(&package).unwrap();
+        let text = r#"{"t":{"kind":"event","destinations":["audit"]}}"#;
+        std::fs::write(package.join("good.json"), text).unwrap();
+        std::fs::write(package.join("bad.json"), "{\n  \"t\": {,\n}").unwrap();
+        let read = |inline: Option<&str>, file: Option<&str>| {
+            let owned = |text: Option<&str>| text.map(str::to_owned);
+            read_routes(owned(inline), owned(file), &package).map_err(|error| error.to_string())
+        };
+        let routes: Routes = text.parse().unwrap();
+        assert_eq!(read(Some(text), None), Ok(("ROUTES", routes.clone())));
+        assert_eq!(read(None, Some("good.json")), Ok(("ROUTES_FILE", routes)));
+        for (inline, file, said) in [
+            (None, None, "ROUTES is missing, and so is ROUTES_FILE"),
+            (Some(text), Some("good.json"), "ROUTES is set beside ROUTES_FILE"),
+            (
+                None,
+                Some("none.json"),
+                "ROUTES_FILE names `none.json`, which cannot be read in the function's package",
+            ),
+            (None, Some("bad.json"), "ROUTES_FILE cannot be used: routes: "),
+            (None, Some("bad.json"), "at line 2 column 9"),
+        ] {
+            let error = read(inline, file).unwrap_err();
+            assert!(error.contains(said), "{error}");
+        }
+        std::fs::remove_dir_all(&package).unwrap();
     }
 
     #[test]

@@ -13,10 +13,10 @@ use crate::store::DestinationQueues;
 
 /// Runs a destination as a Lambda function, on the Kinesis stream and on its retry queue.
 ///
-/// The environment has its name in `DESTINATION`, the routes in `ROUTES`, the table of records in
-/// `NOTIFICATIONS_TABLE`, its queues in `RETRY_QUEUE_URL` and `DEAD_LETTER_QUEUE_URL`,
+/// The environment has its name in `DESTINATION`, the routes in `ROUTES` or their file in `ROUTES_FILE`, the table of
+/// records in `NOTIFICATIONS_TABLE`, its queues in `RETRY_QUEUE_URL` and `DEAD_LETTER_QUEUE_URL`,
 /// the wait after a first failed attempt in `RETRY_BACKOFF_SECONDS`, and how long a completed record is kept in
-/// `LEDGER_DAYS`. Where `ROUTES` say that it applies notifications in order, `POSITIONS_TABLE` has its
+/// `LEDGER_DAYS`. Where the routes say that it applies notifications in order, `POSITIONS_TABLE` has its
 /// positions.
 ///
 /// # Errors

@@ -54,6 +54,9 @@ struct StepFunctions {
     transition_million: f64,
 }
 
+/// The sizes of events whose units are shown, in KiB.
+const SIZES_KIB: [usize; 5] = [1, 4, 16, 64, 256];
+
 /// The units that a stage uses for a notification.
 #[derive(Clone, Copy, Default)]
 struct Use {
@@ -103,6 +106,7 @@ pub async fn run(places: &Places, prices: &Path) -> Result<()> {
             println!("  The goal, ${goal:.2} at most, is {verdict}.");
         }
     }
+    by_size(places, &prices).await?;
     println!("\nAlternatives to its parts, all without a backstop like reconcile:");
     for (peer, claims) in [
         ("by hand, Python", false),
@@ -143,6 +147,40 @@ pub async fn run(places: &Places, prices: &Path) -> Result<()> {
         prices.kinesis.shard_hour * 24.0 * 30.0
     );
     println!("  storage, logs, alarms, data transfer, and what an account has free");
+    Ok(())
+}
+
+/// Prints the units of events by their size, and the dollars of these units alone.
+async fn by_size(places: &Places, prices: &Prices) -> Result<()> {
+    println!(
+        "\nBy the size of the event: units of a notification, and dollars for a million of these units alone,"
+    );
+    println!("at one destination and at ten, whose effect is only the mark, or one item in the transaction.");
+    println!("   event  accept  + index  Kinesis  mark  transaction │ 1 mark  10 marks  1 trans.  10 trans.");
+    for kib in SIZES_KIB {
+        let sized = async |name: &str| {
+            let variant = OURS.iter().find(|variant| variant.name == name).context("one of ours")?;
+            used(Variant { event_bytes: kib * 1024, ..*variant }, places).await
+        };
+        let (accept, relay) = (sized("accept").await?, sized("relay").await?);
+        let (mark, write) = (sized("mark only").await?, sized("one write in the transaction").await?);
+        let dollars = |destinations: f64, effect: Use| {
+            let writes = accept.writes + accept.index_writes + destinations * effect.writes;
+            writes * prices.dynamodb.write_unit_million + relay.put_units * prices.kinesis.put_unit_million
+        };
+        println!(
+            "{kib:>4} KiB {:>7} {:>8} {:>8} {:>5} {:>12} │ {:>6.2} {:>9.2} {:>9.2} {:>10.2}",
+            accept.writes,
+            accept.index_writes,
+            relay.put_units,
+            mark.writes,
+            write.writes,
+            dollars(1.0, mark),
+            dollars(10.0, mark),
+            dollars(1.0, write),
+            dollars(10.0, write),
+        );
+    }
     Ok(())
 }
 

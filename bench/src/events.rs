@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use handover::dynamodb::types::AttributeValue;
-use handover::notification::encode;
+use handover::notification::{EVENT_BYTES_MAX, encode};
 use handover::record::{Dispatch, Record};
 use handover::{Checked, Draft, Routes};
 use jiff::Timestamp;
@@ -27,20 +27,31 @@ const KEYS: usize = 20;
 
 /// The routes.
 pub fn routes() -> String {
-    let route = json!({ "kind": "command", "destinations": [DESTINATION] });
+    let route = json!({ "kind": "command", "destinations": [DESTINATION], "max_bytes": EVENT_BYTES_MAX });
     json!({ "refund.requested": route }).to_string()
 }
 
-/// The notifications of the nth batch. Their partition keys are interleaved, unless `key` is set.
-fn notifications(nth: usize, count: usize, key: Option<&str>) -> Result<Vec<Checked>> {
-    let notification = |index: usize| {
+/// The notifications of the nth batch. Their partition keys are interleaved, unless `key` is set. Their events are
+/// filled up to `bytes`.
+fn notifications(nth: usize, count: usize, key: Option<&str>, bytes: usize) -> Result<Vec<Checked>> {
+    let notification = |index: usize, note: &str| {
         let number = nth * count + index;
-        let data = json!({ "account": format!("account-{number}"), "amount": 1_999 });
+        let mut data = json!({ "account": format!("account-{number}"), "amount": 1_999 });
+        if !note.is_empty() {
+            data["note"] = note.into();
+        }
         let draft = Draft::command("refund.requested", "bench.orders", &data);
         let own = format!("customer-{}", index * 7 % KEYS);
         draft.partitionkey(key.unwrap_or(&own)).build(format!("01jdk3v6yq-{number:08}"))
     };
-    Ok((0..count).map(notification).collect::<Result<_, _>>()?)
+    let filled = |index: usize| {
+        let short = notification(index, "")?;
+        match bytes.saturating_sub(encode(&short).len() + r#","note":"""#.len()) {
+            0 => Ok(short),
+            left => notification(index, &"x".repeat(left)),
+        }
+    };
+    Ok((0..count).map(filled).collect::<Result<_, _>>()?)
 }
 
 fn records(notifications: &[Checked]) -> Result<Vec<Record>> {
@@ -51,8 +62,8 @@ fn records(notifications: &[Checked]) -> Result<Vec<Record>> {
 }
 
 /// The nth batch of Kinesis. Puts its records and its accounts into the stub's tables.
-pub fn kinesis(nth: usize, stub: &Stub) -> Result<Bytes> {
-    let notifications = notifications(nth, BATCH, None)?;
+pub fn kinesis(nth: usize, bytes: usize, stub: &Stub) -> Result<Bytes> {
+    let notifications = notifications(nth, BATCH, None, bytes)?;
     let mut state = stub.state();
     for (index, record) in records(&notifications)?.iter().enumerate() {
         let key = record.partitionkey.clone().unwrap_or_default();
@@ -93,8 +104,8 @@ pub fn kinesis(nth: usize, stub: &Stub) -> Result<Bytes> {
 }
 
 /// The nth batch of the upstream queue. With `twice`, each message is in it two times.
-pub fn upstream(nth: usize, twice: bool) -> Result<Bytes> {
-    let notifications = notifications(nth, MESSAGES, None)?;
+pub fn upstream(nth: usize, bytes: usize, twice: bool) -> Result<Bytes> {
+    let notifications = notifications(nth, MESSAGES, None, bytes)?;
     let messages = (0..MESSAGES).map(|index| {
         let notification = &notifications[if twice { index / 2 } else { index }];
         json!({
@@ -109,8 +120,8 @@ pub fn upstream(nth: usize, twice: bool) -> Result<Bytes> {
 }
 
 /// The nth batch of the table's stream. With `hot`, all records have one partition key.
-pub fn stream(nth: usize, hot: bool) -> Result<Bytes> {
-    let notifications = notifications(nth, BATCH, hot.then_some("customer"))?;
+pub fn stream(nth: usize, bytes: usize, hot: bool) -> Result<Bytes> {
+    let notifications = notifications(nth, BATCH, hot.then_some("customer"), bytes)?;
     let records = records(&notifications)?;
     let records = records.iter().enumerate().map(|(index, record)| {
         json!({
@@ -135,7 +146,7 @@ pub fn completed(nth: usize, stub: &Stub) -> Result<usize> {
         let item = state.dynamodb.item(NOTIFICATIONS, &joined([&*notification.id, &*notification.source]));
         item.is_some_and(|item| item["status"] == done && item["version"] == twice)
     };
-    Ok(notifications(nth, BATCH, None)?.iter().filter(|notification| is_completed(notification)).count())
+    Ok(notifications(nth, BATCH, None, 0)?.iter().filter(|notification| is_completed(notification)).count())
 }
 
 /// A record as the stub stores it.
@@ -165,15 +176,24 @@ mod tests {
 
     #[test]
     fn a_record_fits_one_write_unit_after_its_mark() {
-        for record in records(&notifications(0, BATCH, None).unwrap()).unwrap() {
+        for record in records(&notifications(0, BATCH, None, 0).unwrap()).unwrap() {
             // A mark adds fewer than 200 bytes.
             assert!(size(&item(&record)) + 200 <= 1024, "{}", size(&item(&record)));
         }
     }
 
     #[test]
+    fn events_are_filled_up_to_a_size() {
+        for bytes in [1_000, EVENT_BYTES_MAX] {
+            for event in notifications(5, MESSAGES, None, bytes).unwrap() {
+                assert_eq!(encode(&event).len(), bytes);
+            }
+        }
+    }
+
+    #[test]
     fn keys_have_equal_shares_of_a_batch_and_are_interleaved() {
-        let all = notifications(3, BATCH, None).unwrap();
+        let all = notifications(3, BATCH, None, 0).unwrap();
         let of =
             |key: &str| all.iter().filter(|checked| checked.partitionkey.as_deref() == Some(key)).count();
         assert!((0..KEYS).all(|key| of(&format!("customer-{key}")) == BATCH / KEYS));

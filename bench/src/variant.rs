@@ -21,6 +21,8 @@ pub struct Variant {
     pub name: &'static str,
     pub program: Program,
     pub load: Load,
+    /// The events are filled up to this many bytes.
+    pub event_bytes: usize,
     /// Environment variables of this variant only.
     pub variables: &'static [(&'static str, &'static str)],
 }
@@ -83,7 +85,7 @@ const fn ours(
     load: Load,
     variables: &'static [(&'static str, &'static str)],
 ) -> Variant {
-    Variant { name, program: Program::Rust(binary), load, variables }
+    Variant { name, program: Program::Rust(binary), load, event_bytes: 0, variables }
 }
 
 const fn peer(
@@ -91,7 +93,7 @@ const fn peer(
     program: Program,
     variables: &'static [(&'static str, &'static str)],
 ) -> Variant {
-    Variant { name, program, load: Load::Kinesis, variables }
+    Variant { name, program, load: Load::Kinesis, event_bytes: 0, variables }
 }
 
 impl Load {
@@ -112,13 +114,13 @@ impl Load {
     }
 
     /// The nth batch. Puts the items that it needs into the stub.
-    fn event(self, nth: usize, stub: &Stub) -> Result<Bytes> {
+    fn event(self, nth: usize, bytes: usize, stub: &Stub) -> Result<Bytes> {
         match self {
-            Load::Kinesis => events::kinesis(nth, stub),
-            Load::Upstream | Load::UpstreamThrottled => events::upstream(nth, false),
-            Load::UpstreamTwice => events::upstream(nth, true),
-            Load::Stream | Load::StreamThrottled => events::stream(nth, false),
-            Load::StreamHot => events::stream(nth, true),
+            Load::Kinesis => events::kinesis(nth, bytes, stub),
+            Load::Upstream | Load::UpstreamThrottled => events::upstream(nth, bytes, false),
+            Load::UpstreamTwice => events::upstream(nth, bytes, true),
+            Load::Stream | Load::StreamThrottled => events::stream(nth, bytes, false),
+            Load::StreamHot => events::stream(nth, bytes, true),
         }
     }
 }
@@ -213,7 +215,7 @@ impl Running {
     pub async fn batch(&mut self) -> Result<BatchTime> {
         let nth = self.batches;
         self.batches += 1;
-        let event = self.variant.load.event(nth, &self.stub)?;
+        let event = self.variant.load.event(nth, self.variant.event_bytes, &self.stub)?;
         let cpu = self.process.cpu()?;
         let (time, answer) = self.api.invoke(event).await.with_context(|| self.variant.name)?;
         let since_spawn = self.spawned_at.elapsed();

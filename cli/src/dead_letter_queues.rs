@@ -74,8 +74,10 @@ impl<'a> DeadLetterQueues<'a> {
         }
         let mut queues = Vec::new();
         let routes = self.0.stack.routes().await.map_err(|error| match error {
-            NoSettings::Forbidden(fault) => {
-                anyhow!("the stack's routes cannot be read ({fault}); name a destination with --destination")
+            unread @ (NoSettings::Forbidden(_) | NoSettings::Packaged(_)) => {
+                anyhow!(
+                    "the stack's routes cannot be read ({unread}); without them, name a destination with --destination"
+                )
             }
             NoSettings::Error(error) => error,
         })?;
@@ -104,7 +106,7 @@ impl<'a> DeadLetterQueues<'a> {
         let (stack, queue) = (self.0.stack.name(), self.queue_name(destination));
         let routes = match self.0.stack.routes().await {
             Ok(routes) => routes,
-            Err(NoSettings::Forbidden(_)) => {
+            Err(NoSettings::Forbidden(_) | NoSettings::Packaged(_)) => {
                 return anyhow!("there is no queue {queue}; is `{destination}` a destination of `{stack}`?");
             }
             Err(NoSettings::Error(error)) => return error,

@@ -39,9 +39,9 @@ pub async fn send(stack: &Stack, arguments: Arguments) -> anyhow::Result<ExitCod
         true => None,
         false => match stack.routes().await {
             Ok(routes) => Some(routes),
-            Err(NoSettings::Forbidden(fault)) => {
+            Err(unread @ (NoSettings::Forbidden(_) | NoSettings::Packaged(_))) => {
                 say_error!(
-                    "note: the routes cannot be read, so types are not checked before sending ({fault})"
+                    "note: the routes cannot be read, so types are not checked before sending ({unread})"
                 );
                 None
             }

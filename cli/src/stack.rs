@@ -2,7 +2,9 @@
 
 mod configuration;
 
+use std::collections::HashMap;
 use std::fmt::Display;
+use std::path::PathBuf;
 
 use anyhow::{Context, anyhow};
 use aws_config::SdkConfig;
@@ -23,6 +25,9 @@ pub struct StackArguments {
     /// The profile of the AWS CLI; its credentials come before those in the environment.
     #[arg(long, global = true)]
     profile: Option<String>,
+    /// The file with the stack's routes, for a stack that has them in one (its parameter `RoutesFile`).
+    #[arg(long, env = "HANDOVER_ROUTES", global = true)]
+    routes: Option<PathBuf>,
 }
 
 /// The deployed stack.
@@ -31,6 +36,8 @@ pub struct Stack {
     aws: SdkConfig,
     /// The profile that was named.
     profile: Option<String>,
+    /// The file of its routes, if one was named.
+    routes_file: Option<PathBuf>,
 }
 
 /// Why the settings of the deployed stack cannot be read.
@@ -39,6 +46,9 @@ pub enum NoSettings {
     /// The caller has no permission to read them.
     #[error(transparent)]
     Forbidden(Fault),
+    /// They are in the packages of its functions.
+    #[error("they are in the file `{0}`: name it with --routes or HANDOVER_ROUTES")]
+    Packaged(String),
     #[error(transparent)]
     Error(#[from] anyhow::Error),
 }
@@ -57,7 +67,8 @@ impl StackArguments {
             aws.region().is_some_and(|region| !region.as_ref().is_empty()),
             "no Region is named: add --region NAME, or set AWS_REGION, or the region of your profile"
         );
-        Ok(Stack { name, aws, profile: self.profile })
+        let routes_file = self.routes.filter(|file| !file.as_os_str().is_empty());
+        Ok(Stack { name, aws, profile: self.profile, routes_file })
     }
 }
 
@@ -82,9 +93,18 @@ impl Stack {
         Cursors::new(handover::dynamodb::Client::new(&self.aws), format!("{}-reconcile", self.name))
     }
 
-    /// The routes of the deployed stack.
+    /// The routes of the deployed stack: those of the file that was named, or of the stack's settings.
     pub async fn routes(&self) -> Result<Routes, NoSettings> {
-        Ok(self.setting("ROUTES").await?.parse().map_err(anyhow::Error::from)?)
+        if let Some(file) = &self.routes_file {
+            let text = std::fs::read_to_string(file).map_err(anyhow::Error::from);
+            let routes = text.and_then(|text| Ok(text.parse()?));
+            return Ok(routes.with_context(|| format!("{} cannot be used", file.display()))?);
+        }
+        let mut settings = self.settings().await?;
+        if let Some(file) = settings.remove("ROUTES_FILE") {
+            return Err(NoSettings::Packaged(file));
+        }
+        Ok(self.setting(settings, "ROUTES")?.parse().map_err(anyhow::Error::from)?)
     }
 
     /// Checks that the routes of the deployed stack name a destination.
@@ -101,22 +121,22 @@ impl Stack {
 
     /// How many days the deployed stack keeps a completed record.
     pub async fn ledger_days(&self) -> anyhow::Result<u32> {
-        let days = self.setting("LEDGER_DAYS").await.map_err(|error| match error {
-            NoSettings::Forbidden(fault) => {
+        let settings = self.settings().await.map_err(|error| match error {
+            NoSettings::Error(error) => error,
+            unread @ (NoSettings::Forbidden(_) | NoSettings::Packaged(_)) => {
                 anyhow!(
-                    "the stack's settings cannot be read ({fault}); name its `LedgerDays` with --ledger-days"
+                    "the stack's settings cannot be read ({unread}); name its `LedgerDays` with --ledger-days"
                 )
             }
-            NoSettings::Error(error) => error,
         })?;
-        days.parse().with_context(|| format!("LEDGER_DAYS of {}-accept is not a whole number", self.name))
+        let days = self.setting(settings, "LEDGER_DAYS")?;
+        days.parse().with_context(|| format!("LEDGER_DAYS of {} is not a whole number", self.accept()))
     }
 
-    /// A variable in the environment of the deployed function `accept`.
-    async fn setting(&self, name: &str) -> Result<String, NoSettings> {
-        let function = format!("{}-accept", self.name);
+    /// The environment of the deployed function `accept`.
+    async fn settings(&self) -> Result<HashMap<String, String>, NoSettings> {
         let lambda = aws_sdk_lambda::Client::new(&self.aws);
-        let call = lambda.get_function_configuration().function_name(&function);
+        let call = lambda.get_function_configuration().function_name(self.accept());
         let configuration = call.send().await.map_err(|error| {
             let fault = Fault::from_sdk("GetFunctionConfiguration", &error);
             match fault.is_missing_resource() || fault.could_have_taken_effect() {
@@ -124,11 +144,18 @@ impl Stack {
                 false => NoSettings::Forbidden(fault),
             }
         })?;
-        let variables = configuration.environment.and_then(|environment| environment.variables);
-        let value = variables.and_then(|variables| variables.get(name).cloned());
-        Ok(value.with_context(|| {
+        Ok(configuration.environment.and_then(|environment| environment.variables).unwrap_or_default())
+    }
+
+    fn setting(&self, mut settings: HashMap<String, String>, name: &str) -> anyhow::Result<String> {
+        settings.remove(name).with_context(|| {
+            let function = self.accept();
             format!("the function {function} has no variable {name}; was it deployed by an earlier release?")
-        })?)
+        })
+    }
+
+    fn accept(&self) -> String {
+        format!("{}-accept", self.name)
     }
 
     /// Makes a fault an error that says what to do.

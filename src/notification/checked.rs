@@ -17,7 +17,10 @@ pub const EVENT_BYTES_MAX: usize = 256 * 1024;
 /// A notification that is within every limit. Only such a notification is accepted, so that no later stage
 /// checks it again.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Checked(Notification);
+pub struct Checked {
+    notification: Notification,
+    bytes: usize,
+}
 
 impl Checked {
     /// Checks a notification. A `traceparent` that is none is dropped with a warning: a trace that breaks is no reason
@@ -43,8 +46,14 @@ impl Checked {
                 tracing::warn!(id, source, "dropped its traceparent, which is not one of W3C Trace Context");
             }
         }
-        within_limit(encoded_bytes(&notification))?;
-        Ok(Checked(notification))
+        let bytes = encoded_bytes(&notification);
+        within_limit(bytes)?;
+        Ok(Checked { notification, bytes })
+    }
+
+    /// How many bytes the event takes, as encoded: in JSON without white space.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Reads an event from the wire, strictly, and checks it.
@@ -64,7 +73,8 @@ impl Checked {
         let (notification, says_kind) = read(bytes)?;
         let mut checked = Checked::new(notification)?;
         if !says_kind {
-            checked.0.kind = kind_of(&checked.0.r#type)?;
+            checked.notification.kind = kind_of(&checked.notification.r#type)?;
+            checked.bytes = encoded_bytes(&checked.notification);
         }
         Ok(checked)
     }
@@ -81,12 +91,12 @@ impl Deref for Checked {
     type Target = Notification;
 
     fn deref(&self) -> &Notification {
-        &self.0
+        &self.notification
     }
 }
 
 impl From<Checked> for Notification {
     fn from(checked: Checked) -> Notification {
-        checked.0
+        checked.notification
     }
 }

@@ -34,6 +34,6 @@ pub use notification::{
     ID_BYTES_MAX, PARTITIONKEY_BYTES_MAX, SEQUENCE_MAX, SOURCE_BYTES_MAX, SUBJECT_BYTES_MAX, TYPE_BYTES_MAX,
 };
 pub(crate) use refusal::Refusal;
-pub use routes::{BadRoutes, DESTINATION_BYTES_MAX, DESTINATIONS_MAX, Route};
+pub use routes::{BadRoutes, DESTINATION_BYTES_MAX, DESTINATIONS_MAX, ROUTE_BYTES_MAX, Route};
 pub(crate) use routes::{Routes, is_destination};
 pub(crate) use trace::is_traceparent;

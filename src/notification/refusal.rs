@@ -6,8 +6,8 @@
 use super::kind::Kind;
 
 /// Why a message cannot be accepted. The same message is always refused for the same reason: correct it and
-/// send it under a new id. For [`Refusal::UnknownType`] and [`Refusal::WrongKind`], correct the routes and
-/// send the same message again.
+/// send it under a new id. For [`Refusal::UnknownType`], [`Refusal::WrongKind`] and [`Refusal::TooLargeForRoute`],
+/// the routes may be what is wrong: then correct them and send the same message again.
 ///
 /// The [`code`](Refusal::code) is stable; a refused queue message carries `code: text` in the
 /// `reason` attribute of its dead letter.
@@ -120,6 +120,18 @@ pub enum Refusal {
         /// The kind that its route names.
         expected: Kind,
     },
+    /// The event is over the limit of its type's route.
+    #[error(
+        "the event takes {bytes} bytes, over the limit of {max} for the type `{name}`; store large data elsewhere and send a reference, or raise `max_bytes` of its route"
+    )]
+    TooLargeForRoute {
+        /// The type.
+        name: String,
+        /// Its size in bytes.
+        bytes: usize,
+        /// The limit in bytes.
+        max: usize,
+    },
     /// A destination takes this type in sequence, and it is not numbered.
     #[error("the type `{name}` is applied in sequence; send `partitionkey` and `sequence`, numbered from 1")]
     NotNumbered {
@@ -148,6 +160,7 @@ impl Refusal {
             Refusal::UnknownKind => "unknown-kind",
             Refusal::UnknownType { .. } => "unknown-type",
             Refusal::WrongKind { .. } => "wrong-kind",
+            Refusal::TooLargeForRoute { .. } => "too-large-for-route",
             Refusal::NotNumbered { .. } => "not-numbered",
         }
     }

@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-use super::checked::Checked;
+use super::checked::{Checked, EVENT_BYTES_MAX};
 use super::kind::Kind;
-use super::notification::Notification;
 use super::refusal::Refusal;
 
 /// Most destinations of one notification. Each has its part of the record, and the record has to fit an
@@ -14,13 +13,17 @@ use super::refusal::Refusal;
 pub const DESTINATIONS_MAX: usize = 10;
 /// Longest name of a destination, in bytes.
 pub const DESTINATION_BYTES_MAX: usize = 32;
+/// Largest event of a route that sets no limit of its own, in bytes. Each write of a record costs a write unit for
+/// every 1 KB of it.
+pub const ROUTE_BYTES_MAX: usize = 64 * 1024;
 
 /// The routes: for each type its kind and its destinations.
 ///
 /// ```
 /// let routes: handover::Routes = r#"{
 ///     "refund.requested": { "kind": "command", "destinations": ["refund"] },
-///     "refund.credited":  { "kind": "event",   "destinations": ["receipt", "audit"] }
+///     "refund.credited":  { "kind": "event",   "destinations": ["receipt", "audit"] },
+///     "refund.disputed":  { "kind": "event",   "destinations": ["audit"], "max_bytes": 200000 }
 /// }"#.parse()?;
 /// # Ok::<(), handover::notification::BadRoutes>(())
 /// ```
@@ -40,6 +43,14 @@ pub struct Route {
     /// any type.
     #[serde(default)]
     pub sequenced: Vec<String>,
+    /// Largest event, in bytes, as encoded: in JSON without white space, all its attributes included. At most
+    /// [`EVENT_BYTES_MAX`]. What was accepted under another limit is carried nevertheless.
+    #[serde(default = "route_bytes_max")]
+    pub max_bytes: usize,
+}
+
+fn route_bytes_max() -> usize {
+    ROUTE_BYTES_MAX
 }
 
 /// Why routes cannot be used. Correct the configuration.
@@ -71,6 +82,9 @@ fn check(name: &str, route: &Route) -> Result<(), BadRoutes> {
         }
         (_, many) if many > distinct.len() => return bad("names a destination twice"),
         _ => (),
+    }
+    if !(1..=EVENT_BYTES_MAX).contains(&route.max_bytes) {
+        return bad(&format!("has {} as `max_bytes`; choose 1 to {EVENT_BYTES_MAX}", route.max_bytes));
     }
     if let Some(stranger) = route.sequenced.iter().find(|name| !route.destinations.contains(name)) {
         return bad(&format!(
@@ -117,14 +131,18 @@ impl Routes {
     /// The route of a notification.
     ///
     /// # Errors
-    /// [`Refusal::UnknownType`] or [`Refusal::WrongKind`]; [`Refusal::NotNumbered`] where a destination
-    /// takes it in sequence.
-    pub fn of(&self, notification: &Notification) -> Result<&Route, Refusal> {
+    /// [`Refusal::UnknownType`], [`Refusal::WrongKind`] or [`Refusal::TooLargeForRoute`];
+    /// [`Refusal::NotNumbered`] where a destination takes it in sequence.
+    pub fn of(&self, notification: &Checked) -> Result<&Route, Refusal> {
         let name = || notification.r#type.clone();
+        let bytes = notification.bytes();
         match self.0.get(&notification.r#type) {
             None => Err(Refusal::UnknownType { name: name() }),
             Some(route) if route.kind != notification.kind => {
                 Err(Refusal::WrongKind { name: name(), expected: route.kind })
+            }
+            Some(route) if bytes > route.max_bytes => {
+                Err(Refusal::TooLargeForRoute { name: name(), bytes, max: route.max_bytes })
             }
             Some(route) if !route.sequenced.is_empty() && notification.sequence.is_none() => {
                 Err(Refusal::NotNumbered { name: name() })
@@ -137,7 +155,7 @@ impl Routes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::notification::Draft;
+    use crate::notification::{Draft, encode};
 
     fn routes(text: &str) -> Result<Routes, String> {
         text.parse().map_err(|error: BadRoutes| error.to_string())
@@ -169,6 +187,29 @@ mod tests {
     }
 
     #[test]
+    fn an_event_is_within_the_limit_of_its_route() {
+        let routes = r#"{"t":{"kind":"event","destinations":["a"]},
+            "u":{"kind":"event","destinations":["a"],"max_bytes":200}}"#;
+        let routes: Routes = routes.parse().unwrap();
+        let refusal = |r#type: &str, bytes: usize| {
+            let event = |data: &str| Draft::event(r#type, "s", &data).build("1").unwrap();
+            let event = event(&"x".repeat(bytes - encode(&event("")).len()));
+            assert_eq!(encode(&event).len(), bytes);
+            // As it is sent, it may have white space and leave out its kind.
+            let sent = String::from_utf8(encode(&event)).unwrap().replace(r#""kind":"event","#, "   \n");
+            let decoded = routes.decode(sent.as_bytes()).unwrap();
+            assert_eq!(routes.of(&decoded), routes.of(&event));
+            routes.of(&event).err()
+        };
+        let too_large =
+            |name: &str, bytes, max| Some(Refusal::TooLargeForRoute { name: name.into(), bytes, max });
+        assert_eq!(refusal("u", 200), None);
+        assert_eq!(refusal("u", 201), too_large("u", 201, 200));
+        assert_eq!(refusal("t", ROUTE_BYTES_MAX), None);
+        assert_eq!(refusal("t", ROUTE_BYTES_MAX + 1), too_large("t", ROUTE_BYTES_MAX + 1, ROUTE_BYTES_MAX));
+    }
+
+    #[test]
     fn what_is_taken_in_sequence_has_to_be_numbered() {
         let routes = routes(r#"{"t":{"kind":"event","destinations":["a","b"],"sequenced":["b"]}}"#).unwrap();
         assert!(routes.is_sequenced("b") && !routes.is_sequenced("a"));
@@ -186,6 +227,8 @@ mod tests {
             (r#"{"kind":"event","destinations":["a","a"]}"#, "twice"),
             (r#"{"kind":"event","destinations":["A-b"]}"#, "`A-b`"),
             (r#"{"kind":"event","destinations":["a"],"x":1}"#, "unknown field `x`"),
+            (r#"{"kind":"event","destinations":["a"],"max_bytes":0}"#, "choose 1 to 262144"),
+            (r#"{"kind":"event","destinations":["a"],"max_bytes":262145}"#, "has 262145 as `max_bytes`"),
             (r#"{"kind":"query","destinations":["a"]}"#, "unknown variant `query`"),
             (r#"{"kind":"event","destinations":["a"],"sequenced":["b"]}"#, "`b` as sequenced"),
         ] {

@@ -48,7 +48,7 @@ impl Outbox {
     /// Prepares the accept of a notification for a transaction. It stores nothing.
     ///
     /// # Errors
-    /// When no route takes the notification.
+    /// When no route takes the notification, or it is over the limit of its route.
     pub fn accept(&self, notification: Checked) -> Result<OutboxMessage, Refusal> {
         let record = Record::accept(notification, &self.routes, self.clock.now())?;
         Ok(OutboxMessage { ledger: self.ledger.clone(), record, clock: self.clock.clone() })

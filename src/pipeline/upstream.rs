@@ -195,6 +195,8 @@ fn visibility_seconds(base: u64, receives: u32) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::aws::sqs::MESSAGE_BYTES_MAX;
+    use crate::notification::{EVENT_BYTES_MAX, ROUTE_BYTES_MAX};
 
     #[test]
     fn g1_a_refused_message_keeps_its_attributes() {
@@ -213,6 +215,19 @@ mod tests {
         assert!(ten.len() == 10 && !ten.contains_key(REASON), "SQS takes no more");
         let refused_before = names(9, &[REASON]);
         assert_eq!((refused_before.len(), refused_before[REASON].string_value()), (10, Some("no")));
+    }
+
+    /// The sizes in `template.yaml`.
+    #[test]
+    fn the_queue_takes_what_a_route_takes_and_its_dead_letters_have_room_for_the_reason() {
+        let template = include_str!("../../template.yaml");
+        let (_, parameter) = template.split_once("\n  UpstreamMessageBytes:").unwrap();
+        let number = |name: &str| -> usize {
+            let (_, rest) = parameter.split_once(&format!("{name}: ")).unwrap();
+            rest[..rest.find('\n').unwrap()].parse().unwrap()
+        };
+        assert!(number("Default") > ROUTE_BYTES_MAX && number("MaxValue") > EVENT_BYTES_MAX);
+        assert!(number("MaxValue") + REASON.len() + REASON_BYTES_MAX <= MESSAGE_BYTES_MAX);
     }
 
     #[test]

@@ -332,10 +332,10 @@ impl Record {
     /// The INIT record of a notification, as accept, an emit and the outbox put it.
     ///
     /// # Errors
-    /// When no route takes the notification.
+    /// When no route takes the notification, or it is over the limit of its route.
     pub fn accept(notification: Checked, routes: &Routes, now: Timestamp) -> Result<Record, Refusal> {
-        let notification = Notification::from(notification);
         let route = routes.of(&notification)?;
+        let notification = Notification::from(notification);
         let delivery = Delivery {
             state: State::Pending,
             sequenced: false,

@@ -41,7 +41,10 @@ async fn g1_an_acknowledged_message_is_stored_or_dead_lettered_with_its_reason()
         ),
         (refund_with("\"command\"", "\"event\""), "wrong-kind:"),
         (refund_with("\"source\"", "\"colour\":1,\"source\""), "unknown-attribute: `colour`"),
-        (refund_with("\"amount\":5", &format!("\"amount\":\"{}\"", "5".repeat(256 * 1024))), "too-large:"),
+        (
+            refund_with("\"amount\":5", &format!("\"amount\":5,\"note\":\"{}\"", "5".repeat(64 * 1024))),
+            "too-large-for-route: the event takes 65",
+        ),
     ];
     let mut messages: Vec<String> = valid.iter().map(|id| refund(id, &account, 5)).collect();
     // As another producer may send it.

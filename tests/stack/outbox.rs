@@ -1,6 +1,7 @@
 //! The producer's outbox: a notification commits with the producer's own write.
 
 use handover::dynamodb::types::{AttributeValue, CancellationReason, Put, TransactWriteItem};
+use handover::notification::ROUTE_BYTES_MAX;
 use handover::pipeline::OutboxMessage;
 use handover::record::Status;
 use handover::store::Acceptance;
@@ -96,4 +97,24 @@ async fn the_outbox_refuses_what_accept_would_refuse() {
     let world = World::connect().await;
     let unrouted = Draft::command("refund.requestd", "orders", &1).build("1").unwrap();
     assert_eq!(world.outbox(&routes()).accept(unrouted).unwrap_err().code(), "unknown-type");
+    let large = noted_refund("1", "a", ROUTE_BYTES_MAX);
+    assert_eq!(world.outbox(&routes()).accept(large).unwrap_err().code(), "too-large-for-route");
+}
+
+/// The deployed route takes 64 KiB.
+#[tokio::test]
+async fn what_was_accepted_under_a_larger_limit_is_carried() {
+    let world = World::connect().await;
+    let (id, account) = (unique("refund"), world.account().await);
+    let route = r#"{"refund.requested":{"kind":"command","destinations":["refund"],"max_bytes":262144}}"#;
+    let message = world.outbox(&route.parse().unwrap()).accept(noted_refund(&id, &account, 200_000)).unwrap();
+    world.dynamodb.transact_write_items().transact_items(message.action()).send().await.unwrap();
+    world.until(&[id], Status::Done).await;
+    assert_eq!(world.balance(&account).await, 7);
+}
+
+/// A refund of 7 with a note of this length.
+fn noted_refund(id: &str, account: &str, bytes: usize) -> Checked {
+    let data = json!({ "account": account, "amount": 7, "note": "x".repeat(bytes) });
+    Draft::command("refund.requested", "orders", &data).build(id).unwrap()
 }

@@ -99,12 +99,24 @@ fn sort_out(
         match failures.get(&at) {
             None => (),
             Some(failure) if failure.is_sender_fault || is_last_try => {
-                not_sent.push(NotSent { number: line.number, reason: format!("sqs: {}", failure.code) });
+                not_sent.push(NotSent { number: line.number, reason: reason(failure, &line.text) });
             }
             Some(_) => again.push(line),
         }
     }
     (again, not_sent)
+}
+
+/// SQS's own text is not shown: it may quote the message.
+fn reason(failure: &EntryFailure, text: &str) -> String {
+    match failure.code.as_str() {
+        // A queue refuses so what is over its limit.
+        code @ "InvalidParameterValue" => format!(
+            "sqs: {code}; the line takes {} bytes, and the stack's parameter UpstreamMessageBytes is the most that its queue takes",
+            text.len()
+        ),
+        code => format!("sqs: {code}"),
+    }
 }
 
 #[cfg(test)]

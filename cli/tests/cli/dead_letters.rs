@@ -111,6 +111,8 @@ async fn open_accounts_of(ids: &[String]) {
     }
 }
 
+const ROUTES: &str = r#"{"t":{"kind":"event","destinations":["a","b"]}}"#;
+
 /// A stack of two destinations, `a` with a dead-letter queue and `b` without one.
 struct OddStack {
     name: String,
@@ -120,10 +122,14 @@ struct OddStack {
 
 impl OddStack {
     async fn deploy() -> OddStack {
+        OddStack::deploy_with("ROUTES", ROUTES).await
+    }
+
+    /// With this variable in the environment of accept.
+    async fn deploy_with(variable: &str, value: &str) -> OddStack {
         let aws = handover::aws::config().unwrap().load().await;
         let name = unique("odd");
         // Nothing calls the function: the command reads its environment.
-        let routes = r#"{"t":{"kind":"event","destinations":["a","b"]}}"#;
         let lambda = aws_sdk_lambda::Client::new(&aws);
         let accept = format!("{}-accept", std::env::var("HANDOVER_STACK").unwrap());
         let accept = lambda.get_function_configuration().function_name(accept).send().await.unwrap();
@@ -131,7 +137,7 @@ impl OddStack {
         let function = function.runtime(Runtime::Providedal2023).handler("bootstrap");
         let function = function.set_role(accept.role);
         let function = function.code(FunctionCode::builder().zip_file(Blob::new(empty_zip())).build());
-        let environment = Environment::builder().variables("ROUTES", routes).build();
+        let environment = Environment::builder().variables(variable, value).build();
         function.environment(environment).send().await.unwrap();
         let sqs = aws_sdk_sqs::Client::new(&aws);
         let created = sqs.create_queue().queue_name(format!("{name}-a-dead-letters")).send().await.unwrap();
@@ -184,4 +190,36 @@ async fn a_list_hides_nothing_and_says_what_it_cannot_see() {
     let (_, notes) = stack.handover(&["dead-letters", "--destination", "a"]);
     assert!(notes.starts_with("note: about 1 more dead letters of a are hidden"), "{notes}");
     stack.sqs.delete_queue().queue_url(&stack.queue).send().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn routes_that_are_in_a_file_are_read_from_the_one_that_is_named() {
+    let stack = OddStack::deploy_with("ROUTES_FILE", "odd.routes.json").await;
+    stack.sqs.create_queue().queue_name(format!("{}-upstream", stack.name)).send().await.unwrap();
+    let folder = std::env::temp_dir().join(unique("routes"));
+    std::fs::create_dir(&folder).unwrap();
+    let file = |name: &str, content: &str| {
+        let path = folder.join(name);
+        std::fs::write(&path, content).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let routes = file("odd.routes.json", ROUTES);
+    let event =
+        file("events", r#"{"specversion":"1.0","id":"1","type":"u","kind":"event","source":"s","data":0}"#);
+
+    let unread = "(they are in the file `odd.routes.json`: name it with --routes or HANDOVER_ROUTES)";
+    let (_, error) = stack.handover(&["dead-letters"]);
+    assert!(error.starts_with(&format!("error: the stack's routes cannot be read {unread}")), "{error}");
+    let (_, notes) = stack.handover(&["--routes", &routes, "dead-letters"]);
+    assert!(notes.starts_with("note: the destination `b` has no queue "), "{notes}");
+
+    let (sent, note) = stack.handover(&["send", &event]);
+    assert_eq!(sent, ["1 sent, 0 not sent"]);
+    let unchecked = "note: the routes cannot be read, so types are not checked before sending";
+    assert_eq!(note, format!("{unchecked} {unread}\n"));
+    let (_, refused) = stack.handover(&["--routes", &routes, "send", &event]);
+    assert!(refused.starts_with("line 1: unknown-type: "), "{refused}");
+    let (_, error) = stack.handover(&["--routes", &event, "send", &event]);
+    assert!(error.contains("events cannot be used: routes: "), "{error}");
+    std::fs::remove_dir_all(&folder).unwrap();
 }

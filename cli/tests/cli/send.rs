@@ -50,3 +50,12 @@ async fn a_line_is_sent_while_the_input_stays_open_and_an_interrupt_ends_it_with
     assert_eq!(output.status.code(), Some(130));
     drop(input);
 }
+
+/// The queue of the stack takes 72 KiB.
+#[test]
+fn a_line_that_the_queue_refuses_for_its_size_is_reported_with_both_sizes() {
+    let output = handover(&["send", "-", "--unchecked"], &vec![b'x'; 72 * 1024 + 1]);
+    assert_eq!(text(&output.stdout), "0 sent, 1 not sent\n");
+    let expected = "line 1: sqs: InvalidParameterValue; the line takes 73729 bytes, and the stack's parameter UpstreamMessageBytes ";
+    assert!(text(&output.stderr).starts_with(expected), "{output:?}");
+}

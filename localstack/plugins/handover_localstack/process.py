@@ -113,7 +113,11 @@ class Process(ThreadingHTTPServer):
             self.process = subprocess.Popen(
                 [code / "bootstrap"],
                 cwd=code,
-                env={**variables, "AWS_LAMBDA_RUNTIME_API": "%s:%d" % self.server_address},
+                env={
+                    **variables,
+                    "AWS_LAMBDA_RUNTIME_API": "%s:%d" % self.server_address,
+                    "LAMBDA_TASK_ROOT": str(code),
+                },
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
