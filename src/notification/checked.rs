@@ -3,11 +3,12 @@
 use std::ops::Deref;
 
 use super::cloudevent::{encoded_bytes, read};
+use super::extension;
 use super::kind::Kind;
 use super::notification::Notification;
 use super::refusal::Refusal;
 use super::rfc3339;
-use super::trace::traceparent;
+use super::trace::{traceparent, tracestate};
 
 /// Largest event, in bytes, both as sent and as encoded. An item takes 400 KB; the record adds errors,
 /// results and the timeline, each with a limit of its own.
@@ -19,21 +20,16 @@ pub const EVENT_BYTES_MAX: usize = 256 * 1024;
 pub struct Checked(Notification);
 
 impl Checked {
-    /// Checks a notification. A `traceparent` that is none is dropped with a warning: a trace that breaks is no reason
-    /// to lose a message.
+    /// Checks a notification. What is no trace is dropped with a warning: a trace that breaks is no reason to lose a
+    /// message.
     ///
     /// # Errors
     /// When an attribute or the encoded event is over its limit.
     pub fn new(mut notification: Notification) -> Result<Checked, Refusal> {
         notification.check_attributes()?;
+        extension::check(&notification.extensions)?;
         notification.time = notification.time.map(rfc3339::clamped);
-        if let Some(text) = notification.traceparent.take() {
-            notification.traceparent = traceparent(&text);
-            if notification.traceparent.is_none() {
-                let Notification { id, source, .. } = &notification;
-                tracing::warn!(id, source, "dropped its traceparent, which is not one of W3C Trace Context");
-            }
-        }
+        keep_trace(&mut notification);
         within_limit(encoded_bytes(&notification))?;
         Ok(Checked(notification))
     }
@@ -58,6 +54,29 @@ impl Checked {
             checked.0.kind = kind_of(&checked.0.r#type)?;
         }
         Ok(checked)
+    }
+}
+
+/// Keeps the `traceparent` and the `tracestate` that goes with it, as far as they are of W3C Trace Context.
+fn keep_trace(notification: &mut Notification) {
+    if let Some(text) = notification.traceparent.take() {
+        notification.traceparent = traceparent(&text);
+        if notification.traceparent.is_none() {
+            let Notification { id, source, .. } = notification;
+            tracing::warn!(id, source, "dropped its traceparent, which is not one of W3C Trace Context");
+        }
+    }
+    // An empty one is a list of no members.
+    if let Some(text) = notification.tracestate.take().filter(|text| !text.is_empty()) {
+        notification.tracestate = notification.traceparent.as_ref().and_then(|_| tracestate(&text));
+        if notification.tracestate.is_none() {
+            let Notification { id, source, .. } = notification;
+            tracing::warn!(
+                id,
+                source,
+                "dropped its tracestate, which is not one of W3C Trace Context or has no traceparent"
+            );
+        }
     }
 }
 

@@ -40,7 +40,7 @@ impl Json {
     /// no form in JSON, such as a map with keys that are not strings.
     pub fn from_serialize(data: &impl Serialize) -> Result<Json, Refusal> {
         let text = serde_json::to_string(data).map_err(|_| Refusal::Invalid {
-            field: "data",
+            field: "data".into(),
             problem: "has no form in JSON; use maps with string keys",
         })?;
         // It is one level deeper in its event, where it has to be readable.

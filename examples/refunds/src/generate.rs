@@ -109,6 +109,7 @@ pub fn refused(refund: &Refund) -> Vec<Line> {
         assert!(valid.contains(part), "{part}");
         valid.replacen(part, other, 1)
     };
+    let extensions: String = (0..33).map(|number| format!(r#""e{number}":true,"#)).collect();
     let lines = vec![
         ("this is not JSON".into(), "malformed-json"),
         (valid[..valid.len() - 2].into(), "malformed-json"),
@@ -126,7 +127,8 @@ pub fn refused(refund: &Refund) -> Vec<Line> {
         (replaced("refund.requested", "invoice.requested"), "unknown-type"),
         (replaced(r#""kind":"command""#, r#""kind":"query""#), "unknown-kind"),
         (replaced(r#""kind":"command""#, r#""kind":"event""#), "wrong-kind"),
-        (replaced(r#""source":"#, r#""priority":1,"source":"#), "unknown-attribute"),
+        (replaced(r#""subject":"#, r#""partitionKey":"#), "unknown-attribute"),
+        (replaced(r#""source":"#, &format!(r#"{extensions}"source":"#)), "too-many-extensions"),
         (format!("[{valid}]"), "not-an-object"),
         (
             replaced(
@@ -211,7 +213,7 @@ mod tests {
         let accounts: BTreeSet<_> = refunds().map(|refund| &refund.account).collect();
         assert_eq!((ids.len(), accounts.len()), (204, 22));
         assert!(
-            lines.iter().filter(|line| matches!(line.expected, ExpectedOutcome::Refused(_))).count() >= 19
+            lines.iter().filter(|line| matches!(line.expected, ExpectedOutcome::Refused(_))).count() >= 20
         );
     }
 }
