@@ -251,6 +251,7 @@ pub use destination::external::{Asked, CallFailure, External, OnUnknown};
 pub use error::Error;
 pub use notification::checked::Checked;
 pub use notification::draft::Draft;
+pub use notification::extension::Extension;
 pub use notification::json::Json;
 pub use notification::key::NotificationKey;
 pub use notification::kind::Kind;

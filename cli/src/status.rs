@@ -1,10 +1,11 @@
 //! `handover status`: the record of each notification with an id, and its timeline.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use comfy_table::{ContentArrangement, Table, presets};
-use handover::Kind;
 use handover::record::{Record, State, Status, What, timeline};
+use handover::{Extension, Kind};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -62,6 +63,10 @@ struct View<'a> {
     partitionkey: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sequence: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dataschema: Option<&'a str>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    extensions: &'a BTreeMap<String, Extension>,
     status: Status,
     version: u64,
     dispatches: u32,
@@ -118,6 +123,8 @@ impl<'a> View<'a> {
             subject: record.subject.as_deref(),
             partitionkey: record.partitionkey.as_deref(),
             sequence: record.sequence,
+            dataschema: record.dataschema.as_deref(),
+            extensions: &record.extensions,
             status: record.status,
             version: record.version,
             dispatches: record.dispatches,

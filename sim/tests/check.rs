@@ -1,10 +1,11 @@
 //! A user's destination: one that is right, and one whose mistake is reported readably.
 
 use handover::dynamodb::types::{AttributeValue, Update};
-use handover::{Destination, Draft, Effect, Failure, Notification};
+use handover::record::State;
+use handover::{Checked, Destination, Draft, Effect, Failure, Notification};
 use handover_sim::{Check, Faults, check};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[derive(Deserialize)]
 struct Reward {
@@ -50,6 +51,54 @@ fn rewards(calls: bool) -> Check {
 #[test]
 fn a_returned_write_is_applied_once() {
     rewards(false).over_seeds(0..100);
+}
+
+/// Takes what has every attribute as it was sent, and fails for ever otherwise.
+struct Exact {
+    sent: Vec<Checked>,
+}
+
+impl Destination for Exact {
+    type Data = Value;
+
+    async fn apply(&self, notification: &Notification<Value>) -> Result<Effect, Failure> {
+        match self.sent.iter().any(|sent| sent.typed().is_ok_and(|sent| sent == *notification)) {
+            true => Ok(Effect::new()),
+            false => Err(Failure::permanent("it is not what was sent")),
+        }
+    }
+}
+
+#[test]
+fn every_attribute_that_was_sent_reaches_the_destination() {
+    let sent: Vec<Checked> = (1..=3)
+        .map(|n| {
+            Draft::event("points.earned", "shop", &json!({ "é": n }))
+                .subject("c-1 é")
+                .time("2026-11-22T08:15:00.123456789Z".parse().unwrap())
+                .partitionkey("c-1")
+                .sequence(n)
+                .traceparent("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+                .tracestate("a=1,b=2")
+                .dataschema("https://shop.example/points.json")
+                .extension("campaign", "spring é")
+                .extension("dispatch", i32::MIN)
+                .extension("version", n == 2)
+                .build(format!("points-{n}"))
+                .unwrap()
+        })
+        .collect();
+    check("exact", {
+        let sent = sent.clone();
+        move |_| Exact { sent: sent.clone() }
+    })
+    .sends(sent)
+    .at_rest(|stack| {
+        for record in stack.records() {
+            assert_eq!(record.destinations["exact"].state, State::Done, "{record:?}");
+        }
+    })
+    .over_seeds(0..100);
 }
 
 /// A write whose condition holds only after the write before it: out of turn it would fail and count an

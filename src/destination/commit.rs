@@ -108,7 +108,7 @@ impl DestinationSettings {
     fn emits(&self, parent: &Notification, effect: &Effect) -> Result<Vec<Record>, Failure> {
         let key = parent.key();
         let record = |(name, draft): &(String, Draft)| -> Result<Record, Refusal> {
-            let draft = draft.clone().traceparent_or(parent.traceparent.as_deref());
+            let draft = draft.clone().trace_or(parent);
             let notification = draft.build_emitted(&key, &self.name, name)?;
             Record::accept(notification, &self.routes, self.clock.now())
         };

@@ -3,12 +3,13 @@
 use std::ops::Deref;
 
 use super::cloudevent::{encoded_bytes, read};
+use super::extension;
 use super::key::EMITTED;
 use super::kind::Kind;
 use super::notification::Notification;
 use super::refusal::Refusal;
 use super::rfc3339;
-use super::trace::traceparent;
+use super::trace::{is_kept, traceparent, tracestate};
 
 /// Largest event, in bytes, both as sent and as encoded. An item takes 400 KB; the record adds errors,
 /// results and the timeline, each with a limit of its own.
@@ -23,8 +24,8 @@ pub struct Checked {
 }
 
 impl Checked {
-    /// Checks a notification. A `traceparent` that is none is dropped with a warning: a trace that breaks is no reason
-    /// to lose a message.
+    /// Checks a notification. What is no trace is dropped with a warning: a trace that breaks is no reason to lose a
+    /// message.
     ///
     /// # Errors
     /// When an attribute or the encoded event is over its limit, or the id is that of an emitted notification.
@@ -38,14 +39,9 @@ impl Checked {
     /// Checks a notification whose id was not chosen by its sender.
     pub(super) fn emitted(mut notification: Notification) -> Result<Checked, Refusal> {
         notification.check_attributes()?;
+        extension::check(&notification.extensions)?;
         notification.time = notification.time.map(rfc3339::clamped);
-        if let Some(text) = notification.traceparent.take() {
-            notification.traceparent = traceparent(&text);
-            if notification.traceparent.is_none() {
-                let Notification { id, source, .. } = &notification;
-                tracing::warn!(id, source, "dropped its traceparent, which is not one of W3C Trace Context");
-            }
-        }
+        keep_trace(&mut notification);
         let bytes = encoded_bytes(&notification);
         within_limit(bytes)?;
         Ok(Checked { notification, bytes })
@@ -77,6 +73,45 @@ impl Checked {
             checked.bytes = encoded_bytes(&checked.notification);
         }
         Ok(checked)
+    }
+}
+
+/// Checks every attribute of a stored notification but the data: each was within its limit when it was accepted.
+///
+/// # Errors
+/// The first attribute that was not: somebody else wrote it.
+pub(crate) fn check_stored(notification: &Notification) -> Result<(), Refusal> {
+    notification.check_attributes()?;
+    extension::check(&notification.extensions)?;
+    let Notification { traceparent, tracestate, .. } = notification;
+    match is_kept(traceparent.as_deref(), tracestate.as_deref()) {
+        true => Ok(()),
+        false => {
+            Err(Refusal::Invalid { field: "traceparent".into(), problem: "is none of W3C Trace Context" })
+        }
+    }
+}
+
+/// Keeps the `traceparent` and the `tracestate` that goes with it, as far as they are of W3C Trace Context.
+fn keep_trace(notification: &mut Notification) {
+    if let Some(text) = notification.traceparent.take() {
+        notification.traceparent = traceparent(&text);
+        if notification.traceparent.is_none() {
+            let Notification { id, source, .. } = notification;
+            tracing::warn!(id, source, "dropped its traceparent, which is not one of W3C Trace Context");
+        }
+    }
+    // An empty one is a list of no members.
+    if let Some(text) = notification.tracestate.take().filter(|text| !text.is_empty()) {
+        notification.tracestate = notification.traceparent.as_ref().and_then(|_| tracestate(&text));
+        if notification.tracestate.is_none() {
+            let Notification { id, source, .. } = notification;
+            tracing::warn!(
+                id,
+                source,
+                "dropped its tracestate, which is not one of W3C Trace Context or has no traceparent"
+            );
+        }
     }
 }
 

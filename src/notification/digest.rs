@@ -8,8 +8,9 @@ use super::json::Json;
 use super::notification::Notification;
 
 /// What a digest covers. The fields are in the order of RFC 8785, so that plain serialisation is
-/// canonical. `time` and `traceparent` are left out: a producer may set them anew when it repeats a message.
-/// So is `kind`, which the route fixes.
+/// canonical. `time`, `traceparent` and `tracestate` are left out: a producer may set them anew when it repeats a message.
+/// So are the extension attributes that Handover does not know, since what is between producer and accept may add some;
+/// `dataschema`, whose address may change while the data stays the same; and `kind`, which the route fixes.
 #[derive(Serialize)]
 struct Content<'a> {
     #[serde(serialize_with = "super::json::verbatim")]
@@ -91,10 +92,17 @@ mod tests {
     }
 
     #[test]
+    fn data_that_is_left_out_is_null() {
+        let null = EVENT.replace(r#"{"b":1.0,"a":"x"}"#, "null");
+        assert_eq!(digest_of(&null), digest_of(&EVENT.replace(r#","data":{"b":1.0,"a":"x"}"#, "")));
+        assert_ne!(digest_of(&null), digest_of(EVENT));
+    }
+
+    #[test]
     fn covers_what_the_message_says_and_nothing_else() {
         let same = [
             r#"{"id":"1","source":"s","type":"t","specversion":"1.0","kind":"event","data":{"a":"x","b":1}}"#,
-            r#"{"id":"2","source":"s","type":"t","specversion":"1.0","kind":"command","time":"2026-11-22T00:00:00Z","traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01","data":{"a":"x","b":1}}"#,
+            r#"{"id":"2","source":"s","type":"t","specversion":"1.0","kind":"command","time":"2026-11-22T00:00:00Z","traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01","tracestate":"a=1","dataschema":"s","tenant":"a","data":{"a":"x","b":1}}"#,
         ];
         let other = [
             EVENT.replace("1.0,", "2,"),

@@ -1,9 +1,12 @@
 //! A notification that has no id yet.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::checked::Checked;
+use super::extension::Extension;
 use super::json::Json;
 use super::key::NotificationKey;
 use super::kind::Kind;
@@ -49,6 +52,9 @@ impl Draft {
             partitionkey: None,
             sequence: None,
             traceparent: None,
+            tracestate: None,
+            dataschema: None,
+            extensions: BTreeMap::new(),
             data,
         });
         Draft { notification }
@@ -86,13 +92,39 @@ impl Draft {
         self.set(|notification| notification.traceparent = trace::traceparent(traceparent.as_ref()))
     }
 
-    /// Sets the trace, unless the draft has one.
-    pub(crate) fn traceparent_or(self, traceparent: Option<&str>) -> Draft {
+    /// Sets what tracing systems add to the traceparent. It is left out where it is not a tracestate, or where
+    /// there is no traceparent.
+    pub fn tracestate(self, tracestate: impl AsRef<str>) -> Draft {
+        self.set(|notification| notification.tracestate = trace::tracestate(tracestate.as_ref()))
+    }
+
+    /// Sets the trace to that of another notification, unless the draft has one.
+    pub(crate) fn trace_or(self, other: &Notification) -> Draft {
         self.set(|notification| {
             if notification.traceparent.is_none() {
-                notification.traceparent = traceparent.map(str::to_owned);
+                notification.traceparent.clone_from(&other.traceparent);
+                notification.tracestate.clone_from(&other.tracestate);
             }
         })
+    }
+
+    /// Sets the address of the schema of its data.
+    pub fn dataschema(self, dataschema: impl Into<String>) -> Draft {
+        self.set(|notification| notification.dataschema = Some(dataschema.into()))
+    }
+
+    /// Sets an extension attribute, which every destination gets.
+    ///
+    /// ```
+    /// use handover::Draft;
+    ///
+    /// let draft = Draft::event("refund.credited", "refunds", &5).extension("tenant", "shop-1");
+    /// let notification = draft.build("refund-7-credited")?;
+    /// assert_eq!(notification.extensions["tenant"], "shop-1".into());
+    /// # Ok::<(), handover::Refusal>(())
+    /// ```
+    pub fn extension(self, name: impl Into<String>, value: impl Into<Extension>) -> Draft {
+        self.set(|notification| drop(notification.extensions.insert(name.into(), value.into())))
     }
 
     /// The notification with this id.
@@ -132,7 +164,7 @@ mod tests {
         let refused = |draft: Draft| draft.build("1").unwrap_err().to_string();
         assert_eq!(
             draft().build("x".repeat(ID_BYTES_MAX + 1)).unwrap_err(),
-            Refusal::TooLong { field: "id", bytes: 129, max: 128 }
+            Refusal::TooLong { field: "id".into(), bytes: 129, max: 128 }
         );
         assert!(draft().build("x".repeat(ID_BYTES_MAX)).is_ok());
         assert_eq!(draft().build("").unwrap_err().to_string(), "`id` is empty; give it a value");
@@ -187,9 +219,17 @@ mod tests {
     #[test]
     fn a_trace_is_inherited_unless_one_is_set() {
         let trace = |last: &str| format!("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-{last}");
-        let built = |draft: Draft| draft.traceparent_or(Some(&trace("01"))).build("1").unwrap();
-        assert_eq!(built(draft()).traceparent, Some(trace("01")));
-        assert_eq!(built(draft().traceparent(trace("00"))).traceparent, Some(trace("00")));
-        assert_eq!(built(draft().traceparent("123")).traceparent, Some(trace("01")));
+        let other = draft().traceparent(trace("01")).tracestate("a=1").build("1").unwrap();
+        let built = |draft: Draft| {
+            let built = Notification::from(draft.trace_or(&other).build("1").unwrap());
+            (built.traceparent.unwrap(), built.tracestate)
+        };
+        let inherited = (trace("01"), Some("a=1".to_owned()));
+        assert_eq!(built(draft()), inherited);
+        assert_eq!(built(draft().traceparent("123").tracestate("b=2")), inherited);
+        assert_eq!(built(draft().traceparent(trace("00"))), (trace("00"), None));
+        let own = draft().tracestate("b=2").traceparent(trace("00"));
+        assert_eq!(built(own), (trace("00"), Some("b=2".into())));
+        assert_eq!(draft().tracestate("b=2").build("1").unwrap().tracestate, None);
     }
 }

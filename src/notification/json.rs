@@ -4,6 +4,8 @@
 //! that is not a double's. Therefore the digest of the canonical text is the digest of its
 //! meaning, and every destination reads the same data.
 
+mod finite;
+
 use std::fmt;
 
 use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
@@ -11,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Number, Value};
 
+use self::finite::not_finite;
 use super::refusal::Refusal;
 
 /// Deepest nesting of objects and arrays, in levels.
@@ -37,12 +40,17 @@ impl Json {
     ///
     /// # Errors
     /// [`Refusal::Number`] for a number that a double cannot hold. [`Refusal::Invalid`] for a value that has
-    /// no form in JSON, such as a map with keys that are not strings.
+    /// no form in JSON, such as a map with keys that are not strings, or a number that is NaN or infinite.
     pub fn from_serialize(data: &impl Serialize) -> Result<Json, Refusal> {
         let text = serde_json::to_string(data).map_err(|_| Refusal::Invalid {
-            field: "data",
+            field: "data".into(),
             problem: "has no form in JSON; use maps with string keys",
         })?;
+        // A number that is not finite became null.
+        if let Some(path) = text.contains("null").then(|| not_finite(data)).flatten() {
+            let problem = "is NaN or infinite, which JSON has no number for; send it as a string or as null";
+            return Err(Refusal::Invalid { field: shown(&format!("data{path}")).into(), problem });
+        }
         // It is one level deeper in its event, where it has to be readable.
         Ok(Json::canonical(&value(raw(&text)?, &Path::Root("data"), 1)?))
     }

@@ -9,6 +9,7 @@ pub(crate) mod checked;
 mod cloudevent;
 mod digest;
 pub(crate) mod draft;
+pub(crate) mod extension;
 mod hash;
 pub(crate) mod json;
 pub(crate) mod key;
@@ -19,21 +20,23 @@ mod rfc3339;
 pub(crate) mod routes;
 mod trace;
 
-pub(crate) use checked::Checked;
 pub use checked::EVENT_BYTES_MAX;
+pub(crate) use checked::{Checked, check_stored};
 pub(crate) use cloudevent::Event;
 pub use cloudevent::encode;
 pub(crate) use digest::{digest, is_repeat};
 pub(crate) use draft::Draft;
+pub(crate) use extension::Extension;
+pub use extension::{EXTENSION_BYTES_MAX, EXTENSION_NAME_BYTES_MAX, EXTENSIONS_BYTES_MAX, EXTENSIONS_MAX};
 pub(crate) use hash::hex;
 pub(crate) use json::{Json, plain};
 pub(crate) use key::NotificationKey;
 pub(crate) use kind::Kind;
 pub(crate) use notification::Notification;
 pub use notification::{
-    ID_BYTES_MAX, PARTITIONKEY_BYTES_MAX, SEQUENCE_MAX, SOURCE_BYTES_MAX, SUBJECT_BYTES_MAX, TYPE_BYTES_MAX,
+    DATASCHEMA_BYTES_MAX, ID_BYTES_MAX, PARTITIONKEY_BYTES_MAX, SEQUENCE_MAX, SOURCE_BYTES_MAX,
+    SUBJECT_BYTES_MAX, TYPE_BYTES_MAX,
 };
 pub(crate) use refusal::Refusal;
 pub use routes::{BadRoutes, DESTINATION_BYTES_MAX, DESTINATIONS_MAX, ROUTE_BYTES_MAX, Route};
 pub(crate) use routes::{Routes, is_destination};
-pub(crate) use trace::is_traceparent;

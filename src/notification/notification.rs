@@ -1,8 +1,11 @@
 //! A notification, and the limits of its attributes.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 
+use super::extension::Extension;
 use super::json::Json;
 use super::key::NotificationKey;
 use super::kind::Kind;
@@ -16,6 +19,8 @@ pub const TYPE_BYTES_MAX: usize = 128;
 pub const SOURCE_BYTES_MAX: usize = 256;
 /// Longest subject, in bytes.
 pub const SUBJECT_BYTES_MAX: usize = 1_024;
+/// Longest address of the data's schema, in bytes.
+pub const DATASCHEMA_BYTES_MAX: usize = 1_024;
 /// Longest partition key, in bytes. A Kinesis partition key takes 256 characters.
 pub const PARTITIONKEY_BYTES_MAX: usize = 256;
 /// Highest sequence: above it a double cannot hold every integer.
@@ -45,6 +50,13 @@ pub struct Notification<T = Json> {
     pub sequence: Option<u64>,
     /// W3C Trace Context, in the form of version 00.
     pub traceparent: Option<String>,
+    /// What tracing systems add to the `traceparent`, by W3C Trace Context.
+    pub tracestate: Option<String>,
+    /// The address of the schema of the data. Handover carries it, and does not read it.
+    pub dataschema: Option<String>,
+    /// Extension attributes that Handover does not know, by name. They are carried, and are not part of what
+    /// the message says: of a message that is repeated with others, those that came first hold.
+    pub extensions: BTreeMap<String, Extension>,
     /// The payload.
     pub data: T,
 }
@@ -72,11 +84,14 @@ impl Notification {
             partitionkey: self.partitionkey.clone(),
             sequence: self.sequence,
             traceparent: self.traceparent.clone(),
+            tracestate: self.tracestate.clone(),
+            dataschema: self.dataschema.clone(),
+            extensions: self.extensions.clone(),
             data: self.data.deserialize()?,
         })
     }
 
-    /// Checks every attribute but the data against its limit.
+    /// Checks every attribute against its limit, but for the data and the extension attributes.
     pub(crate) fn check_attributes(&self) -> Result<(), Refusal> {
         visible("id", &self.id, ID_BYTES_MAX)?;
         visible("type", &self.r#type, TYPE_BYTES_MAX)?;
@@ -84,8 +99,9 @@ impl Notification {
         self.subject.iter().try_for_each(|text| printable("subject", text, SUBJECT_BYTES_MAX))?;
         let mut partitionkey = self.partitionkey.iter();
         partitionkey.try_for_each(|text| printable("partitionkey", text, PARTITIONKEY_BYTES_MAX))?;
+        self.dataschema.iter().try_for_each(|text| visible("dataschema", text, DATASCHEMA_BYTES_MAX))?;
         if let Some(sequence) = self.sequence {
-            let invalid = |problem| Err(Refusal::Invalid { field: "sequence", problem });
+            let invalid = |problem| Err(Refusal::Invalid { field: "sequence".into(), problem });
             if sequence == 0 || sequence > SEQUENCE_MAX {
                 return invalid("is not from 1 to 2^53 - 1; number from 1");
             }
@@ -117,9 +133,9 @@ fn bounded(
     problem: &'static str,
 ) -> Result<(), Refusal> {
     match text {
-        "" => Err(Refusal::Invalid { field, problem: "is empty; give it a value" }),
-        text if text.len() > max => Err(Refusal::TooLong { field, bytes: text.len(), max }),
-        text if !allowed(text) => Err(Refusal::Invalid { field, problem }),
+        "" => Err(Refusal::Invalid { field: field.into(), problem: "is empty; give it a value" }),
+        text if text.len() > max => Err(Refusal::TooLong { field: field.into(), bytes: text.len(), max }),
+        text if !allowed(text) => Err(Refusal::Invalid { field: field.into(), problem }),
         _ => Ok(()),
     }
 }

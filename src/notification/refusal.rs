@@ -3,6 +3,8 @@
 //! A refusal names the field, the limit and what to do. It shows names of fields, and never a value: a
 //! refused message may hold a secret.
 
+use std::borrow::Cow;
+
 use super::kind::Kind;
 
 /// Why a message cannot be accepted. The same message is always refused for the same reason: correct it and
@@ -71,7 +73,7 @@ pub enum Refusal {
     #[error("`{field}` is not {expected}")]
     WrongType {
         /// The attribute.
-        field: &'static str,
+        field: Cow<'static, str>,
         /// What it must be.
         expected: &'static str,
     },
@@ -79,7 +81,7 @@ pub enum Refusal {
     #[error("`{field}` takes {bytes} bytes, over the limit of {max}; shorten it")]
     TooLong {
         /// The attribute.
-        field: &'static str,
+        field: Cow<'static, str>,
         /// Its size in bytes.
         bytes: usize,
         /// The limit in bytes.
@@ -88,8 +90,8 @@ pub enum Refusal {
     /// An attribute has a value that it cannot have.
     #[error("`{field}` {problem}")]
     Invalid {
-        /// The attribute.
-        field: &'static str,
+        /// The attribute, or where in the data.
+        field: Cow<'static, str>,
         /// What is wrong, and what to do.
         problem: &'static str,
     },
@@ -97,11 +99,27 @@ pub enum Refusal {
     /// take it beforehand, and the parent's effect would fail.
     #[error("`id` begins with `emit:`, as only the ids of emitted notifications do; choose another id")]
     ReservedId,
-    /// An attribute that Handover would not carry, and therefore does not take.
-    #[error("`{name}` is not an attribute of a notification; move it into `data`")]
+    /// An attribute whose name CloudEvents does not allow.
+    #[error("`{name}` is not a name of an attribute; {}", advice(*nearest))]
     UnknownAttribute {
         /// Its name.
         name: String,
+        /// The attribute that is probably meant.
+        nearest: Option<&'static str>,
+    },
+    /// The extension attributes are over a limit together.
+    #[error(
+        "the event has {count} extension attributes of {bytes} bytes in all; at most {count_max} of {bytes_max} bytes are carried, so move some into `data`"
+    )]
+    TooManyExtensions {
+        /// How many there are.
+        count: usize,
+        /// What their names and values take, in bytes.
+        bytes: usize,
+        /// The limit of their number.
+        count_max: usize,
+        /// The limit in bytes.
+        bytes_max: usize,
     },
     /// The kind is neither `command` nor `event`.
     #[error("`kind` is unknown; send `command` or `event`")]
@@ -140,6 +158,13 @@ pub enum Refusal {
     },
 }
 
+fn advice(nearest: Option<&str>) -> String {
+    match nearest {
+        Some(name) => format!("do you mean `{name}`?"),
+        None => "rename it to 1 to 64 of a-z and 0-9, or move it into `data`".into(),
+    }
+}
+
 impl Refusal {
     /// A stable name for this kind of refusal, for alarms, dashboards and tests.
     pub fn code(&self) -> &'static str {
@@ -157,6 +182,7 @@ impl Refusal {
             Refusal::Invalid { .. } => "invalid",
             Refusal::ReservedId => "reserved-id",
             Refusal::UnknownAttribute { .. } => "unknown-attribute",
+            Refusal::TooManyExtensions { .. } => "too-many-extensions",
             Refusal::UnknownKind => "unknown-kind",
             Refusal::UnknownType { .. } => "unknown-type",
             Refusal::WrongKind { .. } => "wrong-kind",

@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 
 use super::record::{Delivery, Record, State, Status};
-use crate::notification::{EVENT_BYTES_MAX, is_destination, is_traceparent};
+use crate::notification::{EVENT_BYTES_MAX, check_stored, is_destination};
 
 /// Why an item is not a record of a notification.
 #[derive(Debug, thiserror::Error)]
@@ -36,9 +36,8 @@ impl Record {
 /// Says what is not possible in a record.
 fn check(record: &Record) -> Result<(), String> {
     let notification = record.notification();
-    notification.check_attributes().map_err(|refusal| refusal.to_string())?;
+    check_stored(&notification).map_err(|refusal| refusal.to_string())?;
     holds(record.data.as_str().len() <= EVENT_BYTES_MAX, "its data is too large")?;
-    holds(record.traceparent.as_deref().is_none_or(is_traceparent), "its traceparent is none")?;
     holds(record.version < VERSION_END, "its version is too large")?;
     numbers([record.open, record.dead, record.closed, record.dispatches])?;
     times([Some(record.accepted_at), Some(record.updated_at), record.sent_at])?;

@@ -3,8 +3,11 @@
 //! It is the CloudEvents event of the notification with up to six more extension attributes: `destinations`
 //! and `sequenced` (names separated by commas, since CloudEvents has no lists), `dispatch` (its number, from
 //! 1), `version` (of the record), `acceptedtime` and `relayedtime`. The times travel with the message, so that the
-//! timeline costs no write of its own. The reader ignores attributes that it does not know: a later release may
+//! timeline costs no write of its own. The extension attributes that Handover does not know are together under
+//! `extensions`: so none has the name of one that this release or a later one adds. The reader ignores attributes that it does not know: a later release may
 //! have sent them.
+
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -12,7 +15,7 @@ use serde_json::value::RawValue;
 
 use super::position::SequenceKey;
 use super::record::Record;
-use crate::notification::{Event, Json, Kind, Notification};
+use crate::notification::{Event, Extension, Json, Kind, Notification};
 
 /// One trip of a notification through the stream. It is a copy: it may be lost or doubled, and it only says
 /// which record to look at.
@@ -83,6 +86,12 @@ struct Read<'a> {
     sequence: Option<u64>,
     #[serde(default)]
     traceparent: Option<String>,
+    #[serde(default)]
+    tracestate: Option<String>,
+    #[serde(default)]
+    dataschema: Option<String>,
+    #[serde(default)]
+    extensions: BTreeMap<String, Extension>,
     #[serde(borrow)]
     data: &'a RawValue,
     destinations: &'a str,
@@ -161,6 +170,9 @@ impl Dispatch {
                 partitionkey: read.partitionkey,
                 sequence: read.sequence,
                 traceparent: read.traceparent,
+                tracestate: read.tracestate,
+                dataschema: read.dataschema,
+                extensions: read.extensions,
                 data: Json::of_copy(read.data),
             },
             destinations: names(read.destinations),
@@ -201,6 +213,19 @@ mod tests {
     }
 
     #[test]
+    fn an_extension_attribute_may_have_any_name() {
+        let names = ["dispatch", "destinations", "extensions", "version", "acceptedtime"];
+        let draft =
+            names.iter().fold(Draft::command("t", "s", &"x"), |draft, name| draft.extension(*name, 7));
+        let draft =
+            draft.extension("tenant", "é\u{fffe}").extension("isfinal", true).extension("least", i32::MIN);
+        let notification = Notification::from(draft.build("1").unwrap());
+        let extended = Dispatch { notification, ..dispatch() };
+        assert_eq!(Dispatch::decode(&extended.encode()).unwrap(), extended);
+        assert!(!String::from_utf8(dispatch().encode()).unwrap().contains("extensions"));
+    }
+
+    #[test]
     fn names_the_destinations_that_apply_it_in_order() {
         let draft = Draft::command("t", "s", &"x").partitionkey("k").sequence(3);
         let notification = draft.build("1").unwrap().into();
@@ -232,6 +257,8 @@ mod tests {
             let without = text.replace(part, "");
             assert!(matches!(Dispatch::decode(without.as_bytes()), Err(NotADispatch::Json { line: 1, .. })));
         }
+        let odd = text.replace("{\"spec", "{\"extensions\":{\"dispatch\":[7]},\"spec");
+        assert!(Dispatch::decode(odd.as_bytes()).is_err());
         let later = text.replace("{\"spec", "{\"causationid\":\"7\",\"spec");
         assert_eq!(Dispatch::decode(later.as_bytes()).unwrap(), dispatch());
     }

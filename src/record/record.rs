@@ -7,13 +7,13 @@
 use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use jiff::Timestamp;
 use jiff::fmt::serde::timestamp::{millisecond, second};
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::due::{DEAD_LETTER_RENEWED_AFTER, FIRST_DUE_AFTER, bucket};
 use crate::notification::{
-    Checked, Json, Kind, Notification, NotificationKey, Refusal, Routes, digest, is_repeat, plain,
+    Checked, Extension, Json, Kind, Notification, NotificationKey, Refusal, Routes, digest, is_repeat, plain,
 };
 
 /// An item of DynamoDB.
@@ -280,9 +280,12 @@ pub struct Record {
     /// The entity that it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
-    /// When it was sent, by the clock of the source.
+    /// When it was sent, by the clock of the source, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "millisecond::optional")]
     pub time: Option<Timestamp>,
+    /// The nanoseconds that the source's time has beyond its milliseconds. Before 1970 they are negative.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub time_nanos: i32,
     /// The key by which it is partitioned and ordered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub partitionkey: Option<String>,
@@ -292,6 +295,15 @@ pub struct Record {
     /// W3C Trace Context.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
+    /// What tracing systems add to the traceparent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracestate: Option<String>,
+    /// The address of the schema of the data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dataschema: Option<String>,
+    /// Extension attributes that Handover does not know, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub extensions: BTreeMap<String, Extension>,
     /// The payload: canonical JSON, as text.
     pub data: Json,
     /// A message with the same id, source and digest is a repeat; see `digest.rs`, which names the rules.
@@ -361,6 +373,7 @@ impl Record {
             let sequenced = route.sequenced.contains(name);
             (name.clone(), Delivery { sequenced, ..delivery.clone() })
         });
+        let (time, time_nanos) = notification.time.map(parts).unzip();
         Ok(Record {
             digest: digest(&notification),
             bucket: bucket(&notification.id, now + FIRST_DUE_AFTER),
@@ -369,10 +382,14 @@ impl Record {
             kind: notification.kind,
             source: notification.source,
             subject: notification.subject,
-            time: notification.time,
+            time,
+            time_nanos: time_nanos.unwrap_or_default(),
             partitionkey: notification.partitionkey,
             sequence: notification.sequence,
             traceparent: notification.traceparent,
+            tracestate: notification.tracestate,
+            dataschema: notification.dataschema,
+            extensions: notification.extensions,
             data: notification.data,
             status: Status::Init,
             open: route.destinations.len() as u32,
@@ -436,10 +453,13 @@ impl Record {
             r#type: self.r#type.clone(),
             source: self.source.clone(),
             subject: self.subject.clone(),
-            time: self.time,
+            time: self.time.map(|time| whole(time, self.time_nanos)),
             partitionkey: self.partitionkey.clone(),
             sequence: self.sequence,
             traceparent: self.traceparent.clone(),
+            tracestate: self.tracestate.clone(),
+            dataschema: self.dataschema.clone(),
+            extensions: self.extensions.clone(),
             data: self.data.clone(),
         }
     }
@@ -450,8 +470,19 @@ impl Record {
     }
 }
 
-fn is_zero(number: &u32) -> bool {
-    *number == 0
+fn is_zero<N: Default + PartialEq>(number: &N) -> bool {
+    *number == N::default()
+}
+
+/// A time in milliseconds, and the nanoseconds beyond them.
+fn parts(time: Timestamp) -> (Timestamp, i32) {
+    let nanos = time.subsec_nanosecond() % 1_000_000;
+    (time - SignedDuration::from_nanos(nanos.into()), nanos)
+}
+
+/// The time of these parts.
+fn whole(time: Timestamp, nanos: i32) -> Timestamp {
+    time.checked_add(SignedDuration::from_nanos(nanos.into())).unwrap_or(time)
 }
 
 /// The text on one line, cut to `bytes_max` bytes, with an ellipsis where it was cut. A destination or a provider wrote

@@ -209,6 +209,7 @@ mod tests {
     /// that looks like their escapes.
     fn odd_dispatch(data: &str) -> Dispatch {
         let draft = Draft::command("t", "s", &data).subject("\u{fffe}").partitionkey("\u{ffff}\\uffff");
+        let draft = draft.extension("tenant", "\u{ffff}");
         Dispatch {
             notification: draft.build("1").unwrap().into(),
             destinations: vec!["a".into()],

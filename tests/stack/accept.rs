@@ -40,7 +40,7 @@ async fn g1_an_acknowledged_message_is_stored_or_dead_lettered_with_its_reason()
             "unknown-type: no route takes the type `refund.requestd`",
         ),
         (refund_with("\"command\"", "\"event\""), "wrong-kind:"),
-        (refund_with("\"source\"", "\"colour\":1,\"source\""), "unknown-attribute: `colour`"),
+        (refund_with("\"source\"", "\"partitionKey\":\"k\",\"source\""), "unknown-attribute: `partitionKey`"),
         (
             refund_with("\"amount\":5", &format!("\"amount\":5,\"note\":\"{}\"", "5".repeat(64 * 1024))),
             "too-large-for-route: the event takes 65",
@@ -48,7 +48,7 @@ async fn g1_an_acknowledged_message_is_stored_or_dead_lettered_with_its_reason()
     ];
     let mut messages: Vec<String> = valid.iter().map(|id| refund(id, &account, 5)).collect();
     // As another producer may send it.
-    let other = r#""dataschema":null,"traceparent":"1","datacontenttype":"application/vnd.api+json","#;
+    let other = r#""dataschema":null,"traceparent":"1","datacontenttype":"application/vnd.api+json","tenant":"shop-1","#;
     messages[0] = messages[0].replacen(r#""kind":"command","#, other, 1);
     assert!(messages[0].contains(other), "{}", messages[0]);
     let (bodies, wanted): (Vec<String>, Vec<&str>) = invalid.into_iter().unzip();

@@ -22,7 +22,8 @@ use crate::world::{FUNCTIONS, World, dispatch, kinesis_event, refund, refunds, r
 async fn g3_g7_a_notification_that_always_fails_is_dead_after_six_attempts_and_can_be_redriven() {
     let world = World::connect().await;
     let (id, account) = (unique("refund"), unique("absent"));
-    world.send(&[refund(&id, &account, 7)]).await;
+    let extended = r#""tenant":"shop-1","version":7,"time":"2026-11-22T08:15:00.123456789Z","data""#;
+    world.send(&[refund(&id, &account, 7).replace(r#""data""#, extended)]).await;
     let dead = world.record_when(&id, |record| record.status == Status::Dead).await;
     let delivery = &dead.destinations["refund"];
     assert_eq!((delivery.attempts, delivery.failures.len(), dead.expires_at), (6, 6, None));
@@ -31,7 +32,13 @@ async fn g3_g7_a_notification_that_always_fails_is_dead_after_six_attempts_and_c
     let dead_letter = world.dead_letter("refund", &id).await;
     assert_eq!((dead_letter["attempts"].as_str(), dead_letter["destination"].as_str()), ("6", "refund"));
     assert_eq!(dead_letter["error"], delivery.failures["6"].error);
-    assert_eq!(Dispatch::decode(dead_letter["body"].as_bytes()).unwrap().notification, dead.notification());
+    let notification = Dispatch::decode(dead_letter["body"].as_bytes()).unwrap().notification;
+    assert_eq!(notification, dead.notification());
+    assert_eq!(
+        notification.extensions,
+        [("tenant".into(), "shop-1".into()), ("version".into(), 7.into())].into()
+    );
+    assert_eq!(notification.time, Some("2026-11-22T08:15:00.123456789Z".parse().unwrap()));
 
     world.open(&account).await;
     let redriven = world.ledger().redrive(&dead.key(), "refund", Timestamp::now()).await.unwrap();

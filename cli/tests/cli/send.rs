@@ -8,7 +8,9 @@ use crate::{command, handover, interrupt, open_account, refund, status, text, un
 async fn send_reports_each_invalid_line_and_sends_the_others() {
     open_account().await;
     let id = unique("cli");
-    let mut input = format!("{}\nnot json\n\n{}\n", refund(&id), refund("a b")).into_bytes();
+    let extended =
+        refund(&id).replace(r#""data""#, r#""priority":7,"tenant":"shop-1","dataschema":"s","data""#);
+    let mut input = format!("{extended}\nnot json\n\n{}\n", refund("a b")).into_bytes();
     input.extend(refund("x").replace("refund.requested", "refund.requestd").bytes());
     input.extend(b"\n\"\xff\"\n");
     let output = handover(&["send", "-"], &input);
@@ -30,6 +32,8 @@ async fn send_reports_each_invalid_line_and_sends_the_others() {
         (&shown["timeline"][0]["what"], &shown["timeline"][1]["what"]),
         (&"sent".into(), &"accepted".into())
     );
+    assert_eq!(shown["extensions"], serde_json::json!({ "priority": 7, "tenant": "shop-1" }));
+    assert_eq!(shown["dataschema"], "s");
     assert_eq!(shown.get("data"), None, "data is shown on request only");
     let shown = handover(&["status", &id, "--data"], b"");
     assert!(text(&shown.stdout).contains(r#"{"account":"cli","amount":7}"#), "{shown:?}");

@@ -109,6 +109,7 @@ pub fn refused(refund: &Refund) -> Vec<Line> {
         assert!(valid.contains(part), "{part}");
         valid.replacen(part, other, 1)
     };
+    let extensions: String = (0..33).map(|number| format!(r#""e{number}":true,"#)).collect();
     let lines = vec![
         ("this is not JSON".into(), "malformed-json"),
         (valid[..valid.len() - 2].into(), "malformed-json"),
@@ -124,10 +125,10 @@ pub fn refused(refund: &Refund) -> Vec<Line> {
         (replaced(r#""amount":"#, r#""amount":9007199254740993,"cents":"#), "number"),
         (replaced(r#""amount":"#, r#""amount":1e400,"cents":"#), "number"),
         (replaced("refund.requested", "refund.requestd"), "unknown-type"),
-        (replaced("refund.requested", "invoice.requested"), "unknown-type"),
         (replaced(r#""kind":"command""#, r#""kind":"query""#), "unknown-kind"),
         (replaced(r#""kind":"command""#, r#""kind":"event""#), "wrong-kind"),
-        (replaced(r#""source":"#, r#""priority":1,"source":"#), "unknown-attribute"),
+        (replaced(r#""subject":"#, r#""partitionKey":"#), "unknown-attribute"),
+        (replaced(r#""source":"#, &format!(r#"{extensions}"source":"#)), "too-many-extensions"),
         (format!("[{valid}]"), "not-an-object"),
         (
             replaced(

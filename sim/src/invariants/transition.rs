@@ -9,8 +9,24 @@ const FAULT_EVERY_MS: i64 = 3_600_000;
 /// Attempts of a delivery at most.
 const ATTEMPTS_MAX: i64 = 6;
 /// What a record keeps from its accept on.
-const CONSTANT: [&str; 9] =
-    ["id", "type", "kind", "source", "data", "digest", "accepted_at", "partitionkey", "subject"];
+const CONSTANT: [&str; 16] = [
+    "id",
+    "type",
+    "kind",
+    "source",
+    "subject",
+    "time",
+    "time_nanos",
+    "partitionkey",
+    "sequence",
+    "traceparent",
+    "tracestate",
+    "dataschema",
+    "extensions",
+    "data",
+    "digest",
+    "accepted_at",
+];
 
 /// Whether a change is a transition of the table.
 pub fn is_transition(old: &Value, new: &Value) -> Result<(), String> {

@@ -89,6 +89,19 @@ fn data_is_as_deep_alone_as_in_its_event() {
 }
 
 #[test]
+fn data_with_a_number_that_is_not_finite_is_refused_and_says_where() {
+    let said = |rates: &[f64]| {
+        let data = std::collections::BTreeMap::from([("rates", Some(rates)), ("none", None)]);
+        Json::from_serialize(&data).map(|json| json.0).map_err(|refusal| refusal.to_string())
+    };
+    assert_eq!(said(&[1.0, 0.5]).as_deref(), Ok("{\"none\":null,\"rates\":[1,0.5]}"));
+    for odd in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        let said = said(&[1.0, odd]).unwrap_err();
+        assert!(said.starts_with("`data.rates[1]` is NaN or infinite"), "{said}");
+    }
+}
+
+#[test]
 fn what_is_stored_is_held_to_being_json() {
     let stored = |text: &str| serde_json::from_value::<Json>(Value::String(text.into()));
     assert!(stored("{\"a\":1}").is_ok());

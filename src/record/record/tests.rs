@@ -1,9 +1,11 @@
 use super::*;
 use crate::notification::{
-    DESTINATION_BYTES_MAX, DESTINATIONS_MAX, Draft, EVENT_BYTES_MAX, ID_BYTES_MAX, PARTITIONKEY_BYTES_MAX,
-    SOURCE_BYTES_MAX, SUBJECT_BYTES_MAX, TYPE_BYTES_MAX,
+    DATASCHEMA_BYTES_MAX, DESTINATION_BYTES_MAX, DESTINATIONS_MAX, Draft, EVENT_BYTES_MAX,
+    EXTENSIONS_BYTES_MAX, EXTENSIONS_MAX, ID_BYTES_MAX, PARTITIONKEY_BYTES_MAX, SOURCE_BYTES_MAX,
+    SUBJECT_BYTES_MAX, TYPE_BYTES_MAX,
 };
 use crate::record::attributes::{OF_DELIVERY, OF_RECORD};
+use proptest::prelude::*;
 use std::collections::BTreeSet;
 
 pub(crate) fn at(millis: i64) -> Timestamp {
@@ -58,12 +60,42 @@ fn survives_the_table() {
     assert_eq!(Record::decode(record.encode()).unwrap(), record);
     record.subject = Some("s".into());
     (record.time, record.sent_at) = (Some(at(5)), Some(at(6)));
+    (record.tracestate, record.dataschema) = (Some("a=1".into()), Some("s".into()));
+    record.extensions = [
+        ("id".into(), "\u{ffff}".into()),
+        ("isfinal".into(), false.into()),
+        ("least".into(), i32::MIN.into()),
+    ]
+    .into();
     record.expires_at = Some(at(7_000));
     let delivery = record.destinations.get_mut("a").unwrap();
     delivery.failures.insert("1".into(), FailedAttempt { at: at(9), error: "e".into() });
     delivery.ended_at = Some(at(10));
     delivery.result = Some(Json::from_serialize(&1).unwrap());
     assert_eq!(Record::decode(record.encode()).unwrap(), record);
+}
+
+/// What producers rarely send takes no place where it is not sent.
+#[test]
+fn an_attribute_that_was_not_sent_is_not_stored() {
+    let item = event_for(&["a"]).encode();
+    for name in ["time", "time_nanos", "traceparent", "tracestate", "dataschema", "extensions"] {
+        assert!(!item.contains_key(name), "{name}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_time_is_kept_to_the_nanosecond(nanoseconds in -62_167_219_200_000_000_000i128..=253_402_207_200_000_000_000) {
+        let time = Timestamp::from_nanosecond(nanoseconds).unwrap();
+        let sent = Draft::event("t", "s", &"x").time(time).build("1").unwrap();
+        let routes = r#"{"t":{"kind":"event","destinations":["a"]}}"#.parse().unwrap();
+        let record = Record::accept(sent.clone(), &routes, at(1_000)).unwrap();
+        let stored = Record::decode(record.encode()).unwrap();
+        prop_assert_eq!(stored.notification(), Notification::from(sent));
+        // What a release reads that knows milliseconds alone.
+        prop_assert_eq!(stored.time.unwrap().as_millisecond(), time.as_millisecond());
+    }
 }
 
 #[test]
@@ -123,8 +155,12 @@ fn the_largest_record_fits_an_item() {
     record.subject = Some("x".repeat(SUBJECT_BYTES_MAX));
     record.partitionkey = Some("x".repeat(PARTITIONKEY_BYTES_MAX));
     record.traceparent = Some("x".repeat(55));
+    record.tracestate = Some("x".repeat(512));
+    record.dataschema = Some("x".repeat(DATASCHEMA_BYTES_MAX));
+    let extension = |n: usize| (n.to_string(), "x".repeat(EXTENSIONS_BYTES_MAX / EXTENSIONS_MAX).into());
+    record.extensions = (0..EXTENSIONS_MAX).map(extension).collect();
     record.data = Json::from_serialize(&"x".repeat(EVENT_BYTES_MAX)).unwrap();
-    (record.time, record.sent_at) = (Some(at(1)), Some(at(1)));
+    (record.time, record.sent_at, record.time_nanos) = (Some(at(1)), Some(at(1)), 1);
     (record.expires_at, record.sequence) = (Some(at(1)), Some(1));
     let mut delivery = record.destinations["a"].clone();
     let failure = FailedAttempt { at: at(1), error: "x".repeat(ERROR_BYTES_MAX) };
