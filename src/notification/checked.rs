@@ -82,7 +82,7 @@ impl Checked {
 /// The first attribute that was not: somebody else wrote it.
 pub(crate) fn check_stored(notification: &Notification) -> Result<(), Refusal> {
     notification.check_attributes()?;
-    extension::check(&notification.extensions)?;
+    extension::check_limits(&notification.extensions)?;
     let Notification { traceparent, tracestate, .. } = notification;
     match is_kept(traceparent.as_deref(), tracestate.as_deref()) {
         true => Ok(()),

@@ -88,14 +88,22 @@ impl From<String> for Extension {
 
 /// Checks the extension attributes of a notification.
 pub(super) fn check(extensions: &BTreeMap<String, Extension>) -> Result<(), Refusal> {
+    check_limits(extensions)?;
+    match extensions.keys().find(|name| KNOWN.contains(&name.as_str())) {
+        None => Ok(()),
+        Some(name) => {
+            let problem = "is no extension attribute; set it by the function of its name, if it has one";
+            Err(Refusal::Invalid { field: name.clone().into(), problem })
+        }
+    }
+}
+
+/// Checks those of a stored notification. A later release may know some of them.
+pub(super) fn check_limits(extensions: &BTreeMap<String, Extension>) -> Result<(), Refusal> {
     let mut bytes = 0;
     for (name, value) in extensions {
         check_name(name)?;
         let field = || name.clone().into();
-        if KNOWN.contains(&name.as_str()) {
-            let problem = "is no extension attribute; set it by the function of its name, if it has one";
-            return Err(Refusal::Invalid { field: field(), problem });
-        }
         if value.bytes() > EXTENSION_BYTES_MAX {
             return Err(Refusal::TooLong { field: field(), bytes: value.bytes(), max: EXTENSION_BYTES_MAX });
         }
