@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use handover::notification::encode;
 use handover::record::Record;
-use handover::{Checked, Destination, Effect, Failure, Json, Notification, Routes};
+use handover::{Checked, Destination, Effect, Failure, Notification, Routes};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
@@ -239,9 +239,9 @@ impl Workload for Check {
 struct Elsewhere;
 
 impl Destination for Elsewhere {
-    type Data = Json;
+    type Data = Value;
 
-    async fn apply(&self, _: &Notification<Json>) -> Result<Effect, Failure> {
+    async fn apply(&self, _: &Notification<Value>) -> Result<Effect, Failure> {
         Ok(Effect::new())
     }
 }

@@ -29,7 +29,7 @@ use crate::notification::Notification;
 /// }
 /// ```
 pub trait Destination: Send + Sync + 'static {
-    /// The data of its notifications. Data of another form is a permanent failure.
+    /// The data of its notifications, `serde_json::Value` for any. Data of another form is a permanent failure.
     type Data: DeserializeOwned + Send + Sync;
 
     /// Decides the effect of a notification.
