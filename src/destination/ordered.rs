@@ -19,6 +19,9 @@ use crate::record::{
 };
 use crate::store::{GET_ITEM, TransitionError};
 
+/// Most reads of a record whose position says that its sequence is completed, about 150 ms apart in all.
+const FINAL_STATE_READS: u32 = 5;
+
 /// What is processed one after another.
 pub(crate) enum Group {
     Single(Box<WorkItem>),
@@ -266,15 +269,15 @@ impl DestinationSettings {
 
     /// The final state of a notification whose sequence is completed; `None` where another one completed it.
     async fn final_state(&self, sequence_key: &SequenceKey) -> Result<Option<State>, TransitionError> {
-        // Of one transaction a read may see the position, and the next read not yet the record.
-        for tries in 1..=2 {
+        // Of one transaction a read may see the position, and the next reads not yet the record.
+        for tries in 1..=FINAL_STATE_READS {
             let (_, delivery) = self.delivery(sequence_key.notification()).await?;
             match delivery.state {
                 State::Done | State::Rejected | State::Closed => return Ok(Some(delivery.state)),
                 State::Unknown => return Err(TransitionError::Refused(Refused::Was(State::Unknown))),
+                State::Pending | State::Dead if tries < FINAL_STATE_READS => pause(tries).await,
                 State::Pending | State::Dead => (),
             }
-            pause(tries).await;
         }
         Ok(None)
     }
