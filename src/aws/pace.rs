@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-/// Lets so much through in a second.
+/// Lets at most `per_second` units through in a second. The caller chooses the unit, such as read units or dispatches.
 #[derive(Debug)]
 pub struct Pace {
     per_second: f64,
@@ -14,13 +14,13 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// So much in a second, and 1 at least.
+    /// A pace of `per_second` units; 0 counts as 1.
     pub fn new(per_second: u32) -> Pace {
         Pace { per_second: f64::from(per_second.max(1)), next: Mutex::new(Instant::now()) }
     }
 
-    /// Waits for its turn. Whoever comes next waits for `amount` of it, too: what a call takes is often known only
-    /// afterwards.
+    /// Waits until earlier calls are paid for, then charges `amount` units. The next caller waits for them, because what a
+    /// call takes is often known only afterwards.
     pub async fn take(&self, amount: f64) {
         let turn = {
             let mut next = self.next.lock().expect("no thread panics while it holds the lock");

@@ -1,4 +1,4 @@
-//! A notification that is within every limit.
+//! A notification that is within every limit but its route's.
 
 use std::ops::Deref;
 
@@ -15,8 +15,8 @@ use super::trace::{is_kept, traceparent, tracestate};
 /// results and the timeline, each with a limit of its own.
 pub const EVENT_BYTES_MAX: usize = 256 * 1024;
 
-/// A notification that is within every limit. Only such a notification is accepted, so that no later stage
-/// checks it again.
+/// A notification that is within every limit but its route's, which [`Routes::of`](super::Routes::of) checks. Only such
+/// a notification is accepted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checked {
     notification: Notification,

@@ -39,14 +39,14 @@ pub(crate) struct Event<'a> {
     tracestate: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     dataschema: Option<&'a str>,
-    /// Inside of the stack they have a place of their own, so that their names can be those of later releases, too.
+    /// Inside the stack they have a place of their own, so that their names can be those of later releases, too.
     #[serde(skip_serializing_if = "Option::is_none")]
     extensions: Option<&'a BTreeMap<String, Extension>>,
     #[serde(serialize_with = "json::verbatim")]
     data: &'a Json,
 }
 
-/// `sequence` is a number inside of the stack. An integer of CloudEvents ends at 2^31 - 1: above it the event that is
+/// `sequence` is a number inside the stack. An integer of CloudEvents ends at 2^31 - 1: above it the event that is
 /// sent has a string of digits.
 #[derive(Serialize)]
 #[serde(untagged)]
@@ -55,7 +55,7 @@ enum Sequence {
     Digits(String),
 }
 
-/// The event as it is inside of the stack.
+/// The event as it is inside the stack.
 impl<'a> From<&'a Notification> for Event<'a> {
     fn from(notification: &'a Notification) -> Self {
         Event {

@@ -13,11 +13,11 @@ use crate::notification::{EVENT_BYTES_MAX, check_stored, is_destination};
 #[error("the item is not a record of a notification: {0}")]
 pub struct NotARecord(String);
 
-/// No stored time is as late: the times of reconcile are sums with it. In seconds since 1970: the year 9000.
+/// Stored times are before this, the year 9000, so that reconcile can add to them. In seconds since 1970.
 const TIME_END: Timestamp = Timestamp::constant(221_845_392_000, 0);
-/// No number of a record is as large.
+/// Counts and fences of a record are below this, so that a sum with one cannot overflow.
 const NUMBER_END: u32 = 1 << 31;
-/// No version is as large.
+/// Versions are below this.
 const VERSION_END: u64 = 1 << 53;
 
 impl Record {

@@ -66,7 +66,9 @@ impl Letter {
 /// What is known of a message without a reason.
 fn without_reason(is_full: bool) -> &'static str {
     match is_full {
-        true => "its ten attributes left no room for the reason, which is in the log of accept",
+        true => {
+            "its ten attributes leave no room for a reason; the log of accept says whether it was refused or could not be stored"
+        }
         false => "SQS moved it here after too many receives: accept could not store it each time",
     }
 }

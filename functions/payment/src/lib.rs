@@ -15,7 +15,9 @@
 //!
 //! What is in front of a provider answers too, such as a proxy with a page of its own and any status. So a status alone
 //! never takes a payment, and never says that none was taken. But it says whether to count an attempt: at 429, 401, 403
-//! and 404 the payment waits, whoever sent it, and for as long as `Retry-After` asks.
+//! and 404 the payment waits, whoever sent it. `Retry-After` is added to the usual wait, up to a quarter of an hour in
+//! all. One exception: where the answer leaves the outcome unknown and `PaymentUnknown` is `escalate`, the payment is
+//! dead-lettered at once.
 
 mod answer;
 mod token;

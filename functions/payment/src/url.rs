@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use handover::Error;
 
-/// The URL, if what is sent there is encrypted, or does not leave this machine.
+/// The URL, if what is sent there is encrypted or stays on the loopback interface.
 ///
 /// # Errors
 /// When it is not `https://…`, nor `http://…` with a loopback address.
