@@ -22,8 +22,8 @@ use crate::aws::sqs::{body, id, receives};
 use crate::aws::{Cause, Fault};
 use crate::metrics::METRICS;
 use crate::notification::NotificationKey;
-use crate::record::{Basis, Delivery, Dispatch, State, TransitionOutcome};
-use crate::store::{ERROR, GET_ITEM};
+use crate::record::{Basis, Delivery, Dispatch, Refused, State, TransitionOutcome};
+use crate::store::{ERROR, GET_ITEM, TransitionError};
 
 const NOT_A_DISPATCH: &str = "this is not a dispatch of a notification";
 
@@ -94,8 +94,13 @@ impl Consumer {
         let (work, undecodable) = self.read(batch.copies());
         let dead_lettered =
             join_all(undecodable.into_iter().map(|(copy, data)| self.send_raw(copy, data, until)));
+        let (doubtful, work) = work.into_iter().partition(|work| self.is_doubtful(work));
         let processed = process(&*self.handler, &self.settings, work, Deadlines::until(until));
-        let (processed, unsent) = tokio::join!(processed, dead_lettered);
+        let (mut processed, unsent) = tokio::join!(processed, dead_lettered);
+        processed.extend(Vec::into_iter(doubtful).map(|work| {
+            let other = TransitionError::Refused(Refused::OtherContent);
+            Processed { work, result: Err(other.into()) }
+        }));
         let dispositions = self.dispositions(processed, until, |_| Source::Stream).await;
         let mut response = KinesisEventResponse::default();
         let redelivered =
@@ -200,7 +205,7 @@ impl Consumer {
             match Dispatch::decode(&data) {
                 Ok(dispatch) if !dispatch.is_for(&self.settings.name) => (),
                 Ok(dispatch) => match by_key.get(&dispatch.notification.key()) {
-                    Some(at) => work[*at].join(copy, dispatch),
+                    Some(at) => work[*at].join(copy, dispatch, &self.settings.name),
                     None => {
                         by_key.insert(dispatch.notification.key(), work.len());
                         let sequence_key = dispatch.sequence_key(&self.settings.name);
@@ -221,6 +226,14 @@ impl Consumer {
             }
         }
         (work, undecodable)
+    }
+
+    /// Whether a copy contradicts the routes in whether it is applied in order here: its record decides, from the retry
+    /// queue. Somebody else may have written it, or the routes changed.
+    fn is_doubtful(&self, work: &WorkItem) -> bool {
+        let DestinationSettings { name, routes, .. } = &self.settings;
+        let routed = routes.has_in_sequence(&work.dispatch.notification.r#type, name);
+        routed.is_some_and(|is_sequenced| is_sequenced != work.sequence_key.is_some())
     }
 
     /// Sends a record of the stream that is not a dispatch to the dead-letter queue. Returns the copy if that

@@ -80,8 +80,8 @@ impl Source {
 
 /// What the record says of a copy from the stream that failed.
 enum FailedCopy {
-    /// It is a failed attempt, the first after these.
-    Counts { attempts: u32, in_retry_queue: u32 },
+    /// It is a failed attempt, the first after these; with the dispatch whose copy is in the retry queue then.
+    Counts { attempts: u32, dispatch: u32 },
     /// The last attempt failed just now, with another copy.
     TooSoon,
     /// There is no record that can be read, or it does not name this destination.
@@ -121,7 +121,7 @@ impl DestinationSettings {
             return Ok(Disposition::Drop);
         }
         if severity == Severity::Uncounted {
-            self.release(work, error).await?;
+            self.release(work, error).await;
             let given_back = self.give_back(work, source, retry_after).await?;
             self.record_fault(work, error, source).await;
             return Ok(given_back);
@@ -130,16 +130,16 @@ impl DestinationSettings {
         let mut dispatch = work.dispatch.number;
         let (mut recorded, mut needs_copy) = match source {
             Source::Stream => match self.look_at_failed(work, severity).await? {
-                FailedCopy::Counts { attempts, in_retry_queue } => {
-                    dispatch = dispatch.max(in_retry_queue);
+                FailedCopy::Counts { attempts, dispatch: latest } => {
+                    dispatch = latest;
                     (attempts, true)
                 }
                 FailedCopy::TooSoon | FailedCopy::NotRead | FailedCopy::OtherContent | FailedCopy::GoesOn => {
-                    self.release(work, error).await?;
+                    self.release(work, error).await;
                     return Ok(self.give_back(work, source, retry_after).await?);
                 }
                 FailedCopy::Repeat => {
-                    self.release(work, error).await?;
+                    self.release(work, error).await;
                     return Ok(Disposition::Drop);
                 }
             },
@@ -189,7 +189,7 @@ impl DestinationSettings {
                 Err(TransitionError::Refused(Refused::Counted(attempts)))
                     if severity == Severity::Attempt && attempts > 0 =>
                 {
-                    self.release(work, error).await?;
+                    self.release(work, error).await;
                     return match source {
                         Source::Stream if needs_copy => Ok(self.give_back(work, source, retry_after).await?),
                         Source::Stream => Ok(Disposition::Drop),
@@ -243,15 +243,19 @@ impl DestinationSettings {
             return Ok(FailedCopy::NotRead);
         };
         let Delivery { attempts, in_retry_queue, .. } = *delivery;
+        // Somebody else may have written another number.
+        let number = work.dispatch.number.min(record.dispatches);
         if digest(&work.dispatch.notification) != digest(&record.notification()) {
             return Ok(FailedCopy::OtherContent);
         }
         Ok(match delivery.state {
-            State::Pending if in_retry_queue >= work.dispatch.number => FailedCopy::Repeat,
+            State::Pending if in_retry_queue >= number => FailedCopy::Repeat,
             State::Pending if severity == Severity::Attempt && is_too_soon(self, delivery) => {
                 FailedCopy::TooSoon
             }
-            State::Pending | State::Unknown => FailedCopy::Counts { attempts, in_retry_queue },
+            State::Pending | State::Unknown => {
+                FailedCopy::Counts { attempts, dispatch: number.max(in_retry_queue) }
+            }
             state if is_gone_on_with(work, state) => FailedCopy::GoesOn,
             // Whoever marked it dead sent its dead letter before.
             State::Done | State::Rejected | State::Closed | State::Dead => FailedCopy::Repeat,
@@ -259,13 +263,15 @@ impl DestinationSettings {
     }
 
     /// Notes that a call is known not to have taken effect, where no attempt is counted that would say so.
-    /// Otherwise the next copy would take its outcome for unknown.
-    async fn release(&self, work: &WorkItem, error: &NotCompleted) -> Result<(), TransitionError> {
-        let Some(Called { fence, is_unknown: false }) = error.called() else { return Ok(()) };
+    /// If that fails the next copy takes its outcome for unknown, whoever delivers it.
+    async fn release(&self, work: &WorkItem, error: &NotCompleted) {
+        let Some(Called { fence, is_unknown: false }) = error.called() else { return };
         match self.ledger.apply(self.transition(work, Transition::Release { fence })).await {
             // Another holder has the lease, or the notification is completed.
-            Ok(_) | Err(TransitionError::Refused(_)) => Ok(()),
-            Err(error) => Err(error),
+            Ok(_) | Err(TransitionError::Refused(_)) => (),
+            Err(error) => {
+                tracing::warn!(id = work.id(), source = work.source(), %error, "its call counts as of unknown outcome");
+            }
         }
     }
 

@@ -55,10 +55,11 @@ pub(crate) struct WorkItem {
 
 impl WorkItem {
     /// Adds a copy. Of several dispatches the latest counts.
-    pub(crate) fn join(&mut self, copy: String, dispatch: Dispatch) {
+    pub(crate) fn join(&mut self, copy: String, dispatch: Dispatch, destination: &str) {
         self.copies.push(copy);
         if dispatch.number > self.dispatch.number {
             self.basis = Basis::of_dispatch(&dispatch);
+            self.sequence_key = dispatch.sequence_key(destination);
             self.dispatch = dispatch;
         }
     }
@@ -68,6 +69,7 @@ impl WorkItem {
         let delivery = record.destinations.get(destination).cloned();
         let is_sequenced = delivery.as_ref().is_some_and(|delivery| delivery.sequenced);
         self.dispatch.notification = record.notification();
+        self.dispatch.number = self.dispatch.number.min(record.dispatches);
         self.dispatch.sequenced = is_sequenced.then(|| destination.to_owned()).into_iter().collect();
         self.sequence_key = self.dispatch.sequence_key(destination);
         self.basis = Some(Basis::of(record));

@@ -193,9 +193,10 @@ pub(crate) fn attempt_wait(base: Duration, number: u32, retry_after: Duration, r
 }
 
 /// How long a copy waits that counted no attempt, was received this often, and was asked to wait for `retry_after`.
-/// The two times are added, so that what was refused together is not tried together.
+/// The two times are added, and the longest wait is spread, so that what was refused together is not tried together.
 pub(crate) fn uncounted_wait(base: Duration, receives: u32, retry_after: Duration, random: f64) -> Duration {
-    (backoff(base, receives, random) + retry_after).min(UNCOUNTED_WAIT_MAX)
+    let most = UNCOUNTED_WAIT_MAX.as_secs_f64() * (0.8 + random / 5.0);
+    (backoff(base, receives, random) + retry_after).min(Duration::from_secs_f64(most))
 }
 
 /// What to record of a copy of the retry queue that counted no attempt: what held it up, first when it is known to
@@ -301,7 +302,9 @@ mod tests {
             uncounted_wait(Duration::from_secs(120), receives, retry_after, random).as_secs()
         };
         assert_eq!((wait(1, 0, 0.0), wait(9, 0, 1.0)), (60, 15 * 60));
-        assert_eq!((wait(1, 90, 0.0), wait(1, 90, 1.0), wait(1, 86_400, 0.0)), (150, 210, 15 * 60));
+        assert_eq!((wait(1, 90, 0.0), wait(1, 90, 1.0)), (150, 210));
+        let day = 86_400;
+        assert_eq!((wait(1, day, 0.0), wait(1, day, 1.0)), (12 * 60, 15 * 60), "it is spread");
     }
 
     #[test]

@@ -117,6 +117,13 @@ impl Routes {
         self.0.values().any(|route| route.sequenced.iter().any(|name| name == destination))
     }
 
+    /// Whether a destination gets notifications of a type in sequence; `None` where it does not get them.
+    pub(crate) fn has_in_sequence(&self, r#type: &str, destination: &str) -> Option<bool> {
+        let is_it = |name: &String| name == destination;
+        let route = self.0.get(r#type).filter(|route| route.destinations.iter().any(is_it))?;
+        Some(route.sequenced.iter().any(is_it))
+    }
+
     /// Reads an event as [`Checked::decode`] does. It may leave out its `kind`, which the route of its type says.
     ///
     /// # Errors

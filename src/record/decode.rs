@@ -94,12 +94,21 @@ fn holds(condition: bool, problem: &str) -> Result<(), String> {
 }
 
 fn numbers<const N: usize>(numbers: [u32; N]) -> Result<(), String> {
-    holds(numbers.into_iter().all(|number| number < NUMBER_END), "a number is too large")
+    holds(numbers.into_iter().all(is_number), "a number is too large")
+}
+
+/// Whether a record may hold this number.
+pub(super) fn is_number(number: u32) -> bool {
+    number < NUMBER_END
+}
+
+/// Whether a record may hold this time.
+pub(super) fn is_time(at: Timestamp) -> bool {
+    at >= Timestamp::UNIX_EPOCH && at < TIME_END
 }
 
 fn times(times: impl IntoIterator<Item = Option<Timestamp>>) -> Result<(), String> {
-    let is_possible = |at: Timestamp| at >= Timestamp::UNIX_EPOCH && at < TIME_END;
-    holds(times.into_iter().flatten().all(is_possible), "a time is not between the years 1970 and 9000")
+    holds(times.into_iter().flatten().all(is_time), "a time is not between the years 1970 and 9000")
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::decode::{is_number, is_time};
 use super::position::SequenceKey;
 use super::record::Record;
 use crate::notification::{Event, Extension, Json, Kind, Notification};
@@ -49,6 +50,9 @@ pub enum NotADispatch {
         /// Column in bytes, from 1.
         column: usize,
     },
+    /// Its number or a time of it is none that a record may have.
+    #[error("`dispatch`, `acceptedtime` or `relayedtime` is out of range")]
+    OutOfRange,
     /// A destination applies it in order, and it has no `sequence`.
     #[error("`sequence` is missing, and a destination applies it in order")]
     NotNumbered,
@@ -159,6 +163,10 @@ impl Dispatch {
         if !read.sequenced.is_empty() && read.sequence.is_none() {
             return Err(NotADispatch::NotNumbered);
         }
+        let times = [read.acceptedtime, read.relayedtime];
+        if !is_number(read.dispatch) || !times.into_iter().all(is_time) {
+            return Err(NotADispatch::OutOfRange);
+        }
         Ok(Dispatch {
             notification: Notification {
                 id: read.id,
@@ -243,6 +251,20 @@ mod tests {
         assert_eq!(dispatch.partition_key(), "1");
         dispatch.notification.partitionkey = Some("k".into());
         assert_eq!(dispatch.partition_key(), "k");
+    }
+
+    #[test]
+    fn what_no_record_may_hold_is_not_a_dispatch() {
+        let text = String::from_utf8(dispatch().encode()).unwrap();
+        for (part, other) in [
+            (r#""dispatch":2"#, r#""dispatch":3000000000"#),
+            ("1970-01-01T00:00:01.234Z", "9500-01-01T00:00:00Z"),
+            ("1970-01-01T00:00:01.234Z", "1969-12-31T23:59:59Z"),
+        ] {
+            let changed = text.replace(part, other);
+            assert_ne!(changed, text);
+            assert_eq!(Dispatch::decode(changed.as_bytes()), Err(NotADispatch::OutOfRange));
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::cell::Cell;
 use std::process::ExitCode;
 
 use anyhow::Context;
+use aws_sdk_sqs::error::ProvideErrorMetadata;
 use futures_util::{StreamExt, stream};
 use handover::Fault;
 
@@ -68,7 +69,7 @@ async fn send_all(
         let sent = send(queue, upstream, &held).await;
         has_failed.set(has_failed.get() || sent.is_err());
         progress.inc(1);
-        (held, sent.map(|()| true))
+        (held, sent)
     });
     let mut sends = std::pin::pin!(sends.buffer_unordered(SENDS_MAX));
     let (mut sent, mut left, mut first_error) = (0, Vec::new(), None);
@@ -88,14 +89,26 @@ async fn send_all(
     first_error.map_or(Ok(left.len()), Err)
 }
 
-async fn send(queue: &RefusedQueue<'_>, upstream: &str, held: &Held<Letter>) -> anyhow::Result<()> {
+/// Sends one, and says whether SQS took it. What is too large for the upstream queue must not hold up the others.
+async fn send(queue: &RefusedQueue<'_>, upstream: &str, held: &Held<Letter>) -> anyhow::Result<bool> {
     let holder = &queue.holder;
     let body = held.body.as_deref().context("SQS gave a message without its body")?;
     let send = holder.sqs.send_message().queue_url(upstream).message_body(body);
     let attributes = Some(held.attributes.clone()).filter(|attributes| !attributes.is_empty());
     let sent = send.set_message_attributes(attributes).send().await;
-    sent.map_err(|error| holder.stack.explained(Fault::from_sdk("SendMessage", &error)))?;
-    holder.delete(held).await.context("it was sent, and its dead letter is kept; it is safe to send it again")
+    if let Err(error) = sent {
+        let fault = Fault::from_sdk("SendMessage", &error);
+        if error.as_service_error().and_then(|error| error.code()) != Some("InvalidParameterValue") {
+            return Err(holder.stack.explained(fault));
+        }
+        say_error!("{}: {fault}; its size may be above UpstreamMessageBytes", held.message_id);
+        return Ok(false);
+    }
+    holder
+        .delete(held)
+        .await
+        .context("it was sent, and its dead letter is kept; it is safe to send it again")?;
+    Ok(true)
 }
 
 /// How many messages there are of what is wanted.

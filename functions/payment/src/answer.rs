@@ -58,7 +58,7 @@ impl Answer {
 
     /// Whether its body is that of an error by the contract.
     fn is_error(&self) -> bool {
-        self.body.contains_key("error")
+        self.body.get("error").is_some_and(|error| !error.is_null())
     }
 
     /// The failure, by its status alone: what is in front of the provider may throttle or refuse, too.

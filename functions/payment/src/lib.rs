@@ -113,13 +113,14 @@ impl External for Payments {
 impl Payments {
     async fn send(&self, mut request: HttpRequest) -> Result<Answer, NoAnswer> {
         if let Some(token) = &self.token {
+            token.read_if_refused().await;
             request.headers_mut().insert("authorization", token.authorization());
         }
         let response = self.http.call(request).await.map_err(|error| NoAnswer(error.into()))?;
         let (status, retry_after) = (response.status().as_u16(), retry_after(response.headers()));
         let body = read(response.into_body()).await?;
         if let (401 | 403, Some(token)) = (status, &self.token) {
-            token.read_again().await;
+            token.refused();
         }
         Ok(Answer { status, retry_after, body: serde_json::from_slice(&body).unwrap_or_default() })
     }

@@ -23,6 +23,7 @@ pub struct Token {
 struct Known {
     value: String,
     read_at: Instant,
+    is_refused: bool,
 }
 
 impl Token {
@@ -35,7 +36,8 @@ impl Token {
             return Ok(None);
         }
         let value = value(&client, &secret).await?;
-        Ok(Some(Token { client, secret, known: Mutex::new(Known { value, read_at: Instant::now() }) }))
+        let known = Known { value, read_at: Instant::now(), is_refused: false };
+        Ok(Some(Token { client, secret, known: Mutex::new(known) }))
     }
 
     /// The header `authorization`.
@@ -43,14 +45,19 @@ impl Token {
         format!("Bearer {}", self.known().value)
     }
 
-    /// Reads the token again, since the provider refuses it: it may have been rotated.
-    pub(crate) async fn read_again(&self) {
+    /// Notes that the provider refuses the token: it may have been rotated.
+    pub(crate) fn refused(&self) {
+        self.known().is_refused = true;
+    }
+
+    /// Reads a token again that was refused, before the next call: the answer to the last one must not wait for it.
+    pub(crate) async fn read_if_refused(&self) {
         {
             let mut known = self.known();
-            if known.read_at.elapsed() < READ_EVERY {
+            if !known.is_refused || known.read_at.elapsed() < READ_EVERY {
                 return;
             }
-            known.read_at = Instant::now();
+            (known.is_refused, known.read_at) = (false, Instant::now());
         }
         match timeout(READ_WITHIN, value(&self.client, &self.secret)).await {
             Ok(Ok(value)) => self.known().value = value,
@@ -150,15 +157,17 @@ mod tests {
         let token = secrets.token().await.unwrap().unwrap();
         assert_eq!(token.authorization(), "Bearer sk_one-1.2~3+4/5==");
         secrets.0.lock().unwrap().0 = "two".into();
-        token.read_again().await;
+        token.refused();
+        token.read_if_refused().await;
         assert_eq!(token.authorization(), "Bearer sk_one-1.2~3+4/5==", "it was read just now");
         token.known().read_at -= READ_EVERY;
-        token.read_again().await;
-        token.read_again().await;
+        token.read_if_refused().await;
+        token.read_if_refused().await;
         assert_eq!((token.authorization().as_str(), secrets.0.lock().unwrap().1), ("Bearer two", 2));
         secrets.0.lock().unwrap().0 = "three\n".into();
+        token.refused();
         token.known().read_at -= READ_EVERY;
-        token.read_again().await;
+        token.read_if_refused().await;
         assert_eq!(token.authorization(), "Bearer two", "what is no token is not sent");
     }
 }

@@ -269,8 +269,8 @@ const COMMERCE: &[Mutant] = &[
     )]),
     ("a replay of the stream counts again", &[(
         "destination/failed_attempt.rs",
-        "            State::Pending if in_retry_queue >= work.dispatch.number => FailedCopy::Repeat,",
-        "            State::Pending if in_retry_queue >= work.dispatch.number && !is(\"a replay of the stream counts again\") => FailedCopy::Repeat,",
+        "            State::Pending if in_retry_queue >= number => FailedCopy::Repeat,",
+        "            State::Pending if in_retry_queue >= number && !is(\"a replay of the stream counts again\") => FailedCopy::Repeat,",
     ), (
         "destination/failed_attempt.rs",
         "severity == Severity::Attempt && is_too_soon(self, delivery)",
@@ -450,13 +450,13 @@ const PAYMENTS: &[Mutant] = &[
     )]),
     ("a clear refusal that counts no attempt leaves its outcome unknown", &[(
         "destination/failed_attempt.rs",
-        "        if severity == Severity::Uncounted {\n            self.release(work, error).await?;",
-        "        if severity == Severity::Uncounted {\n            if !is(\"a clear refusal that counts no attempt leaves its outcome unknown\") { self.release(work, error).await?; }",
+        "        if severity == Severity::Uncounted {\n            self.release(work, error).await;",
+        "        if severity == Severity::Uncounted {\n            if !is(\"a clear refusal that counts no attempt leaves its outcome unknown\") { self.release(work, error).await; }",
     )]),
     ("a failure that counts no attempt forgets its call", &[(
         "destination/failed_attempt.rs",
-        "        let Some(Called { fence, is_unknown: false }) = error.called() else { return Ok(()) };",
-        "        let Some(Called { fence, is_unknown }) = error.called() else { return Ok(()) };\n        if is_unknown && !is(\"a failure that counts no attempt forgets its call\") { return Ok(()); }",
+        "        let Some(Called { fence, is_unknown: false }) = error.called() else { return };",
+        "        let Some(Called { fence, is_unknown }) = error.called() else { return };\n        if is_unknown && !is(\"a failure that counts no attempt forgets its call\") { return; }",
     )]),
     ("settled while a call may be in progress", &[(
         "store/operator.rs",

@@ -18,9 +18,14 @@ pub fn forge(request: &mut Value) {
     }
 }
 
-/// The dispatch with another amount, item and number; other bytes as they are.
+/// The dispatch with another amount, item and number, or with other numbers of its own; other bytes as they are.
 fn forged(bytes: &[u8]) -> Vec<u8> {
     let Ok(mut dispatch) = serde_json::from_slice::<Value>(bytes) else { return bytes.to_vec() };
+    if bytes.len().is_multiple_of(2) {
+        dispatch["dispatch"] = json!(MORE);
+        dispatch.as_object_mut().map(|attributes| attributes.remove("sequenced"));
+        return dispatch.to_string().into_bytes();
+    }
     if let Some(amount) = dispatch["data"]["amount"].as_u64() {
         dispatch["data"]["amount"] = json!(amount + MORE);
     }
