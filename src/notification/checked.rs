@@ -80,7 +80,7 @@ impl Checked {
 ///
 /// # Errors
 /// The first attribute that was not: somebody else wrote it.
-pub(crate) fn check_stored(notification: &Notification) -> Result<(), Refusal> {
+pub(crate) fn check_stored<T>(notification: &Notification<T>) -> Result<(), Refusal> {
     notification.check_attributes()?;
     extension::check_limits(&notification.extensions)?;
     let Notification { traceparent, tracestate, .. } = notification;

@@ -66,6 +66,27 @@ impl<T> Notification<T> {
     pub fn key(&self) -> NotificationKey {
         NotificationKey::new(&self.id, &self.source)
     }
+
+    /// Checks every attribute against its limit, but for the data and the extension attributes.
+    pub(crate) fn check_attributes(&self) -> Result<(), Refusal> {
+        visible("id", &self.id, ID_BYTES_MAX)?;
+        visible("type", &self.r#type, TYPE_BYTES_MAX)?;
+        visible("source", &self.source, SOURCE_BYTES_MAX)?;
+        self.subject.iter().try_for_each(|text| printable("subject", text, SUBJECT_BYTES_MAX))?;
+        let mut partitionkey = self.partitionkey.iter();
+        partitionkey.try_for_each(|text| printable("partitionkey", text, PARTITIONKEY_BYTES_MAX))?;
+        self.dataschema.iter().try_for_each(|text| visible("dataschema", text, DATASCHEMA_BYTES_MAX))?;
+        if let Some(sequence) = self.sequence {
+            let invalid = |problem| Err(Refusal::Invalid { field: "sequence".into(), problem });
+            if sequence == 0 || sequence > SEQUENCE_MAX {
+                return invalid("is not from 1 to 2^53 - 1; number from 1");
+            }
+            if self.partitionkey.is_none() {
+                return invalid("numbers the notifications of a `partitionkey`; send a `partitionkey`, too");
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Notification {
@@ -89,27 +110,6 @@ impl Notification {
             extensions: self.extensions.clone(),
             data: self.data.deserialize()?,
         })
-    }
-
-    /// Checks every attribute against its limit, but for the data and the extension attributes.
-    pub(crate) fn check_attributes(&self) -> Result<(), Refusal> {
-        visible("id", &self.id, ID_BYTES_MAX)?;
-        visible("type", &self.r#type, TYPE_BYTES_MAX)?;
-        visible("source", &self.source, SOURCE_BYTES_MAX)?;
-        self.subject.iter().try_for_each(|text| printable("subject", text, SUBJECT_BYTES_MAX))?;
-        let mut partitionkey = self.partitionkey.iter();
-        partitionkey.try_for_each(|text| printable("partitionkey", text, PARTITIONKEY_BYTES_MAX))?;
-        self.dataschema.iter().try_for_each(|text| visible("dataschema", text, DATASCHEMA_BYTES_MAX))?;
-        if let Some(sequence) = self.sequence {
-            let invalid = |problem| Err(Refusal::Invalid { field: "sequence".into(), problem });
-            if sequence == 0 || sequence > SEQUENCE_MAX {
-                return invalid("is not from 1 to 2^53 - 1; number from 1");
-            }
-            if self.partitionkey.is_none() {
-                return invalid("numbers the notifications of a `partitionkey`; send a `partitionkey`, too");
-            }
-        }
-        Ok(())
     }
 }
 

@@ -35,8 +35,7 @@ impl Record {
 
 /// Says what is not possible in a record.
 fn check(record: &Record) -> Result<(), String> {
-    let notification = record.notification();
-    check_stored(&notification).map_err(|refusal| refusal.to_string())?;
+    check_stored(&record.notification_with(())).map_err(|refusal| refusal.to_string())?;
     holds(record.data.as_str().len() <= EVENT_BYTES_MAX, "its data is too large")?;
     holds(record.version < VERSION_END, "its version is too large")?;
     numbers([record.open, record.dead, record.closed, record.dispatches])?;

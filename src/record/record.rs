@@ -447,6 +447,11 @@ impl Record {
 
     /// The notification.
     pub fn notification(&self) -> Notification {
+        self.notification_with(self.data.clone())
+    }
+
+    /// The notification with this in place of its data, which may be large.
+    pub(super) fn notification_with<T>(&self, data: T) -> Notification<T> {
         Notification {
             id: self.id.clone(),
             kind: self.kind,
@@ -460,7 +465,7 @@ impl Record {
             tracestate: self.tracestate.clone(),
             dataschema: self.dataschema.clone(),
             extensions: self.extensions.clone(),
-            data: self.data.clone(),
+            data,
         }
     }
 
