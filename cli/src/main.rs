@@ -8,6 +8,7 @@ mod dead_letters;
 mod dispatch;
 mod held;
 mod interrupt;
+mod many;
 mod named;
 mod output;
 mod redrive;

@@ -1,7 +1,7 @@
 //! Dispatches what is pending at a destination, several concurrently.
 
-use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use tokio::time::sleep;
 
 use super::Dispatch;
 use crate::ask::{can_ask, is_confirmed};
+use crate::many::each;
 use crate::output::{counter, say, say_error};
 
 /// Most calls that are made concurrently: reads of the index or of records, or dispatches.
@@ -115,30 +116,22 @@ impl Dispatch<'_> {
     /// The first fault. After it, and after Ctrl-C, it begins with no further one.
     async fn dispatch_all(&self, pending: Vec<NotificationKey>) -> anyhow::Result<ExitCode> {
         let progress = counter(pending.len(), "dispatched again");
-        let has_failed = Cell::new(false);
-        let dispatches = stream::iter(pending).map(async |key| {
-            if self.interrupt.has_come() || has_failed.get() {
-                return Ok(None);
-            }
-            let dispatched = self.ledger.dispatch_again(&key, Timestamp::now()).await;
-            has_failed.set(has_failed.get() || dispatched.is_err());
-            progress.inc(1);
-            dispatched.map(Some)
-        });
-        let outcomes: Vec<_> = dispatches.buffer_unordered(CALLS_MAX).collect().await;
-        progress.finish_and_clear();
+        let dispatch = async |key: &NotificationKey| self.ledger.dispatch_again(key, Timestamp::now()).await;
+        let mut dispatches = pin!(each(pending, CALLS_MAX, self.interrupt, dispatch));
         let (mut dispatched, mut left, mut fault) = (0, 0, None);
-        for outcome in outcomes {
+        while let Some((_, outcome)) = dispatches.next().await {
+            progress.inc(u64::from(outcome.is_some()));
             match outcome {
-                Ok(Some(OperatorOutcome::Applied)) => dispatched += 1,
-                Ok(Some(_)) => (),
-                Ok(None) => left += 1,
-                Err(error) => {
+                Some(Ok(OperatorOutcome::Applied)) => dispatched += 1,
+                Some(Ok(_)) => (),
+                None => left += 1,
+                Some(Err(error)) => {
                     left += 1;
                     fault.get_or_insert(error);
                 }
             }
         }
+        progress.finish_and_clear();
         say!("{dispatched} dispatched again, {left} left");
         match fault {
             Some(fault) => Err(self.stack.explained(fault)),

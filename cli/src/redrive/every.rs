@@ -1,10 +1,10 @@
 //! Redrives every dead letter of a destination or of all, several concurrently.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::process::ExitCode;
 
-use futures_util::{StreamExt, stream};
+use futures_util::StreamExt;
 use handover::record::State;
 use handover::store::OperatorOutcome;
 use jiff::Timestamp;
@@ -14,6 +14,7 @@ use crate::ask::{can_ask, is_confirmed};
 use crate::cause::has_text;
 use crate::dead_letter_queues::DeadLetter;
 use crate::held::Held;
+use crate::many::each;
 use crate::output::{counter, say, say_error};
 
 /// Most deliveries that are redriven concurrently. Each takes a write of DynamoDB and a call of SQS.
@@ -35,8 +36,6 @@ enum Redriven {
     WasCompleted,
     /// Nothing changed, for this reason.
     Kept(&'static str),
-    /// Its turn did not come before Ctrl-C or a fault.
-    NotBegun,
 }
 
 impl Redrive<'_> {
@@ -84,31 +83,25 @@ impl Redrive<'_> {
         mut left: Letters,
     ) -> anyhow::Result<(Vec<Delivery>, usize)> {
         let progress = counter(deliveries.len(), "redriven");
-        let has_failed = Cell::new(false);
-        let redrives = stream::iter(deliveries).map(async |(delivery, dead_letters)| {
-            if self.interrupt.has_come() || has_failed.get() {
-                return (delivery, dead_letters, Ok(Redriven::NotBegun));
-            }
-            let redriven = self.redrive_delivery(&delivery, &dead_letters).await;
-            has_failed.set(has_failed.get() || redriven.is_err());
-            (delivery, dead_letters, redriven)
-        });
-        let mut redrives = std::pin::pin!(redrives.buffer_unordered(REDRIVES_MAX));
+        let redrive = async |(delivery, dead_letters): &(Delivery, Letters)| {
+            self.redrive_delivery(delivery, dead_letters).await
+        };
+        let mut redrives = pin!(each(deliveries, REDRIVES_MAX, self.interrupt, redrive));
         let (mut dispatched, mut fault) = (Vec::new(), None);
-        while let Some((delivery, dead_letters, redriven)) = redrives.next().await {
+        while let Some(((delivery, dead_letters), redriven)) = redrives.next().await {
             progress.inc(1);
             match redriven {
-                Ok(Redriven::Dispatched) => dispatched.push(delivery),
-                Ok(Redriven::WasCompleted) => (),
-                Ok(Redriven::NotBegun) => left.extend(dead_letters),
-                Ok(Redriven::Kept(reason)) => {
+                Some(Ok(Redriven::Dispatched)) => dispatched.push(delivery),
+                Some(Ok(Redriven::WasCompleted)) => (),
+                None => left.extend(dead_letters),
+                Some(Ok(Redriven::Kept(reason))) => {
                     let key = &delivery.0;
                     let destination = &delivery.1;
                     progress
                         .suspend(|| say_error!("{key} at {destination}: {reason}; its dead letter is kept"));
                     left.extend(dead_letters);
                 }
-                Err(error) => {
+                Some(Err(error)) => {
                     fault.get_or_insert(error);
                     left.extend(dead_letters);
                 }

@@ -3,18 +3,19 @@
 //! A message is sent before its dead letter is deleted. If the command ends in between, the dead letter is sent once
 //! more: accept finds that it is a repeat, or refuses it again.
 
-use std::cell::Cell;
+use std::pin::pin;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use aws_sdk_sqs::error::ProvideErrorMetadata;
-use futures_util::{StreamExt, stream};
+use futures_util::StreamExt;
 use handover::Fault;
 
 use super::letter::Letter;
 use super::queue::{RefusedQueue, Wanted};
 use crate::ask::{can_ask, is_confirmed};
 use crate::held::Held;
+use crate::many::each;
 use crate::output::{counter, say, say_error};
 
 /// Most messages that are sent concurrently. Each takes two calls of SQS.
@@ -61,23 +62,15 @@ async fn send_all(
     received: Vec<Held<Letter>>,
 ) -> anyhow::Result<usize> {
     let progress = counter(received.len(), "sent again");
-    let has_failed = Cell::new(false);
-    let sends = stream::iter(received).map(async |held| {
-        if queue.holder.interrupt.has_come() || has_failed.get() {
-            return (held, Ok(false));
-        }
-        let sent = send(queue, upstream, &held).await;
-        has_failed.set(has_failed.get() || sent.is_err());
-        progress.inc(1);
-        (held, sent)
-    });
-    let mut sends = std::pin::pin!(sends.buffer_unordered(SENDS_MAX));
+    let send = async |held: &Held<Letter>| send(queue, upstream, held).await;
+    let mut sends = pin!(each(received, SENDS_MAX, queue.holder.interrupt, send));
     let (mut sent, mut left, mut first_error) = (0, Vec::new(), None);
     while let Some((held, is_sent)) = sends.next().await {
+        progress.inc(u64::from(is_sent.is_some()));
         match is_sent {
-            Ok(true) => sent += 1,
-            Ok(false) => left.push(held),
-            Err(error) => {
+            Some(Ok(true)) => sent += 1,
+            Some(Ok(false)) | None => left.push(held),
+            Some(Err(error)) => {
                 first_error.get_or_insert(error);
                 left.push(held);
             }
