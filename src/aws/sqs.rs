@@ -13,7 +13,7 @@ pub(crate) const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 /// Most attributes of a message.
 ///
 /// Source: <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-metadata.html>.
-pub(crate) const ATTRIBUTES_MAX: usize = 10;
+pub const ATTRIBUTES_MAX: usize = 10;
 
 /// Whether a body or an attribute may have this character: the characters of XML 1.0.
 ///

@@ -14,11 +14,13 @@ mod relay;
 mod upstream;
 
 #[cfg(feature = "lambda")]
+#[cfg(feature = "lambda")]
+pub use crate::aws::sqs::ATTRIBUTES_MAX;
+#[cfg(feature = "lambda")]
 pub use accept::{Accept, AcceptOutcome};
 pub use outbox::OutboxMessage;
 #[cfg(feature = "lambda")]
 pub use reconcile::{Found, Reconcile, ReconcileSettings};
 #[cfg(feature = "lambda")]
 pub use relay::Relay;
-#[cfg(feature = "lambda")]
 pub use upstream::{REASON, Upstream};

@@ -4,14 +4,12 @@ use std::collections::HashMap;
 use std::fmt;
 
 use aws_sdk_sqs::types::{Message, MessageAttributeValue, MessageSystemAttributeName};
-use handover::pipeline::REASON;
+use handover::pipeline::{ATTRIBUTES_MAX, REASON};
 use jiff::Timestamp;
 use serde::Deserializer;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
-/// Most attributes of a message of SQS.
-const ATTRIBUTES_MAX: usize = 10;
 /// Most characters that are shown of an id or a source.
 const NAME_CHARS_MAX: usize = 256;
 /// Most characters that are shown of a reason.
@@ -120,7 +118,7 @@ fn text(value: Value) -> Option<String> {
     Some(on_one_line(&text, NAME_CHARS_MAX))
 }
 
-/// The text without control characters, cut to so many characters, with an ellipsis where it was cut.
+/// The first `chars_max` characters of a text, without control characters. An ellipsis shows that more follow.
 fn on_one_line(text: &str, chars_max: usize) -> String {
     let plain = |c: char| if c.is_control() { '\u{fffd}' } else { c };
     let mut chars = text.chars().map(plain);
