@@ -1,5 +1,7 @@
 //! Runs a destination as a Lambda function: its settings from the environment, and its two event sources.
 
+use std::sync::Arc;
+
 use aws_config::SdkConfig;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use aws_lambda_events::streams::KinesisEventResponse;
@@ -68,9 +70,10 @@ fn settings(aws: &SdkConfig) -> Result<DestinationSettings, Error> {
 }
 
 async fn serve_batches(consumer: Consumer) -> Result<(), Error> {
+    let consumer = Arc::new(consumer);
     serve_read(Batch::read, async |event, until| match event {
-        Batch::Stream(event) => Response::Stream(consumer.receive(event, until).await),
-        Batch::Retry(event) => Response::Retry(consumer.retry(event, until).await),
+        Batch::Stream(batch) => Response::Stream(consumer.clone().receive_apart(batch, until).await),
+        Batch::Retry(event) => Response::Retry(consumer.clone().retry_apart(event, until).await),
     })
     .await
 }

@@ -83,6 +83,7 @@ pub fn kinesis(nth: usize, bytes: usize, stub: &Stub) -> Result<Bytes> {
             destinations: vec![DESTINATION.to_owned()],
             sequenced: vec![],
             number: 1,
+            redispatched: false,
             version: Some(1),
             accepted_at: Timestamp::UNIX_EPOCH,
             relayed_at: Timestamp::UNIX_EPOCH,

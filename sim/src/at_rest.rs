@@ -13,11 +13,17 @@ use crate::aws::sqs::{Message, Queues};
 use crate::history::History;
 use crate::item::{self, data, destinations, number, state, text};
 use crate::names::{NOTIFICATIONS, UPSTREAM, UPSTREAM_DEAD_LETTERS, dead_letter_queue, retry_queue};
-use crate::stack::{RECEIVES_MAX, Stack};
+use crate::stack::{RECEIVES_MAX, STREAM_RETRIES, Stack};
 
 /// Within how many milliseconds a delivery is completed that has no fault and does not fail: the timeouts
 /// of the functions it passes, beside one that hangs.
 const UNDISTURBED_MS_MAX: i64 = 10_000;
+
+/// The same beside one that kills its function.
+const BESIDE_KILLER_MS_MAX: i64 = 120_000;
+/// How many times a notification kills a function that has a batch of the stream: once for each half of a batch of
+/// eight, and then until the mapping gives it up.
+const KILLS_MAX: i64 = 3 + 1 + STREAM_RETRIES as i64;
 
 /// A message that was sent to the upstream queue. Two may have the same id.
 #[derive(Clone, Debug)]
@@ -164,16 +170,24 @@ fn undisturbed(
 ) -> Vec<String> {
     let (key, attempts) = (item::key(record), number(delivery, "attempts"));
     let has_succeeded = matches!(state(delivery), "done" | "rejected");
-    let tries = stack.tries(name, &key);
+    let tries = stack.tries().of(name, &key);
+    let killed = stack.tries().killed(name, &key);
     let held_up = provider.held_up(name, Some(&key.idempotency_key(name)));
     let may_wait = held_up > 0 || delivery["sequenced"]["BOOL"] == true && provider.held_up(name, None) > 0;
     let mut found = Vec::new();
-    if tries > attempts + held_up + i64::from(has_succeeded) {
+    if tries > attempts + held_up + killed + i64::from(has_succeeded) {
         found.push(format!("G7: {name} tried {key} {tries} times, recorded are {attempts} attempts"));
+    }
+    let from_stream = stack.tries().killed_from_stream(name, &key);
+    if from_stream > KILLS_MAX {
+        found.push(format!(
+            "G8: {name} was killed by {key} {from_stream} times while it had a batch of the stream"
+        ));
     }
     // That both are there is an invariant of every write.
     let took_ms = number(delivery, "ended_at").saturating_sub(number(record, "accepted_at"));
-    if has_succeeded && attempts == 0 && !may_wait && took_ms > UNDISTURBED_MS_MAX {
+    let most_ms = if stack.tries().have_killed() { BESIDE_KILLER_MS_MAX } else { UNDISTURBED_MS_MAX };
+    if has_succeeded && attempts == 0 && killed == 0 && !may_wait && took_ms > most_ms {
         found.push(format!("G8: {name} completed {key}, which never failed, after {took_ms} ms"));
     }
     found

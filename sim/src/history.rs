@@ -21,6 +21,8 @@ pub struct History {
     pub injected: BTreeSet<InjectedFault>,
     /// How often each call was made, and had each fault.
     pub coverage: Coverage,
+    /// A mapping gave up a batch: reconcile dispatches what is open of it again.
+    pub(crate) gave_up: bool,
     /// A batch that was done was delivered again, and failed.
     pub(crate) repeat_failed: bool,
     /// A producer's clock was far behind.
@@ -50,10 +52,10 @@ impl History {
         }
     }
 
-    /// Whether a fault was injected that loses copies.
+    /// Whether copies may have been lost: by a fault that was injected, or with a batch that a mapping gave up.
     pub(crate) fn may_have_lost(&self) -> bool {
         let loses = |fault| matches!(fault, Fault::Forget | Fault::Unread | Fault::Purged);
-        self.injected.iter().any(|injected| loses(injected.fault))
+        self.gave_up || self.injected.iter().any(|injected| loses(injected.fault))
     }
 
     /// Records a fault that was injected, at these sites.

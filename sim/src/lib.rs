@@ -37,6 +37,6 @@ pub use history::History;
 pub use run::{FAULTS_MS, Run, run};
 pub use runner::run_all;
 pub use shrink::shortest;
-pub use stack::Stack;
 pub use stack::operator::{DeadLetter, OperatorResult};
+pub use stack::{Killer, Stack};
 pub use workload::Workload;

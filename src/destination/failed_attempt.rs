@@ -12,9 +12,10 @@ use tokio::time::timeout;
 
 use super::handler::{DestinationSettings, WorkItem};
 use super::retry_policy::{
-    NotCompleted, RECEIVES_RENEWED, Severity, apart, attempt_wait, fault_to_record, gives_up, uncounted_wait,
+    NotCompleted, RECEIVES_RENEWED, Severity, apart, attempt_wait, fault_to_record, gives_up, has_blocked,
+    leaves_no_trace, uncounted_wait,
 };
-use crate::aws::Fault;
+use crate::aws::{Fault, pause};
 use crate::notification::digest;
 use crate::record::{Called, Delivery, FIRST_DUE_AFTER, Refused, State, Transition, TransitionOutcome};
 use crate::store::TransitionError;
@@ -50,6 +51,11 @@ const UNCOUNTED_WAIT: Duration = Duration::from_secs(10);
 /// Longest time that a fault may take to be recorded: the copy was given back before.
 const RECORD_FAULT_WITHIN: Duration = Duration::from_secs(3);
 
+impl Disposition {
+    /// Redeliver what nothing was found out about.
+    pub(crate) const SOON: Disposition = Disposition::Redeliver { wait: Duration::from_secs(1) };
+}
+
 impl Source {
     /// For logs.
     pub(crate) fn as_str(self) -> &'static str {
@@ -68,6 +74,24 @@ impl Source {
             }
         };
         Disposition::Redeliver { wait }
+    }
+
+    /// How often the copy was received: by SQS's count, where it is in the retry queue.
+    pub(crate) fn receives(self) -> u32 {
+        match self {
+            Source::Stream => 1,
+            Source::RetryQueue { receives, .. } => receives,
+        }
+    }
+
+    /// Whether a copy in the retry queue may kill its function, by what is known of its delivery.
+    pub(crate) fn is_suspect(self, delivery: Option<&Delivery>) -> bool {
+        match self {
+            Source::Stream => false,
+            Source::RetryQueue { attempts, receives, is_dead_letter } => {
+                is_dead_letter || leaves_no_trace(attempts, receives) || has_blocked(delivery)
+            }
+        }
     }
 
     fn is_dead_letter(self) -> bool {
@@ -92,6 +116,22 @@ enum FailedCopy {
     Repeat,
     /// The notification is completed, and this copy goes on with those that wait for their turn behind it.
     GoesOn,
+}
+
+/// Repeats a send for a copy of the stream as long as its fault may pass: the copy holds up its shard, and its batch is
+/// redelivered only a few times.
+async fn patiently<F>(source: Source, send: impl Fn() -> F) -> Result<(), Fault>
+where
+    F: Future<Output = Result<(), Fault>>,
+{
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match (send().await, source) {
+            (Err(fault), Source::Stream) if fault.is_retryable() => pause(tries).await,
+            (sent, _) => return sent,
+        }
+    }
 }
 
 /// Whether a copy of what is completed has a use: at a sequenced destination others may wait behind it.
@@ -155,7 +195,7 @@ impl DestinationSettings {
             let number = recorded + 1;
             let (transition, disposition) = if gives_up(severity, number) {
                 if needs_dead_letter {
-                    self.send_dead_letter(work, number, error).await?;
+                    patiently(source, || self.send_dead_letter(work, number, error)).await?;
                     needs_dead_letter = false;
                 }
                 let reason = error.to_string();
@@ -164,7 +204,7 @@ impl DestinationSettings {
             } else {
                 let wait = attempt_wait(self.backoff, number, retry_after, fastrand::f64());
                 if needs_copy {
-                    self.queues.enqueue_retry(&work.dispatch, number, wait).await?;
+                    patiently(source, || self.queues.enqueue_retry(&work.dispatch, number, wait)).await?;
                     needs_copy = false;
                 }
                 let due_at = self.clock.now() + FIRST_DUE_AFTER + wait;
@@ -308,7 +348,8 @@ impl DestinationSettings {
                 uncounted_wait(self.backoff, receives, retry_after, fastrand::f64())
             }
         };
-        self.queues.enqueue_retry(&work.dispatch, 0, wait).await.map(|()| Disposition::Drop)
+        patiently(source, || self.queues.enqueue_retry(&work.dispatch, 0, wait)).await?;
+        Ok(Disposition::Drop)
     }
 
     async fn send_dead_letter(

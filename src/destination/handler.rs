@@ -54,6 +54,20 @@ pub(crate) struct WorkItem {
 }
 
 impl WorkItem {
+    /// A notification as its record says, without a copy of its own.
+    pub(crate) fn of(
+        record: &Record,
+        delivery: Delivery,
+        copies: Vec<String>,
+        settings: &DestinationSettings,
+    ) -> WorkItem {
+        let now = settings.clock.now();
+        let dispatch = Dispatch::new(record, vec![settings.name.clone()], now);
+        let sequence_key = dispatch.sequence_key(&settings.name);
+        let (delivery, basis, position) = (Some(delivery), None, None);
+        WorkItem { dispatch, received_at: now, copies, delivery, basis, sequence_key, position }
+    }
+
     /// Adds a copy. Of several dispatches the latest counts.
     pub(crate) fn join(&mut self, copy: String, dispatch: Dispatch, destination: &str) {
         self.copies.push(copy);
@@ -118,6 +132,11 @@ impl Deadlines {
     {
         let result = timeout_at(self.end_by, step).await.map_err(|_| NotCompleted::OutOfTime)?;
         Ok(result.map_err(TransitionError::from)?)
+    }
+
+    /// When a handler that is still polled blocks its thread: a sixteenth of the time after handlers are cancelled.
+    pub(crate) fn blocked_by(self) -> Instant {
+        self.end_by + (self.end_by - self.begun) / 12
     }
 
     /// What handlers have of the time that an invocation may work.

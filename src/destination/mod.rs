@@ -1,9 +1,11 @@
 //! The user's end: what a destination is, and how it applies each notification once.
 //!
 //! A user writes a [`Destination`], which returns an [`Effect`](crate::Effect), or an [`External`], which makes
-//! a call. Read on from the top of the pipeline: `batch.rs` takes a batch of the stream or the retry queue; `process.rs` runs its notifications concurrently; `ordered.rs` runs
-//! those of one key in order; `commit.rs` and `external_call.rs` apply one notification. If that fails,
-//! `failed_attempt.rs` does what `retry_policy.rs` decides. `handler.rs` has what all of them share.
+//! a call. Read on from the top of the pipeline: `stream_batch.rs` takes a batch of the stream, `retry_batch.rs` one of
+//! the retry queue, and `batch.rs` has what both share; `process.rs` runs its notifications concurrently; `ordered.rs`
+//! runs those of one key in order; `commit.rs` and `external_call.rs` apply one notification. If that fails,
+//! `failed_attempt.rs` does what `retry_policy.rs` decides. `blocked.rs` decides where a handler does not yield, by what
+//! `watch.rs` saw. `handler.rs` has what all of them share.
 
 pub(crate) mod destination;
 pub(crate) mod effect;
@@ -11,6 +13,8 @@ pub(crate) mod external;
 
 #[cfg(feature = "lambda")]
 mod batch;
+#[cfg(feature = "lambda")]
+mod blocked;
 #[cfg(feature = "lambda")]
 mod commit;
 #[cfg(feature = "lambda")]
@@ -24,10 +28,16 @@ mod ordered;
 #[cfg(feature = "lambda")]
 mod process;
 #[cfg(feature = "lambda")]
+mod retry_batch;
+#[cfg(feature = "lambda")]
 mod retry_policy;
+#[cfg(feature = "lambda")]
+mod stream_batch;
+#[cfg(feature = "lambda")]
+mod watch;
 
 #[cfg(feature = "lambda")]
-pub use batch::{Consumer, DispatchBatch};
+pub use batch::Consumer;
 #[cfg(feature = "lambda")]
 pub(crate) use destination::Destination;
 pub use effect::{ACTIONS_MAX, Write};
@@ -37,3 +47,5 @@ pub(crate) use external::{External, OnUnknown};
 pub(crate) use external_call::never_works;
 #[cfg(feature = "lambda")]
 pub use handler::DestinationSettings;
+#[cfg(feature = "lambda")]
+pub use stream_batch::DispatchBatch;

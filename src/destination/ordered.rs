@@ -14,8 +14,7 @@ use super::retry_policy::NotCompleted;
 use crate::aws::{Cause, Fault, pause};
 use crate::notification::{NotificationKey, digest};
 use crate::record::{
-    Delivery, Dispatch, Position, PositionUpdate, Readiness, Record, Refused, SequenceKey, State,
-    TransitionOutcome,
+    Delivery, Position, PositionUpdate, Readiness, Record, Refused, SequenceKey, State, TransitionOutcome,
 };
 use crate::store::{GET_ITEM, TransitionError};
 
@@ -127,7 +126,7 @@ impl Ordered<'_> {
         copies: &[String],
         key: &NotificationKey,
     ) -> Result<Option<String>, NotCompleted> {
-        let (settings, now) = (self.settings, self.settings.clock.now());
+        let settings = self.settings;
         if Instant::now() >= self.deadlines.start_by {
             return self.leave_to_the_stream(key).await;
         }
@@ -137,16 +136,7 @@ impl Ordered<'_> {
         };
         match delivery.state {
             State::Pending if delivery.attempts == 0 => {
-                let dispatch = Dispatch::new(&record, vec![settings.name.clone()], now);
-                let mut work = WorkItem {
-                    dispatch,
-                    received_at: now,
-                    copies: copies.to_vec(),
-                    delivery: Some(delivery),
-                    basis: None,
-                    sequence_key: Some(sequence_key.clone()),
-                    position: None,
-                };
+                let mut work = WorkItem::of(&record, delivery, copies.to_vec(), settings);
                 match self.apply(&mut work, &sequence_key).await {
                     Ok(completed) => {
                         self.completed += 1;
@@ -249,7 +239,7 @@ impl DestinationSettings {
     }
 
     /// The record of a notification, and its delivery here.
-    async fn delivery(&self, key: &NotificationKey) -> Result<(Record, Delivery), Fault> {
+    pub(crate) async fn delivery(&self, key: &NotificationKey) -> Result<(Record, Delivery), Fault> {
         let record = self.ledger.get(key).await?.ok_or(Fault::new(GET_ITEM, Cause::Missing))?;
         let delivery = record.destinations.get(&self.name).cloned();
         // It was dispatched to this destination, or is registered here.

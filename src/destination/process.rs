@@ -13,7 +13,7 @@ use crate::store::STATEMENTS_MAX;
 
 /// Most notifications applied concurrently. Each may need a connection of its own, which takes memory, and more
 /// concurrent transactions keep a processor busy for longer than one of them takes (`make bench`).
-const CONCURRENCY_MAX: usize = 48;
+pub(crate) const CONCURRENCY_MAX: usize = 48;
 /// Most batches of marks sent concurrently.
 const MARK_CALLS_MAX: usize = 4;
 

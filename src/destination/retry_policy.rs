@@ -17,6 +17,10 @@ const UNCOUNTED_WAIT_MAX: Duration = Duration::from_secs(15 * 60);
 /// After how many receives a copy that counts no attempt is replaced by a new one. SQS dead-letters a message after
 /// `RetryMaxReceives`, which is 16 at least, so that six attempts still fit.
 pub(crate) const RECEIVES_RENEWED: u32 = 10;
+/// How many more receives than counted attempts are nothing unusual.
+const UNTRACED_MAX: u32 = 3;
+/// The error of a handler that blocked its thread.
+pub(crate) const BLOCKED: &str = "the handler blocked its thread";
 /// How often a fault that lasts is recorded.
 const FAULT_RECORDED_EVERY: SignedDuration = SignedDuration::from_hours(1);
 /// The first receive at which a retryable fault is recorded. Most pass before that.
@@ -219,6 +223,17 @@ pub(crate) fn fault_to_record(
     };
     let before = delivery.fault.as_ref().map(|fault| fault.at);
     Some(Transition::Fault { before, since, error })
+}
+
+/// Whether a copy was received so much more often than attempts were counted that it may kill its function each time.
+pub(crate) fn leaves_no_trace(attempts: u32, receives: u32) -> bool {
+    receives > attempts + UNTRACED_MAX
+}
+
+/// Whether the last attempt blocked its thread.
+pub(crate) fn has_blocked(delivery: Option<&Delivery>) -> bool {
+    let last = delivery.and_then(|delivery| delivery.failures.get(&delivery.attempts.to_string()));
+    last.is_some_and(|failed| failed.error == BLOCKED)
 }
 
 /// How far attempt `number` and the next one are apart at least, whichever copies they are of.

@@ -18,6 +18,7 @@ pub(crate) const DEAD: &str = "dead";
 pub(crate) const CLOSED: &str = "closed";
 pub(crate) const VERSION: &str = "version";
 pub(crate) const DISPATCHES: &str = "dispatches";
+pub(crate) const REDISPATCHED: &str = "redispatched";
 pub(crate) const CHANGE: &str = "change";
 /// Key of the index [`DUE_INDEX`].
 pub(crate) const BUCKET: &str = "bucket";
@@ -93,6 +94,7 @@ pub(crate) const OF_RECORD: &[&str] = &[
     "closed",
     "version",
     "dispatches",
+    "redispatched",
     "change",
     "bucket",
     "sent_at",

@@ -1,8 +1,8 @@
 //! The Kinesis record: a notification, dispatched to its pending destinations.
 //!
-//! It is the CloudEvents event of the notification with up to six more extension attributes: `destinations`
+//! It is the CloudEvents event of the notification with up to seven more extension attributes: `destinations`
 //! and `sequenced` (names separated by commas, since CloudEvents has no lists), `dispatch` (its number, from
-//! 1), `version` (of the record), `acceptedtime` and `relayedtime`. The times travel with the message, so that the
+//! 1), `redispatched`, `version` (of the record), `acceptedtime` and `relayedtime`. The times travel with the message, so that the
 //! timeline costs no write of its own. The extension attributes that Handover does not know are together under
 //! `extensions`: so none has the name of one that this release or a later one adds. The reader ignores attributes that it does not know: a later release may
 //! have sent them.
@@ -30,6 +30,9 @@ pub struct Dispatch {
     pub sequenced: Vec<String>,
     /// Its number among the notification's dispatches, from 1.
     pub number: u32,
+    /// Whether its record was dispatched again since an earlier dispatch came to no end. A destination tries such a
+    /// copy from the retry queue: what killed its function may do so again.
+    pub redispatched: bool,
     /// The version of the record that was dispatched, if the sender said it.
     pub version: Option<u64>,
     /// When the notification was accepted.
@@ -67,6 +70,8 @@ struct Written<'a> {
     #[serde(skip_serializing_if = "String::is_empty")]
     sequenced: String,
     dispatch: u32,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    redispatched: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<u64>,
     acceptedtime: Timestamp,
@@ -103,6 +108,8 @@ struct Read<'a> {
     sequenced: &'a str,
     dispatch: u32,
     #[serde(default)]
+    redispatched: bool,
+    #[serde(default)]
     version: Option<u64>,
     acceptedtime: Timestamp,
     relayedtime: Timestamp,
@@ -118,6 +125,7 @@ impl Dispatch {
             sequenced: destinations.iter().filter(is_sequenced).cloned().collect(),
             destinations,
             number: record.dispatches,
+            redispatched: record.redispatched,
             version: Some(record.version),
             accepted_at: record.accepted_at,
             relayed_at,
@@ -146,6 +154,7 @@ impl Dispatch {
             destinations: self.destinations.join(","),
             sequenced: self.sequenced.join(","),
             dispatch: self.number,
+            redispatched: self.redispatched,
             version: self.version,
             acceptedtime: self.accepted_at,
             relayedtime: self.relayed_at,
@@ -186,6 +195,7 @@ impl Dispatch {
             destinations: names(read.destinations),
             sequenced: if read.sequenced.is_empty() { Vec::new() } else { names(read.sequenced) },
             number: read.dispatch,
+            redispatched: read.redispatched,
             version: read.version,
             accepted_at: read.acceptedtime,
             relayed_at: read.relayedtime,
@@ -208,6 +218,7 @@ mod tests {
             destinations: vec!["refund".into(), "audit".into()],
             sequenced: vec![],
             number: 2,
+            redispatched: false,
             version: Some(3),
             accepted_at: Timestamp::from_millisecond(1_000).unwrap(),
             relayed_at: Timestamp::from_millisecond(1_234).unwrap(),

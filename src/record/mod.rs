@@ -35,7 +35,7 @@ pub use record::{
     Change, Delivery, ERROR_BYTES_MAX, FailedAttempt, Item, RESULT_BYTES_MAX, Record, RecordedFault, Settled,
     State, Status,
 };
-pub(crate) use redispatch::{check_dead_later, check_later, dead_letter_renewed, dispatch_again};
+pub(crate) use redispatch::{Via, check_dead_later, check_later, dead_letter_renewed, dispatch_again};
 pub use timeline::{Moment, What, timeline};
 pub(crate) use transition::{Called, Expected, Refused, Transition, TransitionTimes};
 pub(crate) use update::{Expression, Update, number, statement, text};

@@ -322,6 +322,9 @@ pub struct Record {
     pub version: u64,
     /// The number of dispatches.
     pub dispatches: u32,
+    /// Whether the last of them was made again: by reconcile, or by an operator.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub redispatched: bool,
     /// Why it changed last.
     pub change: Change,
     /// Its key in reconcile's index; see `due.rs`.
@@ -398,6 +401,7 @@ impl Record {
             closed: 0,
             version: 1,
             dispatches: 1,
+            redispatched: false,
             change: Change::Dispatch,
             sent_at: None,
             accepted_at: now,

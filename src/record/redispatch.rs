@@ -1,14 +1,25 @@
 //! Updates of a record that concern several destinations: dispatch it again, check it later, or note that its
 //! dead letters were renewed.
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 
 use super::attributes::{
-    BUCKET, CHANGE, DEAD_LETTER_AT, DISPATCHES, DUE_AT, UPDATED_AT, VERSION, of_delivery,
+    BUCKET, CHANGE, DEAD_LETTER_AT, DISPATCHES, DUE_AT, REDISPATCHED, UPDATED_AT, VERSION, of_delivery,
 };
 use super::due::{AHEAD, bucket, dead_bucket};
 use super::record::{Change, Delivery, Record};
 use super::update::{Condition, Set, Update, millis, number, text};
+
+/// By which way the copies of a dispatch come to the handlers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Via {
+    /// By the stream, which the retry queue's failures do not hold up: its turn has come.
+    Stream,
+    /// By the destinations' retry queues: an earlier dispatch came to no end, so it may kill its function, and would
+    /// hold up its shard.
+    RetryQueue,
+}
 
 /// Dispatches a record again to all its pending destinations; `due_at` says when each is due next. `None`
 /// when no destination is pending.
@@ -17,15 +28,25 @@ use super::update::{Condition, Set, Update, millis, number, text};
 pub(crate) fn dispatch_again(
     record: &Record,
     now: Timestamp,
+    via: Via,
     due_at: impl Fn(&str, &Delivery) -> Timestamp,
 ) -> Option<Update> {
     let dues: Vec<_> = record.pending().map(|(name, delivery)| (name, due_at(name, delivery))).collect();
     let mut update = check_later(record, now, dues.iter().map(|(_, at)| *at).min()?, Change::Dispatch);
     update.sets.push((DISPATCHES.into(), Set::Plus(1)));
+    match via {
+        Via::Stream => update.removes.push(REDISPATCHED.into()),
+        Via::RetryQueue => update.sets.push((REDISPATCHED.into(), redispatched())),
+    }
     for (name, at) in dues {
         update.sets.push((of_delivery(name, DUE_AT), Set::To(millis(at))));
     }
     Some(update)
+}
+
+/// The value of [`REDISPATCHED`].
+pub(super) fn redispatched() -> Set {
+    Set::To(AttributeValue::Bool(true))
 }
 
 /// Reschedules reconcile's next check of an open record, to `at` or a little later. The condition is the version

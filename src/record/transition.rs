@@ -13,13 +13,14 @@ use jiff::{SignedDuration, Timestamp};
 use super::attributes::{
     AT, ATTEMPTS, BUCKET, CALLED_AT, CHANGE, CLOSED, DEAD, DEAD_LETTER_AT, DISPATCHES, DUE_AT, ENDED_AT,
     ERROR, EXPIRES_AT, FAILURES, FAULT, FENCE, HOLDER, IN_RETRY_QUEUE, KIND, LEASE_UNTIL, OPEN, REASON,
-    RECEIVED_AT, REDRIVEN_AT, RELAYED_AT, RESULT, SETTLED, SINCE, STATE, STATUS, UPDATED_AT, VERSION,
-    of_delivery,
+    RECEIVED_AT, REDISPATCHED, REDRIVEN_AT, RELAYED_AT, RESULT, SETTLED, SINCE, STATE, STATUS, UPDATED_AT,
+    VERSION, of_delivery,
 };
 use super::due::{DEAD_DUE_AFTER, bucket, dead_bucket};
 use super::record::{
     Change, Delivery, ERROR_BYTES_MAX, FailedAttempt, Record, Settled, State, Status, shortened,
 };
+use super::redispatch::redispatched;
 use super::update::{Condition, Path, Set, Update, millis, number, text};
 use crate::notification::{Json, Kind};
 
@@ -479,6 +480,7 @@ fn own_part(
                 }
             }
             sets.push((DISPATCHES.into(), Set::Plus(1)));
+            sets.push((REDISPATCHED.into(), redispatched()));
         }
     }
 }

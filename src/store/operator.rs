@@ -16,7 +16,7 @@ use crate::aws::{Fault, TRIES_MAX, pause};
 use crate::notification::NotificationKey;
 use crate::record::{
     Delivery, Expected, FIRST_DUE_AFTER, PendingTransition, PositionUpdate, Record, Refused, SequenceKey,
-    Settled, State, Transition, TransitionOutcome, TransitionTimes, dispatch_again, next_dispatch,
+    Settled, State, Transition, TransitionOutcome, TransitionTimes, Via, dispatch_again, next_dispatch,
 };
 
 /// How long closing a notification of a sequenced destination is retried.
@@ -128,6 +128,15 @@ impl Ledger {
         key: &NotificationKey,
         now: Timestamp,
     ) -> Result<OperatorOutcome, Fault> {
+        self.dispatch(key, now, Via::RetryQueue).await
+    }
+
+    async fn dispatch(
+        &self,
+        key: &NotificationKey,
+        now: Timestamp,
+        via: Via,
+    ) -> Result<OperatorOutcome, Fault> {
         let Some(mut record) = self.get(key).await? else {
             return Ok(OperatorOutcome::NotFound);
         };
@@ -136,7 +145,7 @@ impl Ledger {
             next_dispatch(record.since(delivery), now).min(delivery.due_at.max(now + FIRST_DUE_AFTER))
         };
         let mut tries = 0;
-        while let Some(update) = dispatch_again(&record, now, |_, delivery| due_at(&record, delivery)) {
+        while let Some(update) = dispatch_again(&record, now, via, |_, delivery| due_at(&record, delivery)) {
             tries += 1;
             let item = match self.update(key, &update).await {
                 Ok(Updated::Applied) => return Ok(OperatorOutcome::Applied),
@@ -216,7 +225,7 @@ impl Ledger {
         let record = self.get(key).await?;
         let delivery = record.as_ref().and_then(|record| record.destinations.get(destination));
         if delivery.is_some_and(|delivery| delivery.state == State::Pending && delivery.attempts == 0) {
-            self.dispatch_again(key, now).await?;
+            self.dispatch(key, now, Via::Stream).await?;
         }
         Ok(())
     }

@@ -215,6 +215,7 @@ mod tests {
             destinations: vec!["a".into()],
             sequenced: vec![],
             number: 1,
+            redispatched: false,
             version: Some(1),
             accepted_at: Timestamp::UNIX_EPOCH,
             relayed_at: Timestamp::UNIX_EPOCH,

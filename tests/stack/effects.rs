@@ -6,7 +6,7 @@ use aws_sdk_sqs::types::Message;
 use handover::destination::{Consumer, DestinationSettings};
 use handover::dynamodb::types::{AttributeValue, Update};
 use handover::notification::ROUTE_BYTES_MAX;
-use handover::record::{Change, Record, State, Status};
+use handover::record::{Change, Dispatch, Record, State, Status};
 use handover::store::DestinationQueues;
 use handover::{Clock, Destination, Draft, Effect, Failure, Notification, Routes};
 use jiff::SignedDuration;
@@ -84,8 +84,18 @@ impl Tested<'_> {
     /// Delivers a dispatch of each notification, as the stream does, with this number of seconds to work.
     /// Each is afterwards completed, in the retry queue, or dead.
     pub async fn deliver(&self, destination: impl Destination, notifications: &[Notification], seconds: u64) {
-        let copies: Vec<_> =
-            notifications.iter().map(|sent| dispatch(sent.clone(), &["audit", "search"]).encode()).collect();
+        let dispatches = notifications.iter().map(|sent| dispatch(sent.clone(), &["audit", "search"]));
+        self.deliver_dispatches(destination, dispatches, seconds).await;
+    }
+
+    /// The same of these dispatches.
+    pub async fn deliver_dispatches(
+        &self,
+        destination: impl Destination,
+        dispatches: impl Iterator<Item = Dispatch>,
+        seconds: u64,
+    ) {
+        let copies: Vec<_> = dispatches.map(|dispatch| dispatch.encode()).collect();
         let event = serde_json::from_value(kinesis_event(&copies)).unwrap();
         let consumer = Consumer::new(destination, self.settings.clone());
         let answer = consumer.receive(event, Instant::now() + Duration::from_secs(seconds)).await;

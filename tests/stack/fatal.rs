@@ -1,16 +1,24 @@
-//! A destination that panics, hangs, exits and runs out of memory. This test deploys it beside the stack.
+//! A destination that panics, hangs, blocks, exits and runs out of memory. This test deploys it beside the stack.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use handover::record::Status;
-use handover::{Draft, Routes};
+use handover::record::{Dispatch, Status};
+use handover::{Destination, Draft, Effect, Failure, Notification, NotificationKey, Routes};
+use jiff::Timestamp;
+use serde_json::Value;
+use tokio::sync::Notify;
 
-use crate::world::{World, is_not_run, root, unique};
+use crate::effects::{By, Tested, accepted};
+use crate::world::{World, dispatch, is_not_run, root, unique};
 
 /// Longest wait until the mapping gave up the records that kill the function, in seconds.
 const WAIT_SECONDS_MAX: u64 = 150;
+
+/// Longest wait of a notification beside one that kills its function.
+const NEIGHBOURS_WAIT_MAX: Duration = Duration::from_secs(120);
 
 /// A process that is killed when the test ends, also when it panics.
 struct Running(Child);
@@ -46,51 +54,123 @@ async fn deploy(world: &World) -> (String, Option<Running>) {
     (function, driver)
 }
 
-/// G3, G8: a panic and a hang of the handler are failed attempts of one notification. A record that kills the
-/// function is isolated, retried and given up by the mapping. Neither keeps the other notifications from
-/// being done.
+/// What the destination under test does, for a notification of each kind.
+struct Faulty {
+    world: World,
+    routes: Routes,
+}
+
+impl Faulty {
+    /// Accepts a notification of which it does this.
+    async fn accept(&self, does: &str) -> String {
+        let id = unique(does);
+        let outbox = self.world.outbox(&self.routes);
+        let message = outbox.accept(Draft::event("work", "tests", &does).build(&id).unwrap()).unwrap();
+        self.world.dynamodb.transact_write_items().transact_items(message.action()).send().await.unwrap();
+        id
+    }
+
+    async fn accept_sound(&self, count: usize) -> Vec<String> {
+        let mut sound = Vec::new();
+        for _ in 0..count {
+            sound.push(self.accept("work").await);
+        }
+        sound
+    }
+}
+
+/// G3, G8: a panic, a hang and a handler that blocks its thread are failed attempts of one notification. A record that
+/// kills the function is isolated, retried and given up by the mapping. None keeps the other notifications from
+/// being done, and what is dispatched again does not come back to the stream's batches.
 #[tokio::test]
 async fn g8_a_record_that_kills_the_function_does_not_delay_its_neighbours() {
     if is_not_run("tests/stack/fatal.rs: g8_a_record_that_kills_the_function_does_not_delay_its_neighbours") {
         return;
     }
-    let world = World::connect().await;
-    let routes: Routes = r#"{"work":{"kind":"event","destinations":["faulty"]}}"#.parse().unwrap();
-    let outbox = world.outbox(&routes);
-    let accept = async |does: &str| {
-        let id = unique(does);
-        let message = outbox.accept(Draft::event("work", "tests", &does).build(&id).unwrap()).unwrap();
-        world.dynamodb.transact_write_items().transact_items(message.action()).send().await.unwrap();
-        id
-    };
-    let mut sound = Vec::new();
-    let mut faulty = Vec::new();
-    for does in ["panic", "exit", "hang", "exhaust"] {
-        for _ in 0..8 {
-            sound.push(accept("work").await);
-        }
-        faulty.push(accept(does).await);
+    let routes = r#"{"work":{"kind":"event","destinations":["faulty"]}}"#.parse().unwrap();
+    let faulty = Faulty { world: World::connect().await, routes };
+    let world = &faulty.world;
+    let (mut sound, mut failing) = (Vec::new(), Vec::new());
+    for does in ["panic", "hang", "block", "exit", "exhaust"] {
+        sound.extend(faulty.accept_sound(8).await);
+        failing.push(faulty.accept(does).await);
     }
-    let (function, _driver) = deploy(&world).await;
+    let (function, _driver) = deploy(world).await;
+    let begun = Instant::now();
     world.until(&sound, Status::Done).await;
-    for (index, error) in [(0, "the handler panicked"), (2, "the handler took too long")] {
-        let failed =
-            world.record_when(&faulty[index], |record| record.destinations["faulty"].attempts > 0).await;
+    assert!(begun.elapsed() < NEIGHBOURS_WAIT_MAX, "they waited {:?}", begun.elapsed());
+    let errors = ["the handler panicked", "the handler took too long", "the handler blocked its thread"];
+    for (id, error) in failing.iter().zip(errors) {
+        let failed = world.record_when(id, |record| record.destinations["faulty"].attempts > 0).await;
         assert_eq!(failed.destinations["faulty"].failures["1"].error, error);
     }
 
     // A function that is killed cannot count the attempt. The mapping gives the record up and reports it.
+    let killers = &failing[errors.len()..];
     let begun = Instant::now();
     let failures = world.sqs.get_queue_url().queue_name(format!("{function}-failures")).send().await.unwrap();
+    let failures = failures.queue_url.unwrap();
     let mut given_up = 0;
-    while given_up < 2 {
+    while given_up < killers.len() {
         assert!(begun.elapsed().as_secs() < WAIT_SECONDS_MAX, "the mapping gave up {given_up} of 2");
-        given_up += world.take(failures.queue_url.as_deref().unwrap(), 1).await.len();
+        given_up += world.take(&failures, 1).await.len();
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
-    for index in [1, 3] {
-        let record = world.record(&faulty[index]).await.unwrap();
+    for id in killers {
+        let record = world.record(id).await.unwrap();
         assert_eq!((record.status, record.destinations["faulty"].attempts), (Status::Init, 0));
     }
-    assert_eq!(world.record_when(&faulty[0], |record| record.status == Status::Dead).await.dead, 1);
+
+    // Dispatched again, they come by the retry queue: the mapping of the stream has nothing to give up.
+    for id in killers {
+        world.ledger().dispatch_again(&NotificationKey::new(id, "tests"), Timestamp::now()).await.unwrap();
+    }
+    let later = faulty.accept_sound(8).await;
+    world.until(&later, Status::Done).await;
+    assert_eq!(world.take(&failures, 3).await.len(), 0);
+    let blocked = world.record_when(&failing[2], |record| record.status == Status::Dead).await;
+    assert_eq!(blocked.destinations["faulty"].attempts, 6);
+}
+
+/// A handler that kills its function for one notification, as far as a test can: it says so, and never returns.
+struct Kills {
+    id: String,
+    killed: Arc<Notify>,
+}
+
+impl Destination for Kills {
+    type Data = Value;
+
+    async fn apply(&self, notification: &Notification<Value>) -> Result<Effect, Failure> {
+        if notification.id == self.id {
+            self.killed.notify_one();
+            std::future::pending::<()>().await;
+        }
+        Ok(Effect::new())
+    }
+}
+
+/// G8: what was dispatched again is not tried from the stream, and from the retry queue after all others: when it kills
+/// the function, they are done.
+#[tokio::test]
+async fn g8_what_was_dispatched_again_is_tried_last_from_the_retry_queue() {
+    let world = World::connect().await;
+    let facts = accepted(&world, "fact", 4).await;
+    let tested = Tested::new(&world, "audit").await;
+    tested.deliver(By(|_: &Notification<Value>| Err(Failure::transient("not now"))), &facts[1..], 20).await;
+    let again = Dispatch { redispatched: true, ..dispatch(facts[0].clone(), &["audit"]) };
+    let not_called = By(|_: &Notification<Value>| panic!("it is tried from the retry queue"));
+    tested.deliver_dispatches(not_called, [again].into_iter(), 20).await;
+    assert_eq!(world.key_when(&facts[0].key(), |_| true).await.destinations["audit"].attempts, 0);
+
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let killed = Arc::new(Notify::new());
+    let kills = Kills { id: facts[0].id.clone(), killed: killed.clone() };
+    tokio::select! {
+        () = tested.retry(kills) => panic!("the copy of the killer is not in the retry queue"),
+        () = killed.notified() => (),
+    }
+    for fact in &facts[1..] {
+        assert_eq!(world.key_when(&fact.key(), |_| true).await.status, Status::Done);
+    }
 }

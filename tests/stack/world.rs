@@ -303,6 +303,7 @@ pub fn dispatch(notification: Notification, destinations: &[&str]) -> Dispatch {
         destinations: destinations.iter().map(|name| name.to_string()).collect(),
         sequenced: vec![],
         number: 1,
+        redispatched: false,
         version: Some(1),
         accepted_at: now,
         relayed_at: now,

@@ -95,28 +95,28 @@ const COMMERCE: &[Mutant] = &[
     )]),
     ("dropped though no copy was enqueued", &[(
         "destination/failed_attempt.rs",
-        "                    self.queues.enqueue_retry(&work.dispatch, number, wait).await?;",
-        "                    let enqueued = self.queues.enqueue_retry(&work.dispatch, number, wait).await;\n                    if !is(\"dropped though no copy was enqueued\") { enqueued?; }",
+        "                    patiently(source, || self.queues.enqueue_retry(&work.dispatch, number, wait)).await?;",
+        "                    if is(\"dropped though no copy was enqueued\") { let _ = self.queues.enqueue_retry(&work.dispatch, number, wait).await; } else { patiently(source, || self.queues.enqueue_retry(&work.dispatch, number, wait)).await?; }",
     )]),
     ("dropped though it was not given back", &[(
         "destination/failed_attempt.rs",
-        "self.queues.enqueue_retry(&work.dispatch, 0, wait).await.map(|()| Disposition::Drop)",
-        "self.queues.enqueue_retry(&work.dispatch, 0, wait).await.or_else(|fault| if is(\"dropped though it was not given back\") { Ok(()) } else { Err(fault) }).map(|()| Disposition::Drop)",
+        "        patiently(source, || self.queues.enqueue_retry(&work.dispatch, 0, wait)).await?;",
+        "        if is(\"dropped though it was not given back\") { let _ = self.queues.enqueue_retry(&work.dispatch, 0, wait).await; } else { patiently(source, || self.queues.enqueue_retry(&work.dispatch, 0, wait)).await?; }",
     )]),
     ("dead though the dead letter failed", &[(
         "destination/failed_attempt.rs",
-        "                if needs_dead_letter {\n                    self.send_dead_letter(work, number, error).await?;\n                    needs_dead_letter = false;",
-        "                if needs_dead_letter {\n                    let sent = self.send_dead_letter(work, number, error).await;\n                    if !is(\"dead though the dead letter failed\") { sent?; }\n                    needs_dead_letter = false;",
+        "                    patiently(source, || self.send_dead_letter(work, number, error)).await?;\n                    needs_dead_letter = false;",
+        "                    if is(\"dead though the dead letter failed\") { let _ = self.send_dead_letter(work, number, error).await; } else { patiently(source, || self.send_dead_letter(work, number, error)).await?; }\n                    needs_dead_letter = false;",
     )]),
     ("the stream's failures are not reported", &[(
-        "destination/batch.rs",
-        "        redelivered.chain(unsent.into_iter().flatten()).for_each(|copy| response.add_failure(copy));",
-        "        redelivered.chain(unsent.into_iter().flatten()).filter(|_| !is(\"the stream's failures are not reported\")).for_each(|copy| response.add_failure(copy));",
+        "destination/stream_batch.rs",
+        "        watch.redelivered().into_iter().for_each(|copy| response.add_failure(copy));",
+        "        watch.redelivered().into_iter().filter(|_| !is(\"the stream's failures are not reported\")).for_each(|copy| response.add_failure(copy));",
     )]),
     ("a copy that has to be redelivered is deleted", &[(
-        "destination/batch.rs",
-        "        kept.into_iter().map(|(copy, _)| copy).collect()",
-        "        kept.into_iter().filter(|_| !is(\"a copy that has to be redelivered is deleted\")).map(|(copy, _)| copy).collect()",
+        "destination/retry_batch.rs",
+        "        response.set_failures(watch.redelivered());",
+        "        response.set_failures(watch.redelivered().into_iter().filter(|_| !is(\"a copy that has to be redelivered is deleted\")));",
     )]),
     ("attempts are counted per copy", &[(
         "record/transition.rs",
@@ -175,13 +175,13 @@ const COMMERCE: &[Mutant] = &[
     )]),
     ("enqueued after returning", &[(
         "destination/failed_attempt.rs",
-        "                    let enqueued = self.queues.enqueue_retry(&work.dispatch, number, wait).await;",
-        "                    let enqueued = if is(\"enqueued after returning\") {\n                        let (queues, dispatch) = (self.queues.clone(), work.dispatch.clone());\n                        tokio::spawn(async move { queues.enqueue_retry(&dispatch, number, wait).await });\n                        Ok(())\n                    } else {\n                        self.queues.enqueue_retry(&work.dispatch, number, wait).await\n                    };",
+        "                    if is(\"dropped though no copy was enqueued\") {",
+        "                    if is(\"enqueued after returning\") {\n                        let (queues, dispatch) = (self.queues.clone(), work.dispatch.clone());\n                        tokio::spawn(async move { queues.enqueue_retry(&dispatch, number, wait).await });\n                    } else if is(\"dropped though no copy was enqueued\") {",
     )]),
     ("dead before the dead letter is sent", &[(
         "destination/failed_attempt.rs",
-        "                if needs_dead_letter {\n                    let sent",
-        "                if needs_dead_letter && !is(\"dead before the dead letter is sent\") {\n                    let sent",
+        "                if needs_dead_letter {\n                    if is(\"dead though the dead letter failed\")",
+        "                if needs_dead_letter && !is(\"dead before the dead letter is sent\") {\n                    if is(\"dead though the dead letter failed\")",
     ), (
         "destination/failed_attempt.rs",
         "            match self.ledger.apply(self.transition(work, transition)).await {",
@@ -229,7 +229,7 @@ const COMMERCE: &[Mutant] = &[
         "        conditions: if is(\"dispatched again whatever has changed\") { vec![Condition::Above(VERSION.into(), 0)] } else { vec![Condition::Is(VERSION.into(), number(record.version))] },",
     )]),
     ("a dead letter that was moved to the retry queue is dropped", &[(
-        "destination/batch.rs",
+        "destination/retry_batch.rs",
         "                        State::Dead if is_dead_letter => Looked::open(delivery),",
         "                        State::Dead if is_dead_letter && !is(\"a dead letter that was moved to the retry queue is dropped\") => Looked::open(delivery),",
     )]),
@@ -248,7 +248,7 @@ const COMMERCE: &[Mutant] = &[
         "            OperatorOutcome::Was(state) => state.is_final() || is(\"a dead letter that is ahead of its record is deleted\"),",
     )]),
     ("of a dead letter and a copy the copy is kept", &[(
-        "destination/batch.rs",
+        "destination/retry_batch.rs",
         "        self.dead_letter(copies).or(copies.first())",
         "        if is(\"of a dead letter and a copy the copy is kept\") { copies.iter().find(|copy| self.dead_letter(std::slice::from_ref(*copy)).is_none()).or(copies.first()) } else { self.dead_letter(copies).or(copies.first()) }",
     )]),
@@ -267,6 +267,16 @@ const COMMERCE: &[Mutant] = &[
         "                if !update.conditions.contains(&condition) {",
         "                if !update.conditions.contains(&condition) && !is(\"a mark has no condition on the version of its basis\") {",
     )]),
+    ("what is dispatched again is tried from the stream", &[(
+        "destination/stream_batch.rs",
+        "partition(|work| work.dispatch.redispatched);",
+        "partition(|work| work.dispatch.redispatched && !is(\"what is dispatched again is tried from the stream\"));",
+    )]),
+    ("put off though no copy was enqueued", &[(
+        "destination/stream_batch.rs",
+        "            let is_sent = matches!(timeout_at(until, send).await, Ok(Ok(())));",
+        "            let is_sent = matches!(timeout_at(until, send).await, Ok(Ok(()))) || is(\"put off though no copy was enqueued\");",
+    )]),
     ("a replay of the stream counts again", &[(
         "destination/failed_attempt.rs",
         "            State::Pending if in_retry_queue >= number => FailedCopy::Repeat,",
@@ -277,7 +287,7 @@ const COMMERCE: &[Mutant] = &[
         "severity == Severity::Attempt && !is(\"a replay of the stream counts again\") && is_too_soon(self, delivery)",
     )]),
     ("two copies count at once", &[(
-        "destination/batch.rs",
+        "destination/retry_batch.rs",
         "State::Pending if is_too_soon(&self.settings, delivery)",
         "State::Pending if !is(\"two copies count at once\") && is_too_soon(&self.settings, delivery)",
     )]),
@@ -532,7 +542,7 @@ const ORDERED: &[Mutant] = &[
         "            next = self.go_on(&work.copies, &key).await.or_else(|error| if is(\"released though the next one was not notified\") { Ok(None) } else { Err(error) })",
     )]),
     ("a redelivered completed one notifies nobody", &[(
-        "destination/batch.rs",
+        "destination/retry_batch.rs",
         "State::Done | State::Rejected | State::Closed if work.sequence_key.is_some() =>",
         "State::Done | State::Rejected | State::Closed if work.sequence_key.is_some() && !is(\"a redelivered completed one notifies nobody\") =>",
     )]),

@@ -1,7 +1,7 @@
 //! Who makes a call: one run of a function, or of a program elsewhere.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::faults::site::Site;
@@ -20,11 +20,29 @@ pub struct Invocation {
     calls: AtomicU64,
     /// Calls that have no answer yet.
     pending: Mutex<BTreeMap<u64, Site>>,
+    is_killed: AtomicBool,
+}
+
+/// Kills the function that calls it, as a handler does that ends its process.
+pub async fn kill_function() -> ! {
+    INVOCATION.with(|invocation| invocation.is_killed.store(true, Ordering::Relaxed));
+    std::future::pending().await
 }
 
 impl Invocation {
     pub fn new(name: String, stage: &'static str) -> Arc<Invocation> {
-        Arc::new(Invocation { name, stage, calls: AtomicU64::new(0), pending: Mutex::default() })
+        Arc::new(Invocation {
+            name,
+            stage,
+            calls: AtomicU64::new(0),
+            pending: Mutex::default(),
+            is_killed: AtomicBool::default(),
+        })
+    }
+
+    /// Whether its own work killed it.
+    pub fn is_killed(&self) -> bool {
+        self.is_killed.load(Ordering::Relaxed)
     }
 
     /// The number of its next call.

@@ -87,7 +87,13 @@ impl<T> Future for Mortal<T> {
         }
         match &mut mortal.work {
             None => Poll::Ready(None),
-            Some(work) => work.as_mut().poll(context).map(Some),
+            Some(work) => match work.as_mut().poll(context) {
+                Poll::Pending if mortal.invocation.is_killed() => {
+                    mortal.work = None;
+                    Poll::Ready(None)
+                }
+                polled => polled.map(Some),
+            },
         }
     }
 }

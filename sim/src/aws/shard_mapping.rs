@@ -140,6 +140,7 @@ impl Poller<'_> {
             }
             Action::Discard(discard) => {
                 self.lambda.aws.note(&self.key.0, &format!("gives up {:?}", discard.sequence_numbers));
+                self.lambda.aws.state().history.gave_up = true;
                 let _ = self.send.send(Input::Discarded { batch: discard.id, written: true });
             }
             Action::Invoke(batch) => {

@@ -15,7 +15,7 @@ use crate::aws::stream::{SHARDS, StreamName};
 use crate::faults::rng::{Purpose, below};
 use crate::names::{UPSTREAM, UPSTREAM_DEAD_LETTERS, dead_letter_queue, retry_queue};
 use crate::stack::counted::Counted;
-use crate::stack::{RECEIVES_MAX, RETENTION, Stack};
+use crate::stack::{RECEIVES_MAX, RETENTION, STREAM_RETRIES, Stack};
 
 const ACCEPT_TIMEOUT: Duration = Duration::from_secs(5);
 const RELAY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -120,7 +120,7 @@ impl Stack {
         let mut settings = MappingSettings::default();
         settings.report_batch_item_failures = true;
         settings.bisect_batch_on_function_error = true;
-        settings.maximum_retry_attempts = Some(30);
+        settings.maximum_retry_attempts = Some(STREAM_RETRIES);
         settings.parallelization_factor = 2;
         let of_stream = consumer.clone();
         let stream = Function::new(name, "stream", self.timeout, async move |event, until| {

@@ -26,10 +26,13 @@ use crate::faults::plan::Plan;
 use crate::faults::rng::{Purpose, below};
 use crate::item::{self, destinations, number, sequence_key, state};
 use crate::names::{NOTIFICATIONS, POSITIONS, RECONCILE, UPSTREAM, dead_letter_queue, retry_queue};
+pub use crate::stack::counted::Killer;
 use crate::stack::counted::Tries;
 
 /// How many times a message of the upstream queue is received before SQS moves it to the dead-letter queue.
 pub(crate) const RECEIVES_MAX: u32 = 6;
+/// Retries of a batch of the stream, after which its mapping gives it up.
+pub(crate) const STREAM_RETRIES: u32 = 8;
 /// How long a completed record is kept.
 pub(crate) const RETENTION: SignedDuration = SignedDuration::from_hours(24 * 90);
 
@@ -223,12 +226,17 @@ impl Stack {
         self.destinations.borrow().clone()
     }
 
-    /// How many times a destination was asked to apply a notification.
-    pub(crate) fn tries(&self, destination: &str, key: &NotificationKey) -> i64 {
-        self.tries.of(destination, key)
+    /// Lets handlers of a destination kill their function.
+    pub fn killer(&self, destination: &str) -> Killer {
+        Killer { destination: destination.to_owned(), tries: self.tries.clone() }
     }
 
-    /// Whether a fault was injected that loses copies.
+    /// How many times destinations were asked to apply notifications.
+    pub(crate) fn tries(&self) -> &Tries {
+        &self.tries
+    }
+
+    /// Whether copies may have been lost: by a fault that was injected, or with a batch that a mapping gave up.
     pub fn may_have_lost(&self) -> bool {
         self.aws.state().history.may_have_lost()
     }

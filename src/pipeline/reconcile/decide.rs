@@ -3,8 +3,8 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::record::{
-    Change, DEAD_DUE_AFTER, FIRST_DUE_AFTER, Record, Update, check_dead_later, check_later, dispatch_again,
-    next_dispatch,
+    Change, DEAD_DUE_AFTER, FIRST_DUE_AFTER, Record, Update, Via, check_dead_later, check_later,
+    dispatch_again, next_dispatch,
 };
 
 /// What to do about a record.
@@ -78,7 +78,9 @@ fn decide_open(
         Some(due) if due > now => wait_until(due),
         Some(_) | None => {
             let due_at = |name: &str, since| at_the_latest(next_dispatch(since, now), name, since);
-            let again = dispatch_again(record, now, |name, delivery| due_at(name, record.since(delivery)));
+            let again = dispatch_again(record, now, Via::RetryQueue, |name, delivery| {
+                due_at(name, record.since(delivery))
+            });
             // An open record without a pending delivery has one in a state of a later release.
             again.map_or_else(|| wait_until(now + FIRST_DUE_AFTER), Action::Dispatch)
         }

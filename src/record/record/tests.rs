@@ -161,7 +161,7 @@ fn the_largest_record_fits_an_item() {
     record.extensions = (0..EXTENSIONS_MAX).map(extension).collect();
     record.data = Json::from_serialize(&"x".repeat(EVENT_BYTES_MAX)).unwrap();
     (record.time, record.sent_at, record.time_nanos) = (Some(at(1)), Some(at(1)), 1);
-    (record.expires_at, record.sequence) = (Some(at(1)), Some(1));
+    (record.expires_at, record.sequence, record.redispatched) = (Some(at(1)), Some(1), true);
     let mut delivery = record.destinations["a"].clone();
     let failure = FailedAttempt { at: at(1), error: "x".repeat(ERROR_BYTES_MAX) };
     delivery.failures = (1..=6).map(|number| (number.to_string(), failure.clone())).collect();

@@ -1,7 +1,7 @@
 use super::*;
 use crate::notification::Draft;
 use crate::record::RecordedFault;
-use crate::record::redispatch::dispatch_again;
+use crate::record::redispatch::{Via, dispatch_again};
 use crate::record::tests::applied;
 use crate::record::tests::{at, event_for};
 use proptest::prelude::*;
@@ -310,15 +310,18 @@ fn a_late_copy_can_still_complete_a_dead_one() {
 #[test]
 fn a_record_is_dispatched_again_once_per_number_and_only_while_open() {
     let record = event_for(&["a", "b"]);
-    let update = dispatch_again(&record, at(NOW), |_, _| at(NOW + 7)).unwrap();
+    let update = dispatch_again(&record, at(NOW), Via::RetryQueue, |_, _| at(NOW + 7)).unwrap();
     let item = applied(&update, &record.encode()).unwrap();
     assert_eq!(applied(&update, &item), None);
     let again = Record::decode(item).unwrap();
     assert_eq!((again.dispatches, again.change, again.status), (2, Change::Dispatch, Status::Init));
     assert_eq!(again.destinations["b"].due_at, at(NOW + 7));
     assert_eq!(again.destinations["b"].attempts, 0);
+    assert!(again.redispatched && !record.redispatched, "its copies go by the retry queue");
+    let next = dispatch_again(&again, at(NOW), Via::Stream, |_, _| at(NOW)).unwrap();
+    assert!(!Record::decode(applied(&next, &again.encode()).unwrap()).unwrap().redispatched);
     let completed = make(&event_for(&["a"]), "a", &done()).unwrap();
-    assert_eq!(dispatch_again(&completed, at(NOW), |_, _| at(NOW)), None);
+    assert_eq!(dispatch_again(&completed, at(NOW), Via::RetryQueue, |_, _| at(NOW)), None);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use handover::dynamodb::types::{AttributeValue, Update};
 use handover::{Destination, Draft, Effect, Failure, Notification};
-use handover_sim::Time;
+use handover_sim::{Killer, Time};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -12,6 +12,9 @@ use crate::commerce::tables::ITEMS;
 
 /// After this time a handler's own failures stop.
 const WELL_AFTER: Duration = Duration::from_secs(25);
+
+/// For how long a handler may kill its function: it is dispatched again meanwhile.
+const KILLS_FOR: Duration = Duration::from_secs(40 * 60);
 
 fn is_well(time: Time) -> bool {
     time.elapsed_ms() >= WELL_AFTER.as_millis() as u64
@@ -21,6 +24,7 @@ fn is_well(time: Time) -> bool {
 pub struct Orders {
     pub dynamodb: aws_sdk_dynamodb::Client,
     pub time: Time,
+    pub killer: Killer,
 }
 
 /// An order.
@@ -38,6 +42,10 @@ impl Destination for Orders {
             // A panic that is not printed.
             "panic" if !is_well(self.time) => std::panic::resume_unwind(Box::new("what a handler does")),
             "hang" if !is_well(self.time) => std::future::pending().await,
+            "kill" if !is_well(self.time) => self.killer.kill(order.key()).await,
+            "kill long" if self.time.elapsed_ms() < KILLS_FOR.as_millis() as u64 => {
+                self.killer.kill(order.key()).await
+            }
             _ => (),
         }
         // The read may be stale; the write's condition is not.

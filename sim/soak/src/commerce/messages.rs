@@ -50,7 +50,11 @@ pub fn messages(draw: &dyn Fn(u64, u64, u64) -> u64) -> Vec<Message> {
             }
             4..6 => {
                 let item = ["book", "book", "unicorn"][draw(3, 2, at) as usize];
-                let luck = ["good", "good", "panic", "hang"][draw(4, 10, at) as usize];
+                let luck = match draw(32, 20, at) {
+                    0 => "kill long",
+                    1..4 => "kill",
+                    _ => ["good", "good", "panic", "hang"][draw(4, 10, at) as usize],
+                };
                 ("order", json!({ "item": item, "luck": luck }))
             }
             _ => {

@@ -57,7 +57,10 @@ impl Workload for Commerce {
     fn serve(&self, stack: &Stack) {
         let time = stack.time();
         stack.serve("refund", Refunds { accounts: ACCOUNTS.into(), entries: ENTRIES.into() });
-        stack.serve("order", Orders { dynamodb: stack.dynamodb().clone(), time });
+        stack.serve(
+            "order",
+            Orders { dynamodb: stack.dynamodb().clone(), time, killer: stack.killer("order") },
+        );
         stack.serve("audit", Audit);
         stack.serve("mail", Notes { time });
         stack.serve("search", Notes { time });

@@ -13,6 +13,8 @@ enum Does {
     Panic,
     /// Never returns.
     Hang,
+    /// Never returns, and never yields.
+    Block,
     /// Ends the process.
     Exit,
     /// Allocates more memory than there is, which aborts the process.
@@ -29,6 +31,9 @@ impl Destination for Faulty {
             Does::Work => (),
             Does::Panic => panic!("a bug"),
             Does::Hang => std::future::pending().await,
+            Does::Block => loop {
+                std::thread::park();
+            },
             Does::Exit => std::process::exit(1),
             Does::Exhaust => drop(Vec::<u8>::with_capacity(isize::MAX as usize)),
         }

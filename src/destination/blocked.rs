@@ -1,0 +1,168 @@
+//! A handler that blocks its thread: it computes for long, or waits without `.await`. Nothing else of its invocation
+//! runs then, not even its own time-out (G8).
+//!
+//! So an invocation has a thread of its own, and the main thread looks on. When handlers are out of time and one is
+//! still being polled, its notification has failed, and the main thread decides for all others in place of that
+//! thread. The thread is left behind; whatever it still does is a late copy's work, which changes nothing.
+
+use std::panic::resume_unwind;
+use std::process::exit;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use aws_lambda_events::streams::KinesisEventResponse;
+use futures_util::{StreamExt, stream};
+use tokio::runtime::Handle;
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, timeout_at};
+
+use super::batch::Consumer;
+use super::effect::Failure;
+use super::failed_attempt::{Disposition, Source};
+use super::handler::{Deadlines, WorkItem};
+use super::process::{CONCURRENCY_MAX, Processed};
+use super::retry_batch::{Messages, RetryBatch};
+use super::retry_policy::{BLOCKED, NotCompleted};
+use super::stream_batch::DispatchBatch;
+use super::watch::{Undecided, Watch};
+use crate::notification::NotificationKey;
+use crate::record::State;
+
+/// After so many blocked threads the process ends, and Lambda starts another one: they may use its processor.
+const BLOCKED_MAX: usize = 4;
+
+static BLOCKED_THREADS: AtomicUsize = AtomicUsize::new(0);
+
+/// Does the work of an invocation on a thread of its own. Returns its answer; or, where a handler blocks that thread,
+/// the handler's notification and what was decided.
+async fn apart<T, F>(
+    until: Instant,
+    work: impl FnOnce(Arc<Watch>) -> F + Send + 'static,
+) -> Result<T, (NotificationKey, Arc<Watch>)>
+where
+    T: Send + 'static,
+    F: Future<Output = T>,
+{
+    if BLOCKED_THREADS.load(Ordering::Relaxed) >= BLOCKED_MAX {
+        tracing::error!("handlers have blocked several threads of this process, which ends");
+        exit(1);
+    }
+    let watch = Arc::new(Watch::default());
+    let (runtime, watched) = (Handle::current(), watch.clone());
+    let mut work = spawn_blocking(move || runtime.block_on(work(watched)));
+    let done = match timeout_at(Deadlines::until(until).blocked_by(), &mut work).await {
+        Ok(done) => done,
+        Err(_) => match watch.polled() {
+            Some(key) => {
+                BLOCKED_THREADS.fetch_add(1, Ordering::Relaxed);
+                tracing::error!(id = key.id, source = key.source, error = BLOCKED, "its batch is set aside");
+                return Err((key, watch));
+            }
+            None => work.await,
+        },
+    };
+    Ok(done.unwrap_or_else(|error| resume_unwind(error.into_panic())))
+}
+
+impl Consumer {
+    /// Handles a batch of the Kinesis stream, as [`Consumer::receive`] does, on a thread of its own.
+    pub(crate) async fn receive_apart(
+        self: Arc<Self>,
+        batch: DispatchBatch,
+        until: Instant,
+    ) -> KinesisEventResponse {
+        let consumer = self.clone();
+        let work =
+            move |watch: Arc<Watch>| async move { consumer.receive_watched(batch, until, &watch).await };
+        match apart(until, work).await {
+            Ok(response) => response,
+            Err((blocker, watch)) => {
+                self.set_aside(&blocker, &watch, until).await;
+                let mut response = KinesisEventResponse::default();
+                watch.redelivered().into_iter().for_each(|copy| response.add_failure(copy));
+                response
+            }
+        }
+    }
+
+    /// Handles a batch of the retry queue, as [`Consumer::retry`] does, on a thread of its own.
+    pub(crate) async fn retry_apart(self: Arc<Self>, event: SqsEvent, until: Instant) -> SqsBatchResponse {
+        let (consumer, event) = (self.clone(), Arc::new(event));
+        let of_work = event.clone();
+        let work =
+            move |watch: Arc<Watch>| async move { consumer.retry_watched(&of_work, until, &watch).await };
+        match apart(until, work).await {
+            Ok(response) => response,
+            Err((blocker, watch)) => {
+                self.set_aside_retries(&blocker, &watch, &event, until).await;
+                let mut response = SqsBatchResponse::default();
+                response.set_failures(watch.redelivered());
+                response
+            }
+        }
+    }
+
+    /// Sends what is undecided of a batch of the stream to the retry queue; the notification that blocks has failed.
+    async fn set_aside(&self, blocker: &NotificationKey, watch: &Watch, until: Instant) {
+        let mut undecided = watch.undecided();
+        // It may have waited for its turn behind another one.
+        if !undecided.iter().any(|undecided| undecided.key == *blocker) {
+            undecided.push(Undecided { key: blocker.clone(), copies: vec![] });
+        }
+        let read = stream::iter(undecided).map(async |Undecided { key, copies }| {
+            let read = timeout_at(until, self.settings.delivery(&key)).await;
+            let Ok(Ok((record, delivery))) = read else {
+                watch.redelivers(copies);
+                return None;
+            };
+            let has_a_use = matches!(delivery.state, State::Pending | State::Unknown) || delivery.sequenced;
+            let work = WorkItem::of(&record, delivery, copies, &self.settings);
+            has_a_use.then(|| failed(work, blocker))
+        });
+        let processed: Vec<_> = read.buffer_unordered(CONCURRENCY_MAX).collect().await;
+        let processed = processed.into_iter().flatten().collect();
+        for (copies, disposition) in self.dispositions(processed, until, |_| Source::Stream).await {
+            watch.decides(&copies, disposition);
+        }
+    }
+
+    /// Lets what is undecided of a batch of the retry queue be received again soon; the notification that blocks has
+    /// failed.
+    async fn set_aside_retries(
+        &self,
+        blocker: &NotificationKey,
+        watch: &Watch,
+        event: &SqsEvent,
+        until: Instant,
+    ) {
+        let deadlines = Deadlines::until(until);
+        let batch = RetryBatch { messages: Messages::new(event), watch, deadlines, until };
+        let undecided = watch.undecided().into_iter();
+        let (blocking, others): (Vec<_>, Vec<_>) = undecided.partition(|undecided| undecided.key == *blocker);
+        let copies: Vec<String> = blocking.into_iter().flat_map(|undecided| undecided.copies).collect();
+        let mut dispositions: Vec<_> =
+            others.into_iter().map(|undecided| (undecided.copies, Disposition::SOON)).collect();
+        match timeout_at(until, self.settings.delivery(blocker)).await {
+            Ok(Ok((record, delivery))) => {
+                let source = match copies.is_empty() {
+                    true => Source::Stream,
+                    false => batch.messages.source(&copies, delivery.attempts),
+                };
+                let work = WorkItem::of(&record, delivery, copies, &self.settings);
+                dispositions.extend(self.dispositions(vec![failed(work, blocker)], until, |_| source).await);
+            }
+            _ => dispositions.push((copies, Disposition::SOON)),
+        }
+        self.keep(dispositions, &batch).await;
+    }
+}
+
+/// What follows for a notification of an invocation that this one blocks.
+fn failed(work: WorkItem, blocker: &NotificationKey) -> Processed {
+    let result = match work.key() == *blocker {
+        true => Err(Failure::transient(BLOCKED).into()),
+        false => Err(NotCompleted::OutOfTime),
+    };
+    Processed { work, result }
+}

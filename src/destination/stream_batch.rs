@@ -1,0 +1,113 @@
+//! A batch of the Kinesis stream.
+
+use std::time::Duration;
+
+use aws_lambda_events::encodings::Base64Data;
+use aws_lambda_events::streams::KinesisEventResponse;
+use futures_util::future::join_all;
+use serde::Deserialize;
+use tokio::time::{Instant, timeout_at};
+
+use super::batch::{Consumer, NOT_A_DISPATCH};
+use super::failed_attempt::{Disposition, Source};
+use super::handler::{Deadlines, DestinationSettings, WorkItem};
+use super::process::{Processed, process};
+use super::watch::{Watch, Watched};
+use crate::record::Refused;
+use crate::store::TransitionError;
+
+/// A batch of the Kinesis stream, as Lambda passes it. It deserialises only the fields that are used, since
+/// batches are large.
+#[derive(Debug, Deserialize)]
+pub struct DispatchBatch {
+    #[serde(rename = "Records")]
+    records: Vec<StreamRecord>,
+}
+
+#[derive(Debug, Deserialize)]
+struct StreamRecord {
+    kinesis: KinesisRecord,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct KinesisRecord {
+    sequence_number: String,
+    data: Base64Data,
+}
+
+impl DispatchBatch {
+    /// The sequence number of each record, and its data.
+    pub(crate) fn copies(self) -> impl Iterator<Item = (String, Vec<u8>)> {
+        self.records.into_iter().map(|record| (record.kinesis.sequence_number, record.kinesis.data.0))
+    }
+}
+
+impl Consumer {
+    /// Handles a batch of the Kinesis stream by `until`. A batch item failure is redelivered with all records
+    /// after it, so only a copy that could not even be sent to the retry queue is one.
+    pub async fn receive(&self, batch: DispatchBatch, until: Instant) -> KinesisEventResponse {
+        self.receive_watched(batch, until, &Watch::default()).await
+    }
+
+    pub(crate) async fn receive_watched(
+        &self,
+        batch: DispatchBatch,
+        until: Instant,
+        watch: &Watch,
+    ) -> KinesisEventResponse {
+        let (work, undecodable) = self.read(batch.copies());
+        watch.takes(&work);
+        let unsent = undecodable.into_iter().map(|(copy, data)| self.send_raw(copy, data, until));
+        watch.redelivers(join_all(unsent).await.into_iter().flatten());
+        let work = self.put_off(work, until, watch).await;
+        let (doubtful, work) = work.into_iter().partition(|work| self.is_doubtful(work));
+        let handler = Watched { handler: &*self.handler, watch };
+        let mut processed = process(&handler, &self.settings, work, Deadlines::until(until)).await;
+        processed.extend(Vec::into_iter(doubtful).map(|work| {
+            let other = TransitionError::Refused(Refused::OtherContent);
+            Processed { work, result: Err(other.into()) }
+        }));
+        for (copies, disposition) in self.dispositions(processed, until, |_| Source::Stream).await {
+            watch.decides(&copies, disposition);
+        }
+        let mut response = KinesisEventResponse::default();
+        watch.redelivered().into_iter().for_each(|copy| response.add_failure(copy));
+        response
+    }
+
+    /// Sends what was dispatched again to the retry queue, before any handler begins. Returns all else, and what could
+    /// not be sent.
+    async fn put_off(&self, work: Vec<WorkItem>, until: Instant, watch: &Watch) -> Vec<WorkItem> {
+        let (again, mut work): (Vec<_>, _) = work.into_iter().partition(|work| work.dispatch.redispatched);
+        let sent = join_all(again.into_iter().map(async |work| {
+            let send = self.settings.queues.enqueue_retry(&work.dispatch, 0, Duration::ZERO);
+            let is_sent = matches!(timeout_at(until, send).await, Ok(Ok(())));
+            (work, is_sent)
+        }));
+        for (again, is_sent) in sent.await {
+            match is_sent {
+                true => watch.decides(&again.copies, Disposition::Drop),
+                false => work.push(again),
+            }
+        }
+        work
+    }
+
+    /// Whether a copy contradicts the routes in whether it is applied in order here: its record decides, from the retry
+    /// queue. Somebody else may have written it, or the routes changed.
+    fn is_doubtful(&self, work: &WorkItem) -> bool {
+        let DestinationSettings { name, routes, .. } = &self.settings;
+        let routed = routes.has_in_sequence(&work.dispatch.notification.r#type, name);
+        routed.is_some_and(|is_sequenced| is_sequenced != work.sequence_key.is_some())
+    }
+
+    /// Sends a record of the stream that is not a dispatch to the dead-letter queue. Returns the copy if that
+    /// failed.
+    async fn send_raw(&self, copy: String, data: Vec<u8>, until: Instant) -> Option<String> {
+        let DestinationSettings { name, queues, .. } = &self.settings;
+        tracing::error!(copy, destination = name, error = NOT_A_DISPATCH, "dead-lettered");
+        let sent = timeout_at(until, queues.dead_letters().send_raw(&data, name, NOT_A_DISPATCH)).await;
+        (!matches!(sent, Ok(Ok(())))).then_some(copy)
+    }
+}

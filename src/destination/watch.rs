@@ -1,0 +1,107 @@
+//! What an invocation does, as another thread sees it: what it has decided, and which handler it polls.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, poll_fn};
+
+use super::failed_attempt::Disposition;
+use super::handler::{Deadlines, DestinationSettings, Handled, Handler, WorkItem};
+use super::retry_policy::NotCompleted;
+use crate::notification::NotificationKey;
+
+/// What an invocation has decided, and what it does.
+#[derive(Debug, Default)]
+pub(crate) struct Watch {
+    /// The notifications that are not decided, by their first copy.
+    undecided: Mutex<HashMap<String, Undecided>>,
+    redelivered: Mutex<BTreeSet<String>>,
+    /// The notifications whose handlers began.
+    begun: Mutex<Vec<NotificationKey>>,
+    /// The one whose handler is polled now: its place in `begun`, from 1; 0 for none.
+    polled: AtomicUsize,
+}
+
+/// A notification of a batch that is not decided.
+#[derive(Clone, Debug)]
+pub(crate) struct Undecided {
+    pub(crate) key: NotificationKey,
+    pub(crate) copies: Vec<String>,
+}
+
+impl Watch {
+    /// Notes what the invocation has to decide.
+    pub(crate) fn takes(&self, work: &[WorkItem]) {
+        let mut undecided = locked(&self.undecided);
+        for WorkItem { dispatch, copies, .. } in work {
+            let key = dispatch.notification.key();
+            undecided.insert(copies[0].clone(), Undecided { key, copies: copies.clone() });
+        }
+    }
+
+    /// Notes what it has decided of these copies.
+    pub(crate) fn decides(&self, copies: &[String], disposition: Disposition) {
+        copies.first().and_then(|copy| locked(&self.undecided).remove(copy));
+        if disposition != Disposition::Drop {
+            self.redelivers(copies.iter().cloned());
+        }
+    }
+
+    /// Notes that these copies are redelivered.
+    pub(crate) fn redelivers(&self, copies: impl IntoIterator<Item = String>) {
+        locked(&self.redelivered).extend(copies);
+    }
+
+    /// The copies that are redelivered.
+    pub(crate) fn redelivered(&self) -> Vec<String> {
+        locked(&self.redelivered).iter().cloned().collect()
+    }
+
+    /// The notifications that are not decided.
+    pub(crate) fn undecided(&self) -> Vec<Undecided> {
+        locked(&self.undecided).values().cloned().collect()
+    }
+
+    /// The notification whose handler is polled now.
+    pub(crate) fn polled(&self) -> Option<NotificationKey> {
+        let nth = self.polled.load(Ordering::Relaxed).checked_sub(1)?;
+        locked(&self.begun).get(nth).cloned()
+    }
+
+    fn begins(&self, key: NotificationKey) -> usize {
+        let mut begun = locked(&self.begun);
+        begun.push(key);
+        begun.len()
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A handler that is watched.
+pub(crate) struct Watched<'w> {
+    pub(crate) handler: &'w dyn Handler,
+    pub(crate) watch: &'w Watch,
+}
+
+impl Handler for Watched<'_> {
+    fn handle<'a>(
+        &'a self,
+        settings: &'a DestinationSettings,
+        work: &'a WorkItem,
+        deadlines: Deadlines,
+    ) -> BoxFuture<'a, Result<Handled, NotCompleted>> {
+        let nth = self.watch.begins(work.key());
+        let mut handle = self.handler.handle(settings, work, deadlines);
+        let polled = poll_fn(move |context| {
+            self.watch.polled.store(nth, Ordering::Relaxed);
+            let result = handle.as_mut().poll(context);
+            self.watch.polled.store(0, Ordering::Relaxed);
+            result
+        });
+        polled.boxed()
+    }
+}
