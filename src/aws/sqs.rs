@@ -1,11 +1,16 @@
-//! What SQS takes, and the attributes of a message as Lambda passes it.
+//! What SQS takes, the attributes of a message as Lambda passes it, and when one is redelivered.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use aws_lambda_events::sqs::SqsMessage;
+use aws_sdk_sqs::Client;
 use aws_sdk_sqs::primitives::Blob;
-use aws_sdk_sqs::types::MessageAttributeValue;
+use aws_sdk_sqs::types::{ChangeMessageVisibilityBatchRequestEntry, MessageAttributeValue};
+use futures_util::future::join_all;
 use jiff::Timestamp;
+
+use super::fault::Fault;
 
 /// Most bytes of a message, body and attributes together.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
@@ -14,6 +19,9 @@ pub(crate) const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 ///
 /// Source: <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-metadata.html>.
 pub const ATTRIBUTES_MAX: usize = 10;
+
+/// Most messages of a batch request.
+pub(crate) const BATCH_MAX: usize = 10;
 
 /// Whether a body or an attribute may have this character: the characters of XML 1.0.
 ///
@@ -43,6 +51,29 @@ pub(crate) fn size(message: &SqsMessage) -> usize {
         name.len() + text + attribute.binary_value.as_ref().map_or(0, |bytes| bytes.0.len())
     });
     body(message).len() + attributes.sum::<usize>()
+}
+
+/// Lets messages that are received be redelivered after these waits, if they are not deleted. If this fails they are
+/// redelivered after their queue's own visibility time-out.
+pub(crate) async fn delay(client: &Client, queue_url: &str, waits: &[(&SqsMessage, Duration)]) {
+    let batches = waits.chunks(BATCH_MAX).map(|batch| {
+        let entries = batch.iter().enumerate().map(|(at, (message, wait))| {
+            ChangeMessageVisibilityBatchRequestEntry::builder()
+                .id(at.to_string())
+                .receipt_handle(message.receipt_handle.as_deref().unwrap_or_default())
+                .visibility_timeout(wait.as_secs() as i32)
+                .build()
+                .expect("id and receipt handle are set")
+        });
+        let change = client.change_message_visibility_batch().queue_url(queue_url);
+        change.set_entries(Some(entries.collect())).send()
+    });
+    for result in join_all(batches).await {
+        if let Err(error) = result {
+            let fault = Fault::from_sdk("ChangeMessageVisibilityBatch", &error);
+            tracing::warn!(%fault, "messages are redelivered after the queue's own visibility time-out");
+        }
+    }
 }
 
 pub(crate) fn id(message: &SqsMessage) -> &str {

@@ -159,10 +159,14 @@ impl Consumer {
 }
 
 /// What follows for a notification of an invocation that this one blocks.
-fn failed(work: WorkItem, blocker: &NotificationKey) -> Processed {
+fn failed(mut work: WorkItem, blocker: &NotificationKey) -> Processed {
     let result = match work.key() == *blocker {
         true => Err(Failure::transient(BLOCKED).into()),
-        false => Err(NotCompleted::OutOfTime),
+        false => {
+            // It may be one that kills the function.
+            work.dispatch.redispatched = true;
+            Err(NotCompleted::OutOfTime)
+        }
     };
     Processed { work, result }
 }

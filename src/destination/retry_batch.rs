@@ -77,13 +77,24 @@ impl Consumer {
             self.send_back(copy, message, until)
         });
         watch.redelivers(join_all(unsent).await.into_iter().flatten());
-        let (open, waiting) = self.look_at_all(work, &batch).await;
+        let ((open, waiting), ()) =
+            tokio::join!(self.look_at_all(work, &batch), self.hide_for_now(event, until));
         let (suspects, sound) = open.into_iter().partition(|open| open.is_suspect);
         tokio::join!(self.give_all_back(waiting, &batch), self.try_again(sound, &batch));
         self.try_one_by_one(suspects, &batch).await;
         let mut response = SqsBatchResponse::default();
         response.set_failures(watch.redelivered());
         response
+    }
+
+    /// Hides the messages of a batch no longer than this invocation lasts, so that they wait no longer if one of them
+    /// kills the function: the queue's own visibility time-out is six times as long.
+    async fn hide_for_now(&self, event: &SqsEvent, until: Instant) {
+        if event.records.len() > 1 {
+            let wait = until.saturating_duration_since(Instant::now()) + HIDDEN_LONGER;
+            let waits: Vec<_> = event.records.iter().map(|message| (message, wait)).collect();
+            self.settings.queues.delay(&waits).await;
+        }
     }
 
     /// Looks at the records. Returns what can be tried, and what waits.
@@ -126,16 +137,8 @@ impl Consumer {
         self.keep(given_back.await, batch).await;
     }
 
-    /// Tries what may kill its function: after all others, and those that were received most often last. Until its turn
-    /// each is hidden no longer than this invocation lasts, so that it does not wait long if another one does kill it.
+    /// Tries what may kill its function: after all others, and those that were received most often last.
     async fn try_one_by_one(&self, mut suspects: Vec<Open>, batch: &RetryBatch<'_>) {
-        if suspects.len() > 1 {
-            let wait = batch.until.saturating_duration_since(Instant::now()) + HIDDEN_LONGER;
-            let copies = suspects.iter().flat_map(|suspect| &suspect.work.copies);
-            let messages = copies.filter_map(|copy| batch.messages.get(copy));
-            let hide = join_all(messages.map(|message| self.settings.queues.delay(message, wait)));
-            let _ = timeout_at(batch.until, hide).await;
-        }
         fastrand::shuffle(&mut suspects);
         suspects.sort_by_key(|suspect| suspect.source.receives());
         for suspect in suspects {
@@ -171,11 +174,10 @@ impl Consumer {
             }
             watch.decides(&copies, Disposition::Drop);
         }
-        let delays = kept
-            .iter()
-            .filter_map(|(copy, wait)| Some(self.settings.queues.delay(messages.get(copy)?, *wait)));
+        let waits = kept.iter().filter_map(|(copy, wait)| Some((messages.get(copy)?, *wait)));
+        let waits: Vec<_> = waits.collect();
         // If this fails they are redelivered all the same, only later or sooner.
-        let _ = timeout_at(*until, join_all(delays)).await;
+        let _ = timeout_at(*until, self.settings.queues.delay(&waits)).await;
     }
 
     /// Sends a message of the retry queue that is not a dispatch to the dead-letter queue. Returns the copy if

@@ -17,8 +17,9 @@ const UNCOUNTED_WAIT_MAX: Duration = Duration::from_secs(15 * 60);
 /// After how many receives a copy that counts no attempt is replaced by a new one. SQS dead-letters a message after
 /// `RetryMaxReceives`, which is 16 at least, so that six attempts still fit.
 pub(crate) const RECEIVES_RENEWED: u32 = 10;
-/// How many more receives than counted attempts are nothing unusual.
-const UNTRACED_MAX: u32 = 3;
+/// How many more receives than counted attempts are nothing unusual: the copy of an attempt that was counted from the
+/// stream, or one that counted none.
+const UNTRACED_MAX: u32 = 1;
 /// The error of a handler that blocked its thread.
 pub(crate) const BLOCKED: &str = "the handler blocked its thread";
 /// How often a fault that lasts is recorded.

@@ -2,27 +2,23 @@
 //! receives of messages that met a fault.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::types::{
-    ChangeMessageVisibilityBatchRequestEntry, MessageAttributeValue, SendMessageBatchRequestEntry,
-    SendMessageBatchResultEntry,
-};
+use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry, SendMessageBatchResultEntry};
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use tokio::time::{Instant, timeout_at};
 
 use super::accept::{Accept, AcceptOutcome};
-use crate::aws::sqs::{ATTRIBUTES_MAX, attributes, body, id, receives, sent_at, size};
+use crate::aws::sqs::{ATTRIBUTES_MAX, BATCH_MAX, attributes, body, delay, id, receives, sent_at, size};
 use crate::aws::{Fault, pack};
 use crate::record::shortened;
 use crate::store::{Acceptance, PUT_ITEM};
 
 /// Most messages accepted concurrently.
 const CONCURRENCY_MAX: usize = 64;
-/// Most messages of one SQS batch request.
-const BATCH_MAX: usize = 10;
 /// Most bytes of one SQS batch request.
 const BATCH_BYTES_MAX: usize = 1024 * 1024;
 /// Longest reason in the attribute of a dead letter, in bytes. The dead-letter queue takes messages that are
@@ -140,24 +136,10 @@ impl Upstream {
     /// Delays messages longer with each receive. If this fails they are redelivered after the queue's own
     /// visibility time-out.
     async fn back_off(&self, faulted: &[&SqsMessage]) {
-        let batches = faulted.chunks(BATCH_MAX).map(|messages| {
-            let entries = messages.iter().enumerate().map(|(at, message)| {
-                ChangeMessageVisibilityBatchRequestEntry::builder()
-                    .id(at.to_string())
-                    .receipt_handle(message.receipt_handle.as_deref().unwrap_or_default())
-                    .visibility_timeout(visibility_seconds(self.backoff_seconds, receives(message)))
-                    .build()
-                    .expect("id and receipt handle are set")
-            });
-            let change = self.client.change_message_visibility_batch().queue_url(&self.queue_url);
-            change.set_entries(Some(entries.collect())).send()
-        });
-        for result in join_all(batches).await {
-            if let Err(error) = result {
-                let fault = Fault::from_sdk("ChangeMessageVisibilityBatch", &error);
-                tracing::warn!(%fault, "messages are redelivered after the queue's own visibility time-out");
-            }
-        }
+        let wait = |message| visibility_seconds(self.backoff_seconds, receives(message));
+        let waits: Vec<_> =
+            faulted.iter().map(|message| (*message, Duration::from_secs(wait(message)))).collect();
+        delay(&self.client, &self.queue_url, &waits).await;
     }
 }
 
@@ -184,12 +166,12 @@ fn unsent(count: usize, successful: &[SendMessageBatchResultEntry]) -> Vec<usize
 /// How long a message waits after its nth receive met a fault. With the default of 40 s the five waits between
 /// six receives add up to nearly four hours, longer than most outages. After the last receive there is no
 /// wait: SQS moves the message to the dead-letter queue.
-fn visibility_seconds(base: u64, receives: u32) -> i32 {
+fn visibility_seconds(base: u64, receives: u32) -> u64 {
     if receives >= RECEIVES_MAX {
         return 0;
     }
     let seconds = base.saturating_mul(4u64.saturating_pow(receives.saturating_sub(1)));
-    seconds.min(VISIBILITY_SECONDS_MAX) as i32
+    seconds.min(VISIBILITY_SECONDS_MAX)
 }
 
 #[cfg(test)]
@@ -240,7 +222,7 @@ mod tests {
     fn six_receives_are_spread_over_about_four_hours() {
         let waits: Vec<_> = (1..=5).map(|receives| visibility_seconds(40, receives)).collect();
         assert_eq!(waits, [40, 160, 640, 2_560, 10_240]);
-        assert_eq!(waits.iter().sum::<i32>(), 13_640);
+        assert_eq!(waits.iter().sum::<u64>(), 13_640);
         assert_eq!(visibility_seconds(40, 6), 0);
         assert_eq!(visibility_seconds(1_000, 5), 42_300);
         assert_eq!(visibility_seconds(0, 3), 0);

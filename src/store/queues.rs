@@ -80,15 +80,10 @@ impl DestinationQueues {
         send.send().await.map(drop).map_err(|error| Fault::from_sdk("SendMessage", &error))
     }
 
-    /// Delays a message of the retry queue. If this fails, the message is redelivered after the queue's own
+    /// Delays messages of the retry queue, each for its time. If this fails they are redelivered after the queue's own
     /// visibility time-out.
-    pub(crate) async fn delay(&self, message: &SqsMessage, wait: Duration) {
-        let change = self.client.change_message_visibility().queue_url(&self.retry_queue_url);
-        let change = change.receipt_handle(message.receipt_handle.as_deref().unwrap_or_default());
-        if let Err(error) = change.visibility_timeout(wait.as_secs() as i32).send().await {
-            let fault = Fault::from_sdk("ChangeMessageVisibility", &error);
-            tracing::warn!(%fault, "a copy is redelivered after the queue's own visibility time-out");
-        }
+    pub(crate) async fn delay(&self, waits: &[(&SqsMessage, Duration)]) {
+        sqs::delay(&self.client, &self.retry_queue_url, waits).await;
     }
 }
 

@@ -107,7 +107,6 @@ impl State {
                     self.put_records(throttles_one_in, request.get("Records").context("no records")?)
                 }
                 "SendMessage" => json!({ "MessageId": "1", "MD5OfMessageBody": "" }),
-                "ChangeMessageVisibility" => json!({}),
                 "SendMessageBatch" | "ChangeMessageVisibilityBatch" => {
                     json!({ "Successful": ids("Entries").collect::<Vec<_>>(), "Failed": [] })
                 }

@@ -47,7 +47,7 @@ const SITES: &[(&str, &[&str])] = &[
             "UpdateItem",
             "SendMessage to retry",
             "SendMessage to dead letters",
-            "ChangeMessageVisibility",
+            "ChangeMessageVisibilityBatch",
             "GetItem of the handler",
             "GetItem of the position",
             "UpdateItem of the position",

@@ -162,7 +162,7 @@ impl Faults {
     fn is_denied(&self, call: &Call, seed: u64, elapsed_ms: u64) -> bool {
         const ACTIONS: [&str; 7] = [
             "BatchExecuteStatement",
-            "ChangeMessageVisibility",
+            "ChangeMessageVisibilityBatch",
             "GetItem",
             "SendMessage to dead letters",
             "SendMessage to retry",
