@@ -272,11 +272,6 @@ const COMMERCE: &[Mutant] = &[
         "partition(|work| work.dispatch.redispatched);",
         "partition(|work| work.dispatch.redispatched && !is(\"what is dispatched again is tried from the stream\"));",
     )]),
-    ("put off though no copy was enqueued", &[(
-        "destination/stream_batch.rs",
-        "            let is_sent = matches!(timeout_at(until, send).await, Ok(Ok(())));",
-        "            let is_sent = matches!(timeout_at(until, send).await, Ok(Ok(()))) || is(\"put off though no copy was enqueued\");",
-    )]),
     ("a replay of the stream counts again", &[(
         "destination/failed_attempt.rs",
         "            State::Pending if in_retry_queue >= number => FailedCopy::Repeat,",

@@ -14,7 +14,7 @@ use crate::commerce::tables::ITEMS;
 const WELL_AFTER: Duration = Duration::from_secs(25);
 
 /// For how long a handler may kill its function: it is dispatched again meanwhile.
-const KILLS_FOR: Duration = Duration::from_secs(40 * 60);
+const KILLS_FOR: Duration = Duration::from_secs(55 * 60);
 
 fn is_well(time: Time) -> bool {
     time.elapsed_ms() >= WELL_AFTER.as_millis() as u64
