@@ -7,12 +7,13 @@
 
 use std::time::Duration;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use tokio::time::timeout;
 
 use super::handler::{DestinationSettings, WorkItem};
 use super::retry_policy::{
-    NotCompleted, RECEIVES_RENEWED, Severity, apart, attempt_wait, fault_to_record, gives_up, uncounted_wait,
+    NotCompleted, RECEIVES_RENEWED, Severity, apart, attempt_wait, due_after_uncounted, fault_to_record,
+    gives_up, uncounted_wait,
 };
 use crate::aws::Fault;
 use crate::notification::digest;
@@ -121,7 +122,7 @@ impl DestinationSettings {
             return Ok(Disposition::Drop);
         }
         if severity == Severity::Uncounted {
-            self.release(work, error).await;
+            self.release(work, error, Some(due_after_uncounted(self.clock.now()))).await;
             let given_back = self.give_back(work, source, retry_after).await?;
             self.record_fault(work, error, source).await;
             return Ok(given_back);
@@ -134,12 +135,17 @@ impl DestinationSettings {
                     dispatch = latest;
                     (attempts, true)
                 }
-                FailedCopy::TooSoon | FailedCopy::NotRead | FailedCopy::OtherContent | FailedCopy::GoesOn => {
-                    self.release(work, error).await;
+                // The attempt of just now has said when reconcile checks it.
+                FailedCopy::TooSoon => {
+                    self.release(work, error, None).await;
+                    return Ok(self.give_back(work, source, retry_after).await?);
+                }
+                FailedCopy::NotRead | FailedCopy::OtherContent | FailedCopy::GoesOn => {
+                    self.release(work, error, Some(due_after_uncounted(self.clock.now()))).await;
                     return Ok(self.give_back(work, source, retry_after).await?);
                 }
                 FailedCopy::Repeat => {
-                    self.release(work, error).await;
+                    self.release(work, error, None).await;
                     return Ok(Disposition::Drop);
                 }
             },
@@ -189,7 +195,7 @@ impl DestinationSettings {
                 Err(TransitionError::Refused(Refused::Counted(attempts)))
                     if severity == Severity::Attempt && attempts > 0 =>
                 {
-                    self.release(work, error).await;
+                    self.release(work, error, None).await;
                     return match source {
                         Source::Stream if needs_copy => Ok(self.give_back(work, source, retry_after).await?),
                         Source::Stream => Ok(Disposition::Drop),
@@ -263,10 +269,12 @@ impl DestinationSettings {
     }
 
     /// Notes that a call is known not to have taken effect, where no attempt is counted that would say so.
-    /// If that fails the next copy takes its outcome for unknown, whoever delivers it.
-    async fn release(&self, work: &WorkItem, error: &NotCompleted) {
+    /// If that fails the next copy takes its outcome for unknown, whoever delivers it. Reconcile checks it at `due_at`,
+    /// or when an attempt said.
+    async fn release(&self, work: &WorkItem, error: &NotCompleted, due_at: Option<Timestamp>) {
         let Some(Called { fence, is_unknown: false }) = error.called() else { return };
-        match self.ledger.apply(self.transition(work, Transition::Release { fence })).await {
+        let release = Transition::Release { fence, due_at };
+        match self.ledger.apply(self.transition(work, release)).await {
             // Another holder has the lease, or the notification is completed.
             Ok(_) | Err(TransitionError::Refused(_)) => (),
             Err(error) => {

@@ -6,7 +6,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::effect::{Failure, FailureKind};
 use crate::aws::Fault;
-use crate::record::{Called, Delivery, ERROR_BYTES_MAX, Refused, State, Transition, shortened};
+use crate::record::{
+    Called, Delivery, ERROR_BYTES_MAX, FIRST_DUE_AFTER, Refused, State, Transition, shortened,
+};
 use crate::store::TransitionError;
 
 /// Attempts after accept or redrive. After the last one the destination gives up.
@@ -199,6 +201,12 @@ pub(crate) fn uncounted_wait(base: Duration, receives: u32, retry_after: Duratio
     (backoff(base, receives, random) + retry_after).min(Duration::from_secs_f64(most))
 }
 
+/// When reconcile checks a notification next whose copy waits in the retry queue without an attempt. The copy is tried
+/// before, and the time is moved again: so reconcile dispatches it only if the copy is lost.
+pub(crate) fn due_after_uncounted(now: Timestamp) -> Timestamp {
+    now + FIRST_DUE_AFTER + UNCOUNTED_WAIT_MAX
+}
+
 /// What to record of a copy of the retry queue that counted no attempt: what held it up, first when it is known to
 /// last, and then rarely.
 pub(crate) fn fault_to_record(
@@ -218,7 +226,8 @@ pub(crate) fn fault_to_record(
         _ => now,
     };
     let before = delivery.fault.as_ref().map(|fault| fault.at);
-    Some(Transition::Fault { before, since, error })
+    let due_at = due_after_uncounted(now + FAULT_RECORDED_EVERY);
+    Some(Transition::Fault { before, since, error, due_at })
 }
 
 /// How far attempt `number` and the next one are apart at least, whichever copies they are of.
@@ -330,8 +339,9 @@ mod tests {
         };
         let denied = of("AccessDeniedException").after_call(Some(1));
         let mut delivery = event_for(&["a"]).destinations.remove("a").unwrap();
+        let due = |now| due_after_uncounted(now + FAULT_RECORDED_EVERY);
         let first = |error: &NotCompleted| {
-            Some(Transition::Fault { before: None, since: now, error: error.to_string() })
+            Some(Transition::Fault { before: None, since: now, error: error.to_string(), due_at: due(now) })
         };
         assert_eq!(fault_to_record(&denied, &delivery, 1, now), first(&denied));
         for retryable in [of("ThrottlingException"), NotCompleted::OutOfTime] {
@@ -345,10 +355,30 @@ mod tests {
         let soon = now + FAULT_RECORDED_EVERY - SignedDuration::from_millis(1);
         let later = now + FAULT_RECORDED_EVERY;
         assert_eq!(fault_to_record(&denied, &delivery, 9, soon), None);
-        let again = Transition::Fault { before: Some(now), since: at(1), error: denied.to_string() };
+        let fault = |since, error: &NotCompleted, at| Transition::Fault {
+            before: Some(now),
+            since,
+            error: error.to_string(),
+            due_at: due(at),
+        };
+        let again = fault(at(1), &denied, later);
         assert_eq!(fault_to_record(&denied, &delivery, 9, later), Some(again));
         let other = of("ResourceNotFoundException");
-        let another = Transition::Fault { before: Some(now), since: soon, error: other.to_string() };
+        let another = fault(soon, &other, soon);
         assert_eq!(fault_to_record(&other, &delivery, 9, soon), Some(another));
+    }
+
+    /// A copy that counts no attempt is the only one: reconcile would add another with each dispatch.
+    #[test]
+    fn reconcile_checks_no_copy_that_waits_before_it_is_tried_again() {
+        let (now, error) = (at(1_000_000), NotCompleted::from(Failure::misconfigured("401")));
+        let delivery = event_for(&["a"]).destinations.remove("a").unwrap();
+        let longest = uncounted_wait(Duration::from_secs(120), 30, UNCOUNTED_WAIT_MAX, 1.0);
+        assert!(due_after_uncounted(now) >= now + longest + FIRST_DUE_AFTER);
+        let Some(Transition::Fault { due_at, .. }) = fault_to_record(&error, &delivery, 1, now) else {
+            panic!("it lasts")
+        };
+        // It is recorded again by the first copy that is tried after an hour.
+        assert!(due_at >= now + FAULT_RECORDED_EVERY + longest + FIRST_DUE_AFTER);
     }
 }

@@ -54,9 +54,11 @@ fn any_transition() -> impl Strategy<Value = Transition> {
         2 => (1u32..4, "[ab]").prop_map(|(fence, holder)| {
             Transition::Lease { fence, until: at(NOW + 5), holder, called_at: at(NOW) }
         }),
-        1 => (0u32..3).prop_map(|fence| Transition::Release { fence }),
+        1 => (0u32..3, any::<bool>()).prop_map(|(fence, waits)| {
+            Transition::Release { fence, due_at: waits.then(|| at(NOW + 8)) }
+        }),
         1 => (any::<bool>(), reason()).prop_map(|(is_repeat, error)| {
-            Transition::Fault { before: is_repeat.then(|| at(NOW)), since: at(NOW), error }
+            Transition::Fault { before: is_repeat.then(|| at(NOW)), since: at(NOW), error, due_at: at(NOW + 8) }
         }),
         3 => (0u32..4, 1u32..3, any::<bool>(), reason(), call()).prop_map(
             |(attempts, dispatches, fails, reason, call)| Transition::Dead { attempts, dispatches, fails, reason, call },
@@ -325,21 +327,31 @@ fn a_record_is_dispatched_again_once_per_number_and_only_while_open() {
 fn g5_a_release_says_that_a_call_was_not_made_and_counts_nothing() {
     let record = event_for(&["a"]);
     let leased = make(&record, "a", &lease(1, "h")).unwrap();
-    let released = make(&leased, "a", &Transition::Release { fence: 1 }).unwrap();
+    let release = |fence, due_at| Transition::Release { fence, due_at };
+    let released = make(&leased, "a", &release(1, Some(at(NOW + 8)))).unwrap();
     let delivery = &released.destinations["a"];
     assert_eq!((delivery.lease_until, delivery.called_at, delivery.attempts), (None, None, 0));
     assert_eq!((released.change, delivery.state), (Change::Release, State::Pending));
+    assert_eq!((delivery.due_at, &released.bucket), (at(NOW + 8), &record.bucket), "outside the index");
+    let counted = make(&leased, "a", &release(1, None)).unwrap();
+    assert_eq!(counted.destinations["a"].due_at, record.destinations["a"].due_at, "an attempt said it");
     let held = make(&leased, "a", &lease(2, "other")).unwrap();
-    assert_eq!(make(&held, "a", &Transition::Release { fence: 1 }), Err(Refused::Held));
+    assert_eq!(make(&held, "a", &release(1, None)), Err(Refused::Held));
 }
 
 #[test]
 fn a_fault_is_recorded_and_counts_nothing() {
-    let fault = |before| Transition::Fault { before, since: at(NOW - 5), error: "denied".into() };
+    let fault = |before| Transition::Fault {
+        before,
+        since: at(NOW - 5),
+        error: "denied".into(),
+        due_at: at(NOW + 8),
+    };
     let held_up = make(&event_for(&["a", "b"]), "a", &fault(None)).unwrap();
     let delivery = &held_up.destinations["a"];
     let recorded = RecordedFault { since: at(NOW - 5), at: at(NOW), error: "denied".into() };
     assert_eq!((delivery.present_fault(), delivery.attempts), (Some(&recorded), 0));
+    assert_eq!(delivery.due_at, at(NOW + 8), "its copy waits until then");
     assert_eq!(make(&held_up, "a", &fault(None)), Err(Refused::OwnWrite), "by another copy");
     assert_eq!((held_up.change, held_up.status, held_up.open), (Change::Fault, Status::Init, 2));
     let attempt =
