@@ -331,3 +331,43 @@ impl DestinationSettings {
         queue.send(&work.dispatch, destination, attempts, &error.to_string()).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::notification::Draft;
+    use crate::record::tests::at;
+    use crate::record::{Dispatch, Record};
+
+    /// G3: else whoever waits behind a completed notification waits for reconcile, where the function that completed it
+    /// died just then.
+    #[test]
+    fn g3_what_is_completed_at_a_sequenced_destination_is_gone_on_with() {
+        let work = |sequenced: &str| {
+            let routes =
+                format!(r#"{{"t":{{"kind":"event","destinations":["a"],"sequenced":[{sequenced}]}}}}"#);
+            let numbered = Draft::event("t", "s", &"x").partitionkey("k").sequence(1).build("1").unwrap();
+            let record = Record::accept(numbered, &routes.parse().unwrap(), at(1_000)).unwrap();
+            let dispatch = Dispatch::new(&record, vec!["a".to_owned()], at(2_000));
+            let sequence_key = dispatch.sequence_key("a");
+            let (copies, received_at) = (vec!["copy".to_owned()], at(2_000));
+            WorkItem {
+                dispatch,
+                received_at,
+                copies,
+                delivery: None,
+                basis: None,
+                sequence_key,
+                position: None,
+            }
+        };
+        let (sequenced, other) = (work(r#""a""#), work(""));
+        for completed in [State::Done, State::Rejected, State::Closed] {
+            assert!(is_gone_on_with(&sequenced, completed), "{completed:?}");
+            assert!(!is_gone_on_with(&other, completed), "{completed:?}");
+        }
+        for open in [State::Pending, State::Dead, State::Unknown] {
+            assert!(!is_gone_on_with(&sequenced, open), "{open:?}");
+        }
+    }
+}

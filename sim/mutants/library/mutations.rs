@@ -574,6 +574,11 @@ const ORDERED: &[Mutant] = &[
         "                    None => Condition::Absent(successor),",
         "                    None if is(\"a closed sequence is not passed\") => is_at(*from),\n                    None => Condition::Absent(successor),",
     )]),
+    ("a copy that contradicts the routes in its order is believed", &[(
+        "destination/batch.rs",
+        "routed.is_some_and(|is_sequenced| is_sequenced != work.sequence_key.is_some())",
+        "routed.is_some_and(|is_sequenced| is_sequenced != work.sequence_key.is_some() && !is(\"a copy that contradicts the routes in its order is believed\"))",
+    )]),
     ("a registration believes its copy", &[(
         "destination/ordered.rs",
         "        if registers && work.delivery.is_none() {",
