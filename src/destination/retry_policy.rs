@@ -284,6 +284,40 @@ mod tests {
     }
 
     #[test]
+    fn what_logs_and_metrics_name_a_failure() {
+        let names = [Severity::Uncounted, Severity::Attempt, Severity::Last].map(Severity::as_str);
+        assert_eq!(names, ["uncounted", "attempt", "last"]);
+        let fault = |code| Fault::new("Op", Cause::of_code(Some(code), None));
+        let denied = HeldUp { cause: "denied", lasts: true };
+        assert_eq!(HeldUp::by(&fault("AccessDeniedException")), denied);
+        let error = NotCompleted::from(TransitionError::Fault(fault("AccessDeniedException")));
+        assert_eq!(error.held_up_by(), Some(denied));
+        assert_eq!(HeldUp::by(&fault("ThrottlingException")), HeldUp { cause: "throttled", lasts: false });
+        let out_of_time = HeldUp { cause: "out-of-time", lasts: false };
+        assert_eq!(NotCompleted::OutOfTime.held_up_by(), Some(out_of_time));
+        assert_eq!(NotCompleted::from(TransitionError::SequenceTaken).held_up_by(), None);
+    }
+
+    #[test]
+    fn only_what_registered_will_be_notified() {
+        let early = |is_registered| NotCompleted::from(TransitionError::Early { is_registered });
+        assert!(early(true).is_registered() && !early(false).is_registered());
+        assert!(!NotCompleted::OutOfTime.is_registered());
+    }
+
+    #[test]
+    fn after_a_call_its_outcome_is_unknown() {
+        let after = |fence| NotCompleted::from(Failure::transient("503")).after_call(fence);
+        assert_eq!(after(Some(3)).called(), Some(Called { fence: 3, is_unknown: true }));
+        assert_eq!(after(None).called(), None);
+        assert_eq!(
+            (after(Some(3)).to_string(), after(Some(3)).severity()),
+            ("503".into(), Severity::Attempt)
+        );
+        assert_eq!(NotCompleted::OutOfTime.retry_after(), Duration::ZERO);
+    }
+
+    #[test]
     fn the_sixth_attempt_is_the_last() {
         assert_eq!(NotCompleted::from(Failure::transient("no")).severity(), Severity::Attempt);
         assert!(!gives_up(Severity::Attempt, 5));
@@ -350,6 +384,8 @@ mod tests {
         }
         let held = NotCompleted::from(TransitionError::Refused(Refused::Held));
         assert_eq!(fault_to_record(&held, &delivery, 9, now), None, "nothing is wrong with the stack");
+        let done = Delivery { state: State::Done, ..delivery.clone() };
+        assert_eq!(fault_to_record(&denied, &done, 9, now), None, "nobody waits for it");
 
         delivery.fault = Some(RecordedFault { since: at(1), at: now, error: denied.to_string() });
         let soon = now + FAULT_RECORDED_EVERY - SignedDuration::from_millis(1);

@@ -177,6 +177,9 @@ mod tests {
         let first = Slot::of(SlotKind::Open, at(0));
         assert_eq!(Slot::end(SlotKind::Open, at(16 * MINUTE - 1)), first);
         assert_eq!(Slot::end(SlotKind::Open, at(16 * MINUTE)), first.next());
+        assert_eq!(first.next().begin(), at(15 * MINUTE));
+        let day = Slot::of(SlotKind::Dead, at(25 * 60 * MINUTE));
+        assert_eq!((day.begin(), day.next().begin()), (at(24 * 60 * MINUTE), at(48 * 60 * MINUTE)));
     }
 
     #[test]
