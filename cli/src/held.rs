@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::ops::Deref;
 
 use anyhow::Context;
+use aws_sdk_sqs::operation::receive_message::ReceiveMessageError;
 use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, Message, MessageSystemAttributeName, QueueAttributeName,
 };
@@ -19,6 +20,9 @@ use crate::stack::Stack;
 pub const HIDDEN_SECONDS: i32 = 120;
 /// How long a receive waits for messages, in seconds. A long poll asks all servers of SQS.
 const WAIT_SECONDS: i32 = 1;
+/// How many messages of a queue can be hidden at once, about: SQS gives no more until some are deleted or released. It
+/// documents 120,000.
+const ALL_HIDDEN: u64 = 100_000;
 /// Most dead letters of one call.
 const BATCH_MAX: usize = 10;
 /// Most calls that release dead letters concurrently.
@@ -98,48 +102,88 @@ impl<'a> Holder<'a> {
         read: impl Fn(&Queue, Message) -> T,
     ) -> anyhow::Result<()> {
         for queue in queues {
-            self.say_hidden(queue).await;
-            loop {
-                anyhow::ensure!(!self.interrupt.has_come(), "interrupted while dead letters were received");
-                let receive = self.sqs.receive_message().queue_url(&queue.url);
-                let receive = receive.max_number_of_messages(BATCH_MAX as i32);
-                let receive = receive.visibility_timeout(HIDDEN_SECONDS).wait_time_seconds(WAIT_SECONDS);
-                let receive = receive.message_attribute_names("All");
-                let receive =
-                    receive.message_system_attribute_names(MessageSystemAttributeName::SentTimestamp);
-                let answer = receive.send().await.map_err(|error| Fault::from_sdk("ReceiveMessage", &error));
-                let answer = answer.map_err(|fault| self.stack.explained(fault))?;
-                let before = received.len();
-                for mut message in answer.messages.unwrap_or_default() {
-                    let message_id = message.message_id.take().unwrap_or_default();
-                    let receipt_handle = message.receipt_handle.take().unwrap_or_default();
-                    let letter = read(queue, message);
-                    let queue_url = queue.url.clone();
-                    let held = Held { letter, message_id: message_id.clone(), queue_url, receipt_handle };
-                    received.insert(message_id, held);
-                }
-                if received.len() == before {
-                    break;
-                }
+            let hidden = self.say_hidden(queue).await;
+            let others = received.len();
+            let is_at_end = self.receive_queue(received, queue, &read).await?;
+            let held = (received.len() - others) as u64;
+            if !is_at_end || held + hidden >= ALL_HIDDEN {
+                self.say_incomplete(queue, held).await;
             }
         }
         Ok(())
     }
 
-    /// Says how many dead letters another consumer holds.
-    async fn say_hidden(&self, queue: &Queue) {
+    /// Receives what is in a queue. Says whether it came to the end, and not to what it had received before: the first
+    /// ones are visible again after a time, and then hide the others.
+    async fn receive_queue<T>(
+        &self,
+        received: &mut HashMap<String, Held<T>>,
+        queue: &Queue,
+        read: impl Fn(&Queue, Message) -> T,
+    ) -> anyhow::Result<bool> {
+        loop {
+            anyhow::ensure!(!self.interrupt.has_come(), "interrupted while dead letters were received");
+            let receive = self.sqs.receive_message().queue_url(&queue.url);
+            let receive = receive.max_number_of_messages(BATCH_MAX as i32);
+            let receive = receive.visibility_timeout(HIDDEN_SECONDS).wait_time_seconds(WAIT_SECONDS);
+            let receive = receive.message_attribute_names("All");
+            let receive = receive.message_system_attribute_names(MessageSystemAttributeName::SentTimestamp);
+            let answer = match receive.send().await {
+                Err(error) if error.as_service_error().is_some_and(ReceiveMessageError::is_over_limit) => {
+                    return Ok(false);
+                }
+                answer => answer.map_err(|error| Fault::from_sdk("ReceiveMessage", &error)),
+            };
+            let messages = answer.map_err(|fault| self.stack.explained(fault))?.messages.unwrap_or_default();
+            let (before, is_at_end) = (received.len(), messages.is_empty());
+            for mut message in messages {
+                let message_id = message.message_id.take().unwrap_or_default();
+                let receipt_handle = message.receipt_handle.take().unwrap_or_default();
+                let letter = read(queue, message);
+                let queue_url = queue.url.clone();
+                let held = Held { letter, message_id: message_id.clone(), queue_url, receipt_handle };
+                received.insert(message_id, held);
+            }
+            if received.len() == before {
+                return Ok(is_at_end);
+            }
+        }
+    }
+
+    /// Says how many dead letters another consumer holds, and returns that.
+    async fn say_hidden(&self, queue: &Queue) -> u64 {
         let hidden = QueueAttributeName::ApproximateNumberOfMessagesNotVisible;
-        let attributes =
-            self.sqs.get_queue_attributes().queue_url(&queue.url).attribute_names(hidden.clone());
-        // The list is right without it, and so needs no further permission.
-        let attributes = attributes.send().await.ok().and_then(|answer| answer.attributes);
-        let count = attributes.and_then(|attributes| attributes.get(&hidden)?.parse::<u64>().ok());
-        if let Some(count @ 1..) = count {
+        let count = self.count(queue, &[hidden]).await.unwrap_or_default();
+        if count > 0 {
             say_error!(
                 "note: about {count} more dead letters of {} are hidden, because another consumer has received them; if that is another `handover`, try again in {HIDDEN_SECONDS} s",
                 queue.of
             );
         }
+        count
+    }
+
+    /// Says that a queue has more dead letters than these.
+    async fn say_incomplete(&self, queue: &Queue, held: u64) {
+        let visible = QueueAttributeName::ApproximateNumberOfMessages;
+        let hidden = QueueAttributeName::ApproximateNumberOfMessagesNotVisible;
+        let count = match self.count(queue, &[visible, hidden]).await {
+            Some(count) if count <= held => return,
+            Some(count) => format!("about {count}"),
+            None => "an unknown number".to_owned(),
+        };
+        say_error!(
+            "note: this is not complete: {held} dead letters of {} were received, of {count} that the queue reports; SQS gives no more at once: redrive, resend or close these first, then run the command again",
+            queue.of
+        );
+    }
+
+    /// The sum of these attributes of a queue. Everything is right without it, and so needs no further permission.
+    async fn count(&self, queue: &Queue, names: &[QueueAttributeName]) -> Option<u64> {
+        let get = self.sqs.get_queue_attributes().queue_url(&queue.url);
+        let answer = get.set_attribute_names(Some(names.to_vec())).send().await.ok()?;
+        let attributes = answer.attributes?;
+        names.iter().map(|name| attributes.get(name)?.parse::<u64>().ok()).sum()
     }
 
     /// Makes dead letters visible to other consumers again.

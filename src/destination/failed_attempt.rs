@@ -7,13 +7,13 @@
 
 use std::time::Duration;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use tokio::time::timeout;
 
 use super::handler::{DestinationSettings, WorkItem};
 use super::retry_policy::{
-    NotCompleted, RECEIVES_RENEWED, Severity, apart, attempt_wait, fault_to_record, gives_up, has_blocked,
-    leaves_no_trace, uncounted_wait,
+    NotCompleted, RECEIVES_RENEWED, Severity, apart, attempt_wait, due_after_uncounted, fault_to_record,
+    gives_up, has_blocked, leaves_no_trace, uncounted_wait,
 };
 use crate::aws::{Fault, pause};
 use crate::notification::digest;
@@ -161,7 +161,7 @@ impl DestinationSettings {
             return Ok(Disposition::Drop);
         }
         if severity == Severity::Uncounted {
-            self.release(work, error).await;
+            self.release(work, error, Some(due_after_uncounted(self.clock.now()))).await;
             let given_back = self.give_back(work, source, retry_after).await?;
             self.record_fault(work, error, source).await;
             return Ok(given_back);
@@ -174,12 +174,17 @@ impl DestinationSettings {
                     dispatch = latest;
                     (attempts, true)
                 }
-                FailedCopy::TooSoon | FailedCopy::NotRead | FailedCopy::OtherContent | FailedCopy::GoesOn => {
-                    self.release(work, error).await;
+                // The attempt of just now has said when reconcile checks it.
+                FailedCopy::TooSoon => {
+                    self.release(work, error, None).await;
+                    return Ok(self.give_back(work, source, retry_after).await?);
+                }
+                FailedCopy::NotRead | FailedCopy::OtherContent | FailedCopy::GoesOn => {
+                    self.release(work, error, Some(due_after_uncounted(self.clock.now()))).await;
                     return Ok(self.give_back(work, source, retry_after).await?);
                 }
                 FailedCopy::Repeat => {
-                    self.release(work, error).await;
+                    self.release(work, error, None).await;
                     return Ok(Disposition::Drop);
                 }
             },
@@ -229,7 +234,7 @@ impl DestinationSettings {
                 Err(TransitionError::Refused(Refused::Counted(attempts)))
                     if severity == Severity::Attempt && attempts > 0 =>
                 {
-                    self.release(work, error).await;
+                    self.release(work, error, None).await;
                     return match source {
                         Source::Stream if needs_copy => Ok(self.give_back(work, source, retry_after).await?),
                         Source::Stream => Ok(Disposition::Drop),
@@ -303,10 +308,12 @@ impl DestinationSettings {
     }
 
     /// Notes that a call is known not to have taken effect, where no attempt is counted that would say so.
-    /// If that fails the next copy takes its outcome for unknown, whoever delivers it.
-    async fn release(&self, work: &WorkItem, error: &NotCompleted) {
+    /// If that fails the next copy takes its outcome for unknown, whoever delivers it. Reconcile checks it at `due_at`,
+    /// or when an attempt said.
+    async fn release(&self, work: &WorkItem, error: &NotCompleted, due_at: Option<Timestamp>) {
         let Some(Called { fence, is_unknown: false }) = error.called() else { return };
-        match self.ledger.apply(self.transition(work, Transition::Release { fence })).await {
+        let release = Transition::Release { fence, due_at };
+        match self.ledger.apply(self.transition(work, release)).await {
             // Another holder has the lease, or the notification is completed.
             Ok(_) | Err(TransitionError::Refused(_)) => (),
             Err(error) => {
@@ -362,5 +369,45 @@ impl DestinationSettings {
         tracing::error!(id = work.id(), source = work.source(), destination, attempts, %error, "dead-lettered");
         let queue = self.queues.dead_letters();
         queue.send(&work.dispatch, destination, attempts, &error.to_string()).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::notification::Draft;
+    use crate::record::tests::at;
+    use crate::record::{Dispatch, Record};
+
+    /// G3: else whoever waits behind a completed notification waits for reconcile, where the function that completed it
+    /// died just then.
+    #[test]
+    fn g3_what_is_completed_at_a_sequenced_destination_is_gone_on_with() {
+        let work = |sequenced: &str| {
+            let routes =
+                format!(r#"{{"t":{{"kind":"event","destinations":["a"],"sequenced":[{sequenced}]}}}}"#);
+            let numbered = Draft::event("t", "s", &"x").partitionkey("k").sequence(1).build("1").unwrap();
+            let record = Record::accept(numbered, &routes.parse().unwrap(), at(1_000)).unwrap();
+            let dispatch = Dispatch::new(&record, vec!["a".to_owned()], at(2_000));
+            let sequence_key = dispatch.sequence_key("a");
+            let (copies, received_at) = (vec!["copy".to_owned()], at(2_000));
+            WorkItem {
+                dispatch,
+                received_at,
+                copies,
+                delivery: None,
+                basis: None,
+                sequence_key,
+                position: None,
+            }
+        };
+        let (sequenced, other) = (work(r#""a""#), work(""));
+        for completed in [State::Done, State::Rejected, State::Closed] {
+            assert!(is_gone_on_with(&sequenced, completed), "{completed:?}");
+            assert!(!is_gone_on_with(&other, completed), "{completed:?}");
+        }
+        for open in [State::Pending, State::Dead, State::Unknown] {
+            assert!(!is_gone_on_with(&sequenced, open), "{open:?}");
+        }
     }
 }

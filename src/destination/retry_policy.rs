@@ -6,7 +6,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::effect::{Failure, FailureKind};
 use crate::aws::Fault;
-use crate::record::{Called, Delivery, ERROR_BYTES_MAX, Refused, State, Transition, shortened};
+use crate::record::{
+    Called, Delivery, ERROR_BYTES_MAX, FIRST_DUE_AFTER, Refused, State, Transition, shortened,
+};
 use crate::store::TransitionError;
 
 /// Attempts after accept or redrive. After the last one the destination gives up.
@@ -204,6 +206,12 @@ pub(crate) fn uncounted_wait(base: Duration, receives: u32, retry_after: Duratio
     (backoff(base, receives, random) + retry_after).min(Duration::from_secs_f64(most))
 }
 
+/// When reconcile checks a notification next whose copy waits in the retry queue without an attempt. The copy is tried
+/// before, and the time is moved again: so reconcile dispatches it only if the copy is lost.
+pub(crate) fn due_after_uncounted(now: Timestamp) -> Timestamp {
+    now + FIRST_DUE_AFTER + UNCOUNTED_WAIT_MAX
+}
+
 /// What to record of a copy of the retry queue that counted no attempt: what held it up, first when it is known to
 /// last, and then rarely.
 pub(crate) fn fault_to_record(
@@ -223,7 +231,8 @@ pub(crate) fn fault_to_record(
         _ => now,
     };
     let before = delivery.fault.as_ref().map(|fault| fault.at);
-    Some(Transition::Fault { before, since, error })
+    let due_at = due_after_uncounted(now + FAULT_RECORDED_EVERY);
+    Some(Transition::Fault { before, since, error, due_at })
 }
 
 /// Whether a copy was received so much more often than attempts were counted that it may kill its function each time.
@@ -291,6 +300,40 @@ mod tests {
     }
 
     #[test]
+    fn what_logs_and_metrics_name_a_failure() {
+        let names = [Severity::Uncounted, Severity::Attempt, Severity::Last].map(Severity::as_str);
+        assert_eq!(names, ["uncounted", "attempt", "last"]);
+        let fault = |code| Fault::new("Op", Cause::of_code(Some(code), None));
+        let denied = HeldUp { cause: "denied", lasts: true };
+        assert_eq!(HeldUp::by(&fault("AccessDeniedException")), denied);
+        let error = NotCompleted::from(TransitionError::Fault(fault("AccessDeniedException")));
+        assert_eq!(error.held_up_by(), Some(denied));
+        assert_eq!(HeldUp::by(&fault("ThrottlingException")), HeldUp { cause: "throttled", lasts: false });
+        let out_of_time = HeldUp { cause: "out-of-time", lasts: false };
+        assert_eq!(NotCompleted::OutOfTime.held_up_by(), Some(out_of_time));
+        assert_eq!(NotCompleted::from(TransitionError::SequenceTaken).held_up_by(), None);
+    }
+
+    #[test]
+    fn only_what_registered_will_be_notified() {
+        let early = |is_registered| NotCompleted::from(TransitionError::Early { is_registered });
+        assert!(early(true).is_registered() && !early(false).is_registered());
+        assert!(!NotCompleted::OutOfTime.is_registered());
+    }
+
+    #[test]
+    fn after_a_call_its_outcome_is_unknown() {
+        let after = |fence| NotCompleted::from(Failure::transient("503")).after_call(fence);
+        assert_eq!(after(Some(3)).called(), Some(Called { fence: 3, is_unknown: true }));
+        assert_eq!(after(None).called(), None);
+        assert_eq!(
+            (after(Some(3)).to_string(), after(Some(3)).severity()),
+            ("503".into(), Severity::Attempt)
+        );
+        assert_eq!(NotCompleted::OutOfTime.retry_after(), Duration::ZERO);
+    }
+
+    #[test]
     fn the_sixth_attempt_is_the_last() {
         assert_eq!(NotCompleted::from(Failure::transient("no")).severity(), Severity::Attempt);
         assert!(!gives_up(Severity::Attempt, 5));
@@ -346,8 +389,9 @@ mod tests {
         };
         let denied = of("AccessDeniedException").after_call(Some(1));
         let mut delivery = event_for(&["a"]).destinations.remove("a").unwrap();
+        let due = |now| due_after_uncounted(now + FAULT_RECORDED_EVERY);
         let first = |error: &NotCompleted| {
-            Some(Transition::Fault { before: None, since: now, error: error.to_string() })
+            Some(Transition::Fault { before: None, since: now, error: error.to_string(), due_at: due(now) })
         };
         assert_eq!(fault_to_record(&denied, &delivery, 1, now), first(&denied));
         for retryable in [of("ThrottlingException"), NotCompleted::OutOfTime] {
@@ -356,15 +400,37 @@ mod tests {
         }
         let held = NotCompleted::from(TransitionError::Refused(Refused::Held));
         assert_eq!(fault_to_record(&held, &delivery, 9, now), None, "nothing is wrong with the stack");
+        let done = Delivery { state: State::Done, ..delivery.clone() };
+        assert_eq!(fault_to_record(&denied, &done, 9, now), None, "nobody waits for it");
 
         delivery.fault = Some(RecordedFault { since: at(1), at: now, error: denied.to_string() });
         let soon = now + FAULT_RECORDED_EVERY - SignedDuration::from_millis(1);
         let later = now + FAULT_RECORDED_EVERY;
         assert_eq!(fault_to_record(&denied, &delivery, 9, soon), None);
-        let again = Transition::Fault { before: Some(now), since: at(1), error: denied.to_string() };
+        let fault = |since, error: &NotCompleted, at| Transition::Fault {
+            before: Some(now),
+            since,
+            error: error.to_string(),
+            due_at: due(at),
+        };
+        let again = fault(at(1), &denied, later);
         assert_eq!(fault_to_record(&denied, &delivery, 9, later), Some(again));
         let other = of("ResourceNotFoundException");
-        let another = Transition::Fault { before: Some(now), since: soon, error: other.to_string() };
+        let another = fault(soon, &other, soon);
         assert_eq!(fault_to_record(&other, &delivery, 9, soon), Some(another));
+    }
+
+    /// A copy that counts no attempt is the only one: reconcile would add another with each dispatch.
+    #[test]
+    fn reconcile_checks_no_copy_that_waits_before_it_is_tried_again() {
+        let (now, error) = (at(1_000_000), NotCompleted::from(Failure::misconfigured("401")));
+        let delivery = event_for(&["a"]).destinations.remove("a").unwrap();
+        let longest = uncounted_wait(Duration::from_secs(120), 30, UNCOUNTED_WAIT_MAX, 1.0);
+        assert!(due_after_uncounted(now) >= now + longest + FIRST_DUE_AFTER);
+        let Some(Transition::Fault { due_at, .. }) = fault_to_record(&error, &delivery, 1, now) else {
+            panic!("it lasts")
+        };
+        // It is recorded again by the first copy that is tried after an hour.
+        assert!(due_at >= now + FAULT_RECORDED_EVERY + longest + FIRST_DUE_AFTER);
     }
 }

@@ -227,6 +227,41 @@ mod tests {
     }
 
     #[test]
+    fn a_route_has_ten_destinations_at_most() {
+        let of = |many: usize| {
+            let names: Vec<String> = (0..many).map(|at| format!("a{at}")).collect();
+            routes(&format!(r#"{{"t":{{"kind":"event","destinations":{names:?}}}}}"#))
+        };
+        assert_eq!(of(DESTINATIONS_MAX).unwrap().destinations().len(), 10);
+        assert_eq!(
+            of(DESTINATIONS_MAX + 1).unwrap_err(),
+            "routes: `t` has more than 10 destinations; chain events instead"
+        );
+    }
+
+    #[test]
+    fn a_name_of_a_destination_is_short_and_plain() {
+        let longest = "a".repeat(DESTINATION_BYTES_MAX);
+        for name in ["a", "refund_2", &longest] {
+            assert!(is_destination(name), "{name}");
+        }
+        for name in ["", "2a", "_a", "A", "aB", "a-b", "a.b", "\u{e4}", &format!("{longest}a")] {
+            assert!(!is_destination(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn whether_it_is_in_sequence_is_known_of_its_destinations_alone() {
+        let routes = r#"{"t":{"kind":"event","destinations":["a","b"],"sequenced":["b"]},
+            "u":{"kind":"event","destinations":["c"]}}"#;
+        let routes: Routes = routes.parse().unwrap();
+        assert_eq!(routes.destinations().into_iter().collect::<Vec<_>>(), ["a", "b", "c"]);
+        let in_sequence = |name| routes.has_in_sequence("t", name);
+        assert_eq!([in_sequence("a"), in_sequence("b"), in_sequence("c")], [Some(false), Some(true), None]);
+        assert_eq!(routes.has_in_sequence("v", "a"), None);
+    }
+
+    #[test]
     fn bad_ones_say_what_is_wrong() {
         for (route, said) in [
             (r#"{"kind":"event","destinations":[]}"#, "`t` has no destination"),

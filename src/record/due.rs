@@ -2,8 +2,8 @@
 //! slots of its index.
 //!
 //! The index holds an open record under the slot in which the record is due. So reconcile reads each record about
-//! once, when most are completed. A dispatch writes the slot. A failed attempt changes `due_at` only, which is
-//! outside the index and so costs no second write. A dead record moves to slots of a day, under which it is listed
+//! once, when most are completed. A dispatch writes the slot. A failed attempt, or what holds a copy up without one,
+//! changes `due_at` only, which is outside the index and so costs no second write. A dead record moves to slots of a day, under which it is listed
 //! and its dead letter is renewed.
 
 use jiff::{SignedDuration, Timestamp};
@@ -177,6 +177,9 @@ mod tests {
         let first = Slot::of(SlotKind::Open, at(0));
         assert_eq!(Slot::end(SlotKind::Open, at(16 * MINUTE - 1)), first);
         assert_eq!(Slot::end(SlotKind::Open, at(16 * MINUTE)), first.next());
+        assert_eq!(first.next().begin(), at(15 * MINUTE));
+        let day = Slot::of(SlotKind::Dead, at(25 * 60 * MINUTE));
+        assert_eq!((day.begin(), day.next().begin()), (at(24 * 60 * MINUTE), at(48 * 60 * MINUTE)));
     }
 
     #[test]

@@ -81,3 +81,35 @@ fn moved(record: &Record, now: Timestamp, bucket: String, change: Change) -> Upd
         removes: vec![],
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+
+    use super::*;
+    use crate::record::tests::{applied, at, event_for};
+
+    /// Reconcile reads a slot when its time has passed: the record has to be in the index by then.
+    #[test]
+    fn a_check_is_in_a_slot_that_begins_later() {
+        let (record, minute) = (event_for(&["a"]), SignedDuration::from_mins(1));
+        let now = at(0) + 14 * minute;
+        let checked = |at| {
+            let update = check_later(&record, now, at, Change::Wait);
+            Record::decode(applied(&update, &record.encode()).unwrap()).unwrap().bucket
+        };
+        assert_eq!(checked(now), bucket("1", now + AHEAD));
+        assert_ne!(checked(now), bucket("1", now));
+        assert_eq!(checked(now + 40 * minute), bucket("1", now + 40 * minute));
+    }
+
+    #[test]
+    fn what_is_dispatched_again_is_checked_when_the_first_of_its_deliveries_is_due() {
+        let record = event_for(&["a", "b"]);
+        let due_at = |name: &str, _: &Delivery| at(if name == "a" { 90_000_000 } else { 60_000_000 });
+        let update = dispatch_again(&record, at(0), due_at).unwrap();
+        let again = Record::decode(applied(&update, &record.encode()).unwrap()).unwrap();
+        assert_eq!(again.bucket, bucket("1", at(60_000_000)));
+        assert_eq!(again.destinations["a"].due_at, at(90_000_000));
+    }
+}

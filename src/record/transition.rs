@@ -69,6 +69,8 @@ pub(crate) enum Transition {
     Release {
         /// The holder's fence.
         fence: u32,
+        /// When reconcile checks the record next, if the copy waits in the retry queue meanwhile.
+        due_at: Option<Timestamp>,
     },
     /// A fault keeps it from being decided, and counts no attempt.
     Fault {
@@ -78,6 +80,8 @@ pub(crate) enum Transition {
         since: Timestamp,
         /// What went wrong; shortened to 512 bytes.
         error: String,
+        /// When reconcile checks the record next: the copy waits in the retry queue meanwhile.
+        due_at: Timestamp,
     },
     /// The destination gives up. The dead letter has been sent.
     Dead {
@@ -281,7 +285,7 @@ impl Transition {
             | Transition::Redrive { fence, .. } => *fence,
             Transition::Attempt { call, .. } | Transition::Dead { call, .. } => call.map(|call| call.fence),
             Transition::Lease { fence, .. } => Some(fence - 1),
-            Transition::Release { fence } => Some(*fence),
+            Transition::Release { fence, .. } => Some(*fence),
             Transition::Fault { .. } | Transition::Closed { .. } => None,
         }
     }
@@ -440,15 +444,19 @@ fn own_part(
             set(here(HOLDER), text(holder));
             set(here(CALLED_AT), millis(*called_at));
         }
-        Transition::Release { .. } => {
+        Transition::Release { due_at, .. } => {
             conditions.push(Condition::Above(here(CALLED_AT), 0));
+            if let Some(due_at) = due_at {
+                set(here(DUE_AT), millis(*due_at));
+            }
             removes.extend([here(LEASE_UNTIL), here(CALLED_AT)]);
         }
-        Transition::Fault { before, since, error } => {
+        Transition::Fault { before, since, error, due_at } => {
             conditions.push(match before {
                 Some(at) => Condition::Is(here(FAULT) + "." + AT, millis(*at)),
                 None => Condition::Absent(here(FAULT)),
             });
+            set(here(DUE_AT), millis(*due_at));
             let (at, error) = (millis(times.now), text(shortened(error, ERROR_BYTES_MAX)));
             let fault = [(SINCE, millis(*since)), (AT, at), (ERROR, error)];
             let fault = fault.map(|(name, value)| (name.to_owned(), value));

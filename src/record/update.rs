@@ -295,6 +295,7 @@ pub(crate) mod tests {
             conditions: vec![
                 Condition::Is("d.refund.state".into(), text("pending")),
                 Condition::Above("open".into(), 1),
+                Condition::Absent("d.refund.fault".into()),
                 Condition::AbsentOr("dead".into(), number(0)),
             ],
             sets: vec![
@@ -302,7 +303,7 @@ pub(crate) mod tests {
                 ("open".into(), Set::Plus(-1)),
                 ("version".into(), Set::Plus(1)),
             ],
-            removes: vec!["expires_at".into()],
+            removes: vec!["expires_at".into(), "d.refund.reason".into()],
         }
     }
 
@@ -311,11 +312,11 @@ pub(crate) mod tests {
         let expression = Expression::new(&update());
         assert_eq!(
             expression.condition,
-            "#d.#refund.#state = :0 AND #open > :1 AND (attribute_not_exists(#dead) OR #dead = :2)"
+            "#d.#refund.#state = :0 AND #open > :1 AND attribute_not_exists(#d.#refund.#fault) AND (attribute_not_exists(#dead) OR #dead = :2)"
         );
         assert_eq!(
             expression.update,
-            "SET #d.#refund.#state = :3, #open = #open + :4, #version = #version + :5 REMOVE #expires_at"
+            "SET #d.#refund.#state = :3, #open = #open + :4, #version = #version + :5 REMOVE #expires_at, #d.#refund.#reason"
         );
         assert_eq!((expression.names["#state"].as_str(), &expression.values[":4"]), ("state", &number(-1)));
     }
@@ -329,7 +330,7 @@ pub(crate) mod tests {
         let (statement, parameters) = statement("t", &key(), &with_values);
         assert_eq!(
             statement,
-            r#"UPDATE "t" SET "d"."refund"."state"='done' SET "open"=1 REMOVE "expires_at" WHERE "id"=? AND "source"=? AND "d"."refund"."state"='pending' AND "open">1 AND ("dead" IS MISSING OR "dead"=0)"#
+            r#"UPDATE "t" SET "d"."refund"."state"='done' SET "open"=1 REMOVE "expires_at" REMOVE "d"."refund"."reason" WHERE "id"=? AND "source"=? AND "d"."refund"."state"='pending' AND "open">1 AND "d"."refund"."fault" IS MISSING AND ("dead" IS MISSING OR "dead"=0)"#
         );
         assert_eq!(parameters, [text("1"), text("s")]);
         for others in [r#"it's' OR "id"<>'"#, "out of stock", ""] {

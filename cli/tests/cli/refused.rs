@@ -1,7 +1,7 @@
 //! `handover refused`.
 
-use std::io::{BufRead, BufReader, Read};
-use std::net::TcpListener;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use aws_sdk_sqs::types::MessageAttributeValue;
@@ -159,6 +159,62 @@ fn message_id(id: &str, before: &str) -> String {
         assert!(begun.elapsed().as_secs() < WAIT_SECONDS_MAX, "{id}: {groups:?}");
         std::thread::sleep(Duration::from_millis(500));
     }
+}
+
+/// What an SQS with 30,000 messages answers that receives one, and then answers `next`.
+fn answer(stream: &mut TcpStream, received: &mut u32, next: (&str, &str)) {
+    let mut request = BufReader::new(&*stream);
+    let head: Vec<String> =
+        request.by_ref().lines().map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
+    let header = |name: &str| head.iter().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+    let length = header("content-length: ").parse().unwrap_or_default();
+    request.take(length).read_to_end(&mut Vec::new()).unwrap();
+    let is = |action: &str| header("x-amz-target: ") == format!("AmazonSQS.{action}");
+    let message = r#"{"Messages":[{"MessageId":"m-1","ReceiptHandle":"r-1","Body":"{}"}]}"#;
+    let (status, body) = match () {
+        () if is("GetQueueUrl") => ("200 OK", r#"{"QueueUrl":"http://sqs/q"}"#),
+        () if is("ReceiveMessage") => {
+            *received += 1;
+            if *received == 1 { ("200 OK", message) } else { next }
+        }
+        () if is("GetQueueAttributes") => (
+            "200 OK",
+            r#"{"Attributes":{"ApproximateNumberOfMessages":"30000","ApproximateNumberOfMessagesNotVisible":"0"}}"#,
+        ),
+        () => ("200 OK", r#"{"Successful":[],"Failed":[]}"#),
+    };
+    let length = body.len();
+    let _ = write!(
+        stream,
+        "HTTP/1.1 {status}\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+    );
+}
+
+#[test]
+fn a_list_that_ends_before_the_queue_says_so() {
+    let listed = |next: (&'static str, &'static str)| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            let mut received = 0;
+            listener
+                .incoming()
+                .map_while(Result::ok)
+                .for_each(|mut stream| answer(&mut stream, &mut received, next));
+        });
+        let output = command(&["refused"]).env("AWS_ENDPOINT_URL", endpoint).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        text(&output.stderr).to_owned()
+    };
+    let says = "note: this is not complete: 1 dead letters of upstream were received, of about 30000 that the queue reports";
+    // What was received first is visible again; or so much is hidden that SQS gives no more.
+    let again = ("200 OK", r#"{"Messages":[{"MessageId":"m-1","ReceiptHandle":"r-2","Body":"{}"}]}"#);
+    let over_limit = ("400 Bad Request", r#"{"__type":"com.amazonaws.sqs#OverLimit"}"#);
+    for next in [again, over_limit] {
+        let notes = listed(next);
+        assert!(notes.starts_with(says), "{notes}");
+    }
+    assert_eq!(listed(("200 OK", "{}")), "", "it came to the end");
 }
 
 #[test]

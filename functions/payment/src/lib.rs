@@ -16,8 +16,8 @@
 //! What is in front of a provider answers too, such as a proxy with a page of its own and any status. So a status alone
 //! never takes a payment, and never says that none was taken. But it says whether to count an attempt: at 429, 401, 403
 //! and 404 the payment waits, whoever sent it. `Retry-After` is added to the usual wait, up to a quarter of an hour in
-//! all. One exception: where the answer leaves the outcome unknown and `PaymentUnknown` is `escalate`, the payment is
-//! dead-lettered at once.
+//! all. A token that cannot be read holds payments up in the same way, and none is sent. One exception: where the answer
+//! leaves the outcome unknown and `PaymentUnknown` is `escalate`, the payment is dead-lettered at once.
 
 mod answer;
 mod token;
@@ -97,6 +97,7 @@ impl External for Payments {
         post.set_uri(format!("{}/payments", self.url))?;
         post.headers_mut().insert("content-type", "application/json");
         post.headers_mut().insert("idempotency-key", payment.key().idempotency_key(&self.scope));
+        self.authorize(&mut post).await.map_err(CallFailure::not_done)?;
         match self.send(post).await {
             Err(no_answer) if no_answer.is_refused() => Err(CallFailure::not_done(no_answer.into())),
             answer => answer?.of_post(),
@@ -106,16 +107,21 @@ impl External for Payments {
     async fn ask(&self, payment: &Notification<Payment>) -> Result<Asked, Failure> {
         let mut get = HttpRequest::new(SdkBody::empty());
         get.set_uri(format!("{}/payments/{}", self.url, payment.key().idempotency_key(&self.scope)))?;
+        self.authorize(&mut get).await?;
         self.send(get).await?.of_get()
     }
 }
 
 impl Payments {
-    async fn send(&self, mut request: HttpRequest) -> Result<Answer, NoAnswer> {
+    /// Adds the token, where the provider takes one. Nothing is sent if it cannot be read.
+    async fn authorize(&self, request: &mut HttpRequest) -> Result<(), Failure> {
         if let Some(token) = &self.token {
-            token.read_if_refused().await;
-            request.headers_mut().insert("authorization", token.authorization());
+            request.headers_mut().insert("authorization", token.authorization().await?);
         }
+        Ok(())
+    }
+
+    async fn send(&self, request: HttpRequest) -> Result<Answer, NoAnswer> {
         let response = self.http.call(request).await.map_err(|error| NoAnswer(error.into()))?;
         let (status, retry_after) = (response.status().as_u16(), retry_after(response.headers()));
         let body = read(response.into_body()).await?;
@@ -157,5 +163,55 @@ impl fmt::Display for NoAnswer {
 impl Error for NoAnswer {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         Some(&*self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use aws_smithy_runtime_api::client::http::HttpConnectorFuture;
+    use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+    use handover::Draft;
+
+    use super::*;
+    use crate::token::tests::Secrets;
+
+    /// A provider that takes every payment: how many it took.
+    #[derive(Clone, Debug, Default)]
+    struct Provider(Arc<AtomicU32>);
+
+    impl HttpConnector for Provider {
+        fn call(&self, _: HttpRequest) -> HttpConnectorFuture {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            let body = SdkBody::from(r#"{"payment":"p-1"}"#);
+            HttpConnectorFuture::ready(Ok(HttpResponse::new(200.try_into().unwrap(), body)))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_payment_waits_for_a_token_that_cannot_be_read() {
+        let (provider, secrets) = (Provider::default(), Secrets::with(""));
+        let payments = Payments {
+            http: SharedHttpConnector::new(provider.clone()),
+            url: "https://provider.example".into(),
+            scope: "scope".into(),
+            token: Some(secrets.token().await),
+            timeout: Duration::from_secs(1),
+            on_unknown: OnUnknown::Ask,
+        };
+        let payment = Payment { account: "account-7".into(), amount: 5 };
+        let payment = Draft::command("payment.requested", "orders", &payment).build("payment-1").unwrap();
+        let payment = payment.typed::<Payment>().unwrap();
+        let token = payments.token.as_ref().unwrap();
+        let held_up = token.authorization().await.unwrap_err();
+        assert_eq!(payments.call(&payment).await.unwrap_err(), CallFailure::not_done(held_up.clone()));
+        assert_eq!(payments.ask(&payment).await.unwrap_err(), held_up);
+        assert_eq!(provider.0.load(Ordering::Relaxed), 0, "nothing is sent");
+        secrets.set("one");
+        token.age();
+        assert!(payments.call(&payment).await.is_ok());
+        assert_eq!(provider.0.load(Ordering::Relaxed), 1);
     }
 }

@@ -17,7 +17,7 @@ async fn main() -> Result<(), Error> {
         http: SharedHttpConnector::new(connector),
         url: url::checked(variable("PROVIDER_URL")?)?,
         scope: variable("PROVIDER_KEY_SCOPE")?,
-        token: Token::read(secrets, variable("PROVIDER_TOKEN_SECRET")?).await?,
+        token: Token::read(secrets, variable("PROVIDER_TOKEN_SECRET")?).await,
         timeout: seconds("PROVIDER_TIMEOUT_SECONDS")?,
         on_unknown: on_unknown("PROVIDER_UNKNOWN", seconds("PROVIDER_KEY_SECONDS")?)?,
     };

@@ -4,13 +4,16 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use aws_sdk_secretsmanager::Client;
-use handover::{Error, Fault};
+use handover::{Failure, Fault};
 use tokio::time::timeout;
 
-/// How often a token is read again that the provider refuses. Many calls of a batch are refused at once.
+/// How often a token is read again that the provider refuses, or that could not be read. Many calls of a batch need it at
+/// once.
 const READ_EVERY: Duration = Duration::from_secs(10);
 /// Longest time of that: it is a part of a call's own time.
 const READ_WITHIN: Duration = Duration::from_secs(1);
+/// Longest time to read it at the start, for which Lambda leaves 10 s in all.
+const READ_AT_START_WITHIN: Duration = Duration::from_secs(5);
 
 /// The token, and the secret that it was read from.
 pub struct Token {
@@ -21,28 +24,34 @@ pub struct Token {
 }
 
 struct Known {
-    value: String,
+    /// The token, or why there is none.
+    value: Result<String, String>,
     read_at: Instant,
     is_refused: bool,
 }
 
 impl Token {
-    /// Reads the token of this secret. Where none is named, the provider takes none.
-    ///
-    /// # Errors
-    /// When the secret cannot be read, or is no token.
-    pub async fn read(client: Client, secret: String) -> Result<Option<Token>, Error> {
+    /// Reads the token of this secret. Where none is named, the provider takes none. Without its token the function starts
+    /// all the same: else each batch failed as a whole, and payments were lost that only had to wait.
+    pub async fn read(client: Client, secret: String) -> Option<Token> {
         if secret.is_empty() {
-            return Ok(None);
+            return None;
         }
-        let value = value(&client, &secret).await?;
+        let value = value_within(READ_AT_START_WITHIN, &client, &secret).await;
+        if let Err(error) = &value {
+            tracing::error!(error, "no payment is made until the token can be read");
+        }
         let known = Known { value, read_at: Instant::now(), is_refused: false };
-        Ok(Some(Token { client, secret, known: Mutex::new(known) }))
+        Some(Token { client, secret, known: Mutex::new(known) })
     }
 
-    /// The header `authorization`.
-    pub(crate) fn authorization(&self) -> String {
-        format!("Bearer {}", self.known().value)
+    /// The header `authorization`, with the token as it was read last.
+    pub(crate) async fn authorization(&self) -> Result<String, Failure> {
+        self.read_if_needed().await;
+        match &self.known().value {
+            Ok(value) => Ok(format!("Bearer {value}")),
+            Err(error) => Err(Failure::misconfigured(error)),
+        }
     }
 
     /// Notes that the provider refuses the token: it may have been rotated.
@@ -50,19 +59,24 @@ impl Token {
         self.known().is_refused = true;
     }
 
-    /// Reads a token again that was refused, before the next call: the answer to the last one must not wait for it.
-    pub(crate) async fn read_if_refused(&self) {
+    /// Reads a token again that was refused, before the next call: the answer to the last one must not wait for it. Where
+    /// that fails, the token that was read before may still be right.
+    async fn read_if_needed(&self) {
         {
             let mut known = self.known();
-            if !known.is_refused || known.read_at.elapsed() < READ_EVERY {
+            let is_needed = known.is_refused || known.value.is_err();
+            if !is_needed || known.read_at.elapsed() < READ_EVERY {
                 return;
             }
             (known.is_refused, known.read_at) = (false, Instant::now());
         }
-        match timeout(READ_WITHIN, value(&self.client, &self.secret)).await {
-            Ok(Ok(value)) => self.known().value = value,
-            Ok(Err(error)) => tracing::warn!(%error, "the token is not read again"),
-            Err(_) => tracing::warn!("the token is not read again: Secrets Manager does not answer"),
+        let value = value_within(READ_WITHIN, &self.client, &self.secret).await;
+        if let Err(error) = &value {
+            tracing::warn!(error, "the token is not read again");
+        }
+        let mut known = self.known();
+        if value.is_ok() || known.value.is_err() {
+            known.value = value;
         }
     }
 
@@ -72,25 +86,22 @@ impl Token {
     }
 }
 
-async fn value(client: &Client, secret: &str) -> Result<String, Error> {
-    let read = client.get_secret_value().secret_id(secret).send().await;
-    let read = read.map_err(|error| {
-        let fault = Fault::from_sdk("GetSecretValue", &error);
-        problem(secret, &format!("cannot be read ({fault})"))
-    })?;
-    let value = read.secret_string.filter(|value| is_token(value));
-    value.ok_or_else(|| {
-        problem(
-            secret,
-            "is not a token: it may hold letters, digits and -._~+/= only, and no newline at its end; store it as plain text",
-        )
-    })
-}
-
-fn problem(secret: &str, problem: &str) -> Error {
-    Error::Invalid {
-        name: "PROVIDER_TOKEN_SECRET",
-        problem: format!("names the secret {secret}, which {problem}"),
+/// The token of this secret, or why there is none.
+async fn value_within(limit: Duration, client: &Client, secret: &str) -> Result<String, String> {
+    let problem = |problem: &str| {
+        Err(format!(
+            "the environment variable PROVIDER_TOKEN_SECRET names the secret {secret}, which {problem}"
+        ))
+    };
+    match timeout(limit, client.get_secret_value().secret_id(secret).send()).await {
+        Err(_) => problem("cannot be read: Secrets Manager does not answer"),
+        Ok(Err(error)) => problem(&format!("cannot be read ({})", Fault::from_sdk("GetSecretValue", &error))),
+        Ok(Ok(read)) => match read.secret_string.filter(|value| is_token(value)) {
+            Some(value) => Ok(value),
+            None => problem(
+                "is not a token: it may hold letters, digits and -._~+/= only, and no newline at its end; store it as plain text",
+            ),
+        },
     }
 }
 
@@ -100,7 +111,7 @@ fn is_token(value: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::sync::Arc;
 
     use aws_sdk_secretsmanager::config::{BehaviorVersion, Credentials, Region};
@@ -113,39 +124,58 @@ mod tests {
 
     use super::*;
 
-    /// Secrets Manager with one secret: its value, and how often it was read.
+    /// Secrets Manager with one secret: its value, which may be read unless it is empty, and how often it was read.
     #[derive(Clone, Debug)]
-    struct Secrets(Arc<Mutex<(String, u32)>>);
+    pub(crate) struct Secrets(Arc<Mutex<(String, u32)>>);
 
     impl HttpConnector for Secrets {
         fn call(&self, _: HttpRequest) -> HttpConnectorFuture {
             let mut secret = self.0.lock().unwrap();
             secret.1 += 1;
-            let body = SdkBody::from(json!({ "SecretString": secret.0 }).to_string());
-            HttpConnectorFuture::ready(Ok(HttpResponse::new(200.try_into().unwrap(), body)))
+            let (status, body) = match secret.0.as_str() {
+                "" => (400, json!({ "__type": "AccessDeniedException", "Message": "not allowed" })),
+                value => (200, json!({ "SecretString": value })),
+            };
+            let body = SdkBody::from(body.to_string());
+            HttpConnectorFuture::ready(Ok(HttpResponse::new(status.try_into().unwrap(), body)))
         }
     }
 
     impl Secrets {
-        fn with(value: &str) -> Secrets {
+        pub(crate) fn with(value: &str) -> Secrets {
             Secrets(Arc::new(Mutex::new((value.to_owned(), 0))))
         }
 
-        async fn token(&self) -> Result<Option<Token>, Error> {
+        pub(crate) fn set(&self, value: &str) {
+            self.0.lock().unwrap().0 = value.to_owned();
+        }
+
+        fn reads(&self) -> u32 {
+            self.0.lock().unwrap().1
+        }
+
+        pub(crate) async fn token(&self) -> Token {
             let secrets = self.clone();
             let config = aws_sdk_secretsmanager::Config::builder()
                 .behavior_version(BehaviorVersion::latest())
                 .region(Region::from_static("us-east-1"))
                 .credentials_provider(Credentials::new("key", "secret", None, None, "test"))
                 .http_client(http_client_fn(move |_, _| SharedHttpConnector::new(secrets.clone())));
-            Token::read(Client::from_conf(config.build()), "arn:the-secret".into()).await
+            Token::read(Client::from_conf(config.build()), "arn:the-secret".into()).await.unwrap()
+        }
+    }
+
+    impl Token {
+        /// As if it had been read long enough ago to be read again.
+        pub(crate) fn age(&self) {
+            self.known().read_at -= READ_EVERY;
         }
     }
 
     #[tokio::test]
     async fn a_secret_that_is_no_token_is_an_error_that_names_it_and_does_not_quote_it() {
         for value in ["", "t0ken\n", "t0 ken", "t0k\u{e9}n", r#"{"token":"t0ken"}"#] {
-            let error = Secrets::with(value).token().await.err().expect(value).to_string();
+            let error = Secrets::with(value).token().await.known().value.clone().expect_err(value);
             assert!(error.contains("PROVIDER_TOKEN_SECRET") && error.contains("arn:the-secret"), "{error}");
             assert!(!error.contains("t0"), "{error}");
         }
@@ -154,20 +184,40 @@ mod tests {
     #[tokio::test]
     async fn a_token_that_is_refused_is_read_again_but_not_for_each_call() {
         let secrets = Secrets::with("sk_one-1.2~3+4/5==");
-        let token = secrets.token().await.unwrap().unwrap();
-        assert_eq!(token.authorization(), "Bearer sk_one-1.2~3+4/5==");
-        secrets.0.lock().unwrap().0 = "two".into();
+        let token = secrets.token().await;
+        let sends =
+            async |value: &str| assert_eq!(token.authorization().await, Ok(format!("Bearer {value}")));
+        secrets.set("two");
         token.refused();
-        token.read_if_refused().await;
-        assert_eq!(token.authorization(), "Bearer sk_one-1.2~3+4/5==", "it was read just now");
-        token.known().read_at -= READ_EVERY;
-        token.read_if_refused().await;
-        token.read_if_refused().await;
-        assert_eq!((token.authorization().as_str(), secrets.0.lock().unwrap().1), ("Bearer two", 2));
-        secrets.0.lock().unwrap().0 = "three\n".into();
-        token.refused();
-        token.known().read_at -= READ_EVERY;
-        token.read_if_refused().await;
-        assert_eq!(token.authorization(), "Bearer two", "what is no token is not sent");
+        sends("sk_one-1.2~3+4/5==").await; // It was read just now.
+        token.age();
+        sends("two").await;
+        sends("two").await;
+        assert_eq!(secrets.reads(), 2);
+        for unusable in ["three\n", ""] {
+            secrets.set(unusable);
+            token.refused();
+            token.age();
+            sends("two").await; // What is no token is not sent.
+        }
+    }
+
+    #[tokio::test]
+    async fn a_token_that_cannot_be_read_at_the_start_is_read_later() {
+        let secrets = Secrets::with("");
+        let token = secrets.token().await;
+        let held_up = token.authorization().await.unwrap_err();
+        let error = "the environment variable PROVIDER_TOKEN_SECRET names the secret arn:the-secret, which cannot be read (GetSecretValue: denied (AccessDeniedException: not allowed); check the role and the environment)";
+        assert_eq!(held_up, Failure::misconfigured(error));
+        assert_eq!(secrets.reads(), 1, "it was read just now");
+        token.age();
+        secrets.set("no token\n");
+        let other = token.authorization().await.unwrap_err();
+        assert_ne!(other, held_up, "the last problem");
+        secrets.set("one");
+        assert_eq!(token.authorization().await, Err(other));
+        token.age();
+        assert_eq!(token.authorization().await, Ok("Bearer one".to_owned()));
+        assert_eq!(secrets.reads(), 3);
     }
 }

@@ -138,6 +138,11 @@ const COMMERCE: &[Mutant] = &[
         "if receives < RECEIVES_RENEWED || is_dead_letter =>",
         "if (receives < RECEIVES_RENEWED || is_dead_letter) && !(is_dead_letter && is(\"a dead letter that is held up becomes a copy\")) =>",
     )]),
+    ("what a fault holds up is dispatched beside its copy", &[(
+        "record/transition.rs",
+        "            set(here(DUE_AT), millis(*due_at));\n            let (at, error)",
+        "            if !is(\"what a fault holds up is dispatched beside its copy\") { set(here(DUE_AT), millis(*due_at)); }\n            let (at, error)",
+    )]),
     ("a fault counts as an attempt that is not recorded", &[(
         "record/transition.rs",
         "            set(here(FAULT), AttributeValue::M(fault.into()));",
@@ -455,8 +460,13 @@ const PAYMENTS: &[Mutant] = &[
     )]),
     ("a clear refusal that counts no attempt leaves its outcome unknown", &[(
         "destination/failed_attempt.rs",
-        "        if severity == Severity::Uncounted {\n            self.release(work, error).await;",
-        "        if severity == Severity::Uncounted {\n            if !is(\"a clear refusal that counts no attempt leaves its outcome unknown\") { self.release(work, error).await; }",
+        "            self.release(work, error, Some(due_after_uncounted(self.clock.now()))).await;\n            let given_back",
+        "            if !is(\"a clear refusal that counts no attempt leaves its outcome unknown\") { self.release(work, error, Some(due_after_uncounted(self.clock.now()))).await; }\n            let given_back",
+    )]),
+    ("a payment that waits is dispatched beside its copy", &[(
+        "record/transition.rs",
+        "            if let Some(due_at) = due_at {",
+        "            if let Some(due_at) = due_at.as_ref().filter(|_| !is(\"a payment that waits is dispatched beside its copy\")) {",
     )]),
     ("a failure that counts no attempt forgets its call", &[(
         "destination/failed_attempt.rs",
@@ -568,6 +578,11 @@ const ORDERED: &[Mutant] = &[
         "record/position.rs",
         "                    None => Condition::Absent(successor),",
         "                    None if is(\"a closed sequence is not passed\") => is_at(*from),\n                    None => Condition::Absent(successor),",
+    )]),
+    ("a copy that contradicts the routes in its order is believed", &[(
+        "destination/batch.rs",
+        "routed.is_some_and(|is_sequenced| is_sequenced != work.sequence_key.is_some())",
+        "routed.is_some_and(|is_sequenced| is_sequenced != work.sequence_key.is_some() && !is(\"a copy that contradicts the routes in its order is believed\"))",
     )]),
     ("a registration believes its copy", &[(
         "destination/ordered.rs",

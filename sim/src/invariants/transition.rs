@@ -6,6 +6,8 @@ use crate::item::{destinations, number, state, text};
 
 /// How often a fault that lasts is recorded at most, in milliseconds.
 const FAULT_EVERY_MS: i64 = 3_600_000;
+/// How long reconcile leaves alone what waits in a retry queue, in milliseconds, beside the wait.
+const CHECKED_AFTER_MS: i64 = 1_800_000;
 /// Attempts of a delivery at most.
 const ATTEMPTS_MAX: i64 = 6;
 /// What a record keeps from its accept on.
@@ -58,8 +60,19 @@ pub fn is_transition(old: &Value, new: &Value) -> Result<(), String> {
         // A dead letter that was moved to the retry queue is tried; or a holder that lived on after it learnt that its
         // call was not made.
         (0, [one]) if matches!(text(new, "change"), "lease" | "release") && one.is_still_dead() => Ok(()),
-        (0, [one]) if text(new, "change") == "fault" => is_fault(before[one.name], after[one.name]),
-        (0, [one]) if !is_dispatch => one.is_of_table(text(new, "kind")),
+        (0, [one]) if text(new, "change") == "fault" => {
+            is_fault(before[one.name], after[one.name])?;
+            is_left_alone(new, after[one.name])
+        }
+        (0, [one]) if !is_dispatch => {
+            one.is_of_table(text(new, "kind"))?;
+            // Where an attempt or a redrive came before, that has said when reconcile checks it.
+            let is_first = one.after == 0 && number(after[one.name], "redriven_at") < 0;
+            match text(new, "change") == "release" && is_first {
+                true => is_left_alone(new, after[one.name]),
+                false => Ok(()),
+            }
+        }
         (1, [one]) if is_dispatch && (one.from, one.to, one.after) == ("dead", "pending", 0) => Ok(()),
         // Sent again to every destination that is pending; nothing else changes.
         (1, all) if is_dispatch && all.iter().all(DeliveryChange::is_still_pending) => Ok(()),
@@ -74,6 +87,12 @@ fn is_accept(new: &Value) -> Result<(), String> {
     is_accept.then_some(()).ok_or_else(|| "an accept of a record that is not new".into())
 }
 
+/// Whether reconcile leaves a delivery alone whose copy waits without an attempt: another copy would wait as long.
+fn is_left_alone(record: &Value, delivery: &Value) -> Result<(), String> {
+    let is_later = number(delivery, "due_at") >= number(record, "updated_at") + CHECKED_AFTER_MS;
+    is_later.then_some(()).ok_or_else(|| "reconcile would dispatch what waits in a retry queue".into())
+}
+
 /// Whether a delivery that stays pending has a fault that it did not have, or had long ago, and nothing else changed.
 fn is_fault(was: &Value, is: &Value) -> Result<(), String> {
     let [old, new] = [was, is].map(|delivery| &delivery["fault"]["M"]);
@@ -82,7 +101,7 @@ fn is_fault(was: &Value, is: &Value) -> Result<(), String> {
     let is_repeat = old["error"] == new["error"] && number(old, "at") > later;
     let others = |delivery: &Value| {
         let mut others = delivery.clone();
-        let names = ["fault", "relayed_at", "received_at"];
+        let names = ["fault", "due_at", "relayed_at", "received_at"];
         others
             .as_object_mut()
             .into_iter()

@@ -41,6 +41,14 @@ fn a_record_that_is_not_due_is_checked_when_it_is() {
 }
 
 #[test]
+fn a_record_is_due_at_its_very_time() {
+    let record = event_for(&["a"]);
+    assert_eq!(record.destinations["a"].due_at, record.accepted_at + FIRST_DUE_AFTER);
+    assert!(matches!(decided(&record, 30), Action::Dispatch(_)));
+    assert!(matches!(decided(&record, 29), Action::Wait(_)));
+}
+
+#[test]
 fn after_days_without_completion_it_gives_up() {
     let mut record = event_for(&["a", "b"]);
     record.destinations.get_mut("b").unwrap().redriven_at = Some(at(1_000 + MINUTE));

@@ -127,6 +127,8 @@ fn closing_in_turn_moves_the_position() {
     assert_eq!(decoded(&item).at, 5);
     assert!(close(&mut item, &just(5), 5).is_none(), "another has its sequence");
     assert!(just(5).closing(&key(1_006, "far")).unwrap().is_too_early());
+    assert!(!just(5).closing(&key(1_005, "as-far-as-can-be")).unwrap().is_too_early());
+    assert!(!just(5).closing(&key(6, "next")).unwrap().is_too_early());
 }
 
 #[test]

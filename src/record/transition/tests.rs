@@ -54,9 +54,11 @@ fn any_transition() -> impl Strategy<Value = Transition> {
         2 => (1u32..4, "[ab]").prop_map(|(fence, holder)| {
             Transition::Lease { fence, until: at(NOW + 5), holder, called_at: at(NOW) }
         }),
-        1 => (0u32..3).prop_map(|fence| Transition::Release { fence }),
+        1 => (0u32..3, any::<bool>()).prop_map(|(fence, waits)| {
+            Transition::Release { fence, due_at: waits.then(|| at(NOW + 8)) }
+        }),
         1 => (any::<bool>(), reason()).prop_map(|(is_repeat, error)| {
-            Transition::Fault { before: is_repeat.then(|| at(NOW)), since: at(NOW), error }
+            Transition::Fault { before: is_repeat.then(|| at(NOW)), since: at(NOW), error, due_at: at(NOW + 8) }
         }),
         3 => (0u32..4, 1u32..3, any::<bool>(), reason(), call()).prop_map(
             |(attempts, dispatches, fails, reason, call)| Transition::Dead { attempts, dispatches, fails, reason, call },
@@ -328,21 +330,31 @@ fn a_record_is_dispatched_again_once_per_number_and_only_while_open() {
 fn g5_a_release_says_that_a_call_was_not_made_and_counts_nothing() {
     let record = event_for(&["a"]);
     let leased = make(&record, "a", &lease(1, "h")).unwrap();
-    let released = make(&leased, "a", &Transition::Release { fence: 1 }).unwrap();
+    let release = |fence, due_at| Transition::Release { fence, due_at };
+    let released = make(&leased, "a", &release(1, Some(at(NOW + 8)))).unwrap();
     let delivery = &released.destinations["a"];
     assert_eq!((delivery.lease_until, delivery.called_at, delivery.attempts), (None, None, 0));
     assert_eq!((released.change, delivery.state), (Change::Release, State::Pending));
+    assert_eq!((delivery.due_at, &released.bucket), (at(NOW + 8), &record.bucket), "outside the index");
+    let counted = make(&leased, "a", &release(1, None)).unwrap();
+    assert_eq!(counted.destinations["a"].due_at, record.destinations["a"].due_at, "an attempt said it");
     let held = make(&leased, "a", &lease(2, "other")).unwrap();
-    assert_eq!(make(&held, "a", &Transition::Release { fence: 1 }), Err(Refused::Held));
+    assert_eq!(make(&held, "a", &release(1, None)), Err(Refused::Held));
 }
 
 #[test]
 fn a_fault_is_recorded_and_counts_nothing() {
-    let fault = |before| Transition::Fault { before, since: at(NOW - 5), error: "denied".into() };
+    let fault = |before| Transition::Fault {
+        before,
+        since: at(NOW - 5),
+        error: "denied".into(),
+        due_at: at(NOW + 8),
+    };
     let held_up = make(&event_for(&["a", "b"]), "a", &fault(None)).unwrap();
     let delivery = &held_up.destinations["a"];
     let recorded = RecordedFault { since: at(NOW - 5), at: at(NOW), error: "denied".into() };
     assert_eq!((delivery.present_fault(), delivery.attempts), (Some(&recorded), 0));
+    assert_eq!(delivery.due_at, at(NOW + 8), "its copy waits until then");
     assert_eq!(make(&held_up, "a", &fault(None)), Err(Refused::OwnWrite), "by another copy");
     assert_eq!((held_up.change, held_up.status, held_up.open), (Change::Fault, Status::Init, 2));
     let attempt =
@@ -369,4 +381,75 @@ fn only_a_change_of_state_moves_a_dead_record_in_the_index() {
     let mut moved = dead.clone();
     moved.bucket = "elsewhere".into();
     assert_eq!(make(&moved, "a", &lease(1, "h")).unwrap().bucket, "elsewhere");
+}
+
+#[test]
+fn a_completed_record_is_kept_for_its_retention() {
+    let completed = make(&event_for(&["a"]), "a", &done()).unwrap();
+    assert_eq!(completed.expires_at, Some(at(NOW) + times().retention));
+    let ended_at = |record: &Record| record.destinations["a"].ended_at;
+    assert_eq!(ended_at(&completed), Some(at(NOW)));
+    let attempt =
+        Transition::Attempt { number: 1, error: "no".into(), due_at: at(NOW), dispatch: 1, call: None };
+    assert_eq!(ended_at(&make(&event_for(&["a"]), "a", &attempt).unwrap()), None);
+}
+
+/// What a condition need not say may change between the read and the write.
+#[test]
+fn a_transition_asks_no_more_of_other_destinations_than_its_status_needs() {
+    let asks = |transition: &Transition, after| {
+        tally_conditions(transition, Expected { from: State::Pending, after })
+    };
+    let zero_left = |name: &str, before| Condition::Is(name.into(), number(before));
+    let attempt =
+        Transition::Attempt { number: 1, error: "no".into(), due_at: at(NOW), dispatch: 1, call: None };
+    let dead = Transition::Dead { attempts: 0, dispatches: 1, fails: false, reason: "no".into(), call: None };
+    let closed = Transition::Closed { reason: "fixed".into() };
+    assert_eq!(asks(&attempt, Status::Init), []);
+    assert_eq!(asks(&done(), Status::Init), [Condition::Above(OPEN.into(), 1)]);
+    assert_eq!(asks(&dead, Status::Dead), [zero_left(OPEN, 1)]);
+    assert_eq!(asks(&done(), Status::Dead), [zero_left(OPEN, 1), Condition::Above(DEAD.into(), 0)]);
+    assert_eq!(asks(&closed, Status::Closed), [zero_left(OPEN, 1), zero_left(DEAD, 0)]);
+    assert_eq!(
+        asks(&done(), Status::Closed),
+        [zero_left(OPEN, 1), zero_left(DEAD, 0), Condition::Above(CLOSED.into(), 0)]
+    );
+}
+
+#[test]
+fn a_guess_is_that_all_are_pending_and_this_one_is_not_the_last_of_several() {
+    let guess = |transition: &Transition, many| Expected::guess(transition, many).after;
+    let dead = Transition::Dead { attempts: 0, dispatches: 1, fails: false, reason: "no".into(), call: None };
+    let closed = Transition::Closed { reason: "fixed".into() };
+    for (transition, last) in [(done(), Status::Done), (dead, Status::Dead), (closed, Status::Closed)] {
+        assert_eq!([guess(&transition, 1), guess(&transition, 2)], [last, Status::Init]);
+    }
+    assert_eq!([guess(&lease(1, "h"), 1), guess(&lease(1, "h"), 2)], [Status::Init, Status::Init]);
+}
+
+/// What rests on the content of a copy has the digest as a condition.
+#[test]
+fn what_applies_content_is_known() {
+    let reject = Transition::Rejected { reason: "no".into(), fence: None };
+    for applies in [done(), reject, lease(1, "h")] {
+        assert!(applies.applies_content(), "{applies:?}");
+    }
+    let release = Transition::Release { fence: 1, due_at: None };
+    let closed = Transition::Closed { reason: "fixed".into() };
+    for other in [release, closed, Transition::Redrive { due_at: at(NOW), settled: None, fence: None }] {
+        assert!(!other.applies_content(), "{other:?}");
+    }
+}
+
+/// A lease on what is dead, from a dead letter that was moved, says nothing of when and why it died.
+#[test]
+fn what_does_not_end_a_delivery_leaves_its_end_alone() {
+    let give_up =
+        Transition::Dead { attempts: 0, dispatches: 1, fails: false, reason: "no".into(), call: None };
+    let mut dead = make(&event_for(&["a"]), "a", &give_up).unwrap();
+    dead.destinations.get_mut("a").unwrap().ended_at = Some(at(NOW - 9));
+    let leased = make(&dead, "a", &lease(1, "h")).unwrap().destinations["a"].clone();
+    assert_eq!((leased.ended_at, leased.reason.as_deref()), (Some(at(NOW - 9)), Some("no")));
+    let expected = Expected { from: State::Pending, after: Status::Done };
+    assert_eq!(plan(&done(), "a", expected, "1", &times()).removes, Vec::<Path>::new());
 }
