@@ -24,6 +24,11 @@ pub enum Purpose {
     Denied,
     Release,
     HeldUp,
+    Delay,
+    InFlight,
+    IndexLag,
+    Instance,
+    Expiry,
 }
 
 /// A number for this purpose, the same for the same seed.

@@ -1,12 +1,14 @@
 //! What every change of a record has to keep, whatever fails. It is written from the design's table of
 //! transitions and its guarantees, not from the library's code, and is the same for every workload.
 
+pub mod cursor;
 pub mod lease;
 pub mod sequence;
 pub mod transition;
 
 use serde_json::Value;
 
+use crate::invariants::cursor::Cursors;
 use crate::invariants::lease::Leases;
 use crate::invariants::sequence::Sequences;
 use crate::invariants::transition::{is_transition, is_whole};
@@ -16,6 +18,7 @@ use crate::item;
 #[derive(Debug, Default)]
 pub struct Invariants {
     leases: Leases,
+    pub cursors: Cursors,
     pub sequences: Sequences,
 }
 
@@ -26,7 +29,7 @@ impl Invariants {
         let (old, new) = (&change["dynamodb"]["OldImage"], &change["dynamodb"]["NewImage"]);
         let key = item::key(&change["dynamodb"]["Keys"]).to_string();
         let result = is_transition(old, new)
-            .and_then(|()| is_whole(new))
+            .and_then(|()| if new.is_null() { Ok(()) } else { is_whole(new) })
             .and_then(|()| self.leases.follow(old, new, who))
             .and_then(|()| self.sequences.follow(old, new));
         let why = result.err()?;

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::item::{destinations, number, state, text};
+use crate::stack::RETENTION;
 
 /// How often a fault that lasts is recorded at most, in milliseconds.
 const FAULT_EVERY_MS: i64 = 3_600_000;
@@ -31,7 +32,9 @@ const CONSTANT: [&str; 16] = [
 /// Whether a change is a transition of the table.
 pub fn is_transition(old: &Value, new: &Value) -> Result<(), String> {
     if new.is_null() {
-        return Err("a record was deleted".into());
+        // By its time to live: nobody else deletes records.
+        let expires = old.get("expires_at").is_some();
+        return expires.then_some(()).ok_or_else(|| "a record was deleted that does not expire".into());
     }
     if old.is_null() {
         return is_accept(new);
@@ -210,6 +213,11 @@ pub fn is_whole(record: &Value) -> Result<(), String> {
     }
     if (open + dead == 0) != record.get("expires_at").is_some() {
         return Err("the record expires though it is not completed, or does not though it is".into());
+    }
+    let kept_until_ms = number(record, "updated_at").saturating_add(RETENTION.as_millis() as i64);
+    // In whole seconds.
+    if record.get("expires_at").is_some() && 1_000 * (number(record, "expires_at") + 1) < kept_until_ms {
+        return Err("G2: the record expires before its retention is over".into());
     }
     if all.values().any(|delivery| number(delivery, "attempts") > ATTEMPTS_MAX) {
         return Err(format!("G7: more than {ATTEMPTS_MAX} attempts"));

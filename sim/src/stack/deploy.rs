@@ -25,8 +25,10 @@ const UPSTREAM_VISIBILITY_MS: u64 = 6 * ACCEPT_TIMEOUT.as_millis() as u64;
 const RETRY_RECEIVES_MAX: u32 = 50;
 /// How long a copy waits after its first failed attempt, and a message of the upstream queue after a fault.
 const BACKOFF: Duration = Duration::from_secs(1);
-/// The back-off of a few runs: reconcile runs between two attempts.
-const LONG_BACKOFF: Duration = Duration::from_secs(300);
+/// The back-offs of a few runs: reconcile runs between two attempts. The second is the longest that the template takes.
+const LONG_BACKOFFS: [Duration; 2] = [Duration::from_secs(300), Duration::from_secs(900)];
+/// Messages in flight of a retry queue at most, in a few runs.
+const FEW_IN_FLIGHT: usize = 2;
 
 /// What the template's mapping of the table's stream passes.
 const RELAY_FILTER: &str =
@@ -69,9 +71,10 @@ impl Stack {
     }
 
     /// How long a copy waits after its first failed attempt in this run.
-    fn backoff(&self) -> Duration {
-        let is_long = below(8, self.aws.seed(), &[Purpose::Backoff as u64]) == 0;
-        if is_long { LONG_BACKOFF } else { BACKOFF }
+    pub(super) fn backoff(&self) -> Duration {
+        let draw =
+            |end, what: &[u64]| below(end, self.aws.seed(), &[&[Purpose::Backoff as u64], what].concat());
+        if draw(8, &[]) == 0 { LONG_BACKOFFS[usize::from(draw(4, &[1]) == 0)] } else { BACKOFF }
     }
 
     pub(super) fn spawn(&self, mapping: impl Future<Output = ()> + 'static) {
@@ -86,6 +89,7 @@ impl Stack {
 
     /// Deploys a destination whose effect is a call to another system.
     pub fn serve_external(&self, name: &str, external: impl External) {
+        self.aws.state().exact_clocks.insert(name.to_owned());
         let settings = self.settings(name);
         self.serve_consumer(name, Consumer::external(self.counted(name, external), settings));
     }
@@ -101,6 +105,9 @@ impl Stack {
         let (retry, dead_letters) = (retry_queue(name), dead_letter_queue(name));
         state.queues.create(&dead_letters, visibility_ms, None);
         state.queues.create(&retry, visibility_ms, Some((RETRY_RECEIVES_MAX, &dead_letters)));
+        if below(8, self.aws.seed(), &[Purpose::InFlight as u64]) == 0 {
+            state.queues.limit_in_flight(&retry, FEW_IN_FLIGHT);
+        }
         drop(state);
         self.destinations.borrow_mut().push(name.to_owned());
         DestinationSettings {

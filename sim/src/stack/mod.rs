@@ -110,10 +110,10 @@ impl Stack {
 
     /// The clock of a function, or of a program elsewhere, by its name.
     pub(crate) fn clock(&self, of: &str) -> Clock {
-        let time = self.aws.time();
-        let skew = self.aws.plan().fault_of(of, Fault::Skew, None);
-        let ahead_ms = skew.map_or(0, |skew| skew.for_ms);
-        Clock::new(move || time.timestamp(ahead_ms as i64))
+        let (aws, skews) = (self.aws.clone(), self.aws.skews(of));
+        let is_far = skews.iter().any(|skew| skew.fault == Fault::FarSkew);
+        self.aws.state().history.clock_was_behind |= is_far;
+        Clock::new(move || aws.time().timestamp(skews.iter().map(|skew| aws.ahead_ms(skew)).sum()))
     }
 
     /// The ledger of one program: each is a process of its own, whose calls begin in turn.
