@@ -523,8 +523,8 @@ const ORDERED: &[Mutant] = &[
     )]),
     ("what waited and fails is forgotten", &[(
         "destination/ordered.rs",
-        "                        self.failed.push((work, error));",
-        "                        if !is(\"what waited and fails is forgotten\") { self.failed.push((work, error)); }",
+        "                    self.failed.push((work, error));",
+        "                    if !is(\"what waited and fails is forgotten\") { self.failed.push((work, error)); }",
     )]),
     ("released though the next one was not notified", &[(
         "destination/ordered.rs",
