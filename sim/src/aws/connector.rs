@@ -51,9 +51,9 @@ impl Aws {
             }
             _ => 0,
         };
-        self.state().calls_on_their_way += 1;
+        self.state().under_way += 1;
         sleep(Duration::from_millis(1 + draw(Purpose::WayThere, 20) + longer_ms)).await;
-        self.state().calls_on_their_way -= 1;
+        self.state().under_way -= 1;
         if fault == Some(Fault::LostRequest) {
             self.note(&label, "request lost");
             return Err(NoAnswer);

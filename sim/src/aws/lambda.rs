@@ -94,7 +94,7 @@ impl Lambda {
         let (state, aws) = (self.state.borrow(), self.aws.state());
         let mut done = state.done.iter();
         state.running.is_empty()
-            && aws.calls_on_their_way == 0
+            && aws.under_way == 0
             && done.all(|((_, stream, shard), done)| *done == aws.stream(*stream).shards[*shard].len())
     }
 

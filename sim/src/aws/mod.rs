@@ -74,8 +74,9 @@ pub struct State {
     pub faults_enabled: bool,
     /// Functions whose leases need a clock that is nearly right.
     pub exact_clocks: BTreeSet<String>,
-    /// Calls that have not taken effect yet, whatever became of their callers.
-    pub calls_on_their_way: usize,
+    /// Calls that have not taken effect yet, whatever became of their callers; and deliveries that a later release
+    /// holds.
+    pub under_way: usize,
     /// The time between two runs of a schedule while little happens.
     pub schedule_at_rest: Option<Duration>,
 }

@@ -29,6 +29,7 @@ pub enum Purpose {
     IndexLag,
     Instance,
     Expiry,
+    Held,
 }
 
 /// A number for this purpose, the same for the same seed.

@@ -22,11 +22,18 @@ impl Tries {
     }
 }
 
-/// A destination whose tries are counted.
+/// A destination whose tries are counted, with all of its instances together.
 pub struct Counted<D> {
-    pub destination: D,
+    pub destination: Arc<D>,
     pub name: String,
     pub tries: Tries,
+}
+
+impl<D> Clone for Counted<D> {
+    fn clone(&self) -> Counted<D> {
+        let Counted { destination, name, tries } = self;
+        Counted { destination: destination.clone(), name: name.clone(), tries: tries.clone() }
+    }
 }
 
 impl<D: Destination> Destination for Counted<D> {

@@ -17,7 +17,7 @@ use crate::stack::{RETENTION, Stack};
 const RECONCILE_TIMEOUT: Duration = Duration::from_secs(60);
 const RECONCILE_EVERY: Duration = Duration::from_secs(300);
 /// The same while days pass in which nothing is sent.
-const RECONCILE_EVERY_AT_REST: Duration = Duration::from_secs(6 * 3_600);
+const RECONCILE_EVERY_AT_REST: Duration = Duration::from_secs(12 * 3_600);
 /// Dispatches and dead letters of reconcile in a second: so few that it may run out of time.
 const RECONCILE_DISPATCHES_PER_SECOND: u32 = 1;
 /// Read units of reconcile in a second.
