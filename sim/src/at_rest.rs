@@ -8,22 +8,11 @@ use handover::pipeline::REASON;
 use handover::store::{ATTEMPTS, ERROR};
 use serde_json::Value;
 
-use crate::aws::provider::Provider;
 use crate::aws::sqs::{Message, Queues};
-use crate::history::History;
+use crate::disturbance;
 use crate::item::{self, data, destinations, number, state, text};
 use crate::names::{NOTIFICATIONS, UPSTREAM, UPSTREAM_DEAD_LETTERS, dead_letter_queue, retry_queue};
-use crate::stack::{RECEIVES_MAX, STREAM_RETRIES, Stack};
-
-/// Within how many milliseconds a delivery is completed that has no fault and does not fail: the timeouts
-/// of the functions it passes, beside one that hangs.
-const UNDISTURBED_MS_MAX: i64 = 10_000;
-
-/// The same beside one that kills its function.
-const BESIDE_KILLER_MS_MAX: i64 = 120_000;
-/// How many times a notification kills a function that has a batch of the stream: once for each half of a batch of
-/// eight, and then until the mapping gives it up.
-const KILLS_MAX: i64 = 3 + 1 + STREAM_RETRIES as i64;
+use crate::stack::{RECEIVES_MAX, Stack};
 
 /// A message that was sent to the upstream queue. Two may have the same id.
 #[derive(Clone, Debug)]
@@ -53,8 +42,6 @@ pub fn violations(stack: &Stack, sent: &[SentMessage]) -> Vec<String> {
     }
     messages_are_stored_or_refused(&state.queues, &records, sent, &mut found);
     let may_have_lost = state.history.may_have_lost();
-    let History { injected, has_operator, clock_was_behind, .. } = &state.history;
-    let is_undisturbed = injected.is_empty() && !has_operator && !clock_was_behind;
     for record in &records {
         let key = item::key(record);
         if text(record, "status") == "INIT" {
@@ -68,9 +55,7 @@ pub fn violations(stack: &Stack, sent: &[SentMessage]) -> Vec<String> {
             if was_reached {
                 found.extend(was_applied(record, name, delivery, is_feasible));
             }
-            if is_undisturbed {
-                found.extend(undisturbed(stack, &state.provider, record, name, delivery));
-            }
+            found.extend(disturbance::violations(stack, &state, record, name, delivery));
         }
     }
     drop(state);
@@ -156,39 +141,4 @@ fn is_dead_letter_of(dead_letter: &Message, record: &Value) -> bool {
         && body["data"] == data(record)
         && !dead_letter.attribute(ERROR).is_empty()
         && dead_letter.attribute(ATTEMPTS).parse::<u32>().is_ok()
-}
-
-/// What holds where no fault was injected and no operator acted. G7: a destination is tried once for each
-/// attempt that is recorded, once for each time that the provider refused it for now, and once more where it
-/// succeeded. G8: a delivery that never failed is not delayed by one that did, unless it waits for its turn.
-fn undisturbed(
-    stack: &Stack,
-    provider: &Provider,
-    record: &Value,
-    name: &str,
-    delivery: &Value,
-) -> Vec<String> {
-    let (key, attempts) = (item::key(record), number(delivery, "attempts"));
-    let has_succeeded = matches!(state(delivery), "done" | "rejected");
-    let tries = stack.tries().of(name, &key);
-    let killed = stack.tries().killed(name, &key);
-    let held_up = provider.held_up(name, Some(&key.idempotency_key(name)));
-    let may_wait = held_up > 0 || delivery["sequenced"]["BOOL"] == true && provider.held_up(name, None) > 0;
-    let mut found = Vec::new();
-    if tries > attempts + held_up + killed + i64::from(has_succeeded) {
-        found.push(format!("G7: {name} tried {key} {tries} times, recorded are {attempts} attempts"));
-    }
-    let from_stream = stack.tries().killed_from_stream(name, &key);
-    if from_stream > KILLS_MAX {
-        found.push(format!(
-            "G8: {name} was killed by {key} {from_stream} times while it had a batch of the stream"
-        ));
-    }
-    // That both are there is an invariant of every write.
-    let took_ms = number(delivery, "ended_at").saturating_sub(number(record, "accepted_at"));
-    let most_ms = if stack.tries().have_killed() { BESIDE_KILLER_MS_MAX } else { UNDISTURBED_MS_MAX };
-    if has_succeeded && attempts == 0 && killed == 0 && !may_wait && took_ms > most_ms {
-        found.push(format!("G8: {name} completed {key}, which never failed, after {took_ms} ms"));
-    }
-    found
 }

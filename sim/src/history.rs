@@ -27,8 +27,10 @@ pub struct History {
     pub(crate) repeat_failed: bool,
     /// A producer's clock was far behind.
     pub(crate) clock_was_behind: bool,
-    /// An operator did something.
-    pub(crate) has_operator: bool,
+    /// What operators did, and a later release: each may be one more copy, or one more try of one.
+    pub(crate) operations: i64,
+    /// How long a later release held deliveries in a state of its own, in milliseconds.
+    pub(crate) held_ms: i64,
     /// Every fault that could have been injected: one for each call and kind, each poll, each fetch, …
     pub injection_points: Vec<InjectedFault>,
 }

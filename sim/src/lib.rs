@@ -11,6 +11,7 @@
 mod at_rest;
 mod aws;
 mod check;
+mod disturbance;
 mod faults;
 mod history;
 mod invariants;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::task::LocalSet;
 use tokio::time::{sleep, sleep_until};
 
-use crate::at_rest;
+use crate::at_rest::{self, SentMessage};
 use crate::faults::plan::Plan;
 use crate::faults::rng::{Purpose, below};
 use crate::history::History;
@@ -58,7 +58,7 @@ pub fn run<W: Workload>(workload: &W, plan: Plan) -> Run {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.expect("a runtime");
     LocalSet::new().block_on(&runtime, async {
-        let stack = Stack::deploy(plan.clone(), workload.tables(), workload.routes(), W::TIMEOUT);
+        let stack = Stack::deploy(plan.clone(), workload);
         workload.serve(&stack);
         stack.serve_reconcile();
         let sent = workload.drive(&stack).await;
@@ -75,6 +75,11 @@ pub fn run<W: Workload>(workload: &W, plan: Plan) -> Run {
         if rest(&stack).await {
             violations.extend(at_rest::dead_without_letter(&stack));
         }
+        if forget(&stack, &sent).await {
+            violations.extend(stack.open().into_iter().map(|key| format!("G3: {key} is not completed anew")));
+            violations.extend(at_rest::dead_without_letter(&stack));
+        }
+        violations.append(&mut stack.aws.state().violations);
         note_dead(&stack);
         let history = std::mem::take(&mut stack.aws.state().history);
         Run { plan, violations, history }
@@ -132,6 +137,21 @@ async fn rest(stack: &Stack) -> bool {
     let days = [15, 40][draw(2, 1) as usize];
     stack.note("time", &format!("passes: {days} days"));
     stack.rest(days).await;
+    true
+}
+
+/// Lets the records expire where all are completed, in some of the runs, and sends every message once more. Returns
+/// whether it did. What was applied in sequence is not applied again, though the ledger has forgotten it.
+async fn forget(stack: &Stack, sent: &[SentMessage]) -> bool {
+    let is_completed = |record: &serde_json::Value| !matches!(text(record, "status"), "INIT" | "DEAD");
+    if below(16, stack.aws.seed(), &[Purpose::Expiry as u64]) > 0 || !stack.records().iter().all(is_completed)
+    {
+        return false;
+    }
+    stack.note("time", "passes: every record expires");
+    stack.expire().await;
+    sent.iter().for_each(|sent| stack.send(&sent.message));
+    settle(stack, false).await;
     true
 }
 

@@ -22,6 +22,11 @@ pub trait Workload {
     /// Which destinations a notification goes to.
     fn routes(&self) -> Routes;
 
+    /// The routes that an earlier release had: without the types that destinations emit since this one.
+    fn earlier_routes(&self) -> Routes {
+        self.routes()
+    }
+
     /// Deploys the destinations.
     fn serve(&self, stack: &Stack);
 

@@ -134,23 +134,28 @@ impl Ordered<'_> {
         let Some(sequence_key) = SequenceKey::new(&record.notification(), &settings.name) else {
             return Ok(None);
         };
-        match delivery.state {
-            State::Pending if delivery.attempts == 0 => {
-                let mut work = WorkItem::of(&record, delivery, copies.to_vec(), settings);
-                match self.apply(&mut work, &sequence_key).await {
-                    Ok(completed) => {
-                        self.completed += 1;
-                        Ok(completed.next)
-                    }
-                    Err(NotCompleted::OutOfTime) => self.leave_to_the_stream(key).await,
-                    Err(error) => {
-                        self.failed.push((work, error));
-                        Ok(None)
-                    }
+        let (state, attempts) = (delivery.state, delivery.attempts);
+        let mut work = WorkItem::of(&record, delivery, copies.to_vec(), settings);
+        match state {
+            State::Pending if attempts == 0 => match self.apply(&mut work, &sequence_key).await {
+                Ok(completed) => {
+                    self.completed += 1;
+                    Ok(completed.next)
                 }
+                Err(NotCompleted::OutOfTime) => self.leave_to_the_stream(key).await,
+                Err(error) => {
+                    self.failed.push((work, error));
+                    Ok(None)
+                }
+            },
+            // A function of a later release decides. Its copy was dropped when it was early, so a new one waits for that.
+            State::Unknown => {
+                let held = TransitionError::Refused(Refused::Was(State::Unknown));
+                self.failed.push((work, held.into()));
+                Ok(None)
             }
             // One that was attempted has a copy, which waits.
-            State::Pending | State::Dead | State::Unknown => Ok(None),
+            State::Pending | State::Dead => Ok(None),
             State::Done | State::Rejected | State::Closed => {
                 Ok(self.read_next(&sequence_key).await?.filter(|next| *next != key.id))
             }

@@ -107,7 +107,7 @@ mod tests {
     fn what_is_dispatched_again_is_checked_when_the_first_of_its_deliveries_is_due() {
         let record = event_for(&["a", "b"]);
         let due_at = |name: &str, _: &Delivery| at(if name == "a" { 90_000_000 } else { 60_000_000 });
-        let update = dispatch_again(&record, at(0), due_at).unwrap();
+        let update = dispatch_again(&record, at(0), Via::RetryQueue, due_at).unwrap();
         let again = Record::decode(applied(&update, &record.encode()).unwrap()).unwrap();
         assert_eq!(again.bucket, bucket("1", at(60_000_000)));
         assert_eq!(again.destinations["a"].due_at, at(90_000_000));

@@ -1,23 +1,32 @@
-//! Reconcile on its schedule, over its index of the deployed table.
+//! Reconcile over its index of the deployed table, with a cursor of the test's own: that of the deployed function moves
+//! by its schedule alone.
 
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use handover::dynamodb::types::AttributeValue;
+use handover::Clock;
+use handover::dynamodb::types::{
+    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+};
+use handover::pipeline::{Reconcile, ReconcileSettings};
 use handover::record::{Change, Dispatch, Record, SLOT_SECONDS, Slot, SlotKind, State, Status, bucket};
-use handover::store::OperatorOutcome;
-use handover::store::Walk;
+use handover::store::{Cursors, DeadLetters, OperatorOutcome, Walk};
 use handover::{Checked, Draft};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
+use tokio::time::Instant;
 
 use crate::world::{World, routes, unique};
 
 /// How long ago the records of these tests were due: long enough for their slot to be over.
 const DUE_AGO: SignedDuration = SignedDuration::from_mins(20);
 
-/// The cursor is put one slot before that.
+/// The test's own cursor begins one slot before that.
 const SLOT: SignedDuration = SignedDuration::from_secs(SLOT_SECONDS);
+/// Longest time of a run.
+const RUN_SECONDS_MAX: u64 = 60;
+/// Longest time until the deployed reconcile has walked from a day ago until now, in seconds.
+const CAUGHT_UP_SECONDS_MAX: u64 = 180;
 
 fn refund(account: &str) -> Checked {
     let data = json!({ "account": account, "amount": 7 });
@@ -35,21 +44,49 @@ fn lost(notification: Checked, accepted_ago: SignedDuration) -> Record {
 }
 
 impl World {
-    /// Waits until the schedule has run reconcile over these records and each is as wanted. Puts the cursor
-    /// back before them from time to time, because a run in progress may have moved it past them.
-    async fn reconciled(&self, records: &[&Record], wanted: impl Fn(&Record) -> bool) {
+    /// Runs reconcile once, over the slots since these records were due, and returns them as they are then.
+    async fn reconciled(&self, records: &[&Record]) -> Vec<Record> {
+        let url = self.queue_url("refund-dead-letters").await;
+        let settings = ReconcileSettings {
+            ledger: self.ledger(),
+            cursors: Cursors::new(self.dynamodb.clone(), self.cursor_of_its_own().await),
+            dead_letters: [("refund".to_owned(), DeadLetters::new(self.sqs.clone(), url))].into(),
+            give_up_after: SignedDuration::from_hours(24),
+            dispatches_per_second: 100,
+            read_units_per_second: 1_000,
+            clock: Clock::system(),
+        };
+        Reconcile::new(settings).run(Instant::now() + Duration::from_secs(RUN_SECONDS_MAX)).await;
+        let records = join_all(records.iter().map(|record| self.record(&record.id))).await;
+        records.into_iter().map(Option::unwrap).collect()
+    }
+
+    /// Creates a table with a cursor before the slot in which the records of these tests were due.
+    async fn cursor_of_its_own(&self) -> String {
+        let table = unique("reconcile");
+        let name = AttributeDefinition::builder().attribute_name("name");
+        let name = name.attribute_type(ScalarAttributeType::S).build().unwrap();
+        let key = KeySchemaElement::builder().attribute_name("name").key_type(KeyType::Hash).build().unwrap();
+        let create = self.dynamodb.create_table().table_name(&table).billing_mode(BillingMode::PayPerRequest);
+        create.attribute_definitions(name).key_schema(key).send().await.unwrap();
         let begin = Slot::of(SlotKind::Open, Timestamp::now() - DUE_AGO - SLOT).begin().as_second();
-        for _ in 0..15 {
-            let cursor = self.dynamodb.put_item().table_name(self.named("reconcile"));
-            let cursor = cursor.item("name", AttributeValue::S(Walk::Due.name().into()));
-            cursor.item("slot", AttributeValue::N(begin.to_string())).send().await.unwrap();
-            tokio::time::sleep(Duration::from_secs(10)).await;
-            let records = join_all(records.iter().map(|record| self.record(&record.id))).await;
-            if records.iter().flatten().all(&wanted) {
-                return;
-            }
-        }
-        panic!("reconcile did not run on its schedule, or did not find {records:?}");
+        let put = self.dynamodb.put_item().table_name(&table);
+        let put = put.item("name", AttributeValue::S(Walk::Due.name().into()));
+        put.item("slot", AttributeValue::N(begin.to_string())).send().await.unwrap();
+        table
+    }
+}
+
+/// Its first run begins a day ago.
+#[tokio::test]
+async fn the_deployed_reconcile_walks_to_the_present_on_its_schedule() {
+    let world = World::connect().await;
+    let cursors = Cursors::new(world.dynamodb.clone(), world.named("reconcile"));
+    let end = Slot::end(SlotKind::Open, Timestamp::now());
+    let begun = Instant::now();
+    while cursors.unchecked(Walk::Due).await.unwrap().is_none_or(|slot| slot < end) {
+        assert!(begun.elapsed().as_secs() < CAUGHT_UP_SECONDS_MAX, "it has not come to {end:?}");
+        tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
 
@@ -65,7 +102,8 @@ async fn g3_a_notification_that_lost_its_copies_is_dispatched_again_and_a_very_l
     for record in [&late, &attempted, &very_late] {
         world.put(record).await;
     }
-    world.reconciled(&[&late, &attempted, &very_late], |record| record.version > 1).await;
+    let found = world.reconciled(&[&late, &attempted, &very_late]).await;
+    assert!(found.iter().all(|record| record.version > 1), "{found:?}");
 
     let done = world.record_when(&late.id, |record| record.status == Status::Done).await;
     assert_eq!((done.dispatches, done.destinations["refund"].attempts), (2, 0));
@@ -99,8 +137,8 @@ async fn a_notification_that_is_not_due_is_checked_later() {
     let due_at = Timestamp::from_second(Timestamp::now().as_second() + 3_600).unwrap();
     record.destinations.get_mut("refund").unwrap().due_at = due_at;
     world.put(&record).await;
-    world.reconciled(&[&record], |record| record.change == Change::Wait).await;
-    let waits = world.record(&record.id).await.unwrap();
+    let [waits] = world.reconciled(&[&record]).await.try_into().unwrap();
+    assert_eq!(waits.change, Change::Wait);
     assert_eq!((waits.dispatches, &waits.bucket), (1, &bucket(&record.id, due_at)));
     let (ledger, positions, retention) = (world.ledger(), world.positions(), SignedDuration::from_hours(1));
     let key = record.key();
@@ -133,7 +171,8 @@ async fn an_item_that_is_no_record_of_ours_holds_up_nobody() {
     for record in in_index.iter().chain([&in_stream, &late]) {
         world.put(record).await;
     }
-    world.reconciled(&[&late], |record| record.version > 1).await;
+    let found = world.reconciled(&[&late]).await;
+    assert!(found[0].version > 1, "{found:?}");
     let done = world.record_when(&late.id, |record| record.status == Status::Done).await;
     assert_eq!(done.dispatches, 2);
     for record in in_index {

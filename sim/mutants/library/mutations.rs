@@ -365,6 +365,111 @@ const COMMERCE: &[Mutant] = &[
         "            .set_item(Some(record.encode()))\n            .condition_expression(ABSENT)\n",
         "            .set_item(Some(record.encode()))\n            .set_condition_expression((!is(\"the outbox has no condition that the id is new\")).then(|| ABSENT.into()))\n",
     )]),
+    ("the condition of a write counts before contention", &[(
+        "store/transaction.rs",
+        "    if let Some(fault) = faults.into_iter().find(Fault::is_retryable) {",
+        "    if let Some(fault) = faults.into_iter().find(|fault| fault.is_retryable() && !is(\"the condition of a write counts before contention\")) {",
+    )]),
+    ("a cursor moves back", &[(
+        "store/cursor.rs",
+        "            .condition_expression(\"attribute_not_exists(#slot) OR #slot < :slot\")",
+        "            .condition_expression(if is(\"a cursor moves back\") { \"attribute_not_exists(#slot) OR #slot <> :slot\" } else { \"attribute_not_exists(#slot) OR #slot < :slot\" })",
+    )]),
+    ("a completed record expires at once", &[(
+        "record/transition.rs",
+        "number((times.now + times.retention).as_second())",
+        "number(if is(\"a completed record expires at once\") { times.now } else { times.now + times.retention }.as_second())",
+    )]),
+    ("a copy does not wait for a later release", &[(
+        "destination/retry_batch.rs",
+        "                        State::Unknown => Looked::Wait,",
+        "                        State::Unknown if is(\"a copy does not wait for a later release\") => Looked::Useless,\n                        State::Unknown => Looked::Wait,",
+    )]),
+    ("an emit of a type that is not known yet is refused for good", &[(
+        "destination/commit.rs",
+        "                    Refusal::UnknownType { .. }\n",
+        "                    Refusal::UnknownType { .. } if is(\"an emit of a type that is not known yet is refused for good\") => Failure::permanent(error),\n                    Refusal::UnknownType { .. }\n",
+    )]),
+    ("a delay in milliseconds", &[(
+        "store/queues.rs",
+        "        let delay = wait.as_secs().min(DELAY_SECONDS_MAX) as i32;",
+        "        let delay = if is(\"a delay in milliseconds\") { wait.as_millis() as i32 } else { wait.as_secs().min(DELAY_SECONDS_MAX) as i32 };",
+    )]),
+    ("what counts no attempt waits for hours", &[(
+        "destination/retry_policy.rs",
+        "    let most = UNCOUNTED_WAIT_MAX.as_secs_f64() * (0.8 + random / 5.0);",
+        "    if is(\"what counts no attempt waits for hours\") { return Duration::from_secs(11 * 3_600); }\n    let most = UNCOUNTED_WAIT_MAX.as_secs_f64() * (0.8 + random / 5.0);",
+    )]),
+    ("a record is accepted with an attempt", &[(
+        "store/ledger.rs",
+        "        for tries in 1.. {\n            self.stagger().await;\n            let put",
+        "        let mut record = record.clone();\n        if is(\"a record is accepted with an attempt\") { record.destinations.values_mut().for_each(|delivery| delivery.attempts = 1); }\n        let record = &record;\n        for tries in 1.. {\n            self.stagger().await;\n            let put",
+    )]),
+    ("a change keeps the version", &[(
+        "record/transition.rs",
+        "    update.sets.push((VERSION.into(), Set::Plus(1)));",
+        "    if !is(\"a change keeps the version\") { update.sets.push((VERSION.into(), Set::Plus(1))); }",
+    )]),
+    ("a mark rewrites when the record was accepted", &[(
+        "record/transition.rs",
+        "    set(UPDATED_AT.into(), millis(times.now));",
+        "    set(UPDATED_AT.into(), millis(times.now));\n    if is(\"a mark rewrites when the record was accepted\") { set(\"accepted_at\".into(), millis(times.now)); }",
+    )]),
+    ("a mark does not say when it was made", &[(
+        "record/transition.rs",
+        "        set(here(ENDED_AT), millis(times.now));",
+        "        if !is(\"a mark does not say when it was made\") { set(here(ENDED_AT), millis(times.now)); }",
+    )]),
+    ("a mark adds a destination", &[(
+        "record/transition.rs",
+        "    set(CHANGE.into(), text(transition.change().as_str()));",
+        "    set(CHANGE.into(), text(transition.change().as_str()));\n    if is(\"a mark adds a destination\") { set(\"destinations.more\".into(), AttributeValue::M(Default::default())); }",
+    )]),
+    ("a failed attempt does not say when it was", &[(
+        "record/transition.rs",
+        "[(AT.to_owned(), millis(now)), (ERROR.to_owned(), error)].into());\n    [(path",
+        "[(if is(\"a failed attempt does not say when it was\") { \"when\" } else { AT }.to_owned(), millis(now)), (ERROR.to_owned(), error)].into());\n    [(path",
+    )]),
+    ("a note of fewer pages replaces one of more", &[(
+        "store/cursor.rs",
+        "            .condition_expression(\n                \"attribute_not_exists(#slot) OR #slot = :slot AND (attribute_not_exists(#partition) OR #partition.#pages < :pages)\",",
+        "            .condition_expression(\n                if is(\"a note of fewer pages replaces one of more\") { \"attribute_not_exists(#slot) OR #slot = :slot AND (attribute_not_exists(#partition) OR #partition.#pages <> :pages)\" } else { \"attribute_not_exists(#slot) OR #slot = :slot AND (attribute_not_exists(#partition) OR #partition.#pages < :pages)\" },",
+    )]),
+    ("a failed attempt deletes its record", &[(
+        "store/ledger.rs",
+        "        update_item(&self.client, &self.table, item_key(key), update).await",
+        "        if is(\"a failed attempt deletes its record\") { let _ = self.client.delete_item().table_name(&self.table).set_key(Some(item_key(key))).send().await; }\n        update_item(&self.client, &self.table, item_key(key), update).await",
+    )]),
+    ("a mark counts an attempt", &[(
+        "record/transition.rs",
+        "            if let Some(result) = result {\n                set(here(RESULT)",
+        "            if is(\"a mark counts an attempt\") { set(here(ATTEMPTS), number(1)); }\n            if let Some(result) = result {\n                set(here(RESULT)",
+    )]),
+    ("a mark does not count what is open", &[(
+        "record/transition.rs",
+        "        if more != 0 {\n",
+        "        if more != 0 && !is(\"a mark does not count what is open\") {\n",
+    )]),
+    ("a failed attempt changes the fence", &[(
+        "record/transition.rs",
+        "            set(here(IN_RETRY_QUEUE), number(dispatch));",
+        "            set(here(IN_RETRY_QUEUE), number(dispatch));\n            if is(\"a failed attempt changes the fence\") { set(here(FENCE), number(7)); }",
+    )]),
+    ("a copy of what is completed is kept", &[(
+        "destination/retry_batch.rs",
+        "                        State::Dead | State::Done | State::Rejected | State::Closed => Looked::Useless,",
+        "                        State::Done | State::Rejected if is(\"a copy of what is completed is kept\") => Looked::Wait,\n                        State::Dead | State::Done | State::Rejected | State::Closed => Looked::Useless,",
+    )]),
+    ("any version of CloudEvents is taken", &[(
+        "notification/cloudevent.rs",
+        "    if text(from, \"specversion\")? != \"1.0\" {",
+        "    if !is(\"any version of CloudEvents is taken\") && text(from, \"specversion\")? != \"1.0\" {",
+    )]),
+    ("a handler is asked twice", &[(
+        "destination/commit.rs",
+        "            let effect = decided(self.0.apply(&notification), deadlines).await?;",
+        "            if is(\"a handler is asked twice\") { let _ = decided(self.0.apply(&notification), deadlines).await; }\n            let effect = decided(self.0.apply(&notification), deadlines).await?;",
+    )]),
     ("a mark believes its copy", &[(
         "destination/handler.rs",
         "work.delivery.is_none() && transition.applies_content();",
@@ -483,6 +588,11 @@ const PAYMENTS: &[Mutant] = &[
         "        _ if delivery.settled == Some(Settled::Done) =>",
         "        _ if delivery.settled == Some(Settled::Done) && !is(\"settled as done, and called again\") =>",
     )]),
+    ("what is settled as done is given up", &[(
+        "destination/external_call.rs",
+        "                    let effect = decided(self.0.done(&notification), deadlines).await?;",
+        "                    if is(\"what is settled as done is given up\") { return Err(NotCompleted::from(Failure::permanent(\"no\"))); }\n                    let effect = decided(self.0.done(&notification), deadlines).await?;",
+    )]),
     ("a lease believes its copy", &[(
         "record/transition.rs",
         "            Transition::Done { .. } | Transition::Rejected { .. } | Transition::Lease { .. } => true,\n            Transition::Attempt",
@@ -538,8 +648,13 @@ const ORDERED: &[Mutant] = &[
     )]),
     ("what waited and fails is forgotten", &[(
         "destination/ordered.rs",
-        "                        self.failed.push((work, error));",
-        "                        if !is(\"what waited and fails is forgotten\") { self.failed.push((work, error)); }",
+        "                    self.failed.push((work, error));",
+        "                    if !is(\"what waited and fails is forgotten\") { self.failed.push((work, error)); }",
+    )]),
+    ("what waited and a later release holds is forgotten", &[(
+        "destination/ordered.rs",
+        "                self.failed.push((work, held.into()));",
+        "                if !is(\"what waited and a later release holds is forgotten\") { self.failed.push((work, held.into())); }",
     )]),
     ("released though the next one was not notified", &[(
         "destination/ordered.rs",
@@ -580,7 +695,7 @@ const ORDERED: &[Mutant] = &[
         "                    None if is(\"a closed sequence is not passed\") => is_at(*from),\n                    None => Condition::Absent(successor),",
     )]),
     ("a copy that contradicts the routes in its order is believed", &[(
-        "destination/batch.rs",
+        "destination/stream_batch.rs",
         "routed.is_some_and(|is_sequenced| is_sequenced != work.sequence_key.is_some())",
         "routed.is_some_and(|is_sequenced| is_sequenced != work.sequence_key.is_some() && !is(\"a copy that contradicts the routes in its order is believed\"))",
     )]),

@@ -94,9 +94,11 @@ fn messages(draw: &dyn Fn(u64, u64, u64) -> u64) -> Vec<(u64, SentMessage)> {
     // In half of the runs they come nearly at once, and in a third some are payments.
     let within_ms = [6_000, 300][draw(2, 10, 0) as usize];
     let has_payments = draw(3, 11, 0) == 0;
+    // In a sixth of the runs the keys are not ASCII.
+    let letters = if draw(6, 16, 0) == 0 { "é\u{1d11e}" } else { "" };
     for at in 0..count {
         let book = if has_payments && draw(4, 1, at) > 0 { "card" } else { "journal" };
-        let book = format!("{book} {}", draw(4, 2, at) / 3);
+        let book = format!("{book} {}{letters}", draw(4, 2, at) / 3);
         let last = last.entry(book.clone()).or_insert(0);
         // Now and then a number is used twice; of payments either could be made under it.
         let is_used_again = *last > 0 && !book.starts_with("card") && draw(6, 3, at) == 0;

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use handover_sim::{Faults, Plan, PlannedFaults, Run, run, run_all};
+use handover_sim::{Fault, Faults, Plan, PlannedFaults, Run, run, run_all};
 use handover_soak::{Commerce, Ordered, Payments};
 
 /// Plans of commerce that found a violation once; the change log says which. The mutants find the same for
@@ -26,6 +26,8 @@ const FOUND_BY_PAYMENTS: &[&str] = &[
 ];
 /// The same of ordered.
 const FOUND_BY_ORDERED: &[&str] = &[
+    // What waited was forgotten when its turn came while a later release held it.
+    "194",
     // A dead notification was redriven and applied under the number of another that waited.
     "23758 messages=0,1,2 faults=journal#2/death/12,journal#2/freeze/9/11996,journal#4/missing/2,operator#2/lost-request/3,operator#2/lost-answer/1,operator#2/throttle/2,operator#2/conflict/0,operator#2/freeze/12/25868,relay#1/lost-answer/0,relay#2/again/0/1027",
 ];
@@ -46,12 +48,12 @@ fn drawn(seeds: std::ops::Range<u64>, faults: Faults) -> Vec<Plan> {
 
 #[test]
 fn without_faults_everything_is_completed() {
-    holds(&drawn(0..100, Faults::NONE));
+    holds(&drawn(0..80, Faults::NONE));
 }
 
 #[test]
 fn nothing_is_lost_and_nothing_is_applied_twice() {
-    holds(&drawn(0..600, Faults::USUAL));
+    holds(&drawn(0..450, Faults::USUAL));
 }
 
 #[test]
@@ -62,7 +64,7 @@ fn reconcile_finds_what_lost_its_copies() {
 #[test]
 fn g5_no_payment_is_made_twice_or_forgotten() {
     let seeds =
-        [(0..40, Faults::NONE), (0..300, Faults::USUAL), (0..40, Faults::LOSING), (0..300, Faults::STALLING)];
+        [(0..40, Faults::NONE), (0..220, Faults::USUAL), (0..30, Faults::LOSING), (0..220, Faults::STALLING)];
     for (seeds, faults) in seeds {
         hold(|plan| run(&Payments, plan), &drawn(seeds, faults));
     }
@@ -70,12 +72,8 @@ fn g5_no_payment_is_made_twice_or_forgotten() {
 
 #[test]
 fn g8_a_numbered_notification_is_applied_in_its_turn() {
-    let seeds = [
-        (0..100, Faults::NONE),
-        (0..320, Faults::USUAL),
-        (0..40, Faults::LOSING),
-        (0..100, Faults::STALLING),
-    ];
+    let seeds =
+        [(0..60, Faults::NONE), (0..220, Faults::USUAL), (0..30, Faults::LOSING), (0..70, Faults::STALLING)];
     for (seeds, faults) in seeds {
         hold(|plan| run(&Ordered, plan), &drawn(seeds, faults));
     }
@@ -89,13 +87,14 @@ fn what_was_found_stays_fixed() {
     hold(|plan| run(&Ordered, plan), &plans(FOUND_BY_ORDERED));
 }
 
-/// Of three small runs: a death and a freeze at every poll, every fault of every call, and so on, one at a
-/// time.
+/// Of two small runs: a death and a freeze at every poll, every fault of every call, and so on, one at a
+/// time. Mappings that are disabled for days make long runs; a soak has them.
 #[test]
 fn a_fault_at_every_injection_point_is_survived() {
-    for (seed, message) in [(1, 0), (2, 0), (16, 0)] {
+    for (seed, message) in [(1, 0), (16, 0)] {
         let quiet = Plan { messages: Some([message].into()), ..Plan::listed(seed, []) };
-        let points = run(&Commerce, quiet.clone()).history.injection_points;
+        let mut points = run(&Commerce, quiet.clone()).history.injection_points;
+        points.retain(|point| point.fault != Fault::Forget);
         assert!(!points.is_empty());
         let with = |point| Plan { faults: PlannedFaults::Listed([point].into()), ..quiet.clone() };
         let plans: Vec<Plan> = points.into_iter().map(with).collect();

@@ -11,9 +11,12 @@ use crate::aws::provider::{self, PROVIDER};
 use crate::faults::fault::Fault;
 use crate::faults::rng::{Purpose, happens};
 use crate::faults::site::Call;
+use crate::names::{NOTIFICATIONS, POSITIONS};
 
 /// How old a state a read that is not consistent returns at most, in milliseconds.
 const LAG_MS_MAX: u64 = 2_000;
+/// The same of an index, in some of its reads: no more than reconcile allows for.
+const INDEX_LAG_MS_MAX: u64 = 5 * 60_000;
 /// Items of a page of an index at most, so that a few records are several pages.
 const PAGE_MAX: u64 = 2;
 
@@ -54,6 +57,9 @@ impl Aws {
             "AmazonSQS" => state.queues.call(&call.operation, &request, now_ms, is_left_out),
             service => panic!("the simulated AWS has no {service}"),
         };
+        let refused = std::mem::take(&mut state.queues.refused);
+        // Who forges a copy does not escape what SQS does not take.
+        state.violations.extend(refused.into_iter().filter(|_| fault != Some(Fault::Forged)));
         drop(state);
         self.streamed().notify_waiters();
         self.queued().notify_waiters();
@@ -79,6 +85,7 @@ impl Aws {
                 dynamodb.call_in_part(body, is_first, "TransactionConflict")
             }
             (Some(Fault::Conflict), _) => exception("TransactionConflictException"),
+            (Some(Fault::Mixed), _) => cancelled_by_several(body),
             (Some(Fault::Missing), "GetItem" | "BatchGetItem") => (200, "{}".to_owned()),
             (Some(Fault::Missing), "TransactWriteItems") => cancelled(body, |_| 0, "ConditionalCheckFailed"),
             (Some(Fault::Missing), "BatchExecuteStatement") => {
@@ -88,7 +95,8 @@ impl Aws {
             (Some(Fault::Partial), "BatchGetItem") => dynamodb.get_in_part(body, is_left_out),
             (Some(Fault::Partial), _) => dynamodb.call_in_part(body, is_left_out, "ThrottlingError"),
             (Some(Fault::Stale), operation) => {
-                let lag_ms = 1 + draw(Purpose::Lag, LAG_MS_MAX);
+                let is_long = operation == "Query" && draw(Purpose::IndexLag, 2) == 0;
+                let lag_ms = 1 + draw(Purpose::Lag, if is_long { INDEX_LAG_MS_MAX } else { LAG_MS_MAX });
                 let at_ms = self.time().now_ms() - lag_ms.min(self.time().elapsed_ms());
                 let older = dynamodb.call_before(operation, body, at_ms);
                 if older != dynamodb.call(operation, body) {
@@ -125,13 +133,36 @@ fn cancelled(body: &[u8], choose: impl FnOnce(u64) -> u64, code: &str) -> Answer
     let request: Value = serde_json::from_slice(body).expect("JSON");
     let actions = request["TransactItems"].as_array().map_or(0, Vec::len);
     let chosen = choose(actions as u64) as usize;
-    let reasons = (0..actions).map(|at| json!({ "Code": if at == chosen { code } else { "None" } }));
+    cancellation((0..actions).map(|at| if at == chosen { code } else { "None" }))
+}
+
+/// A cancelled transaction with the code of each of its actions.
+fn cancellation<'a>(codes: impl Iterator<Item = &'a str>) -> Answer {
     let answer = json!({
         "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
         "Message": "Transaction cancelled, please refer cancellation reasons for specific reasons",
-        "CancellationReasons": reasons.collect::<Vec<_>>(),
+        "CancellationReasons": codes.map(|code| json!({ "Code": code })).collect::<Vec<_>>(),
     });
     (400, answer.to_string())
+}
+
+/// A transaction that was cancelled because its mark conflicts, and because no condition of the effect's own writes
+/// was met at that moment.
+fn cancelled_by_several(body: &[u8]) -> Answer {
+    let is_own = |action: &Value| {
+        let write = action.as_object().into_iter().flatten().map(|(_, write)| write).next();
+        let is_of_stack = |table: &Value| [NOTIFICATIONS, POSITIONS].iter().any(|name| table == name);
+        write.is_some_and(|write| {
+            !is_of_stack(&write["TableName"]) && write["ConditionExpression"].is_string()
+        })
+    };
+    let reasons = |(at, action): (usize, &Value)| match at {
+        0 => "TransactionConflict",
+        _ if is_own(action) => "ConditionalCheckFailed",
+        _ => "None",
+    };
+    let request: Value = serde_json::from_slice(body).expect("JSON");
+    cancellation(request["TransactItems"].as_array().into_iter().flatten().enumerate().map(reasons))
 }
 
 /// The codes in an answer, for the history.

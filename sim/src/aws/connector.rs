@@ -1,5 +1,6 @@
 //! The connector by which the SDK's clients reach the simulated AWS: it carries a call there and back.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +30,8 @@ use crate::names::NOTIFICATIONS;
 /// How much longer a slow call takes, in milliseconds: longer than its caller waits, so that it takes
 /// effect after the caller's own repeat.
 const SLOW_MS: u64 = 4_000;
+/// How much longer a delayed write takes, in milliseconds: so long that its caller has given it up.
+const DELAYED_MS: Range<u64> = 60_000..10 * 60_000;
 /// What a request contains whose answer has to include every write before it.
 const CONSISTENT: &[u8] = br#""ConsistentRead":true"#;
 
@@ -41,14 +44,25 @@ impl Aws {
         let draw = |purpose, end| call.draw(self.seed(), purpose, end);
         let label = format!("{} {}#{}", caller.name, call.operation, call.nth);
         let fault = self.inject_into(&caller, &call);
-        let slow_ms = if fault == Some(Fault::Slow) { SLOW_MS } else { 0 };
-        sleep(Duration::from_millis(1 + draw(Purpose::WayThere, 20) + slow_ms)).await;
+        let longer_ms = match fault {
+            Some(Fault::Slow) => SLOW_MS,
+            Some(Fault::Delayed) => {
+                DELAYED_MS.start + draw(Purpose::Delay, DELAYED_MS.end - DELAYED_MS.start)
+            }
+            _ => 0,
+        };
+        self.state().under_way += 1;
+        sleep(Duration::from_millis(1 + draw(Purpose::WayThere, 20) + longer_ms)).await;
+        self.state().under_way -= 1;
         if fault == Some(Fault::LostRequest) {
             self.note(&label, "request lost");
             return Err(NoAnswer);
         }
         let answer = self.answer(&call, &body, fault);
         self.follow_changes(&caller.name);
+        if call.site.call.ends_with(OF_CURSOR) {
+            self.follow_cursors();
+        }
         let result = if fault == Some(Fault::LostAnswer) { "answer lost" } else { "answered" };
         self.note(&label, format!("{result}: {} {}", answer.0, summary(&answer.1)).trim_end());
         sleep(Duration::from_millis(1 + draw(Purpose::WayBack, 20))).await;

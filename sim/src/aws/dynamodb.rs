@@ -22,6 +22,8 @@ pub struct DynamoDb {
     /// The time, operation and body of each write, for the replica.
     written: Mutex<Vec<(u64, String, Vec<u8>)>>,
     replica: Mutex<Option<Replica>>,
+    /// The same for an index, which lags behind by itself.
+    index_replica: Mutex<Option<Replica>>,
 }
 
 /// The tables as they were at an earlier time.
@@ -45,6 +47,7 @@ impl DynamoDb {
             is_changed: AtomicBool::default(),
             written: Mutex::default(),
             replica: Mutex::default(),
+            index_replica: Mutex::default(),
         }
     }
 
@@ -109,7 +112,8 @@ impl DynamoDb {
 
     /// Answers a read as of an earlier time, or of a later one that a read has already shown.
     pub fn call_before(&self, operation: &str, body: &[u8], at_ms: u64) -> Answer {
-        let mut replica = self.replica.lock().expect("no panic holds it");
+        let replica = if operation == "Query" { &self.index_replica } else { &self.replica };
+        let mut replica = replica.lock().expect("no panic holds it");
         let replica =
             replica.get_or_insert_with(|| Replica { database: database(self.time, &self.tables), writes: 0 });
         let written = self.written.lock().expect("no panic holds it");
@@ -131,6 +135,20 @@ impl DynamoDb {
         let request = json!({ "TableName": table, "Item": item });
         let (status, answer) = self.call("PutItem", request.to_string().as_bytes());
         assert_eq!(status, 200, "{table}: {answer}");
+    }
+
+    /// Deletes the items of a table whose time to live is over.
+    pub fn delete_expired(&self, table: &str) {
+        let key = &self.tables.iter().find(|known| known.name == table).expect("a table").key;
+        let now_s = self.time.now_ms() / 1_000;
+        let expires_at =
+            |item: &Value| item["expires_at"]["N"].as_str().and_then(|at| at.parse::<u64>().ok());
+        let items = self.items(table);
+        for item in items.iter().filter(|item| expires_at(item).is_some_and(|at| at <= now_s)) {
+            let key: Value = key.iter().map(|name| (name.clone(), item[name].clone())).collect();
+            let request = json!({ "TableName": table, "Key": key });
+            self.call("DeleteItem", request.to_string().as_bytes());
+        }
     }
 
     /// The changes since the last call, as Lambda passes them on. A write that changes nothing has none, as

@@ -94,6 +94,7 @@ impl Lambda {
         let (state, aws) = (self.state.borrow(), self.aws.state());
         let mut done = state.done.iter();
         state.running.is_empty()
+            && aws.under_way == 0
             && done.all(|((_, stream, shard), done)| *done == aws.stream(*stream).shards[*shard].len())
     }
 
@@ -127,20 +128,25 @@ impl Lambda {
         *nth += 1;
         let (nth, who) = (*nth, format!("{name}#{nth}"));
         let is_at_once = state.has_notification_of(name, &event);
+        let skews = self.aws.skews(name);
         let mut aws = self.aws.state();
         aws.history.coverage.called(Site::invocation(stage));
         if is_at_once {
             aws.history.coverage.hit(Site::invocation(stage), Fault::AtOnce);
         }
-        // A clock stays ahead when faults are disabled.
-        if let Some(skew) = self.aws.plan().fault_of(name, Fault::Skew, None) {
+        // A clock stays wrong when faults are disabled.
+        for skew in skews {
+            aws.history.coverage.hit(Site::invocation(stage), skew.fault);
             aws.history.injected.insert(skew);
-            aws.history.coverage.hit(Site::invocation(stage), Fault::Skew);
         }
         let elapsed_ms = self.aws.time().elapsed_ms();
         if aws.faults_enabled {
             let points = &mut aws.history.injection_points;
-            points.extend((nth == 1).then(|| InjectedFault::at(name, Fault::Skew, 0).lasting(600)));
+            if nth == 1 {
+                let skew = |fault, at, for_ms| InjectedFault::at(name, fault, at).lasting(for_ms);
+                points.extend([skew(Fault::Skew, 0, 600), skew(Fault::Skew, 3, 600)]);
+                points.push(skew(Fault::FarSkew, 1, 20 * 60_000));
+            }
             if matches!(stage, "relay" | "stream") {
                 let disabled = |fault, for_ms| InjectedFault::at(name, fault, elapsed_ms).lasting(for_ms);
                 points.push(disabled(Fault::Stop, 10_000));
@@ -156,6 +162,9 @@ impl Lambda {
     /// Invokes a function: its answer, and, if the event is to be delivered again although it was done,
     /// after how long.
     pub async fn invoke(&self, function: &Function, event: Value) -> (InvocationOutcome, Option<Duration>) {
+        if self.is_throttled(function) {
+            return (InvocationOutcome::NotInvoked, None);
+        }
         let until = Instant::now() + function.timeout - Duration::from_millis(MARGIN_MS);
         let work = (function.handler)(event.clone(), until);
         let all = records(&event).count();
@@ -169,6 +178,23 @@ impl Lambda {
         let is_done = failures(&answer).count() < all.max(1);
         let again = if is_done { self.redelivered_after(function, who) } else { None };
         (InvocationOutcome::Returned(answer.to_string()), again)
+    }
+
+    /// Whether a function is throttled when its next invocation is to begin. That has its number all the same.
+    fn is_throttled(&self, function: &Function) -> bool {
+        let mut lambda = self.state.borrow_mut();
+        let nth = lambda.invoked.entry(function.name.clone()).or_default();
+        let who = format!("{}#{}", function.name, *nth + 1);
+        let mut state = self.aws.state();
+        if !state.faults_enabled {
+            return false;
+        }
+        state.history.injection_points.push(InjectedFault::at(&who, Fault::NotInvoked, 0));
+        let Some(throttled) = self.aws.plan().fault_of(&who, Fault::NotInvoked, None) else { return false };
+        *nth += 1;
+        state.history.inject(throttled, [function.site()]);
+        state.history.note(self.aws.time().elapsed_ms(), &who, "is throttled");
+        true
     }
 
     /// After how long an event is delivered again although it was done, if it is.
@@ -186,19 +212,41 @@ impl Lambda {
 
     /// Invokes a function at regular intervals.
     pub async fn serve_schedule(self, every: Duration, function: Function) {
-        loop {
+        for nth in 0.. {
             let at_rest = self.aws.state().schedule_at_rest;
             sleep(at_rest.unwrap_or(every)).await;
-            let (lambda, function) = (self.clone(), function.clone());
-            self.aws.clone().spawn("a schedule", async move {
-                let mut again = lambda.invoke(&function, json!({})).await.1;
-                // A schedule may fire twice.
-                while let Some(after) = again {
-                    sleep(after).await;
-                    again = lambda.invoke(&function, json!({})).await.1;
-                }
-            });
+            self.aws.clone().spawn("a schedule", self.clone().fire(function.clone(), Duration::ZERO));
+            if let Some(after) = self.overlaps_after(&function, nth) {
+                self.aws.clone().spawn("a schedule", self.clone().fire(function.clone(), after));
+            }
         }
+    }
+
+    /// Invokes a function for its schedule, which may fire twice.
+    async fn fire(self, function: Function, after: Duration) {
+        let mut next = Some(after);
+        while let Some(after) = next {
+            sleep(after).await;
+            if self.state.borrow().running.values().any(|(name, _)| *name == function.name) {
+                self.aws.state().history.coverage.hit(function.site(), Fault::Overlap);
+            }
+            next = self.invoke(&function, json!({})).await.1;
+        }
+    }
+
+    /// After how long a schedule fires once more, when it fires for the nth time.
+    fn overlaps_after(&self, function: &Function, nth: u64) -> Option<Duration> {
+        let mut state = self.aws.state();
+        if !state.faults_enabled {
+            return None;
+        }
+        let point = InjectedFault::at(&function.name, Fault::Overlap, nth).lasting(100);
+        state.history.injection_points.push(point);
+        let overlap = self.aws.plan().fault_of(&function.name, Fault::Overlap, Some(nth))?;
+        let after = Duration::from_millis(overlap.for_ms);
+        // It counts only while the invocation before runs.
+        state.history.inject(overlap, []);
+        Some(after)
     }
 }
 

@@ -17,6 +17,7 @@ pub mod stream;
 pub mod time;
 
 use std::any::Any;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,13 +30,18 @@ use handover::lambda::CALL_TIMEOUT_MS;
 use tokio::sync::Notify;
 
 use crate::aws::dynamodb::DynamoDb;
+use crate::aws::invocation::INVOCATION;
 use crate::aws::provider::Provider;
 use crate::aws::sqs::Queues;
 use crate::aws::stream::{Stream, StreamName};
 use crate::aws::time::Time;
+use crate::faults::fault::Fault;
+use crate::faults::injected::InjectedFault;
 use crate::faults::plan::Plan;
+use crate::faults::rng::{Purpose, happens, of_name};
 use crate::history::History;
 use crate::invariants::Invariants;
+use crate::names::{NOTIFICATIONS, RECONCILE};
 
 /// Everything that AWS keeps.
 #[derive(Clone)]
@@ -66,6 +72,11 @@ pub struct State {
     /// What did not hold during the run.
     pub violations: Vec<String>,
     pub faults_enabled: bool,
+    /// Functions whose leases need a clock that is nearly right.
+    pub exact_clocks: BTreeSet<String>,
+    /// Calls that have not taken effect yet, whatever became of their callers; and deliveries that a later release
+    /// holds.
+    pub under_way: usize,
     /// The time between two runs of a schedule while little happens.
     pub schedule_at_rest: Option<Duration>,
 }
@@ -155,6 +166,35 @@ impl Aws {
             state.history.note_failed_attempts(elapsed_ms, who, &change);
             state.table_stream.add_change(change, now_ms);
         }
+    }
+
+    /// Checks reconcile's cursors against the invariants.
+    pub fn follow_cursors(&self) {
+        let cursors = self.dynamodb().items(RECONCILE);
+        let State { invariants, violations, .. } = &mut *self.state();
+        violations.extend(cursors.iter().filter_map(|cursor| invariants.cursors.follow(cursor).err()));
+    }
+
+    /// Deletes the records that have expired.
+    pub fn delete_expired(&self) {
+        self.dynamodb().delete_expired(NOTIFICATIONS);
+        self.follow_changes("time to live");
+    }
+
+    /// How the clock of a function, or of a program elsewhere, differs from the others.
+    pub fn skews(&self, of: &str) -> Vec<InjectedFault> {
+        let skews = [Fault::Skew, Fault::FarSkew].map(|fault| self.plan().fault_of(of, fault, None));
+        let is_exact = self.state().exact_clocks.contains(of);
+        skews.into_iter().flatten().filter(|skew| skew.fault != Fault::FarSkew || !is_exact).collect()
+    }
+
+    /// How far such a clock is ahead for the invocation that reads it, in milliseconds. The number of a skew says
+    /// whether it is ahead (even) or behind, and whether all instances of the function have it (below 2) or half.
+    pub fn ahead_ms(&self, skew: &InjectedFault) -> i64 {
+        let invocation = INVOCATION.try_with(|invocation| of_name(&invocation.name)).unwrap_or_default();
+        let has_skew = skew.at < 2 || happens(500, self.seed(), &[Purpose::Instance as u64, invocation]);
+        let ahead_ms = if has_skew { skew.for_ms as i64 } else { 0 };
+        if skew.at.is_multiple_of(2) { ahead_ms } else { -ahead_ms }
     }
 
     /// Runs something that must not panic: a panic is a violation, and returns nothing.

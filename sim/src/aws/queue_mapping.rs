@@ -18,6 +18,8 @@ use crate::faults::site::Site;
 
 /// How long Lambda takes to fetch at most, in milliseconds.
 const FETCH_MS_MAX: u64 = 250;
+/// After how long Lambda polls again a queue with as many messages in flight as SQS allows.
+const POLLED_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// Invocations that the mapping runs at once, at most.
 const CONCURRENCY_MAX: usize = 2;
 
@@ -55,6 +57,8 @@ impl Lambda {
             let most = if draw(2, 1) == 0 { 10 } else { 1 + draw(9, 2) as usize };
             let messages = self.receive(&url, most, function.stage);
             if messages.is_empty() {
+                let is_full = self.aws.state().queues.is_full(&url, self.aws.time().now_ms());
+                sleep(if is_full { POLLED_AGAIN_AFTER } else { Duration::ZERO }).await;
                 continue;
             }
             let deliver = self.clone().deliver(url.clone(), function.clone(), messages, running.clone());

@@ -9,7 +9,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::{Map, Value, json};
 
 use crate::aws::Aws;
-use crate::aws::invocation::Invocation;
+use crate::aws::invocation::{INVOCATION, Invocation};
 use crate::faults::rng::{Purpose, happens, of_name};
 use crate::names::NOTIFICATIONS;
 
@@ -18,11 +18,32 @@ const ATTRIBUTE: &str = "priority";
 /// Values of `change` in this release, and what the later one writes instead.
 const CHANGES: [(&str, &str); 2] = [("attempt", "attempted"), ("mark", "marked")];
 
+/// For how long instances of the earlier release run beside the later ones, in milliseconds.
+const DEPLOYED_WITHIN_MS: u64 = 8_000;
+
 impl Aws {
+    /// Whether another release runs beside this one.
+    pub(crate) fn has_later_release(&self) -> bool {
+        self.of_release_happens(&[0])
+    }
+
+    /// Whether the invocation that asks has the routes of the earlier release: in half of the runs with two releases,
+    /// at first.
+    pub(crate) fn has_earlier_routes(&self) -> bool {
+        let invocation = INVOCATION.try_with(|invocation| of_name(&invocation.name)).unwrap_or_default();
+        self.time().elapsed_ms() < DEPLOYED_WITHIN_MS
+            && self.has_later_release()
+            && self.of_release_happens(&[2])
+            && self.of_release_happens(&[3, invocation])
+    }
+
+    fn of_release_happens(&self, what: &[u64]) -> bool {
+        happens(500, self.seed(), &[&[Purpose::Release as u64], what].concat())
+    }
+
     /// The body of a call as the release of its caller sends it.
     pub(crate) fn of_release(&self, caller: &Invocation, operation: &str, body: Vec<u8>) -> Vec<u8> {
-        let draw = |what: &[u64]| happens(500, self.seed(), &[&[Purpose::Release as u64], what].concat());
-        if !draw(&[0]) || !draw(&[1, of_name(&caller.name)]) {
+        if !self.has_later_release() || !self.of_release_happens(&[1, of_name(&caller.name)]) {
             return body;
         }
         let Ok(mut request) = serde_json::from_slice::<Value>(&body) else { return body };

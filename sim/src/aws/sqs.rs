@@ -13,7 +13,16 @@ const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 /// How long a queue keeps a message, in milliseconds: 14 days.
 const RETENTION_MS: u64 = 14 * 24 * 3_600_000;
 
-/// Why SQS does not take what a call sends: characters that XML 1.0 does not have, no body, or its size.
+/// Most messages of a queue in flight.
+const IN_FLIGHT_MAX: usize = 120_000;
+
+/// Longest delay of a message that is sent, in seconds.
+const DELAY_S_MAX: u64 = 900;
+
+/// Longest time from the receive of a message to the end of its visibility time-out, in milliseconds: 12 hours.
+const INVISIBLE_MS_MAX: u64 = 12 * 3_600_000;
+
+/// Why SQS does not take what a call sends: characters that XML 1.0 does not have, no body, its size, or its delay.
 fn not_taken(entry: &Value) -> Option<&'static str> {
     let attributes = entry["MessageAttributes"].as_object().into_iter().flatten();
     let values = attributes.map(|(_, value)| value["StringValue"].as_str().unwrap_or_default());
@@ -25,7 +34,8 @@ fn not_taken(entry: &Value) -> Option<&'static str> {
     if !texts.iter().all(|text| text.chars().all(is_taken)) {
         return Some("com.amazonaws.sqs#InvalidMessageContents");
     }
-    (texts.iter().map(|text| text.len()).sum::<usize>() > MESSAGE_BYTES_MAX)
+    let is_late = entry["DelaySeconds"].as_u64().is_some_and(|delay_s| delay_s > DELAY_S_MAX);
+    (is_late || texts.iter().map(|text| text.len()).sum::<usize>() > MESSAGE_BYTES_MAX)
         .then_some("com.amazonaws.sqs#InvalidParameterValue")
 }
 
@@ -42,6 +52,8 @@ pub struct Message {
     pub receives: u32,
     /// The receipt of the last receive; earlier ones are no longer valid.
     receipt: String,
+    /// When it was received last.
+    received_ms: u64,
 }
 
 /// A queue.
@@ -49,6 +61,8 @@ pub struct Message {
 pub struct Queue {
     pub messages: Vec<Message>,
     visibility_ms: u64,
+    /// Most messages that are received and not deleted, nor visible again.
+    in_flight_max: usize,
     /// After this many receives a message moves to this queue.
     redrive: Option<(u32, String)>,
 }
@@ -57,13 +71,34 @@ pub struct Queue {
 #[derive(Debug, Default)]
 pub struct Queues {
     pub queues: BTreeMap<String, Queue>,
+    /// Requests that SQS refused for what they say.
+    pub refused: Vec<String>,
     next: u64,
 }
 
 impl Queues {
     pub fn create(&mut self, url: &str, visibility_ms: u64, redrive: Option<(u32, &str)>) {
         let redrive = redrive.map(|(receives, url)| (receives, url.to_owned()));
-        self.queues.insert(url.to_owned(), Queue { messages: Vec::new(), visibility_ms, redrive });
+        let (messages, in_flight_max) = (Vec::new(), IN_FLIGHT_MAX);
+        self.queues.insert(url.to_owned(), Queue { messages, visibility_ms, in_flight_max, redrive });
+    }
+
+    /// Lowers the limit of the messages in flight, so that a few reach it.
+    pub fn limit_in_flight(&mut self, url: &str, most: usize) {
+        self.queue(url).in_flight_max = most;
+    }
+
+    /// How many more messages may be received.
+    fn room(&self, url: &str, now_ms: u64) -> usize {
+        let queue = &self.queues[url];
+        let in_flight =
+            queue.messages.iter().filter(|message| message.receives > 0 && message.visible_ms > now_ms);
+        queue.in_flight_max.saturating_sub(in_flight.count())
+    }
+
+    /// Whether as many messages are in flight as may be.
+    pub fn is_full(&self, url: &str, now_ms: u64) -> bool {
+        self.room(url, now_ms) == 0
     }
 
     fn id(&mut self) -> String {
@@ -81,6 +116,7 @@ impl Queues {
             visible_ms: now_ms + delay_ms,
             receives: 0,
             receipt: String::new(),
+            received_ms: 0,
         };
         self.queue(url).messages.push(message);
         id
@@ -111,6 +147,11 @@ impl Queues {
         refused: impl Fn(usize) -> bool,
     ) -> Answer {
         let url = request["QueueUrl"].as_str().expect("QueueUrl");
+        let not_taken = |entry: &Value| not_taken(entry).or_else(|| self.is_too_long(url, entry, now_ms));
+        let entries = request["Entries"].as_array();
+        let codes: Vec<_> =
+            entries.map_or(vec![not_taken(request)], |all| all.iter().map(not_taken).collect());
+        self.refused.extend(codes.iter().flatten().map(|code| format!("SQS refuses a {operation}: {code}")));
         let mut one = |entry: &Value| match operation.trim_end_matches("Batch") {
             "SendMessage" => {
                 let delay_ms = entry["DelaySeconds"].as_u64().unwrap_or(0) * 1_000;
@@ -132,8 +173,8 @@ impl Queues {
             }
             _ => panic!("the simulated SQS has no {operation}"),
         };
-        let Some(entries) = request["Entries"].as_array() else {
-            return match not_taken(request) {
+        let Some(entries) = entries else {
+            return match codes[0] {
                 Some(code) => (400, json!({ "__type": code, "message": "not taken" }).to_string()),
                 None => (200, one(request).to_string()),
             };
@@ -142,7 +183,7 @@ impl Queues {
         for (at, entry) in entries.iter().enumerate() {
             if refused(at) {
                 failed.push(json!({ "Id": entry["Id"], "Code": "InternalError", "SenderFault": false }));
-            } else if let Some(code) = not_taken(entry) {
+            } else if let Some(code) = codes[at] {
                 failed.push(json!({ "Id": entry["Id"], "Code": code, "SenderFault": true }));
             } else {
                 let mut answer = one(entry);
@@ -151,6 +192,15 @@ impl Queues {
             }
         }
         (200, json!({ "Successful": successful, "Failed": failed }).to_string())
+    }
+
+    /// Whether a visibility time-out is longer than SQS takes: of one message, by its receipt.
+    fn is_too_long(&self, url: &str, entry: &Value, now_ms: u64) -> Option<&'static str> {
+        let until_ms = now_ms + entry["VisibilityTimeout"].as_u64()? * 1_000;
+        let message =
+            self.queues[url].messages.iter().find(|message| entry["ReceiptHandle"] == message.receipt)?;
+        (until_ms > message.received_ms + INVISIBLE_MS_MAX)
+            .then_some("com.amazonaws.sqs#InvalidParameterValue")
     }
 
     /// Receives up to `most` messages in the order in which they were sent, but for those that are
@@ -162,6 +212,7 @@ impl Queues {
         most: usize,
         mut overtaken: impl FnMut(&Message) -> bool,
     ) -> Vec<Message> {
+        let most = most.min(self.room(url, now_ms));
         let queue = self.queue(url);
         let visibility_ms = queue.visibility_ms;
         if let Some((receives_max, to)) = queue.redrive.clone() {
@@ -179,6 +230,7 @@ impl Queues {
         let (behind, before): (Vec<_>, Vec<_>) = visible.into_iter().partition(|message| overtaken(message));
         let received = before.into_iter().chain(last).chain(behind).take(most).map(|message| {
             message.receives += 1;
+            message.received_ms = now_ms;
             message.visible_ms = now_ms + visibility_ms;
             message.receipt = format!("{}#{}", message.id, message.receives);
             message.clone()

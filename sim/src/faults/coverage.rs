@@ -82,7 +82,9 @@ fn can_be_injected(fault: Fault, stage: &'static str, call: &str) -> bool {
         (Fault::Overtaken, "accept" | "retry") => call.is_empty(),
         (Fault::Purged, "retry") | (Fault::Again, "reconcile") => call.is_empty(),
         (Fault::Again | Fault::AtOnce, "accept" | "relay" | "stream" | "retry") => call.is_empty(),
-        (Fault::Skew, _) => call.is_empty(),
+        (Fault::Skew | Fault::FarSkew, _) => call.is_empty(),
+        (Fault::NotInvoked, stage) => call.is_empty() && !matches!(stage, "outbox" | "operator"),
+        (Fault::Overlap, "reconcile") => call.is_empty(),
         // Reads of a handler, and of the index, need not be consistent.
         _ => {
             let consistent = matches!(call, "GetItem" | "GetItem of the cursor" | "GetItem of the position");

@@ -41,7 +41,7 @@ pub enum Fault {
     Unread,
     /// A copy in a retry queue is deleted, as when somebody purges the queue.
     Purged,
-    /// The clock of a function is ahead of the others.
+    /// The clock of a function, or of some of its instances, is less than a second ahead of the others, or behind.
     Skew,
     /// Two instances of a function have the same notification at the same time.
     AtOnce,
@@ -50,11 +50,21 @@ pub enum Fault {
     /// What a call sends to the stream or to a retry queue has other content than the record, as when somebody else wrote
     /// it.
     Forged,
+    /// A transaction is cancelled by contention and, beside that, by the conditions of the effect's own writes.
+    Mixed,
+    /// A write takes effect minutes later, when its caller has given it up.
+    Delayed,
+    /// A function is not invoked, as when it is throttled.
+    NotInvoked,
+    /// A schedule fires again while the invocation before runs.
+    Overlap,
+    /// The clock of a function is minutes ahead of the others, or behind.
+    FarSkew,
 }
 
 impl Fault {
     /// Every one.
-    pub const ALL: [Fault; 21] = [
+    pub const ALL: [Fault; 26] = [
         Fault::LostRequest,
         Fault::LostAnswer,
         Fault::Throttle,
@@ -76,6 +86,11 @@ impl Fault {
         Fault::AtOnce,
         Fault::Denied,
         Fault::Forged,
+        Fault::Mixed,
+        Fault::Delayed,
+        Fault::NotInvoked,
+        Fault::Overlap,
+        Fault::FarSkew,
     ];
 
     /// Its name in a plan.
@@ -102,6 +117,11 @@ impl Fault {
             Fault::Purged => "purged",
             Fault::Skew => "skew",
             Fault::AtOnce => "at-once",
+            Fault::Mixed => "mixed",
+            Fault::Delayed => "delayed",
+            Fault::NotInvoked => "not-invoked",
+            Fault::Overlap => "overlap",
+            Fault::FarSkew => "far-skew",
         }
     }
 
@@ -139,6 +159,14 @@ impl Fault {
                             | "BatchExecuteStatement"
                             | "TransactWriteItems"
                     )
+            }
+            // The transactions elsewhere have no write with a condition of its own.
+            Fault::Mixed => operation == "TransactWriteItems" && matches!(site.stage, "stream" | "retry"),
+            Fault::Delayed => {
+                matches!(
+                    operation,
+                    "PutItem" | "UpdateItem" | "BatchExecuteStatement" | "TransactWriteItems" | "PutRecords"
+                ) || operation.starts_with("SendMessage")
             }
             _ => false,
         }

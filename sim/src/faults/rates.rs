@@ -46,12 +46,22 @@ pub struct Faults {
     pub unread: u64,
     /// Of a thousand copies that are received from a retry queue, those that are deleted instead.
     pub purged: u64,
-    /// Of a thousand functions and programs, those whose clock is up to 600 ms ahead.
+    /// Of a thousand functions and programs, those whose clock is up to 600 ms ahead or behind.
     pub skew: u64,
     /// Of a thousand runs, those in which a service, or all, answers nobody for some seconds.
     pub outage: u64,
     /// Of a thousand runs, those in which the roles of destinations lack an action for some minutes.
     pub denied: u64,
+    /// Of a thousand transactions of a destination, those that contention and other conditions cancel together.
+    pub mixed: u64,
+    /// Of a thousand writes, those that take effect minutes later.
+    pub delayed: u64,
+    /// Of a thousand invocations, those that are throttled.
+    pub not_invoked: u64,
+    /// Of a thousand times that a schedule fires, those at which it fires again a moment later.
+    pub overlap: u64,
+    /// Of a thousand functions and programs without leases, those whose clock is up to 20 min ahead or behind.
+    pub far_skew: u64,
 }
 
 /// Polls that seven of eight invocations do not exceed (of 161,000, in November 2026).
@@ -83,6 +93,11 @@ impl Faults {
         skew: 500,
         outage: 500,
         denied: 60,
+        mixed: 40,
+        delayed: 10,
+        not_invoked: 30,
+        overlap: 100,
+        far_skew: 30,
     };
 
     /// The usual ones, and copies are lost often, so that reconcile has much to do.
@@ -115,6 +130,11 @@ impl Faults {
         skew: 0,
         outage: 0,
         denied: 0,
+        mixed: 0,
+        delayed: 0,
+        not_invoked: 0,
+        overlap: 0,
+        far_skew: 0,
     };
 
     /// The fault of the nth call of an invocation, if any.
@@ -137,6 +157,8 @@ impl Faults {
             (Fault::Missing, self.missing),
             (Fault::Slow, self.slow),
             (Fault::Forged, self.forged),
+            (Fault::Mixed, self.mixed),
+            (Fault::Delayed, self.delayed),
         ];
         faults.into_iter().filter(|(fault, _)| fault.applies_to(&call.site, call.consistent)).find_map(
             |(fault, per_mille)| {
@@ -191,7 +213,10 @@ impl Faults {
             Fault::Forget => (self.forget, 0..30_000, 25 * HOUR_MS..30 * HOUR_MS),
             Fault::Unread => (self.unread, 0..1, 0..1),
             Fault::Purged => (self.purged, 0..1, 0..1),
-            Fault::Skew => (self.skew, 0..1, 1..600),
+            Fault::Skew => (self.skew, 0..4, 1..600),
+            Fault::FarSkew => (self.far_skew, 0..4, 60_000..20 * 60_000),
+            Fault::NotInvoked => (self.not_invoked, 0..1, 0..1),
+            Fault::Overlap => (self.overlap, 0..1, 0..1_000),
             _ => return None,
         };
         let about = [Purpose::Injection as u64, fault as u64, of_name(who), at.unwrap_or_default()];

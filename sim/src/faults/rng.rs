@@ -24,6 +24,12 @@ pub enum Purpose {
     Denied,
     Release,
     HeldUp,
+    Delay,
+    InFlight,
+    IndexLag,
+    Instance,
+    Expiry,
+    Held,
 }
 
 /// A number for this purpose, the same for the same seed.

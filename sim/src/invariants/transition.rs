@@ -3,6 +3,8 @@
 use serde_json::Value;
 
 use crate::item::{destinations, number, state, text};
+use crate::stack::RETENTION;
+use crate::stack::later_release::{HELD, HOLDS};
 
 /// How often a fault that lasts is recorded at most, in milliseconds.
 const FAULT_EVERY_MS: i64 = 3_600_000;
@@ -33,7 +35,9 @@ const CONSTANT: [&str; 16] = [
 /// Whether a change is a transition of the table.
 pub fn is_transition(old: &Value, new: &Value) -> Result<(), String> {
     if new.is_null() {
-        return Err("a record was deleted".into());
+        // By its time to live: nobody else deletes records.
+        let expires = old.get("expires_at").is_some();
+        return expires.then_some(()).ok_or_else(|| "a record was deleted that does not expire".into());
     }
     if old.is_null() {
         return is_accept(new);
@@ -55,6 +59,8 @@ pub fn is_transition(old: &Value, new: &Value) -> Result<(), String> {
     match (number(new, "dispatches") - number(old, "dispatches"), &changes[..]) {
         // Reconcile looks at the record later.
         (0, []) if is_wait => Ok(()),
+        // A later release holds a delivery, or no longer does.
+        (0, [one]) if HOLDS.contains(&text(new, "change")) && one.after == one.before => Ok(()),
         // New dead letters were sent.
         (0, all) if text(new, "change") == "renew" && all.iter().all(DeliveryChange::is_still_dead) => Ok(()),
         // A dead letter that was moved to the retry queue is tried; or a holder that lived on after it learnt that its
@@ -195,7 +201,12 @@ fn numbers_are_there(record: &Value) -> Result<(), String> {
         return Err(format!("the record has no {name}"));
     }
     for (destination, delivery) in destinations(record) {
-        let ended = (state(delivery) != "pending").then_some("ended_at");
+        let attempts = number(delivery, "attempts");
+        let failures = &delivery["failures"]["M"];
+        if let Some(nth) = (1..=attempts).find(|nth| lacks(&failures[nth.to_string()]["M"], "at")) {
+            return Err(format!("the delivery to {destination} does not say when attempt {nth} failed"));
+        }
+        let ended = (!matches!(state(delivery), "pending" | HELD)).then_some("ended_at");
         let mut names = ["attempts", "fence", "due_at"].into_iter().chain(ended);
         if let Some(name) = names.find(|name| lacks(delivery, name)) {
             return Err(format!("the delivery to {destination} has no {name}"));
@@ -209,7 +220,7 @@ pub fn is_whole(record: &Value) -> Result<(), String> {
     let all = destinations(record);
     numbers_are_there(record)?;
     let count = |wanted: &str| all.values().filter(|delivery| state(delivery) == wanted).count() as i64;
-    let (open, dead, closed) = (count("pending"), count("dead"), count("closed"));
+    let (open, dead, closed) = (count("pending") + count(HELD), count("dead"), count("closed"));
     let counted = ["open", "dead", "closed"].map(|name| number(record, name));
     if counted != [open, dead, closed] {
         return Err(format!(
@@ -229,6 +240,11 @@ pub fn is_whole(record: &Value) -> Result<(), String> {
     }
     if (open + dead == 0) != record.get("expires_at").is_some() {
         return Err("the record expires though it is not completed, or does not though it is".into());
+    }
+    let kept_until_ms = number(record, "updated_at").saturating_add(RETENTION.as_millis() as i64);
+    // In whole seconds.
+    if record.get("expires_at").is_some() && 1_000 * (number(record, "expires_at") + 1) < kept_until_ms {
+        return Err("G2: the record expires before its retention is over".into());
     }
     if all.values().any(|delivery| number(delivery, "attempts") > ATTEMPTS_MAX) {
         return Err(format!("G7: more than {ATTEMPTS_MAX} attempts"));

@@ -14,9 +14,9 @@ use crate::aws::invocation::{INVOCATION, kill_function};
 pub struct Tries {
     all: Counts,
     /// Those that killed the function.
-    killed: Counts,
+    kills: Counts,
     /// Those that killed it while it had a batch of the stream.
-    killed_from_stream: Counts,
+    kills_from_stream: Counts,
 }
 
 #[derive(Clone, Default)]
@@ -32,8 +32,9 @@ impl Counts {
         *self.0.lock().expect("no panic holds it").entry((destination.to_owned(), key)).or_default() += 1;
     }
 
-    fn is_empty(&self) -> bool {
-        self.0.lock().expect("no panic holds it").is_empty()
+    fn of_all(&self, destination: &str) -> i64 {
+        let counts = self.0.lock().expect("no panic holds it");
+        counts.iter().filter(|((of, _), _)| of == destination).map(|(_, count)| count).sum()
     }
 }
 
@@ -42,19 +43,19 @@ impl Tries {
         self.all.of(destination, key)
     }
 
-    /// How many of them killed the function.
-    pub fn killed(&self, destination: &str, key: &NotificationKey) -> i64 {
-        self.killed.of(destination, key)
+    /// How often the function of a destination was killed.
+    pub fn kills(&self, destination: &str) -> i64 {
+        self.kills.of_all(destination)
     }
 
-    /// How many of those had a batch of the stream.
-    pub fn killed_from_stream(&self, destination: &str, key: &NotificationKey) -> i64 {
-        self.killed_from_stream.of(destination, key)
+    /// How often this notification killed it.
+    pub fn kills_of(&self, destination: &str, key: &NotificationKey) -> i64 {
+        self.kills.of(destination, key)
     }
 
-    /// Whether any killed its function.
-    pub fn have_killed(&self) -> bool {
-        !self.killed.is_empty()
+    /// How often it did so while the function had a batch of the stream.
+    pub fn kills_from_stream(&self, destination: &str, key: &NotificationKey) -> i64 {
+        self.kills_from_stream.of(destination, key)
     }
 
     fn count(&self, destination: &str, key: NotificationKey) {
@@ -73,18 +74,25 @@ impl Killer {
     /// Kills the function, as a handler does that ends its process.
     pub async fn kill(&self, key: NotificationKey) -> ! {
         if INVOCATION.with(|invocation| invocation.stage == "stream") {
-            self.tries.killed_from_stream.count(&self.destination, key.clone());
+            self.tries.kills_from_stream.count(&self.destination, key.clone());
         }
-        self.tries.killed.count(&self.destination, key);
+        self.tries.kills.count(&self.destination, key);
         kill_function().await
     }
 }
 
-/// A destination whose tries are counted.
+/// A destination whose tries are counted, with all of its instances together.
 pub struct Counted<D> {
-    pub destination: D,
+    pub destination: Arc<D>,
     pub name: String,
     pub tries: Tries,
+}
+
+impl<D> Clone for Counted<D> {
+    fn clone(&self) -> Counted<D> {
+        let Counted { destination, name, tries } = self;
+        Counted { destination: destination.clone(), name: name.clone(), tries: tries.clone() }
+    }
 }
 
 impl<D: Destination> Destination for Counted<D> {

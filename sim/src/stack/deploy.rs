@@ -1,6 +1,7 @@
 //! Deploys the functions and their mappings.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use event_sources::{Filters, MappingSettings};
@@ -25,8 +26,10 @@ const UPSTREAM_VISIBILITY_MS: u64 = 6 * ACCEPT_TIMEOUT.as_millis() as u64;
 const RETRY_RECEIVES_MAX: u32 = 50;
 /// How long a copy waits after its first failed attempt, and a message of the upstream queue after a fault.
 const BACKOFF: Duration = Duration::from_secs(1);
-/// The back-off of a few runs: reconcile runs between two attempts.
-const LONG_BACKOFF: Duration = Duration::from_secs(300);
+/// The back-offs of a few runs: reconcile runs between two attempts. The second is the longest that the template takes.
+const LONG_BACKOFFS: [Duration; 2] = [Duration::from_secs(300), Duration::from_secs(900)];
+/// Messages in flight of a retry queue at most, in a few runs.
+const FEW_IN_FLIGHT: usize = 2;
 
 /// What the template's mapping of the table's stream passes.
 const RELAY_FILTER: &str =
@@ -69,9 +72,20 @@ impl Stack {
     }
 
     /// How long a copy waits after its first failed attempt in this run.
-    fn backoff(&self) -> Duration {
-        let is_long = below(8, self.aws.seed(), &[Purpose::Backoff as u64]) == 0;
-        if is_long { LONG_BACKOFF } else { BACKOFF }
+    pub(crate) fn backoff(&self) -> Duration {
+        let draw =
+            |end, what: &[u64]| below(end, self.aws.seed(), &[&[Purpose::Backoff as u64], what].concat());
+        if draw(8, &[]) == 0 { LONG_BACKOFFS[usize::from(draw(4, &[1]) == 0)] } else { BACKOFF }
+    }
+
+    /// The visibility time-out of a destination's queue.
+    pub(crate) fn visibility_ms(&self) -> u64 {
+        6 * self.timeout.as_millis() as u64
+    }
+
+    /// Whether few messages of a retry queue may be in flight in this run, so that they hold up others.
+    pub(crate) fn has_few_in_flight(&self) -> bool {
+        below(8, self.aws.seed(), &[Purpose::InFlight as u64]) == 0
     }
 
     pub(super) fn spawn(&self, mapping: impl Future<Output = ()> + 'static) {
@@ -80,27 +94,31 @@ impl Stack {
 
     /// Deploys a destination, with its queues and mappings.
     pub fn serve(&self, name: &str, destination: impl Destination) {
-        let settings = self.settings(name);
-        self.serve_consumer(name, Consumer::new(self.counted(name, destination), settings));
+        let destination = self.counted(name, destination);
+        self.serve_consumer(name, |settings| Consumer::new(destination.clone(), settings));
     }
 
     /// Deploys a destination whose effect is a call to another system.
     pub fn serve_external(&self, name: &str, external: impl External) {
-        let settings = self.settings(name);
-        self.serve_consumer(name, Consumer::external(self.counted(name, external), settings));
+        self.aws.state().exact_clocks.insert(name.to_owned());
+        let external = self.counted(name, external);
+        self.serve_consumer(name, |settings| Consumer::external(external.clone(), settings));
     }
 
     fn counted<D>(&self, name: &str, destination: D) -> Counted<D> {
-        Counted { destination, name: name.to_owned(), tries: self.tries.clone() }
+        Counted { destination: Arc::new(destination), name: name.to_owned(), tries: self.tries.clone() }
     }
 
     /// Creates the queues of a destination, and returns its settings.
     fn settings(&self, name: &str) -> DestinationSettings {
         let mut state = self.aws.state();
-        let visibility_ms = 6 * self.timeout.as_millis() as u64;
+        let visibility_ms = self.visibility_ms();
         let (retry, dead_letters) = (retry_queue(name), dead_letter_queue(name));
         state.queues.create(&dead_letters, visibility_ms, None);
         state.queues.create(&retry, visibility_ms, Some((RETRY_RECEIVES_MAX, &dead_letters)));
+        if self.has_few_in_flight() {
+            state.queues.limit_in_flight(&retry, FEW_IN_FLIGHT);
+        }
         drop(state);
         self.destinations.borrow_mut().push(name.to_owned());
         DestinationSettings {
@@ -115,8 +133,12 @@ impl Stack {
         }
     }
 
-    fn serve_consumer(&self, name: &str, consumer: Consumer) {
-        let consumer = Rc::new(consumer);
+    fn serve_consumer(&self, name: &str, consumer: impl Fn(DestinationSettings) -> Consumer) {
+        let later = self.settings(name);
+        let earlier = DestinationSettings { routes: self.earlier_routes.clone(), ..later.clone() };
+        let (later, earlier) = (Rc::new(consumer(later)), Rc::new(consumer(earlier)));
+        let aws = self.aws.clone();
+        let consumer = move || if aws.has_earlier_routes() { earlier.clone() } else { later.clone() };
         let mut settings = MappingSettings::default();
         settings.report_batch_item_failures = true;
         settings.bisect_batch_on_function_error = true;
@@ -124,11 +146,11 @@ impl Stack {
         settings.parallelization_factor = 2;
         let of_stream = consumer.clone();
         let stream = Function::new(name, "stream", self.timeout, async move |event, until| {
-            of_stream.receive(event, until).await
+            of_stream().receive(event, until).await
         });
         self.serve_shards(&settings, &stream, StreamName::Kinesis);
         let retry = Function::new(name, "retry", self.timeout, async move |event, until| {
-            consumer.retry(event, until).await
+            consumer().retry(event, until).await
         });
         self.spawn(self.lambda.clone().serve_queue(retry_queue(name), retry));
     }

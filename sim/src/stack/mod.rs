@@ -3,6 +3,7 @@
 
 mod counted;
 mod deploy;
+pub(crate) mod later_release;
 pub mod operator;
 mod reconcile;
 
@@ -28,6 +29,7 @@ use crate::item::{self, destinations, number, sequence_key, state};
 use crate::names::{NOTIFICATIONS, POSITIONS, RECONCILE, UPSTREAM, dead_letter_queue, retry_queue};
 pub use crate::stack::counted::Killer;
 use crate::stack::counted::Tries;
+use crate::workload::Workload;
 
 /// How many times a message of the upstream queue is received before SQS moves it to the dead-letter queue.
 pub(crate) const RECEIVES_MAX: u32 = 6;
@@ -43,6 +45,8 @@ pub struct Stack {
     dynamodb: aws_sdk_dynamodb::Client,
     sqs: aws_sdk_sqs::Client,
     routes: Routes,
+    /// Those of instances that an earlier release left.
+    earlier_routes: Routes,
     /// The timeout of a destination's function; the visibility timeout of its queue is six times as long.
     timeout: Duration,
     destinations: RefCell<Vec<String>>,
@@ -51,7 +55,8 @@ pub struct Stack {
 
 impl Stack {
     /// Deploys the stack, without destinations yet, into an AWS of its own with these tables of theirs.
-    pub(crate) fn deploy(plan: Plan, mut tables: Vec<Table>, routes: Routes, timeout: Duration) -> Stack {
+    pub(crate) fn deploy<W: Workload>(plan: Plan, workload: &W) -> Stack {
+        let mut tables = workload.tables();
         let time = Time::begin();
         let index = Some(("due", "bucket"));
         tables.push(Table { stream: true, index, ..Table::new(NOTIFICATIONS, &["id", "source"]) });
@@ -64,13 +69,15 @@ impl Stack {
             aws,
             dynamodb,
             sqs,
-            routes,
-            timeout,
+            routes: workload.routes(),
+            earlier_routes: workload.earlier_routes(),
+            timeout: W::TIMEOUT,
             destinations: RefCell::default(),
             tries: Tries::default(),
         };
         stack.serve_upstream();
         stack.serve_relay(kinesis);
+        stack.serve_later_release();
         stack
     }
 
@@ -113,10 +120,10 @@ impl Stack {
 
     /// The clock of a function, or of a program elsewhere, by its name.
     pub(crate) fn clock(&self, of: &str) -> Clock {
-        let time = self.aws.time();
-        let skew = self.aws.plan().fault_of(of, Fault::Skew, None);
-        let ahead_ms = skew.map_or(0, |skew| skew.for_ms);
-        Clock::new(move || time.timestamp(ahead_ms as i64))
+        let (aws, skews) = (self.aws.clone(), self.aws.skews(of));
+        let is_far = skews.iter().any(|skew| skew.fault == Fault::FarSkew);
+        self.aws.state().history.clock_was_behind |= is_far;
+        Clock::new(move || aws.time().timestamp(skews.iter().map(|skew| aws.ahead_ms(skew)).sum()))
     }
 
     /// The ledger of one program: each is a process of its own, whose calls begin in turn.

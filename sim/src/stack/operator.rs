@@ -39,9 +39,9 @@ impl DeadLetter {
 }
 
 impl Stack {
-    /// Records that an operator acts, which may fix what was lost.
+    /// Records that an operator acts.
     pub fn begin_operation(&self) {
-        self.aws.state().history.has_operator = true;
+        self.aws.state().history.operations += 1;
     }
 
     /// The destinations that have dead letters.

@@ -12,16 +12,18 @@ use tokio::time::sleep;
 use crate::aws::lambda::Function;
 use crate::faults::rng::{Purpose, below};
 use crate::names::{RECONCILE, dead_letter_queue};
-use crate::stack::Stack;
+use crate::stack::{RETENTION, Stack};
 
 const RECONCILE_TIMEOUT: Duration = Duration::from_secs(60);
 const RECONCILE_EVERY: Duration = Duration::from_secs(300);
 /// The same while days pass in which nothing is sent.
-const RECONCILE_EVERY_AT_REST: Duration = Duration::from_secs(6 * 3_600);
+const RECONCILE_EVERY_AT_REST: Duration = Duration::from_secs(12 * 3_600);
 /// Dispatches and dead letters of reconcile in a second: so few that it may run out of time.
 const RECONCILE_DISPATCHES_PER_SECOND: u32 = 1;
 /// Read units of reconcile in a second.
 const RECONCILE_READ_UNITS_PER_SECOND: u32 = 20;
+/// How much later than its time to live a record is deleted, at most.
+const EXPIRED_WITHIN: SignedDuration = SignedDuration::from_hours(48);
 /// How far a producer's clock is behind at most, in milliseconds.
 const CLOCK_BEHIND_MS_MAX: i64 = 90 * 60_000;
 /// After how many milliseconds the second walk comes to a slot.
@@ -71,6 +73,19 @@ impl Stack {
         sleep(Duration::from_millis(days_ms)).await;
     }
 
+    /// Lets days pass after which every record has expired that was completed. Reconcile has nothing to find in them.
+    pub(crate) async fn expire(&self) {
+        let end = self.aws.time().timestamp(0) + RETENTION + EXPIRED_WITHIN;
+        for walk in [Walk::Due, Walk::DueAgain, Walk::Dead] {
+            self.put(RECONCILE, &cursor_at(walk, Slot::of(walk.slots(), end).begin()));
+        }
+        let days = (RETENTION + EXPIRED_WITHIN).unsigned_abs();
+        self.aws.state().schedule_at_rest = Some(days);
+        sleep(days).await;
+        self.aws.delete_expired();
+        self.aws.state().schedule_at_rest = None;
+    }
+
     /// Moves the cursors past empty slots while nothing runs: reconcile would find nothing in them, call by call.
     pub(crate) fn pass_empty_slots(&self) {
         self.skip_empty_slots(Walk::Due, self.aws.time().timestamp(AHEAD_MS));
@@ -90,8 +105,12 @@ impl Stack {
         }
     }
 
-    /// When reconcile gives up a destination in this run: soon, or after every dispatch that it can make.
+    /// When reconcile gives up a destination in this run: soon, or after every dispatch that it can make. Where copies
+    /// wait long, soon could be before they were tried.
     pub(crate) fn give_up_after(&self) -> SignedDuration {
+        if self.backoff() > Duration::from_secs(300) {
+            return SignedDuration::from_hours(96);
+        }
         let hours = [1, 96][below(2, self.aws.seed(), &[Purpose::GiveUp as u64]) as usize];
         SignedDuration::from_hours(hours)
     }

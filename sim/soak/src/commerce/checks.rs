@@ -74,11 +74,12 @@ pub fn orders_are_taken_once(stack: &Stack, records: &[Value], found: &mut Vec<S
     }
 }
 
-/// G2: no event that an order emits has the id of another's.
-pub fn emitted_ids_are_free(records: &[Value], found: &mut Vec<String>) {
+/// G2: no event that an order emits has the id of another's, and none is refused for good while its type is not known
+/// to every instance yet.
+pub fn emits_are_not_given_up(records: &[Value], found: &mut Vec<String>) {
     for record in records {
         let reason = text(&record["destinations"]["M"]["order"]["M"], "reason");
-        if reason.contains("emitted") {
+        if reason.contains("emit") {
             found.push(format!("G2: {} is dead at order: {reason}", key(record)));
         }
     }

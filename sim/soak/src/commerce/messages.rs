@@ -30,6 +30,8 @@ pub struct Sale {
 /// The messages of a run.
 pub fn messages(draw: &dyn Fn(u64, u64, u64) -> u64) -> Vec<Message> {
     let (mut messages, mut of_another_shop) = (Vec::new(), Vec::new());
+    // In a sixth of the runs ids and a source are not ASCII.
+    let letters = if draw(6, 20, 0) == 0 { "é\u{1d11e}" } else { "" };
     // Mostly one or two.
     let count = 1 + draw(NOTIFICATIONS_MAX, 0, 0).min(draw(NOTIFICATIONS_MAX, 0, 1));
     for at in 0..count {
@@ -68,18 +70,21 @@ pub fn messages(draw: &dyn Fn(u64, u64, u64) -> u64) -> Vec<Message> {
         let is_odd = draw(5, 16, at) == 0;
         let mut data = data;
         if is_odd {
-            data["memo"] = "\u{fffe} \u{ffff} \\uffff".into();
+            data["memo"] = "\u{fffe} \u{ffff} \\uffff é\u{1d11e}".into();
         }
         let malformed = draw(10, 4, at) == 0;
-        messages.push(message(at, name, SHOP, data.clone(), malformed));
+        let message = |source: &str, data: Value, malformed| {
+            message(&format!("{name}{letters}-{at}"), name, source, data, malformed)
+        };
+        messages.push(message(SHOP, data.clone(), malformed));
         if draw(4, 14, at) == 0 {
             let other = json!({ "account": "account-0", "amount": 102, "item": "book", "luck": "good" });
-            of_another_shop.push(message(at, name, "market", other, false));
+            of_another_shop.push(message(&format!("market{letters}"), other, false));
         }
         if draw(3, 5, at) == 0 {
             // The producer is not sure, and repeats it; or sends something else under the same id.
             let other = json!({ "account": "account-0", "amount": 101, "item": "book", "luck": "good" });
-            messages.push(message(at, name, SHOP, if draw(2, 6, at) == 0 { data } else { other }, malformed));
+            messages.push(message(SHOP, if draw(2, 6, at) == 0 { data } else { other }, malformed));
         }
     }
     messages.extend(of_another_shop);
@@ -95,8 +100,7 @@ pub fn foreign_bytes(draw: &dyn Fn(u64, u64, u64) -> u64) -> &'static [&'static 
     }
 }
 
-fn message(at: u64, name: &str, source: &str, data: Value, malformed: bool) -> Message {
-    let id = format!("{name}-{at}");
+fn message(id: &str, name: &str, source: &str, data: Value, malformed: bool) -> Message {
     let (r#type, kind) = match name {
         "refund" => ("refund.requested", "command"),
         "order" => ("order.placed", "command"),

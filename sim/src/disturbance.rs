@@ -1,0 +1,84 @@
+//! How often a destination may be asked to apply a notification, and how long that may take (G7, G8): by the faults on
+//! its own way. What goes wrong at another destination is none of them.
+
+use serde_json::Value;
+
+use crate::aws::State;
+use crate::faults::injected::InjectedFault;
+use crate::item::{self, number, state};
+use crate::stack::{STREAM_RETRIES, Stack};
+
+/// Within how many milliseconds a delivery is completed that has no fault and does not fail: the timeouts
+/// of the functions it passes, beside one that hangs.
+const UNDISTURBED_MS_MAX: i64 = 10_000;
+/// How much longer beside one that kills its function.
+const BESIDE_KILLER_MS: i64 = 110_000;
+/// How many times a notification kills a function that has a batch of the stream: once for each half of a batch of
+/// eight, and then until the mapping gives it up.
+const KILLS_MAX: i64 = 3 + 1 + STREAM_RETRIES as i64;
+/// How long a copy that counted no attempt waits at most, in milliseconds.
+const WAIT_MS_MAX: i64 = 900_000;
+
+/// G7: a destination is tried once for each attempt that is recorded, once for each time that the provider refused it
+/// for now, once more where it succeeded, and once more for each fault, further dispatch, operation and killed function. G8: a delivery
+/// that never failed is delayed by its own faults alone, unless it waits for its turn.
+pub fn violations(stack: &Stack, aws: &State, record: &Value, name: &str, delivery: &Value) -> Vec<String> {
+    let key = item::key(record);
+    let on_way: Vec<&InjectedFault> = faults_on_way(stack, aws, name);
+    let held_up = aws.provider.held_up(name, Some(&key.idempotency_key(name)));
+    let attempts = aws.invariants.attempts(&key, name);
+    let has_succeeded = matches!(state(delivery), "done" | "rejected");
+    let kills = stack.tries().kills(name);
+    let more = on_way.len() as i64 + number(record, "dispatches") - 1 + aws.history.operations + kills;
+    let tries = stack.tries().of(name, &key);
+    let is_undisturbed = on_way.is_empty() && aws.history.operations == 0;
+    let mut found = Vec::new();
+    if tries > attempts + held_up + i64::from(has_succeeded) + more {
+        found.push(format!(
+            "G7: {name} tried {key} {tries} times, recorded are {attempts} attempts, and {more} reasons for more"
+        ));
+    }
+    let may_wait = held_up > 0 || delivery["sequenced"]["BOOL"] == true || stack.has_few_in_flight();
+    let from_stream = stack.tries().kills_from_stream(name, &key);
+    if is_undisturbed && from_stream > KILLS_MAX {
+        found.push(format!("G8: {key} killed {name} {from_stream} times while it had a batch of the stream"));
+    }
+    // A batch that is given up without a fault is one that kills, alone.
+    let may_have_lost = aws.history.may_have_lost() && !(is_undisturbed && aws.history.injected.is_empty());
+    let is_comparable =
+        !aws.history.clock_was_behind && !may_have_lost && stack.tries().kills_of(name, &key) == 0;
+    // That both are there is an invariant of every write.
+    let took_ms = number(delivery, "ended_at").saturating_sub(number(record, "accepted_at"));
+    let most_ms = UNDISTURBED_MS_MAX + most_delay_ms(stack, &on_way) + 3 * aws.history.held_ms;
+    let most_ms = match (kills, is_undisturbed) {
+        (0, _) => most_ms,
+        (_, true) => most_ms + BESIDE_KILLER_MS,
+        (_, false) => most_ms + BESIDE_KILLER_MS + kills * stack.visibility_ms() as i64,
+    };
+    if has_succeeded && attempts == 0 && !may_wait && is_comparable && took_ms > most_ms {
+        found
+            .push(format!("G8: {name} completed {key}, which never failed, after {took_ms} ms of {most_ms}"));
+    }
+    found
+}
+
+/// The faults of a run but for those at other destinations.
+fn faults_on_way<'a>(stack: &Stack, aws: &'a State, name: &str) -> Vec<&'a InjectedFault> {
+    let destinations = stack.destinations();
+    let is_on_way = |fault: &&InjectedFault| {
+        let of = fault.who.split('#').next().unwrap_or_default();
+        of == name || !destinations.iter().any(|other| other == of)
+    };
+    aws.history.injected.iter().filter(is_on_way).collect()
+}
+
+/// Each fault delays a copy for as long as it lasts, and until its queue delivers it again; and the more often a copy
+/// comes back, the longer it waits.
+fn most_delay_ms(stack: &Stack, faults: &[&InjectedFault]) -> i64 {
+    let backoff_ms = stack.backoff().as_millis() as i64;
+    let wait_ms = |nth: usize| backoff_ms.saturating_mul(1 << nth.min(20)).min(WAIT_MS_MAX);
+    let of_fault = |(nth, fault): (usize, &&InjectedFault)| {
+        fault.for_ms as i64 + stack.visibility_ms() as i64 + wait_ms(nth)
+    };
+    faults.iter().enumerate().map(of_fault).sum()
+}
