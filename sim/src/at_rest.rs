@@ -12,7 +12,10 @@ use crate::aws::provider::Provider;
 use crate::aws::sqs::{Message, Queues};
 use crate::history::History;
 use crate::item::{self, data, destinations, number, state, text};
-use crate::names::{NOTIFICATIONS, UPSTREAM, UPSTREAM_DEAD_LETTERS, dead_letter_queue, retry_queue};
+use crate::names::{
+    NOTIFICATIONS, RELAY_DEAD_LETTERS, RELAY_QUEUE, UPSTREAM, UPSTREAM_DEAD_LETTERS, dead_letter_queue,
+    retry_queue,
+};
 use crate::stack::{RECEIVES_MAX, Stack};
 
 /// Within how many milliseconds a delivery is completed that has no fault and does not fail: the timeouts
@@ -41,14 +44,16 @@ pub fn violations(stack: &Stack, sent: &[SentMessage]) -> Vec<String> {
     let records = stack.items(NOTIFICATIONS);
     let state = stack.aws.state();
     let retry_queues = stack.destinations().into_iter().map(|name| retry_queue(&name));
-    for url in retry_queues.chain([UPSTREAM.to_owned()]) {
+    // SQS dead-letters nothing in relay's queue: what is throttled ends long before.
+    for url in retry_queues.chain([UPSTREAM, RELAY_QUEUE, RELAY_DEAD_LETTERS].map(str::to_owned)) {
         let left = state.queues.queues[&url].messages.iter();
         found.extend(left.map(|message| format!("not at rest: {} in {url}", message.id)));
     }
     messages_are_stored_or_refused(&state.queues, &records, sent, &mut found);
     let may_have_lost = state.history.may_have_lost();
     let History { injected, has_operator, clock_was_behind, .. } = &state.history;
-    let is_undisturbed = injected.is_empty() && !has_operator && !clock_was_behind;
+    let is_limited = state.kinesis.allowances.is_some();
+    let is_undisturbed = injected.is_empty() && !has_operator && !clock_was_behind && !is_limited;
     for record in &records {
         let key = item::key(record);
         if text(record, "status") == "INIT" {

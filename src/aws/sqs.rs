@@ -35,16 +35,6 @@ pub(crate) fn attributes(message: &SqsMessage) -> HashMap<String, MessageAttribu
     attributes.collect()
 }
 
-/// The bytes of a message, as SQS counts them: those of its body, and of name, type and value of each attribute.
-pub(crate) fn size(message: &SqsMessage) -> usize {
-    let attributes = message.message_attributes.iter().map(|(name, attribute)| {
-        let text = [&attribute.data_type, &attribute.string_value];
-        let text: usize = text.into_iter().flatten().map(String::len).sum();
-        name.len() + text + attribute.binary_value.as_ref().map_or(0, |bytes| bytes.0.len())
-    });
-    body(message).len() + attributes.sum::<usize>()
-}
-
 pub(crate) fn id(message: &SqsMessage) -> &str {
     message.message_id.as_deref().unwrap_or_default()
 }
@@ -67,8 +57,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn attributes_keep_their_types_and_count() {
-        let message = serde_json::json!({ "body": "four", "messageAttributes": {
+    fn attributes_keep_their_types() {
+        let message = serde_json::json!({ "messageAttributes": {
             "ce-id": { "dataType": "String", "stringValue": "7" },
             "raw": { "dataType": "Binary.gzip", "binaryValue": "AAEC" },
         } });
@@ -77,6 +67,5 @@ mod tests {
         assert_eq!((kept["ce-id"].data_type(), kept["ce-id"].string_value()), ("String", Some("7")));
         assert_eq!(kept["raw"].data_type(), "Binary.gzip");
         assert_eq!(kept["raw"].binary_value().unwrap().as_ref(), [0, 1, 2]);
-        assert_eq!(size(&message), "four".len() + "ce-idString7".len() + "rawBinary.gzip".len() + 3);
     }
 }

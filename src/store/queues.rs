@@ -143,10 +143,14 @@ impl DeadLetters {
     }
 }
 
-/// The body of a copy and of a dead letter: the dispatch as JSON, with an escape for each character that SQS
-/// does not take. Such a character is inside a string there, since JSON has no other place for it.
+/// The body of a copy and of a dead letter: the dispatch as JSON.
 fn body(dispatch: &Dispatch) -> String {
-    let json = String::from_utf8(dispatch.encode()).expect("JSON is UTF-8");
+    escaped(String::from_utf8(dispatch.encode()).expect("JSON is UTF-8"))
+}
+
+/// JSON with an escape for each character that SQS does not take. Such a character is inside a string there,
+/// since JSON has no other place for it.
+pub(super) fn escaped(json: String) -> String {
     if json.chars().all(takes) {
         return json;
     }
