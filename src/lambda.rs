@@ -26,10 +26,9 @@ use crate::metrics::{METRICS, MetricLines};
 use crate::notification::{BadRoutes, Routes};
 use crate::store::{DeadLetters, Ledger, Positions};
 
-pub use serve::{serve, serve_both};
+pub(crate) use serve::work_time;
+pub use serve::{MARGIN_MS, serve, serve_both};
 
-/// How long before the end of an invocation work stops, so that its answer is still sent, in milliseconds.
-pub const MARGIN_MS: u64 = 500;
 /// Longest time of one try of a call to AWS, in milliseconds.
 pub const CALL_TIMEOUT_MS: u64 = 3_000;
 
@@ -214,11 +213,6 @@ pub fn dead_letters(aws: &SdkConfig) -> Result<HashMap<String, DeadLetters>, Err
     Ok(urls.into_iter().map(|(name, url)| (name, DeadLetters::new(client.clone(), url))).collect())
 }
 
-/// How long an invocation may work that has this much time: until [`MARGIN_MS`] before its end.
-pub(crate) fn work_time(left: Duration) -> Duration {
-    left.saturating_sub(Duration::from_millis(MARGIN_MS))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -259,11 +253,5 @@ mod tests {
             assert!(error.contains(said), "{error}");
         }
         std::fs::remove_dir_all(&package).unwrap();
-    }
-
-    #[test]
-    fn work_stops_before_the_deadline() {
-        assert_eq!(work_time(Duration::from_secs(2)), Duration::from_millis(1_500));
-        assert_eq!(work_time(Duration::from_millis(400)), Duration::ZERO);
     }
 }

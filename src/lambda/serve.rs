@@ -1,6 +1,6 @@
 //! Serves the invocations of a function, by one event source or by two.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use aws_lambda_events::sqs::SqsEvent;
 use lambda_runtime::{LambdaEvent, service_fn};
@@ -9,8 +9,10 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
-use super::work_time;
 use crate::error::Error;
+
+/// How long before the end of an invocation work stops, so that its answer is still sent, in milliseconds.
+pub const MARGIN_MS: u64 = 500;
 
 /// Serves invocations, one at a time: `handle` gets the event, and when it has to stop.
 ///
@@ -69,6 +71,11 @@ fn unreadable(error: &serde_json::Error) -> String {
     format!("the event is not one that this function takes (line {line}, column {column})")
 }
 
+/// How long an invocation may work that has this much time: until [`MARGIN_MS`] before its end.
+pub(crate) fn work_time(left: Duration) -> Duration {
+    left.saturating_sub(Duration::from_millis(MARGIN_MS))
+}
+
 /// The event of a function with two sources: records of a stream, or messages of a queue.
 enum Batch<E> {
     Stream(E),
@@ -104,6 +111,12 @@ mod tests {
 
     const MESSAGE: &str =
         r#"{"Records":[{"eventSource":"aws:sqs","awsRegion":"r","messageId":"1","body":"{}"}]}"#;
+
+    #[test]
+    fn work_stops_before_the_deadline() {
+        assert_eq!(work_time(Duration::from_secs(2)), Duration::from_millis(1_500));
+        assert_eq!(work_time(Duration::from_millis(400)), Duration::ZERO);
+    }
 
     #[test]
     fn an_error_about_an_event_does_not_quote_it() {
