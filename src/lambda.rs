@@ -1,21 +1,18 @@
 //! Runs a stage as a Lambda function: its environment, its logs, its clients, and its invocations.
 //!
-//! A function's `main` only wires: [`start`], then a stage from the environment, then [`serve`]; or, for a
-//! destination, [`run`](crate::run) or [`run_external`](crate::run_external) alone.
+//! A function's `main` only wires: [`start`], then a stage from the environment, then [`serve`] or [`serve_both`];
+//! or, for a destination, [`run`](crate::run) or [`run_external`](crate::run_external) alone.
+
+mod serve;
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::{Mutex, OnceLock};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use aws_config::SdkConfig;
 use aws_config::timeout::TimeoutConfig;
 use jiff::SignedDuration;
-use lambda_runtime::{LambdaEvent, service_fn};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use serde_json::value::RawValue;
-use tokio::time::Instant;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
@@ -29,8 +26,9 @@ use crate::metrics::{METRICS, MetricLines};
 use crate::notification::{BadRoutes, Routes};
 use crate::store::{DeadLetters, Ledger, Positions};
 
-/// How long before the end of an invocation work stops, so that its answer is still sent, in milliseconds.
-pub const MARGIN_MS: u64 = 500;
+pub(crate) use serve::work_time;
+pub use serve::{MARGIN_MS, serve, serve_both};
+
 /// Longest time of one try of a call to AWS, in milliseconds.
 pub const CALL_TIMEOUT_MS: u64 = 3_000;
 
@@ -215,48 +213,6 @@ pub fn dead_letters(aws: &SdkConfig) -> Result<HashMap<String, DeadLetters>, Err
     Ok(urls.into_iter().map(|(name, url)| (name, DeadLetters::new(client.clone(), url))).collect())
 }
 
-/// Serves invocations, one at a time: `handle` gets the event, and when it has to stop.
-///
-/// # Errors
-/// When the Lambda runtime stops.
-pub async fn serve<E, R>(handle: impl AsyncFn(E, Instant) -> R) -> Result<(), Error>
-where
-    E: DeserializeOwned,
-    R: Serialize,
-{
-    serve_read(|event| serde_json::from_str(event), handle).await
-}
-
-/// Takes the event from the Lambda runtime unread, and reads it here: the runtime's reader tracks the path of
-/// every field, which takes longer than reading.
-pub(crate) async fn serve_read<E, R: Serialize>(
-    read: impl Fn(&str) -> serde_json::Result<E>,
-    handle: impl AsyncFn(E, Instant) -> R,
-) -> Result<(), Error> {
-    let (read, handle) = (&read, &handle);
-    let serve = service_fn(move |event: LambdaEvent<Box<RawValue>>| async move {
-        let left = event.context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
-        let until = Instant::now() + work_time(left);
-        let unread = event.payload;
-        let event = read(unread.get()).map_err(|error| unreadable(&error))?;
-        drop(unread);
-        // On the heap: otherwise the nested types of futures exceed the compiler's limit.
-        Ok::<R, lambda_runtime::Error>(Box::pin(handle(event, until)).await)
-    });
-    lambda_runtime::run(serve).await.map_err(Error::Runtime)
-}
-
-/// Says where the event is wrong, and not what it is: serde's own text quotes the event.
-pub(crate) fn unreadable(error: &serde_json::Error) -> String {
-    let (line, column) = (error.line(), error.column());
-    format!("the event is not one that this function takes (line {line}, column {column})")
-}
-
-/// How long an invocation may work that has this much time: until [`MARGIN_MS`] before its end.
-pub(crate) fn work_time(left: Duration) -> Duration {
-    left.saturating_sub(Duration::from_millis(MARGIN_MS))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -297,11 +253,5 @@ mod tests {
             assert!(error.contains(said), "{error}");
         }
         std::fs::remove_dir_all(&package).unwrap();
-    }
-
-    #[test]
-    fn work_stops_before_the_deadline() {
-        assert_eq!(work_time(Duration::from_secs(2)), Duration::from_millis(1_500));
-        assert_eq!(work_time(Duration::from_millis(400)), Duration::ZERO);
     }
 }

@@ -196,19 +196,26 @@
 //! # Guide: deploying
 //!
 //! A function's `main` only wires. [`run`] and [`run_external`] run a destination; the functions of the
-//! pipeline take a stage of [`pipeline`] and [`lambda::serve`] it. `template.yaml` deploys them, with one role
+//! pipeline take a stage of [`pipeline`] and [`lambda::serve`] it, or [`lambda::serve_both`] its event sources. `template.yaml` deploys them, with one role
 //! for each function; `make deploy STAGE=dev` builds and deploys.
 //!
 //! ```no_run
-//! use handover::lambda::{serve, start, variable};
+//! use handover::lambda::{serve_both, start, variable};
 //! use handover::pipeline::Relay;
+//! use handover::store::RelayQueue;
 //! use handover::{Clock, Error};
 //!
 //! #[tokio::main(flavor = "current_thread")]
 //! async fn main() -> Result<(), Error> {
 //!     let aws = start()?;
-//!     let relay = Relay::new(aws_sdk_kinesis::Client::new(&aws), variable("NOTIFICATIONS_STREAM")?, Clock::system());
-//!     serve(async |event, until| relay.receive(event, until).await).await
+//!     let kinesis = aws_sdk_kinesis::Client::new(&aws);
+//!     let queue = RelayQueue::new(aws_sdk_sqs::Client::new(&aws), variable("RELAY_QUEUE_URL")?);
+//!     let relay = Relay::new(kinesis, variable("NOTIFICATIONS_STREAM")?, queue, Clock::system());
+//!     serve_both(
+//!         async |event, until| relay.receive(event, until).await,
+//!         async |event, until| relay.retry(event, until).await,
+//!     )
+//!     .await
 //! }
 //! ```
 //!

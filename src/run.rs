@@ -3,14 +3,11 @@
 use std::sync::Arc;
 
 use aws_config::SdkConfig;
-use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
-use aws_lambda_events::streams::KinesisEventResponse;
-use serde::Serialize;
 
 use crate::clock::Clock;
 use crate::destination::{Consumer, Destination, DestinationSettings, DispatchBatch, External, never_works};
 use crate::error::Error;
-use crate::lambda::{days, ledger, positions, routes, seconds, serve_read, start, variable, work_time};
+use crate::lambda::{days, ledger, positions, routes, seconds, serve_both, start, variable, work_time};
 use crate::store::DestinationQueues;
 
 /// Runs a destination as a Lambda function, on the Kinesis stream and on its retry queue.
@@ -71,60 +68,9 @@ fn settings(aws: &SdkConfig) -> Result<DestinationSettings, Error> {
 
 async fn serve_batches(consumer: Consumer) -> Result<(), Error> {
     let consumer = Arc::new(consumer);
-    serve_read(Batch::read, async |event, until| match event {
-        Batch::Stream(batch) => Response::Stream(consumer.clone().receive_apart(batch, until).await),
-        Batch::Retry(event) => Response::Retry(consumer.clone().retry_apart(event, until).await),
-    })
+    serve_both(
+        async |batch: DispatchBatch, until| consumer.clone().receive_apart(batch, until).await,
+        async |event, until| consumer.clone().retry_apart(event, until).await,
+    )
     .await
-}
-
-/// The event of a destination: records of the stream, or messages of its retry queue.
-enum Batch {
-    Stream(DispatchBatch),
-    Retry(SqsEvent),
-}
-
-/// The response in the form of the event source. Both forms are the same JSON.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Response {
-    Stream(KinesisEventResponse),
-    Retry(SqsBatchResponse),
-}
-
-impl Batch {
-    fn read(event: &str) -> serde_json::Result<Batch> {
-        // A message has no `kinesis`. A batch of messages is small, so that it may be read twice.
-        let is_batch = |event: &SqsEvent| event.records.iter().all(|message| message.message_id.is_some());
-        let stream = serde_json::from_str(event).map(Batch::Stream);
-        stream.or_else(|error| match serde_json::from_str(event) {
-            Ok(retry) if is_batch(&retry) => Ok(Batch::Retry(retry)),
-            _ => Err(error),
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::lambda::unreadable;
-
-    #[test]
-    fn an_error_about_an_event_does_not_quote_it() {
-        for event in [r#"{"Records":"4111 1111"}"#, r#"{"Records":[{"kinesis":{"data":"4111"}}]}"#] {
-            let said = unreadable(&Batch::read(event).err().unwrap());
-            assert!(!said.contains("4111") && said.contains("(line 1, column "), "{said}");
-        }
-    }
-
-    #[test]
-    fn a_destination_tells_its_two_event_sources_apart() {
-        let batch = |json: &str| Batch::read(json).unwrap();
-        let retry = r#"{"Records":[{"eventSource":"aws:sqs","messageId":"1","body":"{}"}]}"#;
-        assert!(matches!(batch(retry), Batch::Retry(event) if event.records.len() == 1));
-        let stream = r#"{"Records":[{"eventSource":"aws:kinesis","kinesis":{"data":"e30=","sequenceNumber":"1",
-            "approximateArrivalTimestamp":1.5}}]}"#;
-        let Batch::Stream(dispatches) = batch(stream) else { panic!("of the stream") };
-        assert_eq!(dispatches.copies().count(), 1);
-    }
 }

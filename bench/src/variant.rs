@@ -268,6 +268,7 @@ fn environment(aws: &SocketAddr, api: &SocketAddr, tls: bool) -> Vec<(&'static s
         ("AWS_ENDPOINT_URL", format!("{scheme}://{aws}")),
         ("AWS_LAMBDA_RUNTIME_API", api.to_string()),
         ("ROUTES", routes()),
+        ("RELAY_QUEUE_URL", queue("relay")),
         ("RETRY_QUEUE_URL", queue("retry")),
         ("DEAD_LETTER_QUEUE_URL", queue("dead-letters")),
         ("UPSTREAM_QUEUE_URL", queue("upstream")),

@@ -11,7 +11,10 @@ use serde_json::Value;
 use crate::aws::sqs::{Message, Queues};
 use crate::disturbance;
 use crate::item::{self, data, destinations, number, state, text};
-use crate::names::{NOTIFICATIONS, UPSTREAM, UPSTREAM_DEAD_LETTERS, dead_letter_queue, retry_queue};
+use crate::names::{
+    NOTIFICATIONS, RELAY_DEAD_LETTERS, RELAY_QUEUE, UPSTREAM, UPSTREAM_DEAD_LETTERS, dead_letter_queue,
+    retry_queue,
+};
 use crate::stack::{RECEIVES_MAX, Stack};
 
 /// A message that was sent to the upstream queue. Two may have the same id.
@@ -36,7 +39,8 @@ pub fn violations(stack: &Stack, sent: &[SentMessage]) -> Vec<String> {
     let records = stack.items(NOTIFICATIONS);
     let state = stack.aws.state();
     let retry_queues = stack.destinations().into_iter().map(|name| retry_queue(&name));
-    for url in retry_queues.chain([UPSTREAM.to_owned()]) {
+    // SQS dead-letters nothing in relay's queue: what is throttled ends long before.
+    for url in retry_queues.chain([UPSTREAM, RELAY_QUEUE, RELAY_DEAD_LETTERS].map(str::to_owned)) {
         let left = state.queues.queues[&url].messages.iter();
         found.extend(left.map(|message| format!("not at rest: {} in {url}", message.id)));
     }

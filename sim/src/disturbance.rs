@@ -38,7 +38,10 @@ pub fn violations(stack: &Stack, aws: &State, record: &Value, name: &str, delive
             "G7: {name} tried {key} {tries} times, recorded are {attempts} attempts, and {more} reasons for more"
         ));
     }
-    let may_wait = held_up > 0 || delivery["sequenced"]["BOOL"] == true || stack.has_few_in_flight();
+    let may_wait = held_up > 0
+        || delivery["sequenced"]["BOOL"] == true
+        || stack.has_few_in_flight()
+        || aws.kinesis.allowances.is_some();
     let from_stream = stack.tries().kills_from_stream(name, &key);
     if is_undisturbed && from_stream > KILLS_MAX {
         found.push(format!("G8: {key} killed {name} {from_stream} times while it had a batch of the stream"));

@@ -12,6 +12,11 @@ pub const UPSTREAM: &str = "https://sqs/upstream";
 /// The URL of the upstream queue's dead-letter queue.
 pub const UPSTREAM_DEAD_LETTERS: &str = "https://sqs/upstream-dead-letters";
 
+/// The URL of relay's queue.
+pub const RELAY_QUEUE: &str = "https://sqs/relay";
+/// The URL of the dead-letter queue of relay's queue.
+pub const RELAY_DEAD_LETTERS: &str = "https://sqs/relay-dead-letters";
+
 /// The URL of a destination's retry queue.
 pub fn retry_queue(destination: &str) -> String {
     format!("https://sqs/{destination}-retry")

@@ -96,6 +96,11 @@ impl Fault {
         matches!(self.cause, Cause::Contended | Cause::Throttled | Cause::Unavailable(_))
     }
 
+    /// Whether AWS refused it for want of capacity.
+    pub(crate) fn is_throttled(&self) -> bool {
+        matches!(self.cause, Cause::Throttled)
+    }
+
     /// Whether the request itself is wrong, so that a repeat would fail again.
     pub(crate) fn is_invalid(&self) -> bool {
         matches!(self.cause, Cause::Invalid(_))

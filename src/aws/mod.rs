@@ -8,6 +8,8 @@ mod pace;
 #[cfg(feature = "lambda")]
 mod packing;
 #[cfg(feature = "lambda")]
+pub(crate) mod queue;
+#[cfg(feature = "lambda")]
 pub(crate) mod sqs;
 
 pub(crate) use backoff::{TRIES_MAX, pause};

@@ -1,16 +1,11 @@
-//! What SQS takes, the attributes of a message as Lambda passes it, and when one is redelivered.
+//! What SQS takes, and the attributes of a message as Lambda passes it.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use aws_lambda_events::sqs::SqsMessage;
-use aws_sdk_sqs::Client;
 use aws_sdk_sqs::primitives::Blob;
-use aws_sdk_sqs::types::{ChangeMessageVisibilityBatchRequestEntry, MessageAttributeValue};
-use futures_util::future::join_all;
+use aws_sdk_sqs::types::MessageAttributeValue;
 use jiff::Timestamp;
-
-use super::fault::Fault;
 
 /// Most bytes of a message, body and attributes together.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
@@ -19,9 +14,6 @@ pub(crate) const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 ///
 /// Source: <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-metadata.html>.
 pub const ATTRIBUTES_MAX: usize = 10;
-
-/// Most messages of a batch request.
-pub(crate) const BATCH_MAX: usize = 10;
 
 /// Whether a body or an attribute may have this character: the characters of XML 1.0.
 ///
@@ -41,39 +33,6 @@ pub(crate) fn attributes(message: &SqsMessage) -> HashMap<String, MessageAttribu
         Some((name.clone(), value.build().ok()?))
     });
     attributes.collect()
-}
-
-/// The bytes of a message, as SQS counts them: those of its body, and of name, type and value of each attribute.
-pub(crate) fn size(message: &SqsMessage) -> usize {
-    let attributes = message.message_attributes.iter().map(|(name, attribute)| {
-        let text = [&attribute.data_type, &attribute.string_value];
-        let text: usize = text.into_iter().flatten().map(String::len).sum();
-        name.len() + text + attribute.binary_value.as_ref().map_or(0, |bytes| bytes.0.len())
-    });
-    body(message).len() + attributes.sum::<usize>()
-}
-
-/// Lets messages that are received be redelivered after these waits, if they are not deleted. If this fails they are
-/// redelivered after their queue's own visibility time-out.
-pub(crate) async fn delay(client: &Client, queue_url: &str, waits: &[(&SqsMessage, Duration)]) {
-    let batches = waits.chunks(BATCH_MAX).map(|batch| {
-        let entries = batch.iter().enumerate().map(|(at, (message, wait))| {
-            ChangeMessageVisibilityBatchRequestEntry::builder()
-                .id(at.to_string())
-                .receipt_handle(message.receipt_handle.as_deref().unwrap_or_default())
-                .visibility_timeout(wait.as_secs() as i32)
-                .build()
-                .expect("id and receipt handle are set")
-        });
-        let change = client.change_message_visibility_batch().queue_url(queue_url);
-        change.set_entries(Some(entries.collect())).send()
-    });
-    for result in join_all(batches).await {
-        if let Err(error) = result {
-            let fault = Fault::from_sdk("ChangeMessageVisibilityBatch", &error);
-            tracing::warn!(%fault, "messages are redelivered after the queue's own visibility time-out");
-        }
-    }
 }
 
 pub(crate) fn id(message: &SqsMessage) -> &str {
@@ -98,8 +57,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn attributes_keep_their_types_and_count() {
-        let message = serde_json::json!({ "body": "four", "messageAttributes": {
+    fn attributes_keep_their_types() {
+        let message = serde_json::json!({ "messageAttributes": {
             "ce-id": { "dataType": "String", "stringValue": "7" },
             "raw": { "dataType": "Binary.gzip", "binaryValue": "AAEC" },
         } });
@@ -108,6 +67,5 @@ mod tests {
         assert_eq!((kept["ce-id"].data_type(), kept["ce-id"].string_value()), ("String", Some("7")));
         assert_eq!(kept["raw"].data_type(), "Binary.gzip");
         assert_eq!(kept["raw"].binary_value().unwrap().as_ref(), [0, 1, 2]);
-        assert_eq!(size(&message), "four".len() + "ce-idString7".len() + "rawBinary.gzip".len() + 3);
     }
 }

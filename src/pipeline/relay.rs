@@ -1,10 +1,14 @@
 //! relay: carries dispatches from the table's stream to Kinesis.
 //!
-//! It writes nothing to the table. If it fails before or after a record went into Kinesis, or dies, the
-//! stream's records are redelivered and copies may double; G3 and G4 rest on the record. It does not keep order
-//! among notifications, and does not promise it.
+//! What Kinesis throttles is set aside in a queue of relay's own, and tried again from there: so a hot partition key
+//! does not hold up the others. Relay writes nothing to the table. If it fails before or after a record went into
+//! Kinesis or into its queue, or dies, the records or messages are redelivered and copies may double; G3 and G4
+//! rest on the record. It does not keep order among notifications, and does not promise it.
+
+use std::collections::HashSet;
 
 use aws_lambda_events::dynamodb::{Event, EventRecord};
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use aws_lambda_events::streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse};
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::primitives::Blob;
@@ -13,74 +17,128 @@ use futures_util::future::join_all;
 use jiff::Timestamp;
 use tokio::time::{Instant, timeout_at};
 
+use crate::aws::sqs::{body, id, receives};
 use crate::aws::{Fault, pack, pause};
 use crate::clock::Clock;
 use crate::metrics::METRICS;
 use crate::record::{Change, Dispatch, Record};
+use crate::store::RelayQueue;
 
 /// Most records of one `PutRecords`.
 const RECORDS_MAX: usize = 500;
-/// Most bytes of one `PutRecords`, keys included: half of what AWS takes, and more than the stream's records
+/// Most bytes of one `PutRecords`, keys included: half of what AWS takes, and more than the records or messages
 /// of one invocation (6 MB of JSON) can have.
 const BYTES_MAX: usize = 5 * 1024 * 1024;
+/// Tries after which what is still throttled is set aside. Few, since everything behind it in the table's stream
+/// waits meanwhile.
+const TRIES_MAX: u32 = 2;
+/// Longest wait of a message that is still throttled, in seconds.
+const WAIT_SECONDS_MAX: f64 = 120.0;
 
 /// The stage that relays.
 #[derive(Clone, Debug)]
 pub struct Relay {
     client: Client,
     stream: String,
+    queue: RelayQueue,
     clock: Clock,
 }
 
 /// A dispatch on its way to Kinesis.
 struct Outgoing {
-    sequence_number: String,
+    /// Its copy: a sequence number of the table's stream, or the id of a message of relay's queue.
+    copy: String,
     key: String,
     data: Blob,
 }
 
+/// What Kinesis did not take.
+#[derive(Default)]
+struct NotTaken {
+    /// What is throttled, or refused one by one: others may be taken meanwhile.
+    throttled: Vec<Outgoing>,
+    /// What was in a call that failed, as all others do meanwhile.
+    failed: Vec<Outgoing>,
+}
+
 impl Relay {
-    /// Relays into the Kinesis stream of this name.
-    pub fn new(client: Client, stream: impl Into<String>, clock: Clock) -> Relay {
-        Relay { client, stream: stream.into(), clock }
+    /// Relays into the Kinesis stream of this name, and sets aside in this queue.
+    pub fn new(client: Client, stream: impl Into<String>, queue: RelayQueue, clock: Clock) -> Relay {
+        Relay { client, stream: stream.into(), queue, clock }
     }
 
-    /// Handles a batch of the table's stream. A record whose dispatch is not in Kinesis by `until` is a batch
-    /// item failure, and is redelivered.
+    /// Handles a batch of the table's stream. A record whose dispatch is neither in Kinesis nor set aside by
+    /// `until` is a batch item failure, and is redelivered.
     pub async fn receive(&self, event: Event, until: Instant) -> DynamoDbEventResponse {
         let records = event.records.len();
         let now = self.clock.now();
         let mut left: Vec<_> = event.records.into_iter().filter_map(|record| outgoing(record, now)).collect();
         let dispatches = left.len();
+        let mut set_aside = 0;
         for tries in 1.. {
-            left = self.put(left, until).await;
+            let NotTaken { mut throttled, failed } = self.put(left, until).await;
+            if tries >= TRIES_MAX {
+                let before = throttled.len();
+                throttled = self.set_aside(throttled, until).await;
+                set_aside += before - throttled.len();
+            }
+            left = failed;
+            left.append(&mut throttled);
             if left.is_empty() || Instant::now() >= until {
                 break;
             }
             let _ = timeout_at(until, pause(tries)).await;
         }
-        tracing::info!(records, dispatches, left = left.len(), "relayed");
+        tracing::info!(records, dispatches, set_aside, left = left.len(), "relayed");
         let mut response = DynamoDbEventResponse::default();
         response.batch_item_failures = left.into_iter().map(failure).collect();
         response
     }
 
+    /// Handles a batch of relay's queue. A message whose dispatch Kinesis does not take is a batch item failure,
+    /// and waits there for longer each time.
+    pub async fn retry(&self, event: SqsEvent, until: Instant) -> SqsBatchResponse {
+        let messages = &event.records;
+        let NotTaken { throttled, failed } = self.put(messages.iter().map(queued).collect(), until).await;
+        let left: HashSet<String> =
+            throttled.into_iter().chain(failed).map(|outgoing| outgoing.copy).collect();
+        tracing::info!(dispatches = messages.len(), left = left.len(), "relayed from the queue");
+        let waiting = messages.iter().filter(|message| left.contains(id(message)));
+        let waiting: Vec<_> =
+            waiting.map(|message| (message, wait_seconds(receives(message), fastrand::f64()))).collect();
+        // If this fails they are redelivered all the same.
+        let _ = timeout_at(until, self.queue.delay(&waiting)).await;
+        let mut response = SqsBatchResponse::default();
+        response.set_failures(waiting.iter().map(|(message, _)| id(message)));
+        response
+    }
+
+    /// Sends to relay's queue. Returns what that did not take.
+    async fn set_aside(&self, throttled: Vec<Outgoing>, until: Instant) -> Vec<Outgoing> {
+        let send = self.queue.send(throttled.iter().map(|outgoing| outgoing.data.as_ref()));
+        let Ok(unsent) = timeout_at(until, send).await else { return throttled };
+        let unsent: HashSet<usize> = unsent.into_iter().collect();
+        let places = throttled.into_iter().enumerate();
+        places.filter(|(place, _)| unsent.contains(place)).map(|(_, outgoing)| outgoing).collect()
+    }
+
     /// Sends once. Returns what Kinesis did not take.
-    async fn put(&self, outgoing: Vec<Outgoing>, until: Instant) -> Vec<Outgoing> {
+    async fn put(&self, outgoing: Vec<Outgoing>, until: Instant) -> NotTaken {
         let sizes: Vec<_> =
             outgoing.iter().map(|outgoing| outgoing.data.as_ref().len() + outgoing.key.len()).collect();
         let mut rest = outgoing.into_iter();
         let requests = pack(&sizes, RECORDS_MAX, BYTES_MAX);
         let requests = requests.into_iter().map(|run| rest.by_ref().take(run.len()).collect());
         let requests: Vec<Vec<Outgoing>> = requests.collect();
-        join_all(requests.into_iter().map(|batch| self.put_batch(batch, until)))
-            .await
-            .into_iter()
-            .flatten()
-            .collect()
+        let put = join_all(requests.into_iter().map(|batch| self.put_batch(batch, until))).await;
+        put.into_iter().fold(NotTaken::default(), |mut all, of_batch| {
+            all.throttled.extend(of_batch.throttled);
+            all.failed.extend(of_batch.failed);
+            all
+        })
     }
 
-    async fn put_batch(&self, batch: Vec<Outgoing>, until: Instant) -> Vec<Outgoing> {
+    async fn put_batch(&self, batch: Vec<Outgoing>, until: Instant) -> NotTaken {
         let entries = batch.iter().map(|outgoing| {
             PutRecordsRequestEntry::builder()
                 .partition_key(&outgoing.key)
@@ -90,12 +148,16 @@ impl Relay {
         });
         let call = self.client.put_records().stream_name(&self.stream).set_records(Some(entries.collect()));
         match timeout_at(until, call.send()).await {
-            Ok(Ok(output)) => not_taken(batch, &output.records),
+            Ok(Ok(output)) => NotTaken { throttled: not_taken(batch, &output.records), failed: vec![] },
             Ok(Err(error)) => {
-                tracing::warn!(fault = %Fault::from_sdk("PutRecords", &error), "records are sent again");
-                batch
+                let fault = Fault::from_sdk("PutRecords", &error);
+                tracing::warn!(%fault, "records are sent again");
+                match fault.is_throttled() {
+                    true => NotTaken { throttled: batch, failed: vec![] },
+                    false => NotTaken { throttled: vec![], failed: batch },
+                }
             }
-            Err(_) => batch,
+            Err(_) => NotTaken { throttled: vec![], failed: batch },
         }
     }
 }
@@ -107,10 +169,27 @@ fn not_taken<T>(sent: Vec<T>, results: &[PutRecordsResultEntry]) -> Vec<T> {
     sent.filter(|(_, taken)| !taken).map(|(record, _)| record).collect()
 }
 
+/// How long a message waits that is still throttled, in whole seconds: twice as long with each receive, and between
+/// three quarters of that and all of it, so that what was throttled together is not tried together. `random` is from
+/// 0 to 1.
+fn wait_seconds(receives: u32, random: f64) -> i32 {
+    let longest = 2f64.powi(receives.min(30) as i32).min(WAIT_SECONDS_MAX);
+    (longest * (0.75 + random / 4.0)).ceil() as i32
+}
+
 fn failure(outgoing: Outgoing) -> DynamoDbBatchItemFailure {
     let mut failure = DynamoDbBatchItemFailure::default();
-    failure.item_identifier = Some(outgoing.sequence_number);
+    failure.item_identifier = Some(outgoing.copy);
     failure
+}
+
+/// The dispatch of a message of relay's queue. What is no dispatch is put into Kinesis as well, where each
+/// destination dead-letters it.
+fn queued(message: &SqsMessage) -> Outgoing {
+    let bytes = body(message).as_bytes();
+    let dispatch = Dispatch::decode(bytes);
+    let key = dispatch.as_ref().map_or(id(message), Dispatch::partition_key);
+    Outgoing { copy: id(message).to_owned(), key: key.to_owned(), data: Blob::new(bytes) }
 }
 
 /// The dispatch of a stream record, if there is one. The mapping's filter passes only dispatches; this checks
@@ -131,7 +210,7 @@ fn outgoing(record: EventRecord, now: Timestamp) -> Option<Outgoing> {
     };
     let dispatch = dispatch(&stored, now)?;
     Some(Outgoing {
-        sequence_number,
+        copy: sequence_number,
         key: dispatch.partition_key().to_owned(),
         data: Blob::new(dispatch.encode()),
     })
@@ -167,6 +246,32 @@ mod tests {
             PutRecordsResultEntry::builder().error_code("ProvisionedThroughputExceededException").build();
         assert_eq!(not_taken(vec!["a", "b", "c"], &[taken.clone(), failed, taken.clone()]), ["b"]);
         assert_eq!(not_taken(vec!["a", "b"], &[taken]), ["b"], "no result is no success");
+    }
+
+    /// A message that is throttled for a day is received fewer times than `template.yaml` lets it be.
+    #[test]
+    fn what_is_throttled_for_a_day_is_not_dead_lettered() {
+        let waits = |random: f64| (1..).map(move |receives| wait_seconds(receives, random));
+        assert_eq!(waits(1.0).take(8).collect::<Vec<_>>(), [2, 4, 8, 16, 32, 64, 120, 120]);
+        assert_eq!(wait_seconds(1, 0.0), 2);
+        let mut waited = 0;
+        let is_within_a_day = |wait: &i32| {
+            waited += wait;
+            waited < 24 * 3_600
+        };
+        let receives = waits(0.0).take_while(is_within_a_day).count();
+        let template = include_str!("../../template.yaml");
+        let (_, queue) = template.split_once("\n  RelayQueue:").unwrap();
+        let (_, most) = queue.split_once("maxReceiveCount: ").unwrap();
+        let most: usize = most[..most.find('\n').unwrap()].parse().unwrap();
+        assert!(receives < most, "{receives} of {most}");
+    }
+
+    #[test]
+    fn what_is_no_dispatch_is_put_into_kinesis_as_it_is() {
+        let message = serde_json::json!({ "messageId": "7", "body": "bytes" });
+        let outgoing = queued(&serde_json::from_value(message).unwrap());
+        assert_eq!((&*outgoing.copy, &*outgoing.key, outgoing.data.as_ref()), ("7", "7", &b"bytes"[..]));
     }
 
     #[test]

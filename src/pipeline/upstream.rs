@@ -1,26 +1,23 @@
 //! The upstream queue: accepts its messages, sends refused ones to its dead-letter queue, and spreads the
 //! receives of messages that met a fault.
 
-use std::collections::{HashMap, HashSet};
-use std::time::Duration;
+use std::collections::HashMap;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry, SendMessageBatchResultEntry};
+use aws_sdk_sqs::types::MessageAttributeValue;
 use futures_util::StreamExt;
-use futures_util::future::join_all;
 use tokio::time::{Instant, timeout_at};
 
 use super::accept::{Accept, AcceptOutcome};
-use crate::aws::sqs::{ATTRIBUTES_MAX, BATCH_MAX, attributes, body, delay, id, receives, sent_at, size};
-use crate::aws::{Fault, pack};
+use crate::aws::Fault;
+use crate::aws::queue::{NewMessage, delay_messages, send_messages};
+use crate::aws::sqs::{ATTRIBUTES_MAX, attributes, body, id, receives, sent_at};
 use crate::record::shortened;
 use crate::store::{Acceptance, PUT_ITEM};
 
 /// Most messages accepted concurrently.
 const CONCURRENCY_MAX: usize = 64;
-/// Most bytes of one SQS batch request.
-const BATCH_BYTES_MAX: usize = 1024 * 1024;
 /// Longest reason in the attribute of a dead letter, in bytes. The dead-letter queue takes messages that are
 /// larger than the upstream queue's by more than this.
 const REASON_BYTES_MAX: usize = 1024;
@@ -106,40 +103,19 @@ impl Upstream {
 
     /// Sends refused messages to the dead-letter queue. Returns those that it did not take.
     async fn send_dead_letters<'a>(&self, refused: &[(&'a SqsMessage, String)]) -> Vec<&'a SqsMessage> {
-        let sizes: Vec<_> = refused.iter().map(|(message, _)| size(message) + REASON_BYTES_MAX).collect();
-        let requests = pack(&sizes, BATCH_MAX, BATCH_BYTES_MAX);
-        join_all(requests.into_iter().map(|run| self.send_batch(&refused[run]))).await.concat()
-    }
-
-    async fn send_batch<'a>(&self, refused: &[(&'a SqsMessage, String)]) -> Vec<&'a SqsMessage> {
-        let entries = refused.iter().enumerate().map(|(at, (message, reason))| {
-            SendMessageBatchRequestEntry::builder()
-                .id(at.to_string())
-                .message_body(body(message))
-                .set_message_attributes(Some(with_reason(message, reason)))
-                .build()
-                .expect("id and body are set")
+        let dead_letters = refused.iter().map(|(message, reason)| NewMessage {
+            body: body(message).to_owned(),
+            attributes: with_reason(message, reason),
         });
-        let send = self.client.send_message_batch().queue_url(&self.dead_letter_queue_url);
-        match send.set_entries(Some(entries.collect())).send().await {
-            Ok(sent) => {
-                let unsent = unsent(refused.len(), sent.successful());
-                unsent.into_iter().map(|at| refused[at].0).collect()
-            }
-            Err(error) => {
-                tracing::warn!(fault = %Fault::from_sdk("SendMessageBatch", &error), "refused messages will be redelivered");
-                refused.iter().map(|(message, _)| *message).collect()
-            }
-        }
+        let unsent = send_messages(&self.client, &self.dead_letter_queue_url, dead_letters.collect()).await;
+        unsent.into_iter().map(|place| refused[place].0).collect()
     }
 
-    /// Delays messages longer with each receive. If this fails they are redelivered after the queue's own
-    /// visibility time-out.
+    /// Delays messages longer with each receive.
     async fn back_off(&self, faulted: &[&SqsMessage]) {
-        let wait = |message| visibility_seconds(self.backoff_seconds, receives(message));
-        let waits: Vec<_> =
-            faulted.iter().map(|message| (*message, Duration::from_secs(wait(message)))).collect();
-        delay(&self.client, &self.queue_url, &waits).await;
+        let wait = |message| (message, visibility_seconds(self.backoff_seconds, receives(message)));
+        let delayed: Vec<_> = faulted.iter().map(|message| wait(*message)).collect();
+        delay_messages(&self.client, &self.queue_url, &delayed).await;
     }
 }
 
@@ -157,21 +133,15 @@ fn with_reason(message: &SqsMessage, reason: &str) -> HashMap<String, MessageAtt
     attributes
 }
 
-/// The places of the messages that the queue did not take: it took only those that it names.
-fn unsent(count: usize, successful: &[SendMessageBatchResultEntry]) -> Vec<usize> {
-    let taken: HashSet<&str> = successful.iter().map(|entry| entry.id()).collect();
-    (0..count).filter(|at| !taken.contains(at.to_string().as_str())).collect()
-}
-
 /// How long a message waits after its nth receive met a fault. With the default of 40 s the five waits between
 /// six receives add up to nearly four hours, longer than most outages. After the last receive there is no
 /// wait: SQS moves the message to the dead-letter queue.
-fn visibility_seconds(base: u64, receives: u32) -> u64 {
+fn visibility_seconds(base: u64, receives: u32) -> i32 {
     if receives >= RECEIVES_MAX {
         return 0;
     }
     let seconds = base.saturating_mul(4u64.saturating_pow(receives.saturating_sub(1)));
-    seconds.min(VISIBILITY_SECONDS_MAX)
+    seconds.min(VISIBILITY_SECONDS_MAX) as i32
 }
 
 #[cfg(test)]
@@ -213,16 +183,10 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_the_queue_does_not_name_is_redelivered() {
-        let taken = SendMessageBatchResultEntry::builder().id("1").message_id("m").md5_of_message_body("d");
-        assert_eq!(unsent(3, &[taken.build().unwrap()]), [0, 2]);
-    }
-
-    #[test]
     fn six_receives_are_spread_over_about_four_hours() {
         let waits: Vec<_> = (1..=5).map(|receives| visibility_seconds(40, receives)).collect();
         assert_eq!(waits, [40, 160, 640, 2_560, 10_240]);
-        assert_eq!(waits.iter().sum::<u64>(), 13_640);
+        assert_eq!(waits.iter().sum::<i32>(), 13_640);
         assert_eq!(visibility_seconds(40, 6), 0);
         assert_eq!(visibility_seconds(1_000, 5), 42_300);
         assert_eq!(visibility_seconds(0, 3), 0);

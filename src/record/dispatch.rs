@@ -37,7 +37,7 @@ pub struct Dispatch {
     pub version: Option<u64>,
     /// When the notification was accepted.
     pub accepted_at: Timestamp,
-    /// When the relay put it into the stream.
+    /// When the relay took it from the table. What Kinesis throttles is in the stream later.
     pub relayed_at: Timestamp,
 }
 

@@ -14,6 +14,8 @@ mod operator;
 pub(crate) mod positions;
 #[cfg(feature = "lambda")]
 mod queues;
+#[cfg(feature = "lambda")]
+mod relay_queue;
 mod token;
 mod transaction;
 
@@ -27,3 +29,5 @@ pub use operator::OperatorOutcome;
 pub(crate) use positions::Positions;
 #[cfg(feature = "lambda")]
 pub use queues::{ATTEMPTS, DESTINATION, DeadLetters, DestinationQueues, ENCODING, ERROR, PART};
+#[cfg(feature = "lambda")]
+pub use relay_queue::RelayQueue;

@@ -13,6 +13,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
 use crate::aws::Fault;
+use crate::aws::queue::delay_messages;
 use crate::aws::sqs::{self, MESSAGE_BYTES_MAX, takes};
 use crate::record::{Dispatch, ERROR_BYTES_MAX, shortened};
 
@@ -83,7 +84,8 @@ impl DestinationQueues {
     /// Delays messages of the retry queue, each for its time. If this fails they are redelivered after the queue's own
     /// visibility time-out.
     pub(crate) async fn delay(&self, waits: &[(&SqsMessage, Duration)]) {
-        sqs::delay(&self.client, &self.retry_queue_url, waits).await;
+        let waits: Vec<_> = waits.iter().map(|(message, wait)| (*message, wait.as_secs() as i32)).collect();
+        delay_messages(&self.client, &self.retry_queue_url, &waits).await;
     }
 }
 
@@ -138,10 +140,14 @@ impl DeadLetters {
     }
 }
 
-/// The body of a copy and of a dead letter: the dispatch as JSON, with an escape for each character that SQS
-/// does not take. Such a character is inside a string there, since JSON has no other place for it.
+/// The body of a copy and of a dead letter: the dispatch as JSON.
 fn body(dispatch: &Dispatch) -> String {
-    let json = String::from_utf8(dispatch.encode()).expect("JSON is UTF-8");
+    escaped(String::from_utf8(dispatch.encode()).expect("JSON is UTF-8"))
+}
+
+/// JSON with an escape for each character that SQS does not take. Such a character is inside a string there,
+/// since JSON has no other place for it.
+pub(super) fn escaped(json: String) -> String {
     if json.chars().all(takes) {
         return json;
     }

@@ -54,6 +54,21 @@ const COMMERCE: &[Mutant] = &[
         "sent.filter(|(_, taken)| !taken)",
         "sent.filter(|(_, taken)| !taken && !is(\"a record that Kinesis did not take is forgotten\"))",
     )]),
+    ("what is throttled is not set aside", &[(
+        "pipeline/relay.rs",
+        "        let send = self.queue.send(",
+        "        if is(\"what is throttled is not set aside\") { return vec![]; }\n        let send = self.queue.send(",
+    )]),
+    ("what relay's queue did not take is forgotten", &[(
+        "pipeline/relay.rs",
+        "places.filter(|(place, _)| unsent.contains(place))",
+        "places.filter(|(place, _)| unsent.contains(place) && !is(\"what relay's queue did not take is forgotten\"))",
+    )]),
+    ("what is throttled in relay's queue is dropped", &[(
+        "pipeline/relay.rs",
+        "        response.set_failures(waiting.iter()",
+        "        response.set_failures(waiting.iter().filter(|_| !is(\"what is throttled in relay's queue is dropped\"))",
+    )]),
     ("relay tries once and reports nothing", &[(
         "pipeline/relay.rs",
         "if left.is_empty() || Instant::now() >= until {",

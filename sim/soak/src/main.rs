@@ -14,7 +14,8 @@ const USAGE: &str = "usage: soak SEEDS [FIRST], or soak --plan 'WORKLOAD PLAN' (
 const EACH_FAULT_SEEDS: u64 = 4;
 /// Runs of which every fault is injected, too, since drawn runs seldom make the calls that they make: the
 /// workload, what happens in the run, and its plan.
-const EACH_FAULT_PLANS: [(NamedWorkload, &str, &str); 6] = [
+const EACH_FAULT_PLANS: [(NamedWorkload, &str, &str); 7] = [
+    (COMMERCE, "relay sets aside", "10 messages=0 faults=relay#1/partial/0,relay#1/partial/1"),
     (COMMERCE, "reconcile gives up", "3 messages=0 faults=relay/unread/0,relay/unread/1"),
     (COMMERCE, "accept returns a message to its queue", "13 messages=2 faults=accept#1/slow/0"),
     (COMMERCE, "a retry marks without a write", "5 messages=0 faults="),

@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use handover_sim::{Fault, Faults, Plan, PlannedFaults, Run, run, run_all};
+use handover_soak::timing::hot_key;
 use handover_soak::{Commerce, Ordered, Payments};
 
 /// Plans of commerce that found a violation once; the change log says which. The mutants find the same for
@@ -77,6 +78,14 @@ fn g8_a_numbered_notification_is_applied_in_its_turn() {
     for (seeds, faults) in seeds {
         hold(|plan| run(&Ordered, plan), &drawn(seeds, faults));
     }
+}
+
+/// A key with three times what a shard takes.
+#[test]
+fn a_hot_key_holds_up_its_shard_alone() {
+    let rows = hot_key::rows();
+    let [alone, beside, ..] = &rows[..] else { panic!("{rows:?}") };
+    assert!(beside.p99_ms <= 2 * alone.p99_ms, "{rows:#?}");
 }
 
 #[test]

@@ -62,14 +62,17 @@ impl Aws {
                     BASE64_STANDARD.decode(record["Data"].as_str().unwrap_or_default()).unwrap_or_default();
                 record["Data"] = json!(BASE64_STANDARD.encode(later_dispatch(&data)));
             }),
-            "SendMessage" => {
-                let text = request["MessageBody"].as_str().unwrap_or_default();
-                request["MessageBody"] = json!(String::from_utf8_lossy(&later_dispatch(text.as_bytes())));
-            }
+            "SendMessage" => change_body(&mut request),
+            "SendMessageBatch" => each(&mut request["Entries"], change_body),
             _ => (),
         }
         request.to_string().into_bytes()
     }
+}
+
+fn change_body(message: &mut Value) {
+    let text = message["MessageBody"].as_str().unwrap_or_default();
+    message["MessageBody"] = json!(String::from_utf8_lossy(&later_dispatch(text.as_bytes())));
 }
 
 fn each(list: &mut Value, change: impl Fn(&mut Value)) {

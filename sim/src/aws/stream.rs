@@ -30,6 +30,41 @@ pub struct Stream {
     /// When each record arrived, in milliseconds since the epoch, and the record.
     pub shards: [Vec<(u64, Record)>; SHARDS],
     next: u64,
+    /// What each shard may take yet, where that is limited.
+    pub allowances: Option<[Allowance; SHARDS]>,
+}
+
+/// What a shard may take at a moment: 1 MB and 1,000 records a second, and not more at once than in a second.
+#[derive(Clone, Copy, Debug)]
+pub struct Allowance {
+    bytes: u64,
+    thousandths: u64,
+    at_ms: u64,
+}
+
+impl Allowance {
+    const BYTES_MAX: u64 = 1_000_000;
+    const THOUSANDTHS_MAX: u64 = 1_000_000;
+
+    /// A second in which nothing came.
+    pub fn full(now_ms: u64) -> Allowance {
+        Allowance { bytes: Self::BYTES_MAX, thousandths: Self::THOUSANDTHS_MAX, at_ms: now_ms }
+    }
+
+    /// Takes a record of this size, if there is room for it.
+    fn takes(&mut self, bytes: u64, now_ms: u64) -> bool {
+        let passed_ms = now_ms - self.at_ms;
+        self.at_ms = now_ms;
+        self.bytes = (self.bytes + passed_ms * Self::BYTES_MAX / 1_000).min(Self::BYTES_MAX);
+        self.thousandths =
+            (self.thousandths + passed_ms * Self::THOUSANDTHS_MAX / 1_000).min(Self::THOUSANDTHS_MAX);
+        let has_room = self.bytes >= bytes && self.thousandths >= 1_000;
+        if has_room {
+            self.bytes -= bytes;
+            self.thousandths -= 1_000;
+        }
+        has_room
+    }
 }
 
 impl Stream {
@@ -46,7 +81,7 @@ impl Stream {
     pub fn put_records(&mut self, request: &Value, now_ms: u64, not_taken: impl Fn(usize) -> bool) -> Value {
         let records = request["Records"].as_array().expect("Records").iter().enumerate();
         let answers: Vec<Value> = records
-            .map(|(at, record)| match not_taken(at) {
+            .map(|(at, record)| match not_taken(at) || !self.has_room(record, now_ms) {
                 true => json!({
                     "ErrorCode": "ProvisionedThroughputExceededException",
                     "ErrorMessage": "Rate exceeded for shard",
@@ -56,6 +91,14 @@ impl Stream {
             .collect();
         let failed = answers.iter().filter(|answer| answer.get("ErrorCode").is_some()).count();
         json!({ "FailedRecordCount": failed, "Records": answers })
+    }
+
+    /// Whether the shard of a record takes it now.
+    fn has_room(&mut self, entry: &Value, now_ms: u64) -> bool {
+        let length = |name: &str| entry[name].as_str().map_or(0, str::len) as u64;
+        let bytes = length("PartitionKey") + length("Data") / 4 * 3;
+        let shard = shard_of(entry["PartitionKey"].as_str().unwrap_or_default());
+        self.allowances.as_mut().is_none_or(|allowances| allowances[shard].takes(bytes, now_ms))
     }
 
     pub fn put(&mut self, entry: &Value, now_ms: u64) -> Value {
@@ -79,6 +122,7 @@ impl Stream {
     }
 }
 
-fn shard_of(key: &str) -> usize {
+/// The shard of a key.
+pub fn shard_of(key: &str) -> usize {
     (of_name(key) % SHARDS as u64) as usize
 }

@@ -19,7 +19,8 @@ pub struct Coverage {
 /// gets an entry here, and a workload that makes it.
 const SITES: &[(&str, &[&str])] = &[
     ("accept", &["", "PutItem", "SendMessageBatch", "ChangeMessageVisibilityBatch"]),
-    ("relay", &["", "PutRecords"]),
+    ("relay", &["", "PutRecords", "SendMessageBatch"]),
+    ("relay-queue", &["", "PutRecords", "ChangeMessageVisibilityBatch"]),
     (
         "stream",
         &[
@@ -79,9 +80,11 @@ fn can_be_injected(fault: Fault, stage: &'static str, call: &str) -> bool {
     match (fault, stage) {
         (Fault::Death | Fault::Freeze, _) => !call.is_empty(),
         (Fault::Stop | Fault::Forget | Fault::Late | Fault::Unread, "relay" | "stream") => call.is_empty(),
-        (Fault::Overtaken, "accept" | "retry") => call.is_empty(),
+        (Fault::Overtaken, "accept" | "relay-queue" | "retry") => call.is_empty(),
         (Fault::Purged, "retry") | (Fault::Again, "reconcile") => call.is_empty(),
-        (Fault::Again | Fault::AtOnce, "accept" | "relay" | "stream" | "retry") => call.is_empty(),
+        (Fault::Again | Fault::AtOnce, "accept" | "relay" | "relay-queue" | "stream" | "retry") => {
+            call.is_empty()
+        }
         (Fault::Skew | Fault::FarSkew, _) => call.is_empty(),
         (Fault::NotInvoked, stage) => call.is_empty() && !matches!(stage, "outbox" | "operator"),
         (Fault::Overlap, "reconcile") => call.is_empty(),

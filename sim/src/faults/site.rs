@@ -5,7 +5,8 @@ use crate::faults::rng::{Purpose, below};
 /// A place in the code that calls AWS; where `call` is empty, a stage that is invoked.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Site {
-    /// The stage that calls: `accept`, `relay`; `stream` and `retry`, the two sources of a destination; …
+    /// The stage that calls: `accept`; `relay` and `relay-queue`, the two sources of relay; `stream` and `retry`, those
+    /// of a destination; …
     pub stage: &'static str,
     /// The operation, and its use where a stage calls the same operation for several things.
     pub call: String,

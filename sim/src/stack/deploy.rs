@@ -7,14 +7,16 @@ use std::time::Duration;
 use event_sources::{Filters, MappingSettings};
 use handover::destination::{Consumer, DestinationSettings};
 use handover::pipeline::{Accept, Relay, Upstream};
-use handover::store::DestinationQueues;
+use handover::store::{DestinationQueues, RelayQueue};
 use handover::{Destination, External};
 
 use crate::aws::lambda::Function;
 use crate::aws::shard_mapping::Mapping;
 use crate::aws::stream::{SHARDS, StreamName};
 use crate::faults::rng::{Purpose, below};
-use crate::names::{UPSTREAM, UPSTREAM_DEAD_LETTERS, dead_letter_queue, retry_queue};
+use crate::names::{
+    RELAY_DEAD_LETTERS, RELAY_QUEUE, UPSTREAM, UPSTREAM_DEAD_LETTERS, dead_letter_queue, retry_queue,
+};
 use crate::stack::counted::Counted;
 use crate::stack::{RECEIVES_MAX, RETENTION, STREAM_RETRIES, Stack};
 
@@ -22,6 +24,10 @@ const ACCEPT_TIMEOUT: Duration = Duration::from_secs(5);
 const RELAY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The visibility timeout of the upstream queue: six times the timeout of accept.
 const UPSTREAM_VISIBILITY_MS: u64 = 6 * ACCEPT_TIMEOUT.as_millis() as u64;
+/// The visibility timeout of relay's queue: six times the timeout of relay.
+const RELAY_VISIBILITY_MS: u64 = 6 * RELAY_TIMEOUT.as_millis() as u64;
+/// Receives of relay's queue before SQS moves a message to the dead-letter queue.
+const RELAY_RECEIVES_MAX: u32 = 1_000;
 /// Receives of a retry queue before SQS moves a message to the dead-letter queue.
 const RETRY_RECEIVES_MAX: u32 = 50;
 /// How long a copy waits after its first failed attempt, and a message of the upstream queue after a fault.
@@ -52,10 +58,21 @@ impl Stack {
     }
 
     pub(super) fn serve_relay(&self, kinesis: aws_sdk_kinesis::Client) {
-        let relay = Relay::new(kinesis, "notifications", self.clock("relay"));
+        let mut state = self.aws.state();
+        state.queues.create(RELAY_DEAD_LETTERS, RELAY_VISIBILITY_MS, None);
+        let redrive = Some((RELAY_RECEIVES_MAX, RELAY_DEAD_LETTERS));
+        state.queues.create(RELAY_QUEUE, RELAY_VISIBILITY_MS, redrive);
+        drop(state);
+        let queue = RelayQueue::new(self.sqs.clone(), RELAY_QUEUE);
+        let of_stream = Relay::new(kinesis, "notifications", queue, self.clock("relay"));
+        let of_queue = of_stream.clone();
         let relay = Function::new("relay", "relay", RELAY_TIMEOUT, async move |event, until| {
-            relay.receive(event, until).await
+            of_stream.receive(event, until).await
         });
+        let retry = Function::new("relay", "relay-queue", RELAY_TIMEOUT, async move |event, until| {
+            of_queue.retry(event, until).await
+        });
+        self.spawn(self.lambda.clone().serve_queue(RELAY_QUEUE.into(), retry));
         let filter = Filters::parse(event_sources::StreamKind::DynamoDb, [RELAY_FILTER]);
         let mut settings = MappingSettings::default();
         settings.report_batch_item_failures = true;

@@ -21,12 +21,15 @@ use serde_json::{Value, json};
 use crate::aws::Aws;
 use crate::aws::dynamodb::{DynamoDb, Table};
 use crate::aws::lambda::Lambda;
+use crate::aws::stream::{Allowance, SHARDS, shard_of};
 use crate::aws::time::Time;
 use crate::faults::fault::Fault;
 use crate::faults::plan::Plan;
 use crate::faults::rng::{Purpose, below};
 use crate::item::{self, destinations, number, sequence_key, state};
-use crate::names::{NOTIFICATIONS, POSITIONS, RECONCILE, UPSTREAM, dead_letter_queue, retry_queue};
+use crate::names::{
+    NOTIFICATIONS, POSITIONS, RECONCILE, RELAY_QUEUE, UPSTREAM, dead_letter_queue, retry_queue,
+};
 pub use crate::stack::counted::Killer;
 use crate::stack::counted::Tries;
 use crate::workload::Workload;
@@ -194,6 +197,17 @@ impl Stack {
         self.aws.queued().notify_waiters();
     }
 
+    /// Limits what a shard of the Kinesis stream takes from now on: 1 MB and 1,000 records a second, as on AWS.
+    pub fn limit_shards(&self) {
+        let full = Allowance::full(self.aws.time().now_ms());
+        self.aws.state().kinesis.allowances = Some([full; SHARDS]);
+    }
+
+    /// The shard of the Kinesis stream that has the records of a partition key.
+    pub fn shard_of(&self, partition_key: &str) -> usize {
+        shard_of(partition_key)
+    }
+
     /// Puts bytes into the Kinesis stream, as somebody may who is not the relay.
     pub fn put_into_stream(&self, key: &str, bytes: &[u8]) {
         let record = json!({ "PartitionKey": key, "Data": BASE64_STANDARD.encode(bytes) });
@@ -256,7 +270,7 @@ impl Stack {
     /// Whether nothing runs, and the queues are empty.
     pub(crate) fn is_quiet(&self) -> bool {
         let retry_queues = self.destinations().into_iter().map(|name| retry_queue(&name));
-        let mut urls = retry_queues.chain([UPSTREAM.to_owned()]);
+        let mut urls = retry_queues.chain([UPSTREAM, RELAY_QUEUE].map(str::to_owned));
         self.lambda.is_idle() && urls.all(|url| self.aws.state().queues.queues[&url].messages.is_empty())
     }
 
