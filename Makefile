@@ -19,6 +19,8 @@ ARCHITECTURE ?= arm64
 
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := .local/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
+CARGO_MUTANTS_VERSION := 27.1.0
+CARGO_MUTANTS := .local/cargo-mutants-$(CARGO_MUTANTS_VERSION)/bin/cargo-mutants
 
 # Clippy in the compiler's place: one build gives lints, binaries and tests. `cargo clippy` checks all of
 # the SDK once more, for nothing that is kept; it is for `make lint`.
@@ -110,6 +112,13 @@ MUTANTS_BY = $(shell git rev-parse HEAD 2>/dev/null)
 .PHONY: mutants
 mutants: ## Check that the simulation finds every mutant; `make test` tries half of them
 	$(TESTS) $$(.ci/tests mutants)
+
+# Of the files that .cargo/mutants.toml names, with the library's unit tests alone: other features than the workspace's,
+# and so a folder of its own. `make cargo-mutants FILE=src/record/due.rs` tries the changes of one file.
+.PHONY: cargo-mutants
+cargo-mutants: $(CARGO_MUTANTS) ## Check that a unit test finds each change of what decides: FILE=…
+	CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)/cargo-mutants $(CARGO_MUTANTS) mutants --package handover \
+	    $(if $(FILE),--re '^$(FILE):') --output target --colors never
 
 # What the stack promises, one module each of tests/stack; of what `make test` has built.
 SHORT := accept:: consume:: external:: failure::
@@ -272,14 +281,21 @@ check-features: check-producer ## Check that the library compiles without its fe
 advisories: $(CARGO_DENY) ## Check dependencies against the advisory database (fetches it)
 	$(CARGO_DENY) --locked check advisories
 
-# Built in a hurry: without optimisation it takes half as long to build, and checks in 3 s.
-$(CARGO_DENY):
-	CARGO_TARGET_DIR=.local/cargo-deny-build \
+# $(call install,crate,version): builds it in a hurry: without optimisation it takes half as long to build. cargo-deny
+# then checks in 3 s.
+define install
+	CARGO_TARGET_DIR=.local/$(1)-build \
 	CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off \
 	CARGO_PROFILE_RELEASE_DEBUG=0 CARGO_PROFILE_RELEASE_CODEGEN_UNITS=64 \
-	cargo install cargo-deny --version $(CARGO_DENY_VERSION) --locked --no-default-features \
-	    --root .local/cargo-deny-$(CARGO_DENY_VERSION)
-	rm -rf .local/cargo-deny-build
+	cargo install $(1) --version $(2) --locked --no-default-features --root .local/$(1)-$(2)
+	rm -rf .local/$(1)-build
+endef
+
+$(CARGO_DENY):
+	$(call install,cargo-deny,$(CARGO_DENY_VERSION))
+
+$(CARGO_MUTANTS):
+	$(call install,cargo-mutants,$(CARGO_MUTANTS_VERSION))
 
 # --------------------------------------------------------------------------------------- AWS
 

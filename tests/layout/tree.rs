@@ -52,7 +52,7 @@ fn collect(root: &Path, below: &str, files: &mut Vec<(String, String)>) {
             files.push((path, String::from_utf8(bytes).unwrap_or_default()));
         } else if kind.is_dir()
             && !GENERATED.contains(&name.as_str())
-            && (name == ".ci" || !name.starts_with('.'))
+            && ([".cargo", ".ci"].contains(&name.as_str()) || !name.starts_with('.'))
         {
             collect(root, &path, files);
         }

@@ -45,6 +45,27 @@ fn an_accepted_record_is_init_and_dispatched_once() {
 }
 
 #[test]
+fn an_accepted_record_says_which_destinations_apply_it_in_sequence() {
+    let routes = r#"{"t":{"kind":"event","destinations":["a","b"],"sequenced":["b"]}}"#.parse().unwrap();
+    let numbered = Draft::event("t", "s", &"x").partitionkey("k").sequence(1).build("1").unwrap();
+    let record = Record::accept(numbered, &routes, at(1_000)).unwrap();
+    assert_eq!(["a", "b"].map(|name| record.destinations[name].sequenced), [false, true]);
+    assert_eq!(record.bucket, bucket("1", at(1_000) + FIRST_DUE_AFTER));
+}
+
+#[test]
+fn a_fault_is_present_until_an_attempt_or_a_redrive_comes_after_it() {
+    let mut delivery = event_for(&["a"]).destinations.remove("a").unwrap();
+    assert_eq!(delivery.present_fault(), None);
+    delivery.fault = Some(RecordedFault { since: at(5), at: at(9), error: "denied".into() });
+    let is_present = |delivery: &Delivery| delivery.present_fault().is_some();
+    assert!(is_present(&delivery));
+    let redriven = |millis| Delivery { redriven_at: Some(at(millis)), ..delivery.clone() };
+    assert_eq!([8, 9, 10].map(|millis| is_present(&redriven(millis))), [true, false, false]);
+    assert!(!is_present(&Delivery { state: State::Done, ..delivery.clone() }));
+}
+
+#[test]
 fn a_later_acceptance_differs_in_its_times_only() {
     let later = event_for(&["a", "b"]).accepted_at(at(900_000));
     let routes = r#"{"t":{"kind":"event","destinations":["a","b"]}}"#.parse().unwrap();
