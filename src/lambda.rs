@@ -3,7 +3,7 @@
 //! A function's `main` only wires: [`start`], then a stage from the environment, then [`serve`] or [`serve_both`];
 //! or, for a destination, [`run`](crate::run) or [`run_external`](crate::run_external) alone.
 
-mod serve;
+mod invocations;
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
@@ -26,8 +26,8 @@ use crate::metrics::{METRICS, MetricLines};
 use crate::notification::{BadRoutes, Routes};
 use crate::store::{DeadLetters, Ledger, Positions};
 
-pub(crate) use serve::work_time;
-pub use serve::{MARGIN_MS, serve, serve_both};
+pub(crate) use invocations::work_time;
+pub use invocations::{MARGIN_MS, serve, serve_both};
 
 /// Longest time of one try of a call to AWS, in milliseconds.
 pub const CALL_TIMEOUT_MS: u64 = 3_000;
