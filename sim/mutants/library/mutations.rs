@@ -626,11 +626,6 @@ const ORDERED: &[Mutant] = &[
         "                    self.failed.push((work, error));",
         "                    if !is(\"what waited and fails is forgotten\") { self.failed.push((work, error)); }",
     )]),
-    ("what waited and a later release holds is forgotten", &[(
-        "destination/ordered.rs",
-        "                self.failed.push((work, held.into()));",
-        "                if !is(\"what waited and a later release holds is forgotten\") { self.failed.push((work, held.into())); }",
-    )]),
     ("released though the next one was not notified", &[(
         "destination/ordered.rs",
         "            next = self.go_on(&work.copies, &key).await",
