@@ -385,11 +385,6 @@ const COMMERCE: &[Mutant] = &[
         "    if let Some(fault) = faults.into_iter().find(Fault::is_retryable) {",
         "    if let Some(fault) = faults.into_iter().find(|fault| fault.is_retryable() && !is(\"the condition of a write counts before contention\")) {",
     )]),
-    ("a cursor moves back", &[(
-        "store/cursor.rs",
-        "            .condition_expression(\"attribute_not_exists(#slot) OR #slot < :slot\")",
-        "            .condition_expression(if is(\"a cursor moves back\") { \"attribute_not_exists(#slot) OR #slot <> :slot\" } else { \"attribute_not_exists(#slot) OR #slot < :slot\" })",
-    )]),
     ("a completed record expires at once", &[(
         "record/transition.rs",
         "number((times.now + times.retention).as_second())",
@@ -444,11 +439,6 @@ const COMMERCE: &[Mutant] = &[
         "record/transition.rs",
         "[(AT.to_owned(), millis(now)), (ERROR.to_owned(), error)].into());\n    [(path",
         "[(if is(\"a failed attempt does not say when it was\") { \"when\" } else { AT }.to_owned(), millis(now)), (ERROR.to_owned(), error)].into());\n    [(path",
-    )]),
-    ("a note of fewer pages replaces one of more", &[(
-        "store/cursor.rs",
-        "            .condition_expression(\n                \"attribute_not_exists(#slot) OR #slot = :slot AND (attribute_not_exists(#partition) OR #partition.#pages < :pages)\",",
-        "            .condition_expression(\n                if is(\"a note of fewer pages replaces one of more\") { \"attribute_not_exists(#slot) OR #slot = :slot AND (attribute_not_exists(#partition) OR #partition.#pages <> :pages)\" } else { \"attribute_not_exists(#slot) OR #slot = :slot AND (attribute_not_exists(#partition) OR #partition.#pages < :pages)\" },",
     )]),
     ("a failed attempt deletes its record", &[(
         "store/ledger.rs",
@@ -665,11 +655,6 @@ const ORDERED: &[Mutant] = &[
         "destination/ordered.rs",
         "                    self.failed.push((work, error));",
         "                    if !is(\"what waited and fails is forgotten\") { self.failed.push((work, error)); }",
-    )]),
-    ("what waited and a later release holds is forgotten", &[(
-        "destination/ordered.rs",
-        "                self.failed.push((work, held.into()));",
-        "                if !is(\"what waited and a later release holds is forgotten\") { self.failed.push((work, held.into())); }",
     )]),
     ("released though the next one was not notified", &[(
         "destination/ordered.rs",

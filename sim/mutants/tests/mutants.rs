@@ -51,7 +51,6 @@ const KNOWN_OF: &[(&str, &str)] = &[
         "1193 messages=0,1 faults=accept#1/lost-answer/0,accept#2/death/1,bank/late/3/4830,bank#1/missing/3,bank#1/freeze/7/999,bank#12/lost-answer/1,bank#12/throttle/0,bank#20/lost-request/0,bank#22/slow/0,bank#3/freeze/3/992,bank#33/freeze/6/26228,bank#4/slow/0,bank#6/slow/1,bank#7/slow/1,bank#7/freeze/3/550,relay#1/slow/0,relay#1/slow/1,relay#1/slow/2",
     ),
     ("ordered", "127 messages=0,3 faults="),
-    ("ordered", "194"),
     ("ordered", "348 messages=0,2 faults=journal#2/slow/0,journal#2/slow/3,relay#1/lost-request/0"),
     ("ordered", "78 messages=0,3,4,5 faults="),
     ("ordered", "856 messages=0,1,2 faults="),

@@ -31,7 +31,7 @@ pub struct Sale {
 pub fn messages(draw: &dyn Fn(u64, u64, u64) -> u64) -> Vec<Message> {
     let (mut messages, mut of_another_shop) = (Vec::new(), Vec::new());
     // In a sixth of the runs ids and a source are not ASCII.
-    let letters = if draw(6, 20, 0) == 0 { "é\u{1d11e}" } else { "" };
+    let letters = if draw(6, 33, 0) == 0 { "é\u{1d11e}" } else { "" };
     // Mostly one or two.
     let count = 1 + draw(NOTIFICATIONS_MAX, 0, 0).min(draw(NOTIFICATIONS_MAX, 0, 1));
     for at in 0..count {
