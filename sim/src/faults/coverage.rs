@@ -31,7 +31,8 @@ const SITES: &[(&str, &[&str])] = &[
             "SendMessage to dead letters",
             "GetItem of the handler",
             "GetItem of the position",
-            "UpdateItem of the position",
+            "Query of the position",
+            "TransactWriteItems of the position",
             "GetItem",
             "POST payment",
             "GET payment",
@@ -50,7 +51,8 @@ const SITES: &[(&str, &[&str])] = &[
             "ChangeMessageVisibility",
             "GetItem of the handler",
             "GetItem of the position",
-            "UpdateItem of the position",
+            "Query of the position",
+            "TransactWriteItems of the position",
             "POST payment",
             "GET payment",
         ],
@@ -70,7 +72,17 @@ const SITES: &[(&str, &[&str])] = &[
     ),
     // Programs elsewhere.
     ("outbox", &["", "TransactWriteItems"]),
-    ("operator", &["", "GetItem", "UpdateItem", "GetItem of the position", "TransactWriteItems"]),
+    (
+        "operator",
+        &[
+            "",
+            "GetItem",
+            "UpdateItem",
+            "GetItem of the position",
+            "Query of the position",
+            "TransactWriteItems",
+        ],
+    ),
 ];
 
 /// Whether this fault can be injected at that site.
@@ -85,7 +97,10 @@ fn can_be_injected(fault: Fault, stage: &'static str, call: &str) -> bool {
         (Fault::Skew, _) => call.is_empty(),
         // Reads of a handler, and of the index, need not be consistent.
         _ => {
-            let consistent = matches!(call, "GetItem" | "GetItem of the cursor" | "GetItem of the position");
+            let consistent = matches!(
+                call,
+                "GetItem" | "GetItem of the cursor" | "GetItem of the position" | "Query of the position"
+            );
             fault.applies_to(&site, consistent)
         }
     }

@@ -53,7 +53,8 @@ impl Stack {
         let index = Some(("due", "bucket"));
         tables.push(Table { stream: true, index, ..Table::new(NOTIFICATIONS, &["id", "source"]) });
         tables.push(Table::new(RECONCILE, &["name"]));
-        tables.push(Table::new(POSITIONS, &["key"]));
+        let key = vec![("key".to_owned(), "S"), ("sequence".to_owned(), "N")];
+        tables.push(Table { key, ..Table::new(POSITIONS, &[]) });
         let aws = Aws::new(plan, time, DynamoDb::new(time, tables));
         let (dynamodb, kinesis, sqs) = aws.clients();
         let stack = Stack {
