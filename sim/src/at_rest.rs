@@ -50,7 +50,7 @@ pub fn violations(stack: &Stack, sent: &[SentMessage]) -> Vec<String> {
     messages_are_stored_or_refused(&state.queues, &records, sent, &mut found);
     let may_have_lost = state.history.may_have_lost();
     let History { injected, has_operator, clock_was_behind, .. } = &state.history;
-    let is_undisturbed = injected.is_empty() && !has_operator && !clock_was_behind;
+    let is_undisturbed = injected.is_empty() && !has_operator && !clock_was_behind && stack.timing.is_none();
     for record in &records {
         let key = item::key(record);
         if text(record, "status") == "INIT" {

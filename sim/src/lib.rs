@@ -20,6 +20,7 @@ mod run;
 mod runner;
 mod shrink;
 mod stack;
+mod timing;
 mod workload;
 
 pub use at_rest::SentMessage;
@@ -39,4 +40,5 @@ pub use runner::run_all;
 pub use shrink::shortest;
 pub use stack::Stack;
 pub use stack::operator::{DeadLetter, OperatorResult};
+pub use timing::Timing;
 pub use workload::Workload;

@@ -58,7 +58,7 @@ pub fn run<W: Workload>(workload: &W, plan: Plan) -> Run {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.expect("a runtime");
     LocalSet::new().block_on(&runtime, async {
-        let stack = Stack::deploy(plan.clone(), workload.tables(), workload.routes(), W::TIMEOUT);
+        let stack = Stack::deploy(plan.clone(), workload.tables(), workload.routes(), W::TIMEOUT, W::TIMING);
         workload.serve(&stack);
         stack.serve_reconcile();
         let sent = workload.drive(&stack).await;

@@ -4,6 +4,7 @@ mod commerce;
 mod operator;
 mod ordered;
 mod payments;
+pub mod timing;
 
 pub use commerce::Commerce;
 use handover_sim::{Plan, Run, run};

@@ -42,7 +42,8 @@ impl Aws {
         let label = format!("{} {}#{}", caller.name, call.operation, call.nth);
         let fault = self.inject_into(&caller, &call);
         let slow_ms = if fault == Some(Fault::Slow) { SLOW_MS } else { 0 };
-        sleep(Duration::from_millis(1 + draw(Purpose::WayThere, 20) + slow_ms)).await;
+        let there_ms = self.call_ms().map_or(1 + draw(Purpose::WayThere, 20), |all_ms| all_ms / 2);
+        sleep(Duration::from_millis(there_ms + slow_ms)).await;
         if fault == Some(Fault::LostRequest) {
             self.note(&label, "request lost");
             return Err(NoAnswer);
@@ -51,7 +52,8 @@ impl Aws {
         self.follow_changes(&caller.name);
         let result = if fault == Some(Fault::LostAnswer) { "answer lost" } else { "answered" };
         self.note(&label, format!("{result}: {} {}", answer.0, summary(&answer.1)).trim_end());
-        sleep(Duration::from_millis(1 + draw(Purpose::WayBack, 20))).await;
+        let back_ms = self.call_ms().map_or(1 + draw(Purpose::WayBack, 20), |all_ms| all_ms - all_ms / 2);
+        sleep(Duration::from_millis(back_ms)).await;
         if fault == Some(Fault::LostAnswer) { Err(NoAnswer) } else { Ok(answer) }
     }
 

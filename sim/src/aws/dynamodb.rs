@@ -122,8 +122,15 @@ impl DynamoDb {
 
     /// Every item of a table.
     pub fn items(&self, table: &str) -> Vec<Value> {
-        let answer = ask(&self.database, "Scan", &json!({ "TableName": table }));
-        answer["Items"].as_array().cloned().unwrap_or_default()
+        let (mut items, mut request) = (Vec::new(), json!({ "TableName": table }));
+        loop {
+            let mut page = ask(&self.database, "Scan", &request);
+            items.extend(page["Items"].as_array_mut().into_iter().flat_map(std::mem::take));
+            match page.get_mut("LastEvaluatedKey") {
+                Some(last) => request["ExclusiveStartKey"] = last.take(),
+                None => return items,
+            }
+        }
     }
 
     /// Puts an item without a condition.

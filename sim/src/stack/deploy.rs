@@ -71,7 +71,8 @@ impl Stack {
     /// How long a copy waits after its first failed attempt in this run.
     fn backoff(&self) -> Duration {
         let is_long = below(8, self.aws.seed(), &[Purpose::Backoff as u64]) == 0;
-        if is_long { LONG_BACKOFF } else { BACKOFF }
+        let drawn = if is_long { LONG_BACKOFF } else { BACKOFF };
+        self.timing.map_or(drawn, |timing| timing.backoff)
     }
 
     pub(super) fn spawn(&self, mapping: impl Future<Output = ()> + 'static) {

@@ -27,6 +27,7 @@ use crate::faults::rng::{Purpose, below};
 use crate::item::{self, destinations, number, sequence_key, state};
 use crate::names::{NOTIFICATIONS, POSITIONS, RECONCILE, UPSTREAM, dead_letter_queue, retry_queue};
 use crate::stack::counted::Tries;
+use crate::timing::Timing;
 
 /// How many times a message of the upstream queue is received before SQS moves it to the dead-letter queue.
 pub(crate) const RECEIVES_MAX: u32 = 6;
@@ -42,20 +43,29 @@ pub struct Stack {
     routes: Routes,
     /// The timeout of a destination's function; the visibility timeout of its queue is six times as long.
     timeout: Duration,
+    /// Fixed times, where the run measures.
+    pub(crate) timing: Option<Timing>,
     destinations: RefCell<Vec<String>>,
     tries: Tries,
 }
 
 impl Stack {
     /// Deploys the stack, without destinations yet, into an AWS of its own with these tables of theirs.
-    pub(crate) fn deploy(plan: Plan, mut tables: Vec<Table>, routes: Routes, timeout: Duration) -> Stack {
+    pub(crate) fn deploy(
+        plan: Plan,
+        mut tables: Vec<Table>,
+        routes: Routes,
+        timeout: Duration,
+        timing: Option<Timing>,
+    ) -> Stack {
         let time = Time::begin();
         let index = Some(("due", "bucket"));
         tables.push(Table { stream: true, index, ..Table::new(NOTIFICATIONS, &["id", "source"]) });
         tables.push(Table::new(RECONCILE, &["name"]));
         let key = vec![("key".to_owned(), "S"), ("sequence".to_owned(), "N")];
         tables.push(Table { key, ..Table::new(POSITIONS, &[]) });
-        let aws = Aws::new(plan, time, DynamoDb::new(time, tables));
+        let call_ms = timing.map(|timing| timing.call_ms);
+        let aws = Aws::new(plan, time, DynamoDb::new(time, tables), call_ms);
         let (dynamodb, kinesis, sqs) = aws.clients();
         let stack = Stack {
             lambda: Lambda::new(aws.clone()),
@@ -64,6 +74,7 @@ impl Stack {
             sqs,
             routes,
             timeout,
+            timing,
             destinations: RefCell::default(),
             tries: Tries::default(),
         };

@@ -1,0 +1,3 @@
+//! How long notifications take on virtual time. A figure is the same on every machine.
+
+pub mod order;
