@@ -506,39 +506,15 @@ const ORDERED: &[Mutant] = &[
         "    let (mut conditions, mut removes) = (vec![is_at], vec![]);",
         "    let (mut conditions, mut removes) = (if is(\"no condition on the position\") { vec![] } else { vec![is_at] }, vec![]);",
     )]),
-    ("a gap that is filled meanwhile is passed", &[(
-        "record/position/change.rs",
-        "            writes.extend((to < registered_to).then(",
-        "            writes.extend((to < registered_to && !is(\"a gap that is filled meanwhile is passed\")).then(",
-    )]),
     ("a first registration is passed", &[(
         "record/position/change.rs",
         "        None => conditions.push(Condition::Absent(REGISTERED_TO.to_owned())),",
         "        None if is(\"a first registration is passed\") => (),\n        None => conditions.push(Condition::Absent(REGISTERED_TO.to_owned())),",
     )]),
-    ("a registration beyond the last one is passed", &[(
-        "record/position/change.rs",
-        "            conditions.push(Condition::Is(REGISTERED_TO.to_owned(), number(last)));",
-        "            if !is(\"a registration beyond the last one is passed\") { conditions.push(Condition::Is(REGISTERED_TO.to_owned(), number(last))); }",
-    )]),
-    ("a registration does not ask whether it is early", &[(
-        "record/position/change.rs",
-        "            conditions: vec![is_early, Condition::AbsentOrBelow(REGISTERED_TO.to_owned(), sequence)],",
-        "            conditions: if is(\"a registration does not ask whether it is early\") { vec![Condition::AbsentOrBelow(REGISTERED_TO.to_owned(), sequence)] } else { vec![is_early, Condition::AbsentOrBelow(REGISTERED_TO.to_owned(), sequence)] },",
-    ), (
-        "record/position/change.rs",
-        "        false => Write::Check(vec![is_early]),",
-        "        false if is(\"a registration does not ask whether it is early\") => Write::Check(vec![Condition::AbsentOrBelow(POSITION.to_owned(), u64::MAX >> 1)]),\n        false => Write::Check(vec![is_early]),",
-    )]),
     ("a registration does not say how far they go", &[(
         "record/position.rs",
         "        let raises = self.registered_to.is_none_or(|registered_to| registered_to < sequence_key.sequence);",
         "        let raises = self.registered_to.is_none_or(|registered_to| registered_to < sequence_key.sequence) && !is(\"a registration does not say how far they go\");",
-    )]),
-    ("the number of another that registered is taken", &[(
-        "record/position/change.rs",
-        "                    writes.push((self.sequence_key.sequence, Write::Delete(vec![self.is_own()])));",
-        "                    writes.push((self.sequence_key.sequence, Write::Delete(if is(\"the number of another that registered is taken\") { vec![] } else { vec![self.is_own()] })));",
     )]),
     ("the next one is not notified", &[(
         "destination/ordered.rs",
