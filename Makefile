@@ -156,6 +156,13 @@ soak: ## Run many seeds of the simulation on every core: SEEDS=10000
 	$(call step,2/2,Simulation,63 min for 90$(,)000 seeds on 2 cores beside other builds)
 	target/debug/soak $(if $(PLAN),--plan '$(PLAN)',$(or $(SEEDS),10000) $(FIRST))
 
+.PHONY: timing
+timing: ## How long numbered notifications take, on virtual time
+	$(call step,1/2,Build,7 min once)
+	cargo build --workspace --locked
+	$(call step,2/2,Timing,6 min beside other builds)
+	target/debug/timing order
+
 .PHONY: up
 up: build ## Start the local AWS with the stack deployed, and leave it running
 	localstack/up

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use handover::record::{AHEAD_MAX, State};
+use handover::record::State;
 use handover::store::OperatorOutcome;
 use jiff::{SignedDuration, Timestamp};
 
@@ -56,13 +56,6 @@ async fn close_one(stack: &Stack, arguments: Arguments, interrupt: &Interrupt) -
         match outcome {
             OperatorOutcome::Applied => closed += 1,
             OperatorOutcome::Was(state) => say!("{name}: already {}", state.as_str()),
-            OperatorOutcome::Early => {
-                let position = positions.position(&record, name).await;
-                let position = position.map_err(|fault| stack.explained(fault))?.unwrap_or_default();
-                say!(
-                    "{name}: its key is at position {position}, more than {AHEAD_MAX} behind this notification; first close the notifications between them, or send the missing ones"
-                );
-            }
             _ => {
                 say!("{name}: the record changed meanwhile; look at its status and try again");
             }

@@ -12,8 +12,8 @@ use crate::aws::sqs::{Message, Queues};
 use crate::disturbance;
 use crate::item::{self, data, destinations, number, state, text};
 use crate::names::{
-    NOTIFICATIONS, RELAY_DEAD_LETTERS, RELAY_QUEUE, UPSTREAM, UPSTREAM_DEAD_LETTERS, dead_letter_queue,
-    retry_queue,
+    NOTIFICATIONS, POSITIONS, RELAY_DEAD_LETTERS, RELAY_QUEUE, UPSTREAM, UPSTREAM_DEAD_LETTERS,
+    dead_letter_queue, retry_queue,
 };
 use crate::stack::{RECEIVES_MAX, Stack};
 
@@ -64,7 +64,34 @@ pub fn violations(stack: &Stack, sent: &[SentMessage]) -> Vec<String> {
     }
     drop(state);
     found.extend(dead_without_letter(stack));
+    found.extend(registrations(&stack.items(POSITIONS)));
     found
+}
+
+/// G8: what is registered of a key comes after its position, which says how far it goes. So nothing is left of what
+/// was passed, and no mark passes what is registered.
+fn registrations(items: &[Value]) -> Vec<String> {
+    let mut keys: BTreeMap<&str, (i64, i64, Vec<i64>)> = BTreeMap::new();
+    for item in items {
+        let (at, registered_to, registered) = keys.entry(text(item, "key")).or_default();
+        match number(item, "sequence") {
+            0 => {
+                *at = number(item, "position").max(0);
+                *registered_to = number(item, "registered_to").max(0);
+            }
+            sequence => registered.push(sequence),
+        }
+    }
+    let is_wrong = |(_, (at, registered_to, registered)): &(_, (i64, i64, Vec<i64>))| {
+        let last = registered.iter().max().copied().unwrap_or_default();
+        last != *registered_to || registered.iter().any(|sequence| sequence <= at)
+    };
+    let wrong = keys.into_iter().filter(is_wrong);
+    wrong
+        .map(|(key, (at, to, registered))| {
+            format!("G8: {key} is at {at}, registered to {to}, and has {registered:?}")
+        })
+        .collect()
 }
 
 /// G3: what is dead and has no dead letter of its payload and error, of those that SQS still keeps.

@@ -3,7 +3,11 @@
 use std::collections::BTreeMap;
 
 use handover::NotificationKey;
+use jiff::SignedDuration;
 use serde_json::Value;
+
+/// How long a completed record is kept.
+pub(crate) const RETENTION: SignedDuration = SignedDuration::from_hours(24 * 90);
 
 /// The text of an attribute; nothing where it has none.
 pub fn text<'a>(item: &'a Value, name: &str) -> &'a str {

@@ -1,4 +1,4 @@
-//! The names of the stack's tables and queues.
+//! The names of the stack's tables and queues, and what a later release stores.
 
 /// The table of records.
 pub const NOTIFICATIONS: &str = "notifications";
@@ -26,3 +26,8 @@ pub fn retry_queue(destination: &str) -> String {
 pub fn dead_letter_queue(destination: &str) -> String {
     format!("https://sqs/{destination}-dead-letters")
 }
+
+/// The state of a later release, which counts as open.
+pub(crate) const HELD: &str = "held";
+/// Its changes.
+pub(crate) const HOLDS: [&str; 2] = ["hold", "resume"];

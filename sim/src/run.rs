@@ -7,15 +7,14 @@ use tokio::task::LocalSet;
 use tokio::time::{sleep, sleep_until};
 
 use crate::at_rest::{self, SentMessage};
+use crate::faults::plan::FAULTS_MS;
 use crate::faults::plan::Plan;
 use crate::faults::rng::{Purpose, below};
 use crate::history::History;
 use crate::item::{self, destinations, state, text};
-use crate::stack::Stack;
+use crate::stack::{Stack, StackSettings};
 use crate::workload::Workload;
 
-/// How long faults are injected, in milliseconds of virtual time.
-pub const FAULTS_MS: u64 = 60_000;
 /// When faults are injected again, in milliseconds of virtual time, where something is still open: then
 /// reconcile dispatches it again, and may give it up.
 const FAULTS_AGAIN_MS: Range<u64> = 40 * 60_000..90 * 60_000;
@@ -58,7 +57,14 @@ pub fn run<W: Workload>(workload: &W, plan: Plan) -> Run {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.expect("a runtime");
     LocalSet::new().block_on(&runtime, async {
-        let stack = Stack::deploy(plan.clone(), workload);
+        let settings = StackSettings {
+            tables: workload.tables(),
+            routes: workload.routes(),
+            earlier_routes: workload.earlier_routes(),
+            timeout: W::TIMEOUT,
+            timing: W::TIMING,
+        };
+        let stack = Stack::deploy(plan.clone(), settings);
         workload.serve(&stack);
         stack.serve_reconcile();
         let sent = workload.drive(&stack).await;

@@ -7,6 +7,7 @@ use handover::Routes;
 use crate::at_rest::SentMessage;
 use crate::aws::dynamodb::Table;
 use crate::stack::Stack;
+use crate::timing::Timing;
 
 /// A workload: destinations, the messages that are sent to them, and what has to hold at rest.
 pub trait Workload {
@@ -15,6 +16,9 @@ pub trait Workload {
 
     /// The timeout of the destinations' functions.
     const TIMEOUT: Duration = Duration::from_secs(5);
+
+    /// Fixed times in place of drawn ones.
+    const TIMING: Option<Timing> = None;
 
     /// The tables of the destinations.
     fn tables(&self) -> Vec<Table>;

@@ -11,8 +11,10 @@ use crate::notification::{Draft, Json, Refusal};
 use crate::record::RESULT_BYTES_MAX;
 
 /// Most writes and emits of one effect: a transaction takes 100 actions, and one is the mark. At a sequenced
-/// destination it is one less, for the position.
+/// destination it is three less, for the position, its own registration, and the next one.
 pub const ACTIONS_MAX: usize = 99;
+/// Actions that a mark has at a sequenced destination, beside the record's.
+const POSITION_ACTIONS: usize = 3;
 
 /// The effect of a notification. It commits together with the mark that completes the notification at this
 /// destination, all or nothing:
@@ -142,7 +144,7 @@ impl Effect {
             ));
         }
         let actions = self.writes.len() + self.emits.len();
-        let max = ACTIONS_MAX - usize::from(sequenced);
+        let max = ACTIONS_MAX - if sequenced { POSITION_ACTIONS } else { 0 };
         if actions > max {
             return Err(Failure::permanent(format!(
                 "the effect has {actions} writes and emits, over the limit of {max}; split the notification"
@@ -238,7 +240,7 @@ mod tests {
         let emits =
             |count: usize| (0..count).fold(Effect::new(), |effect, n| effect.emit(n.to_string(), draft()));
         assert_eq!(emits(ACTIONS_MAX).check(false), Ok(()));
-        assert!(emits(ACTIONS_MAX).check(true).unwrap_err().error.contains("limit of 98"));
+        assert!(emits(ACTIONS_MAX).check(true).unwrap_err().error.contains("limit of 96"));
         let failure = emits(ACTIONS_MAX + 1).check(false).unwrap_err();
         assert!(failure.kind == FailureKind::Permanent && failure.error.contains("limit of 99"));
         let twice = Effect::new().emit("a", draft()).emit("b", draft()).emit("a", draft());

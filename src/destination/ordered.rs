@@ -217,16 +217,18 @@ impl Ordered<'_> {
             Some(position) => position,
             None => positions.get(sequence_key).await?,
         };
-        let registers = matches!(position.readiness(sequence_key), Readiness::Early { is_registered: false });
-        if registers && work.delivery.is_none() {
-            self.settings.confirm(work).await?;
+        let mut readiness = positions.readiness(sequence_key, &mut position).await?;
+        if readiness == (Readiness::Early { is_registered: false }) {
+            if work.delivery.is_none() {
+                self.settings.confirm(work).await?;
+            }
+            readiness = positions.register(sequence_key, &mut position).await?;
         }
-        let readiness = positions.readiness(sequence_key, &mut position).await?;
         let next = position.next();
         self.position = Some(position);
         match readiness {
             Readiness::Ready(change) => Ok(Turn::Now(PositionUpdate::new(sequence_key, change))),
-            Readiness::Early { is_registered } => Err(TransitionError::Early { is_registered }),
+            Readiness::Early { .. } => Err(TransitionError::Early),
             Readiness::Past => match self.settings.final_state(sequence_key).await? {
                 Some(state) => {
                     let outcome = TransitionOutcome::AlreadyApplied(state);
@@ -240,7 +242,7 @@ impl Ordered<'_> {
 
 impl DestinationSettings {
     async fn position(&self, sequence_key: &SequenceKey) -> Result<Position, Fault> {
-        self.positions()?.get(sequence_key).await
+        self.positions()?.current(sequence_key).await
     }
 
     /// The record of a notification, and its delivery here.

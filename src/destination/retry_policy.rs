@@ -118,9 +118,9 @@ impl NotCompleted {
         }
     }
 
-    /// Whether it is early and registered, so that it will be notified when its turn comes.
+    /// Whether it is early and registered, so that it is gone on with when its turn comes.
     pub(crate) fn is_registered(&self) -> bool {
-        matches!(self, NotCompleted::NotApplied(TransitionError::Early { is_registered: true }))
+        matches!(self, NotCompleted::NotApplied(TransitionError::Early))
     }
 
     /// What held it up; `None` where nothing is wrong with the stack.
@@ -153,7 +153,7 @@ impl NotCompleted {
             },
             NotCompleted::OutOfTime => Severity::Uncounted,
             NotCompleted::NotApplied(error) => match error {
-                TransitionError::Fault(_) | TransitionError::Early { .. } => Severity::Uncounted,
+                TransitionError::Fault(_) | TransitionError::Early => Severity::Uncounted,
                 TransitionError::Write { .. } => Severity::Attempt,
                 TransitionError::Invalid(_)
                 | TransitionError::EmitConflict { .. }
@@ -276,10 +276,7 @@ mod tests {
         for refused in [Refused::Held, Refused::Was(State::Unknown)] {
             assert_eq!(NotCompleted::from(TransitionError::Refused(refused)).severity(), Severity::Uncounted);
         }
-        assert_eq!(
-            NotCompleted::from(TransitionError::Early { is_registered: true }).severity(),
-            Severity::Uncounted
-        );
+        assert_eq!(NotCompleted::from(TransitionError::Early).severity(), Severity::Uncounted);
     }
 
     #[test]
@@ -316,8 +313,7 @@ mod tests {
 
     #[test]
     fn only_what_registered_will_be_notified() {
-        let early = |is_registered| NotCompleted::from(TransitionError::Early { is_registered });
-        assert!(early(true).is_registered() && !early(false).is_registered());
+        assert!(NotCompleted::from(TransitionError::Early).is_registered());
         assert!(!NotCompleted::OutOfTime.is_registered());
     }
 

@@ -54,10 +54,14 @@ pub(crate) const ERROR: &str = "error";
 /// Of a fault.
 pub(crate) const SINCE: &str = "since";
 
-/// Key of an item of the `positions` table. Its other attributes are [`POSITION`] and one for each later
-/// sequence that is registered.
+/// Key of an item of the `positions` table. The item of sequence 0 is the position, with [`POSITION`] and
+/// [`REGISTERED_TO`]. Every other item is the registration of its sequence, with [`ID`], and with [`CLOSED`] where an
+/// operator closed it.
 pub(crate) const POSITION_KEY: &str = "key";
+/// Sort key of that table.
+pub(crate) const SEQUENCE: &str = "sequence";
 pub(crate) const POSITION: &str = "position";
+pub(crate) const REGISTERED_TO: &str = "registered_to";
 
 /// Key of an item of reconcile's table. Its other attributes are [`CURSOR_SLOT`], and one for each partition of
 /// that slot that was begun, with how many pages were checked and where the next one begins.

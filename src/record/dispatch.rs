@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::decode::{is_number, is_time};
-use super::position::SequenceKey;
 use super::record::Record;
+use super::sequence::SequenceKey;
 use crate::notification::{Event, Extension, Json, Kind, Notification};
 
 /// One trip of a notification through the stream. It is a copy: it may be lost or doubled, and it only says

@@ -13,6 +13,7 @@ mod pending;
 mod position;
 mod record;
 mod redispatch;
+mod sequence;
 #[cfg(test)]
 mod shapes;
 mod timeline;
@@ -28,17 +29,17 @@ pub use due::{
 };
 pub(crate) use due::{DEAD_DUE_AFTER, DEAD_LETTERS_LAST, SECOND_CHECK_AFTER};
 pub(crate) use pending::{Basis, PendingTransition, Reconsidered, TransitionOutcome};
-pub use position::AHEAD_MAX;
-pub(crate) use position::{Position, PositionUpdate, Readiness, ReconsideredPosition, SequenceKey};
+pub(crate) use position::{NotAPosition, Position, PositionUpdate, Readiness, ReconsideredPosition, Write};
 pub(crate) use record::shortened;
 pub use record::{
     Change, Delivery, ERROR_BYTES_MAX, FailedAttempt, Item, RESULT_BYTES_MAX, Record, RecordedFault, Settled,
     State, Status,
 };
 pub(crate) use redispatch::{Via, check_dead_later, check_later, dead_letter_renewed, dispatch_again};
+pub(crate) use sequence::SequenceKey;
 pub use timeline::{Moment, What, timeline};
 pub(crate) use transition::{Called, Expected, Refused, Transition, TransitionTimes};
-pub(crate) use update::{Expression, Update, number, statement, text};
+pub(crate) use update::{Condition, Expression, Update, number, statement, text};
 
 #[cfg(test)]
 pub(crate) mod tests {

@@ -2,48 +2,39 @@
 //! after the one before it is completed there (G8). These are the decisions; `store/positions.rs` has the calls.
 //!
 //! The position of a key at a destination is an item of the `positions` table, which moves in the same
-//! transaction as the mark. An early notification registers its id in that item, and its copy is dropped.
-//! Whichever notification completes next reads that id and sends a fresh copy before it releases its own (G3).
+//! transaction as the mark. An early notification registers its id in an item beside it, under its own sequence, and
+//! its copy is dropped. Whoever completes the one before it reads that id and goes on with it before it releases
+//! its own copy (G3).
+
+mod change;
 
 use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use super::attributes::{POSITION, POSITION_KEY};
+use super::attributes::{CLOSED, ID, POSITION, REGISTERED_TO, SEQUENCE};
 use super::record::Item;
-use super::update::{Condition, Path, Set, Update, number, text};
-use crate::notification::{Notification, NotificationKey, SEQUENCE_MAX};
+use super::sequence::SequenceKey;
+use crate::notification::SEQUENCE_MAX;
+pub(crate) use change::{PositionChange, PositionUpdate, Write};
 
-/// How far ahead of its key's position a notification can register. It bounds the item to this number of ids.
-/// The copy of a notification that is still further ahead waits in the retry queue.
-pub const AHEAD_MAX: u64 = 1_000;
-/// Most registered sequences that one change of a position removes, so that its expression stays within
-/// DynamoDB's 4 KB. A later change removes the rest.
-const PASSED_MAX: usize = 100;
-
-/// The sequence of a notification at one destination.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct SequenceKey {
-    /// Key of the position: destination, source and partition key.
-    pub(crate) key: String,
-    /// Its number, from 1.
-    pub(crate) sequence: u64,
-    notification: NotificationKey,
-}
-
-/// How far a destination has come with a key.
+/// How far a destination has come with a key, and what is known of the sequences after that.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Position {
     /// The sequence that completed last; 0 before the first.
     at: u64,
-    /// What is known of later sequences.
-    later: BTreeMap<u64, Later>,
+    /// The largest sequence that is registered; `None` where none after the position is.
+    registered_to: Option<u64>,
+    /// The registrations that were read.
+    registrations: BTreeMap<u64, Registration>,
+    /// Registrations were read after the first of these sequences, and up to the second.
+    read: (u64, u64),
 }
 
 #[derive(Clone, Debug, PartialEq)]
-enum Later {
-    /// The notification with this id came early and is registered.
-    Registered(String),
+enum Registration {
+    /// The notification with this id came early, and waits.
+    Waits(String),
     /// An operator closed it.
     Closed,
 }
@@ -53,34 +44,10 @@ enum Later {
 pub(crate) enum Readiness {
     /// It is next. This change of the position goes with its completion.
     Ready(PositionChange),
-    /// An earlier one is not completed. A registered notification is notified when its turn comes.
+    /// An earlier one is not completed. A registered notification is gone on with when its turn comes.
     Early { is_registered: bool },
     /// Its sequence is completed, or another notification is registered under it.
     Past,
-}
-
-/// How a position changes.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum PositionChange {
-    /// It moves.
-    To {
-        from: u64,
-        to: u64,
-        /// Registered sequences that it passes.
-        passed: Vec<u64>,
-        /// The id of the registered notification that is next.
-        next: Option<String>,
-    },
-    /// It does not move; an operator closes a later sequence, which may be registered.
-    Closed { at: u64, is_registered: bool },
-}
-
-/// The change of a position that goes into the transaction of a mark.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct PositionUpdate {
-    sequence_key: SequenceKey,
-    change: PositionChange,
-    by_operator: bool,
 }
 
 /// What a position update becomes when its condition failed.
@@ -92,69 +59,87 @@ pub(crate) enum ReconsideredPosition {
     Unneeded,
     /// The position meets the condition after all: other writers are changing it.
     Contended,
-    /// An earlier one is not completed.
-    Early { is_registered: bool },
     /// The sequence is completed, or another notification is registered under it.
     SequenceTaken,
 }
 
-/// The item is not a position: somebody changed it.
+/// An item of the `positions` table has not the form of one: somebody changed it.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "the item is not a position: `position` has to be a whole number from 1, or absent; correct the table"
-)]
-pub(crate) struct NotAPosition;
-
-impl SequenceKey {
-    /// The sequence of a notification at a destination, if it is numbered. The names of destinations and
-    /// sources have no spaces.
-    pub(crate) fn new(notification: &Notification, destination: &str) -> Option<SequenceKey> {
-        let (key, sequence) = notification.partitionkey.as_ref().zip(notification.sequence)?;
-        let key = format!("{destination} {} {key}", notification.source);
-        Some(SequenceKey { key, sequence, notification: notification.key() })
-    }
-
-    /// The notification.
-    pub(crate) fn notification(&self) -> &NotificationKey {
-        &self.notification
-    }
-
-    /// The notification that is registered under this id. All of a key have one source.
-    pub(crate) fn registered(&self, id: &str) -> NotificationKey {
-        NotificationKey::new(id, &self.notification.source)
-    }
-
-    fn id(&self) -> &str {
-        &self.notification.id
-    }
-
-    /// The key of the item.
-    pub(crate) fn item_key(&self) -> Item {
-        Item::from([(POSITION_KEY.to_owned(), text(&self.key))])
-    }
-
-    fn path(&self) -> Path {
-        self.sequence.to_string()
-    }
+pub(crate) enum NotAPosition {
+    #[error(
+        "the item is not a position: `position` and `registered_to` have to be whole numbers from 1, or absent; correct the table"
+    )]
+    Position,
+    #[error(
+        "the item is not a registration: `sequence` has to be a whole number from 1, and `id` a text; correct the table"
+    )]
+    Registration,
 }
 
-fn is_at(at: u64) -> Condition {
-    match at {
-        0 => Condition::Absent(POSITION.to_owned()),
-        at => Condition::Is(POSITION.to_owned(), number(at)),
-    }
+/// The sequence in an attribute; `None` where there is no such attribute.
+fn sequence_in(item: &Item, name: &str) -> Result<Option<u64>, NotAPosition> {
+    let Some(value) = item.get(name) else { return Ok(None) };
+    let sequence = value.as_n().ok().and_then(|digits| digits.parse().ok());
+    sequence.filter(|at| (1..=SEQUENCE_MAX).contains(at)).map(Some).ok_or(NotAPosition::Position)
 }
 
 impl Position {
+    /// Reads the item of the position. One that does not exist is the position before the first sequence. Unknown
+    /// attributes are ignored.
+    ///
+    /// # Errors
+    /// When an attribute is not a whole number from 1.
+    pub(crate) fn decode(item: &Item) -> Result<Position, NotAPosition> {
+        let at = sequence_in(item, POSITION)?.unwrap_or_default();
+        let registered_to = sequence_in(item, REGISTERED_TO)?;
+        Ok(Position { at, registered_to, registrations: BTreeMap::new(), read: (at, at) })
+    }
+
+    /// Adds the registrations that were read from a sequence on; after a last page there are no more.
+    ///
+    /// # Errors
+    /// When an item is not a registration.
+    pub(crate) fn read(&mut self, from: u64, page: &[Item], is_last: bool) -> Result<(), NotAPosition> {
+        if self.read.1 + 1 != from {
+            self.registrations.clear();
+            self.read.0 = from - 1;
+        }
+        self.read.1 = if is_last { SEQUENCE_MAX } else { self.read.0 };
+        for item in page {
+            let sequence = sequence_in(item, SEQUENCE).ok().flatten().ok_or(NotAPosition::Registration)?;
+            let registration = match (item.get(CLOSED), item.get(ID)) {
+                (Some(_), _) => Registration::Closed,
+                (None, Some(AttributeValue::S(id))) => Registration::Waits(id.clone()),
+                (None, _) => return Err(NotAPosition::Registration),
+            };
+            self.registrations.insert(sequence, registration);
+            self.read.1 = self.read.1.max(sequence);
+        }
+        Ok(())
+    }
+
+    /// The first sequence whose registration was not read, of those that decide on a notification of `sequence`: its
+    /// own, and the one after it if it is its turn. Of one whose turn is past it is the next one of the key.
+    pub(crate) fn unread(&self, sequence: u64) -> Option<u64> {
+        let first = sequence.max(self.at + 1);
+        let is_turn = sequence == self.at + 1;
+        let last = if is_turn { self.reach(first) + 1 } else { first };
+        [first, last].into_iter().find(|sequence| {
+            let is_read = self.read.0 < *sequence && *sequence <= self.read.1;
+            !is_read && self.registered_to.is_some_and(|registered_to| *sequence <= registered_to)
+        })
+    }
+
     /// The position after this update was committed. What it knows of later sequences may be old.
     pub(crate) fn moved(mut self, update: &PositionUpdate) -> Position {
-        let PositionChange::To { to, next, .. } = &update.change else { return self };
-        let mut later = self.later.split_off(&(to + 1));
+        let PositionChange::To { to, registered_to, next, .. } = update.change() else { return self };
+        let mut registrations = self.registrations.split_off(&(to + 1));
         match next {
-            Some(id) => later.insert(to + 1, Later::Registered(id.clone())),
-            None => later.remove(&(to + 1)),
+            Some(id) => registrations.insert(to + 1, Registration::Waits(id.clone())),
+            None => registrations.remove(&(to + 1)),
         };
-        Position { at: *to, later }
+        let registered_to = registered_to.filter(|registered_to| registered_to > to);
+        Position { at: *to, registered_to, registrations, read: self.read }
     }
 
     /// The sequence that completed last; 0 before the first.
@@ -162,164 +147,90 @@ impl Position {
         self.at
     }
 
-    /// Reads an item. An item that does not exist is the position before the first sequence. Unknown
-    /// attributes are ignored.
-    ///
-    /// # Errors
-    /// When the position is not a whole number from 1.
-    pub(crate) fn decode(item: &Item) -> Result<Position, NotAPosition> {
-        let at = match item.get(POSITION) {
-            None => 0,
-            Some(AttributeValue::N(at)) => at.parse().ok().filter(|at| *at > 0).unwrap_or(u64::MAX),
-            Some(_) => u64::MAX,
-        };
-        if at > SEQUENCE_MAX {
-            return Err(NotAPosition);
-        }
-        let later = item.iter().filter_map(|(name, value)| {
-            let later = match value {
-                AttributeValue::S(id) => Later::Registered(id.clone()),
-                AttributeValue::Null(true) => Later::Closed,
-                _ => return None,
-            };
-            Some((name.parse().ok()?, later))
-        });
-        Ok(Position { at, later: later.collect() })
-    }
-
     /// How far it moves from a sequence on: it passes what was closed before.
     fn reach(&self, from: u64) -> u64 {
-        let is_closed = |at: &u64| self.later.get(at) == Some(&Later::Closed);
+        let is_closed = |at: &u64| self.registrations.get(at) == Some(&Registration::Closed);
         (from + 1..).take_while(is_closed).last().unwrap_or(from)
     }
 
-    fn registered_at(&self, at: u64) -> Option<String> {
-        match self.later.get(&at) {
-            Some(Later::Registered(id)) => Some(id.clone()),
-            Some(Later::Closed) | None => None,
+    fn waits_at(&self, at: u64) -> Option<String> {
+        match self.registrations.get(&at) {
+            Some(Registration::Waits(id)) => Some(id.clone()),
+            Some(Registration::Closed) | None => None,
         }
     }
 
     /// The id of the registered notification whose turn it is.
     pub(crate) fn next(&self) -> Option<String> {
-        self.registered_at(self.at + 1)
+        self.waits_at(self.at + 1)
     }
 
-    /// Whether it is the turn of a notification. A sequence belongs to the notification that came first, even
-    /// if that one only registered.
+    /// Whether it is the turn of a notification, once nothing that decides on it is [unread](Self::unread). A sequence
+    /// belongs to the notification that came first, even if that one only registered.
     pub(crate) fn readiness(&self, sequence_key: &SequenceKey) -> Readiness {
-        let is_registered = match self.later.get(&sequence_key.sequence) {
+        let is_registered = match self.registrations.get(&sequence_key.sequence) {
             _ if sequence_key.sequence <= self.at => return Readiness::Past,
             None => false,
-            Some(Later::Registered(id)) if id == sequence_key.id() => true,
-            Some(Later::Registered(_) | Later::Closed) => return Readiness::Past,
+            Some(Registration::Waits(id)) if id == sequence_key.id() => true,
+            Some(Registration::Waits(_) | Registration::Closed) => return Readiness::Past,
         };
         if sequence_key.sequence > self.at + 1 {
             return Readiness::Early { is_registered };
         }
         let to = self.reach(sequence_key.sequence);
-        let passed = self.later.range(..=to).map(|(at, _)| *at).take(PASSED_MAX).collect();
-        Readiness::Ready(PositionChange::To { from: self.at, to, passed, next: self.registered_at(to + 1) })
+        Readiness::Ready(PositionChange::To {
+            from: self.at,
+            to,
+            registered_to: self.registered_to,
+            passed: (sequence_key.sequence + 1..=to).collect(),
+            next: self.waits_at(to + 1),
+        })
     }
 
-    /// The update that registers an early notification; none where its sequence is taken, or is too far
-    /// ahead.
-    pub(crate) fn registration(&self, sequence_key: &SequenceKey) -> Option<Update> {
-        let is_near = sequence_key.sequence <= self.at + AHEAD_MAX;
-        (is_near && !self.later.contains_key(&sequence_key.sequence)).then(|| Update {
-            conditions: vec![is_at(self.at), Condition::Absent(sequence_key.path())],
-            sets: vec![(sequence_key.path(), Set::To(text(sequence_key.id())))],
-            removes: vec![],
-        })
+    /// The update that registers an early notification; none where it is registered, or is not early.
+    pub(crate) fn registration(&self, sequence_key: &SequenceKey) -> Option<PositionUpdate> {
+        match self.readiness(sequence_key) {
+            Readiness::Early { is_registered: false } => {
+                Some(PositionUpdate::new(sequence_key, self.ahead(sequence_key, false)))
+            }
+            Readiness::Early { is_registered: true } | Readiness::Ready(_) | Readiness::Past => None,
+        }
     }
 
     /// What an operator's close of a notification changes; nothing where its sequence is completed.
     pub(crate) fn closing(&self, sequence_key: &SequenceKey) -> Option<PositionUpdate> {
         let change = match self.readiness(sequence_key) {
             Readiness::Ready(change) => change,
-            Readiness::Early { is_registered } => PositionChange::Closed { at: self.at, is_registered },
+            Readiness::Early { .. } => self.ahead(sequence_key, true),
             Readiness::Past => return None,
         };
-        Some(PositionUpdate { sequence_key: sequence_key.clone(), change, by_operator: true })
-    }
-}
-
-impl PositionUpdate {
-    /// The change of the position that goes with the completion of a notification.
-    pub(crate) fn new(sequence_key: &SequenceKey, change: PositionChange) -> PositionUpdate {
-        PositionUpdate { sequence_key: sequence_key.clone(), change, by_operator: false }
+        Some(PositionUpdate::by_operator(sequence_key, change))
     }
 
-    /// The key of the item.
-    pub(crate) fn item_key(&self) -> Item {
-        self.sequence_key.item_key()
+    fn ahead(&self, sequence_key: &SequenceKey, is_closed: bool) -> PositionChange {
+        let raises = self.registered_to.is_none_or(|registered_to| registered_to < sequence_key.sequence);
+        PositionChange::Ahead { raises, is_closed }
     }
 
-    /// Whether it closes a sequence that is too far ahead to be registered.
-    pub(crate) fn is_too_early(&self) -> bool {
-        match self.change {
-            PositionChange::Closed { at, .. } => self.sequence_key.sequence > at + AHEAD_MAX,
-            PositionChange::To { .. } => false,
-        }
-    }
-
-    /// The id of the registered notification whose turn comes with it.
-    pub(crate) fn next(&self) -> Option<&str> {
-        match &self.change {
-            PositionChange::To { next, .. } => next.as_deref(),
-            PositionChange::Closed { .. } => None,
-        }
-    }
-
-    /// Decides on the position that DynamoDB returned with the failed condition.
-    pub(crate) fn reconsider(&self, position: &Position) -> ReconsideredPosition {
-        let update = match (self.by_operator, position.readiness(&self.sequence_key)) {
-            (true, _) => match position.closing(&self.sequence_key) {
-                Some(update) => update,
+    /// Decides again on an update whose condition failed, on the position as it is now.
+    pub(crate) fn reconsider(&self, update: &PositionUpdate) -> ReconsideredPosition {
+        let sequence_key = update.sequence_key();
+        let again = if update.is_by_operator() {
+            match self.closing(sequence_key) {
+                Some(again) => again,
                 None => return ReconsideredPosition::Unneeded,
-            },
-            (false, Readiness::Ready(change)) => PositionUpdate { change, ..self.clone() },
-            (false, Readiness::Early { is_registered }) => {
-                return ReconsideredPosition::Early { is_registered };
             }
-            (false, Readiness::Past) => return ReconsideredPosition::SequenceTaken,
+        } else {
+            match self.readiness(sequence_key) {
+                Readiness::Ready(change) => PositionUpdate::new(sequence_key, change),
+                // A position never goes back, unless somebody restores the table.
+                Readiness::Early { .. } => return ReconsideredPosition::Contended,
+                Readiness::Past => return ReconsideredPosition::SequenceTaken,
+            }
         };
-        match update == *self {
+        match again == *update {
             true => ReconsideredPosition::Contended,
-            false => ReconsideredPosition::SendAgain(update),
-        }
-    }
-
-    /// Its condition is the position that was read. An operator's close is never undone, so the condition need
-    /// not repeat it. It also fails if a successor registered meanwhile, with which nobody would go on, or if
-    /// another notification registered under this sequence.
-    pub(crate) fn update(&self) -> Update {
-        let path = self.sequence_key.path();
-        match &self.change {
-            PositionChange::To { from, to, passed, next } => {
-                let successor = (to + 1).to_string();
-                let successor = match next {
-                    Some(id) => Condition::Is(successor, text(id)),
-                    None => Condition::Absent(successor),
-                };
-                let own = Condition::AbsentOr(path, text(self.sequence_key.id()));
-                Update {
-                    conditions: vec![is_at(*from), successor, own],
-                    sets: vec![(POSITION.to_owned(), Set::To(number(to)))],
-                    removes: passed.iter().map(u64::to_string).collect(),
-                }
-            }
-            PositionChange::Closed { at, is_registered } => Update {
-                conditions: vec![
-                    is_at(*at),
-                    match is_registered {
-                        true => Condition::Is(path.clone(), text(self.sequence_key.id())),
-                        false => Condition::Absent(path.clone()),
-                    },
-                ],
-                sets: vec![(path, Set::To(AttributeValue::Null(true)))],
-                removes: vec![],
-            },
+            false => ReconsideredPosition::SendAgain(again),
         }
     }
 }

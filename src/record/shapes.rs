@@ -10,8 +10,9 @@ use serde_json::Value;
 
 use super::attributes::{OF_DELIVERY, OF_RECORD};
 use super::dispatch::Dispatch;
-use super::position::Position;
+use super::position::{Position, PositionChange, Readiness};
 use super::record::{Item, Record};
+use super::sequence::SequenceKey;
 
 const RELEASES: [(&str, &str); 1] = [("0.1.0", include_str!("shapes/0.1.0.json"))];
 
@@ -21,7 +22,6 @@ fn attribute(value: &Value) -> AttributeValue {
         (kind, Value::String(text)) if kind == "S" => AttributeValue::S(text.clone()),
         (kind, Value::String(digits)) if kind == "N" => AttributeValue::N(digits.clone()),
         (kind, Value::Bool(is)) if kind == "BOOL" => AttributeValue::Bool(*is),
-        (kind, Value::Bool(is)) if kind == "NULL" => AttributeValue::Null(*is),
         (kind, members) if kind == "M" => AttributeValue::M(item(members)),
         (kind, value) => panic!("records hold no {kind}: {value}"),
     }
@@ -46,8 +46,18 @@ fn what_a_release_stored_and_sent_is_read_by_this_one() {
         let dispatch = dispatch.unwrap_or_else(|error| panic!("{release}: {error}"));
         assert_eq!(record.notification(), dispatch.notification, "{release}");
         let position = Position::decode(&item(&shapes["position"]));
-        let position = position.unwrap_or_else(|error| panic!("{release}: {error}"));
-        assert_eq!((position.at(), position.next()), (2, Some(record.id)), "{release}");
+        let mut position = position.unwrap_or_else(|error| panic!("{release}: {error}"));
+        let first = position.unread(3).expect("something is registered");
+        let registrations = shapes["registrations"].as_array().expect("a list").iter().map(item);
+        let read = position.read(first, &registrations.collect::<Vec<_>>(), true);
+        read.unwrap_or_else(|error| panic!("{release}: {error}"));
+        let third = SequenceKey::new(&dispatch.notification, "refund").expect("it is numbered");
+        let Readiness::Ready(change) = position.readiness(&third) else {
+            panic!("{release}: it is its turn")
+        };
+        let passed = vec![4];
+        let to = PositionChange::To { from: 2, to: 4, registered_to: Some(4), passed, next: None };
+        assert_eq!((position.next(), change), (Some(record.id), to), "{release}");
     }
 }
 

@@ -39,6 +39,8 @@ pub(crate) enum Condition {
     Absent(Path),
     /// The attribute does not exist, or has this value.
     AbsentOr(Path, AttributeValue),
+    /// The attribute does not exist, or is a number below this one.
+    AbsentOrBelow(Path, u64),
 }
 
 /// The new value of an attribute.
@@ -111,6 +113,15 @@ impl Expression {
                     self.path(&mut text, path);
                     text += " = ";
                     self.value(&mut text, value.clone());
+                    text += ")";
+                }
+                Condition::AbsentOrBelow(path, most) => {
+                    text += "(attribute_not_exists(";
+                    self.path(&mut text, path);
+                    text += ") OR ";
+                    self.path(&mut text, path);
+                    text += " < ";
+                    self.value(&mut text, number(most));
                     text += ")";
                 }
             }
@@ -209,6 +220,13 @@ pub(crate) fn statement(
                 literal(&mut statement, value, &mut parameters);
                 statement += ")";
             }
+            Condition::AbsentOrBelow(path, most) => {
+                statement += "(";
+                quote(&mut statement, path);
+                statement += " IS MISSING OR ";
+                quote(&mut statement, path);
+                write!(statement, "<{most})").expect("writing to a string cannot fail");
+            }
         }
     }
     (statement, parameters)
@@ -248,6 +266,9 @@ pub(crate) mod tests {
             Condition::Above(path, least) => find(item, path).is_some_and(|held| integer(held) > *least),
             Condition::Absent(path) => find(item, path).is_none(),
             Condition::AbsentOr(path, value) => find(item, path).is_none_or(|held| held == value),
+            Condition::AbsentOrBelow(path, most) => {
+                find(item, path).is_none_or(|held| integer(held) < *most as i64)
+            }
         };
         let mut changed = update.conditions.iter().all(holds).then(|| item.clone())?;
         for (path, set) in &update.sets {
@@ -297,6 +318,7 @@ pub(crate) mod tests {
                 Condition::Above("open".into(), 1),
                 Condition::Absent("d.refund.fault".into()),
                 Condition::AbsentOr("dead".into(), number(0)),
+                Condition::AbsentOrBelow("closed".into(), 2),
             ],
             sets: vec![
                 ("d.refund.state".into(), Set::To(text("done"))),
@@ -312,13 +334,13 @@ pub(crate) mod tests {
         let expression = Expression::new(&update());
         assert_eq!(
             expression.condition,
-            "#d.#refund.#state = :0 AND #open > :1 AND attribute_not_exists(#d.#refund.#fault) AND (attribute_not_exists(#dead) OR #dead = :2)"
+            "#d.#refund.#state = :0 AND #open > :1 AND attribute_not_exists(#d.#refund.#fault) AND (attribute_not_exists(#dead) OR #dead = :2) AND (attribute_not_exists(#closed) OR #closed < :3)"
         );
         assert_eq!(
             expression.update,
-            "SET #d.#refund.#state = :3, #open = #open + :4, #version = #version + :5 REMOVE #expires_at, #d.#refund.#reason"
+            "SET #d.#refund.#state = :4, #open = #open + :5, #version = #version + :6 REMOVE #expires_at, #d.#refund.#reason"
         );
-        assert_eq!((expression.names["#state"].as_str(), &expression.values[":4"]), ("state", &number(-1)));
+        assert_eq!((expression.names["#state"].as_str(), &expression.values[":5"]), ("state", &number(-1)));
     }
 
     #[test]
@@ -330,7 +352,7 @@ pub(crate) mod tests {
         let (statement, parameters) = statement("t", &key(), &with_values);
         assert_eq!(
             statement,
-            r#"UPDATE "t" SET "d"."refund"."state"='done' SET "open"=1 REMOVE "expires_at" REMOVE "d"."refund"."reason" WHERE "id"=? AND "source"=? AND "d"."refund"."state"='pending' AND "open">1 AND "d"."refund"."fault" IS MISSING AND ("dead" IS MISSING OR "dead"=0)"#
+            r#"UPDATE "t" SET "d"."refund"."state"='done' SET "open"=1 REMOVE "expires_at" REMOVE "d"."refund"."reason" WHERE "id"=? AND "source"=? AND "d"."refund"."state"='pending' AND "open">1 AND "d"."refund"."fault" IS MISSING AND ("dead" IS MISSING OR "dead"=0) AND ("closed" IS MISSING OR "closed"<2)"#
         );
         assert_eq!(parameters, [text("1"), text("s")]);
         for others in [r#"it's' OR "id"<>'"#, "out of stock", ""] {

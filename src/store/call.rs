@@ -5,13 +5,13 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{
-    ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update as UpdateAction,
+    ConditionCheck, Delete, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update as UpdateAction,
 };
 
 use crate::aws::{Cause, Fault};
 use crate::notification::NotificationKey;
 use crate::record::attributes::{ID, SOURCE};
-use crate::record::{Expression, Item, Record, Update, text};
+use crate::record::{Condition, Expression, Item, Record, Update, text};
 
 pub(crate) const GET_ITEM: &str = "GetItem";
 pub(crate) const PUT_ITEM: &str = "PutItem";
@@ -70,6 +70,41 @@ pub(crate) fn update_action(table: &str, key: Item, update: &Update) -> Transact
         .build()
         .expect("table, key and expression are set");
     TransactWriteItem::builder().update(update).build()
+}
+
+/// A check of conditions as an action of a transaction.
+pub(crate) fn check_action(table: &str, key: Item, conditions: Vec<Condition>) -> TransactWriteItem {
+    let expression = Expression::new(&Update { conditions, ..Update::default() });
+    let check = ConditionCheck::builder()
+        .table_name(table)
+        .set_key(Some(key))
+        .condition_expression(expression.condition)
+        .set_expression_attribute_names(Some(expression.names))
+        .set_expression_attribute_values(values(expression.values))
+        .build()
+        .expect("table, key and condition are set");
+    TransactWriteItem::builder().condition_check(check).build()
+}
+
+/// A delete as an action of a transaction.
+pub(crate) fn delete_action(table: &str, key: Item, conditions: Vec<Condition>) -> TransactWriteItem {
+    let delete = Delete::builder().table_name(table).set_key(Some(key));
+    let delete = match conditions.is_empty() {
+        true => delete,
+        false => {
+            let expression = Expression::new(&Update { conditions, ..Update::default() });
+            delete
+                .condition_expression(expression.condition)
+                .set_expression_attribute_names(Some(expression.names))
+                .set_expression_attribute_values(values(expression.values))
+        }
+    };
+    TransactWriteItem::builder().delete(delete.build().expect("table and key are set")).build()
+}
+
+/// DynamoDB refuses an empty map of values.
+fn values(values: Item) -> Option<Item> {
+    Some(values).filter(|values| !values.is_empty())
 }
 
 /// The record that DynamoDB returned with a failed condition.

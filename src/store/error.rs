@@ -25,12 +25,10 @@ pub(crate) enum TransitionError {
         "the emitted notification {id} is stored with other content; a repeat must emit the same content under the same name"
     )]
     EmitConflict { id: String },
-    /// A sequenced destination has not completed an earlier notification.
+    /// A sequenced destination has not completed an earlier notification. This one is registered, and gone on with
+    /// when its turn comes.
     #[error("an earlier notification of its `partitionkey` is not completed")]
-    Early {
-        /// It is registered, and will be notified when its turn comes.
-        is_registered: bool,
-    },
+    Early,
     /// A sequenced destination has completed, or registered, another notification with this sequence.
     #[error(
         "another notification of its source and `partitionkey` has its `sequence`; close this one, or send it again with an id and a sequence of its own"

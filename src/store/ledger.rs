@@ -19,7 +19,7 @@ use super::call::{
     update_action, update_item,
 };
 use super::error::TransitionError;
-use super::positions::{Positions, decode_position};
+use super::positions::Positions;
 use super::token::token;
 use super::transaction::{CONDITION_FAILED, Cancellation, judge};
 use crate::aws::{Cause, Fault, TRIES_MAX, pause};
@@ -33,6 +33,8 @@ use crate::record::{
 
 /// Most statements of a `BatchExecuteStatement`.
 pub(crate) const STATEMENTS_MAX: usize = 25;
+/// Most actions of a `TransactWriteItems`.
+const TRANSACTION_ACTIONS_MAX: usize = 100;
 const BATCH_EXECUTE: &str = "BatchExecuteStatement";
 
 /// The `notifications` table.
@@ -101,21 +103,22 @@ fn reconsider(
 }
 
 impl Commit<'_> {
-    /// Decides on the position that DynamoDB returned with the failed condition.
-    fn reconsider_position(&mut self, item: Option<Item>) -> Result<Next, TransitionError> {
-        let position = decode_position(TRANSACT, &item.unwrap_or_default())?;
-        let Some((positions, update)) = self.position.take() else { return Ok(Next::SendAgain) };
-        let (update, next) = match update.reconsider(&position) {
-            ReconsideredPosition::SendAgain(update) => (update, Next::SendAgain),
-            ReconsideredPosition::Contended => (update, Next::Pause(Fault::new(TRANSACT, Cause::Contended))),
-            ReconsideredPosition::Unneeded => return Ok(Next::SendAgain),
-            ReconsideredPosition::Early { is_registered } => {
-                return Err(TransitionError::Early { is_registered });
-            }
-            ReconsideredPosition::SequenceTaken => return Err(TransitionError::SequenceTaken),
+    /// Reads the position again, after a condition on it or on a registration failed, and decides on it.
+    async fn reconsider_position(&mut self) -> Result<Next, TransitionError> {
+        let Some((positions, update)) = &mut self.position else { return Ok(Next::SendAgain) };
+        let position = match positions.current(update.sequence_key()).await {
+            Ok(position) => position,
+            Err(fault) => return Ok(Next::Pause(fault)),
         };
-        self.position = Some((positions, update));
-        Ok(next)
+        match position.reconsider(update) {
+            ReconsideredPosition::SendAgain(again) => *update = again,
+            ReconsideredPosition::Contended => {
+                return Ok(Next::Pause(Fault::new(TRANSACT, Cause::Contended)));
+            }
+            ReconsideredPosition::Unneeded => self.position = None,
+            ReconsideredPosition::SequenceTaken => return Err(TransitionError::SequenceTaken),
+        }
+        Ok(Next::SendAgain)
     }
 }
 
@@ -225,7 +228,7 @@ impl Ledger {
             let next = match self.transact(&mark, commit).await {
                 Ok(()) => return Ok(TransitionOutcome::Applied),
                 Err(Cancellation::Mark(item)) => reconsider(&mut mark, TRANSACT, item)?,
-                Err(Cancellation::Position(item)) => commit.reconsider_position(item)?,
+                Err(Cancellation::Position) => commit.reconsider_position().await?,
                 Err(Cancellation::Emitted(stored)) => {
                     let emits = std::mem::take(&mut commit.emits).into_iter().enumerate();
                     let kept = emits.filter(|(at, _)| !stored.contains(at));
@@ -258,7 +261,11 @@ impl Ledger {
     async fn transact(&self, mark: &PendingTransition, commit: &Commit<'_>) -> Result<(), Cancellation> {
         self.stagger().await;
         let mut actions = vec![update_action(&self.table, item_key(&mark.key), &mark.update())];
-        actions.extend(commit.position.as_ref().map(|(positions, update)| positions.action(update)));
+        if let Some((positions, update)) = &commit.position {
+            let most = TRANSACTION_ACTIONS_MAX - 1 - commit.writes.len() - commit.emits.len();
+            actions.extend(positions.actions(update).take(most));
+        }
+        let position_actions = actions.len() - 1;
         actions.extend_from_slice(commit.writes);
         actions.extend(commit.emits.iter().map(|record| self.accept_action(record)));
         let token = token(&actions);
@@ -271,7 +278,7 @@ impl Ledger {
         match error.as_service_error() {
             Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => Err(judge(
                 cancelled.cancellation_reasons(),
-                commit.position.is_some(),
+                position_actions,
                 commit.writes.len(),
                 &commit.emits,
             )),

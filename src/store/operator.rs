@@ -15,8 +15,8 @@ use super::positions::Positions;
 use crate::aws::{Fault, TRIES_MAX, pause};
 use crate::notification::NotificationKey;
 use crate::record::{
-    Delivery, Expected, FIRST_DUE_AFTER, PendingTransition, PositionUpdate, Record, Refused, SequenceKey,
-    Settled, State, Transition, TransitionOutcome, TransitionTimes, Via, dispatch_again, next_dispatch,
+    Delivery, Expected, FIRST_DUE_AFTER, PendingTransition, Record, Refused, SequenceKey, Settled, State,
+    Transition, TransitionOutcome, TransitionTimes, Via, dispatch_again, next_dispatch,
 };
 
 /// How long closing a notification of a sequenced destination is retried.
@@ -36,10 +36,6 @@ pub enum OperatorOutcome {
     NoUnknownCall,
     /// A call may be in progress.
     Held,
-    /// At a sequenced destination more than [`AHEAD_MAX`] notifications come before it. Close those first.
-    ///
-    /// [`AHEAD_MAX`]: crate::record::AHEAD_MAX
-    Early,
 }
 
 impl OperatorOutcome {
@@ -49,10 +45,7 @@ impl OperatorOutcome {
         match self {
             OperatorOutcome::Applied => true,
             OperatorOutcome::Was(state) => state.is_final(),
-            OperatorOutcome::NotFound
-            | OperatorOutcome::NoUnknownCall
-            | OperatorOutcome::Held
-            | OperatorOutcome::Early => false,
+            OperatorOutcome::NotFound | OperatorOutcome::NoUnknownCall | OperatorOutcome::Held => false,
         }
     }
 }
@@ -196,10 +189,7 @@ impl Ledger {
         let Some(sequence_key) = sequence_key.filter(|_| delivery.sequenced) else {
             return self.operate(key, destination, close, now, retention).await;
         };
-        let update = positions.get(&sequence_key).await?.closing(&sequence_key);
-        if update.as_ref().is_some_and(PositionUpdate::is_too_early) {
-            return Ok(OperatorOutcome::Early);
-        }
+        let update = positions.current(&sequence_key).await?.closing(&sequence_key);
         let mut commit = Commit { position: update.map(|update| (positions, update)), ..Commit::default() };
         let pending = by_operator(key, destination, close, now, retention);
         let closed = timeout(CLOSE_WITHIN, self.commit(pending, &mut commit)).await;
@@ -207,7 +197,7 @@ impl Ledger {
         let next = match &commit.position {
             Some((_, update)) => update.next().map(str::to_owned),
             // A repeat after a failure below finds it closed, and notifies the next one.
-            None => positions.get(&sequence_key).await?.next(),
+            None => positions.current(&sequence_key).await?.next(),
         };
         if let Some(next) = next {
             self.notify_next(&sequence_key.registered(&next), destination, now).await?;
@@ -270,7 +260,7 @@ fn outcome(applied: Result<TransitionOutcome, TransitionError>) -> Result<Operat
             | TransitionError::Refused(_)
             | TransitionError::Write { .. }
             | TransitionError::EmitConflict { .. }
-            | TransitionError::Early { .. }
+            | TransitionError::Early
             | TransitionError::SequenceTaken,
         ) => Ok(OperatorOutcome::NotFound),
     }

@@ -1,28 +1,31 @@
-//! The `positions` table: how far each sequenced destination has come with each key.
+//! The `positions` table: how far each sequenced destination has come with each key, and which notifications wait.
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::TransactWriteItem;
 
-use super::call::{GET_ITEM, UPDATE_ITEM, Updated, update_action, update_item};
+use super::call::{GET_ITEM, QUERY, TRANSACT, check_action, delete_action, update_action};
+use super::token::token;
+use super::transaction::judge_registration;
 use crate::aws::{Cause, Fault, TRIES_MAX, pause};
-use crate::record::{Item, Position, PositionUpdate, Readiness, Record, SequenceKey, Update};
+use crate::record::attributes::{POSITION_KEY, SEQUENCE};
+use crate::record::{
+    NotAPosition, Position, PositionUpdate, Readiness, Record, SequenceKey, Write, number, text,
+};
 
-/// The `positions` table: an item for each destination, source and partition key.
+/// Most registrations that one call reads. Whoever completes one goes on with about so many before the next read.
+const REGISTRATIONS_READ: i32 = 100;
+
+/// The `positions` table: an item for each destination, source and partition key, and one beside it for each
+/// notification that waits.
 #[derive(Clone, Debug)]
 pub struct Positions {
     client: Client,
     table: String,
 }
 
-/// How a registration came out.
-enum Registration {
-    Registered,
-    /// The position is another one now.
-    Moved(Position),
-}
-
 impl Positions {
-    /// The table of this name, whose key is `key`.
+    /// The table of this name, whose key is `key` and `sequence`.
     pub fn new(client: Client, table: impl Into<String>) -> Positions {
         Positions { client, table: table.into() }
     }
@@ -39,58 +42,109 @@ impl Positions {
         }
     }
 
-    /// The position of a key, read consistently.
+    /// The position of a key, read consistently and without registrations.
     pub(crate) async fn get(&self, sequence_key: &SequenceKey) -> Result<Position, Fault> {
-        let get = self.client.get_item().table_name(&self.table).set_key(Some(sequence_key.item_key()));
+        let get = self.client.get_item().table_name(&self.table).set_key(Some(sequence_key.item_key(0)));
         let get = get.consistent_read(true);
         let item = get.send().await.map_err(|error| Fault::from_sdk(GET_ITEM, &error))?.item;
-        decode_position(GET_ITEM, &item.unwrap_or_default())
+        Position::decode(&item.unwrap_or_default()).map_err(|error| unreadable(GET_ITEM, &error))
     }
 
-    /// Whether it is the turn of a notification. An early one is registered, so that the one before it finds
-    /// it. `position`, as it was read, is brought up to date.
+    /// The position of a key as it is now, with the registrations that decide on a notification.
+    pub(crate) async fn current(&self, sequence_key: &SequenceKey) -> Result<Position, Fault> {
+        let mut position = self.get(sequence_key).await?;
+        self.read_on(sequence_key, &mut position).await?;
+        Ok(position)
+    }
+
+    /// Reads the registrations that decide on a notification and were not read.
+    async fn read_on(&self, sequence_key: &SequenceKey, position: &mut Position) -> Result<(), Fault> {
+        while let Some(from) = position.unread(sequence_key.sequence) {
+            let query = self.client.query().table_name(&self.table).consistent_read(true);
+            let query = query
+                .key_condition_expression("#key = :key AND #sequence >= :from")
+                .expression_attribute_names("#key", POSITION_KEY)
+                .expression_attribute_names("#sequence", SEQUENCE)
+                .expression_attribute_values(":key", text(&sequence_key.key))
+                .expression_attribute_values(":from", number(from))
+                .limit(REGISTRATIONS_READ);
+            let page = query.send().await.map_err(|error| Fault::from_sdk(QUERY, &error))?;
+            let is_last = page.last_evaluated_key.is_none();
+            let read = position.read(from, &page.items.unwrap_or_default(), is_last);
+            read.map_err(|error| unreadable(QUERY, &error))?;
+        }
+        Ok(())
+    }
+
+    /// Whether it is the turn of a notification. What is not known of `position` is read.
     pub(crate) async fn readiness(
         &self,
         sequence_key: &SequenceKey,
         position: &mut Position,
     ) -> Result<Readiness, Fault> {
-        loop {
-            let readiness = position.readiness(sequence_key);
-            let is_early = matches!(readiness, Readiness::Early { .. });
-            let Some(registration) = position.registration(sequence_key).filter(|_| is_early) else {
-                return Ok(readiness);
-            };
-            match self.register(sequence_key, &registration).await? {
-                Registration::Registered => return Ok(Readiness::Early { is_registered: true }),
-                // The condition failed on another position: other writers are changing it.
-                Registration::Moved(moved) if moved == *position => {
-                    return Err(Fault::new(UPDATE_ITEM, Cause::Contended));
-                }
-                Registration::Moved(moved) => *position = moved,
-            }
-        }
+        self.read_on(sequence_key, position).await?;
+        Ok(position.readiness(sequence_key))
     }
 
-    async fn register(&self, sequence_key: &SequenceKey, update: &Update) -> Result<Registration, Fault> {
-        for tries in 1.. {
-            match update_item(&self.client, &self.table, sequence_key.item_key(), update).await {
-                Ok(Updated::Applied) => return Ok(Registration::Registered),
-                Ok(Updated::ConditionFailed(item)) => {
-                    return decode_position(UPDATE_ITEM, &item).map(Registration::Moved);
-                }
-                Err(fault) if fault.is_retryable() && tries < TRIES_MAX => pause(tries).await,
-                Err(fault) => return Err(fault),
+    /// Registers an early notification, so that the one before it finds it; or says that its turn has come meanwhile.
+    /// `position` is brought up to date.
+    pub(crate) async fn register(
+        &self,
+        sequence_key: &SequenceKey,
+        position: &mut Position,
+    ) -> Result<Readiness, Fault> {
+        let mut refused = None;
+        while let Some(registration) = position.registration(sequence_key) {
+            // Other writers are changing it.
+            if refused.as_ref() == Some(&registration) {
+                return Err(Fault::new(TRANSACT, Cause::Contended));
             }
+            if self.transact(&registration).await? {
+                return Ok(Readiness::Early { is_registered: true });
+            }
+            *position = self.current(sequence_key).await?;
+            refused = Some(registration);
+        }
+        Ok(position.readiness(sequence_key))
+    }
+
+    /// Makes a registration, unless a condition of it fails.
+    async fn transact(&self, registration: &PositionUpdate) -> Result<bool, Fault> {
+        let actions: Vec<_> = self.actions(registration).collect();
+        let token = token(&actions);
+        for tries in 1.. {
+            let call = self.client.transact_write_items().set_transact_items(Some(actions.clone()));
+            let Err(error) = call.client_request_token(&token).send().await else { return Ok(true) };
+            let fault = match error.as_service_error() {
+                Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
+                    match judge_registration(cancelled.cancellation_reasons()) {
+                        Some(fault) => fault,
+                        None => return Ok(false),
+                    }
+                }
+                _ => Fault::from_sdk(TRANSACT, &error),
+            };
+            if !fault.is_retryable() || tries == TRIES_MAX {
+                return Err(fault);
+            }
+            pause(tries).await;
         }
         unreachable!("the last try returns")
     }
 
-    /// A position update as an action of the mark's transaction.
-    pub(super) fn action(&self, update: &PositionUpdate) -> TransactWriteItem {
-        update_action(&self.table, update.item_key(), &update.update())
+    /// A position update as actions of a transaction.
+    pub(super) fn actions(&self, update: &PositionUpdate) -> impl Iterator<Item = TransactWriteItem> {
+        update.writes().into_iter().map(|(sequence, write)| {
+            let key = update.sequence_key().item_key(sequence);
+            match write {
+                Write::Update(update) => update_action(&self.table, key, &update),
+                Write::Check(conditions) => check_action(&self.table, key, conditions),
+                Write::Delete(conditions) => delete_action(&self.table, key, conditions),
+            }
+        })
     }
 }
 
-pub(super) fn decode_position(call: &'static str, item: &Item) -> Result<Position, Fault> {
-    Position::decode(item).map_err(|error| Fault::new(call, Cause::Unreadable(error.to_string())))
+fn unreadable(call: &'static str, error: &NotAPosition) -> Fault {
+    Fault::new(call, Cause::Unreadable(error.to_string()))
 }

@@ -6,7 +6,7 @@ use super::call::{TRANSACT, returned_record};
 use crate::aws::{Cause, Fault};
 use crate::record::{Item, Record};
 
-/// Place of the mark in the transaction. Then come the position, if any, the effect's writes, and the emits.
+/// Place of the mark in the transaction. Then come the actions on the position, the effect's writes, and the emits.
 const MARK_AT: usize = 0;
 
 /// The code of a reason whose condition failed.
@@ -17,8 +17,8 @@ pub(crate) const CONDITION_FAILED: &str = "ConditionalCheckFailed";
 pub(crate) enum Cancellation {
     /// The mark's condition failed on this item, if there is one.
     Mark(Option<Item>),
-    /// The condition on the position of a sequenced destination failed on this item, if there is one.
-    Position(Option<Item>),
+    /// A condition on the position of a sequenced destination, or on a registration, failed.
+    Position,
     /// The emits at these places are stored already. Leave them out and send the rest.
     Emitted(Vec<usize>),
     /// The id of the emit at this place is stored with other content.
@@ -34,26 +34,20 @@ pub(crate) enum Cancellation {
 /// anyway, and then fresh conditions count.
 pub(crate) fn judge(
     reasons: &[CancellationReason],
-    sequenced: bool,
+    positions: usize,
     writes: usize,
     emits: &[Record],
 ) -> Cancellation {
-    let failed = |reason: &CancellationReason| reason.code() == Some(CONDITION_FAILED);
-    let cause = |reason: &CancellationReason| Cause::of_code(reason.code(), None);
     if let Some(reason) = reasons.get(MARK_AT).filter(|reason| failed(reason)) {
         return Cancellation::Mark(reason.item().cloned());
     }
-    let is_set = |reason: &&CancellationReason| reason.code().is_some_and(|code| code != "None");
-    let faults = reasons.iter().filter(is_set).map(cause).map(|cause| Fault::new(TRANSACT, cause));
-    if let Some(fault) = faults.into_iter().find(Fault::is_retryable) {
+    if let Some(fault) = undecided(reasons) {
         return Cancellation::Fault(fault);
     }
-    let mut others = reasons.get(MARK_AT + 1..).unwrap_or_default();
-    if sequenced && let Some((position, rest)) = others.split_first() {
-        if failed(position) {
-            return Cancellation::Position(position.item().cloned());
-        }
-        others = rest;
+    let others = reasons.get(MARK_AT + 1..).unwrap_or_default();
+    let (of_position, others) = others.split_at(positions.min(others.len()));
+    if of_position.iter().any(failed) {
+        return Cancellation::Position;
     }
     let (own, emitted) = others.split_at(writes.min(others.len()));
     if let Some((at, reason)) = own.iter().enumerate().find(|(_, reason)| is_set(reason)) {
@@ -69,14 +63,38 @@ pub(crate) fn judge(
             Err(fault) => return Cancellation::Fault(fault),
         }
     }
-    match (stored.is_empty(), reasons.iter().find(is_set)) {
-        (false, _) => Cancellation::Emitted(stored),
-        (true, Some(reason)) => Cancellation::Fault(Fault::new(TRANSACT, cause(reason))),
-        (true, None) => {
-            let cause = Cause::Unavailable("cancelled without a reason".into());
-            Cancellation::Fault(Fault::new(TRANSACT, cause))
-        }
+    match stored.is_empty() {
+        false => Cancellation::Emitted(stored),
+        true => Cancellation::Fault(first_fault(reasons)),
     }
+}
+
+/// Judges a cancellation of a transaction that registers: `None` where a condition failed.
+pub(crate) fn judge_registration(reasons: &[CancellationReason]) -> Option<Fault> {
+    let decided = reasons.iter().any(failed);
+    undecided(reasons).or_else(|| (!decided).then(|| first_fault(reasons)))
+}
+
+fn failed(reason: &CancellationReason) -> bool {
+    reason.code() == Some(CONDITION_FAILED)
+}
+
+fn is_set(reason: &&CancellationReason) -> bool {
+    reason.code().is_some_and(|code| code != "None")
+}
+
+fn faults(reasons: &[CancellationReason]) -> impl Iterator<Item = Fault> {
+    reasons.iter().filter(is_set).map(|reason| Fault::new(TRANSACT, Cause::of_code(reason.code(), None)))
+}
+
+/// The contention or the throttling that cancelled a transaction.
+fn undecided(reasons: &[CancellationReason]) -> Option<Fault> {
+    faults(reasons).find(Fault::is_retryable)
+}
+
+fn first_fault(reasons: &[CancellationReason]) -> Fault {
+    let none = || Fault::new(TRANSACT, Cause::Unavailable("cancelled without a reason".into()));
+    faults(reasons).next().unwrap_or_else(none)
 }
 
 #[cfg(test)]
@@ -95,7 +113,7 @@ mod tests {
 
     /// The cancellation of a mark, one write and one emit.
     fn judged(mark: CancellationReason, write: CancellationReason, emit: CancellationReason) -> Cancellation {
-        judge(&[mark, write, emit], false, 1, &[event_for(&["b"])])
+        judge(&[mark, write, emit], 0, 1, &[event_for(&["b"])])
     }
 
     #[test]
@@ -111,16 +129,20 @@ mod tests {
 
     #[test]
     fn a_position_comes_after_the_mark_and_before_the_writes() {
-        let judged = |mark, position| judge(&[mark, position, reason(CONDITION_FAILED, None)], true, 1, &[]);
-        assert!(matches!(judged(none(), reason(CONDITION_FAILED, None)), Cancellation::Position(None)));
-        assert!(matches!(judged(none(), none()), Cancellation::Write { at: 0, .. }));
+        let failed = || reason(CONDITION_FAILED, None);
+        let judged = |mark, position, next| judge(&[mark, position, next, failed()], 2, 1, &[]);
+        assert!(matches!(judged(none(), failed(), none()), Cancellation::Position));
+        assert!(matches!(judged(none(), none(), failed()), Cancellation::Position));
+        assert!(matches!(judged(none(), none(), none()), Cancellation::Write { at: 0, .. }));
         let mark = reason(CONDITION_FAILED, Some(&event_for(&["a"])));
-        assert!(matches!(judged(mark, reason(CONDITION_FAILED, None)), Cancellation::Mark(_)));
+        assert!(matches!(judged(mark, failed(), none()), Cancellation::Mark(_)));
     }
 
     #[test]
     fn contention_and_throttling_are_retried_before_conditions_count() {
         for code in ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"] {
+            let registration = judge_registration(&[reason(CONDITION_FAILED, None), reason(code, None)]);
+            assert!(registration.unwrap().is_retryable());
             let contended = judged(none(), reason(CONDITION_FAILED, None), reason(code, None));
             assert!(
                 matches!(&contended, Cancellation::Fault(fault) if fault.is_retryable()),
@@ -136,7 +158,9 @@ mod tests {
 
     #[test]
     fn a_cancellation_without_reasons_is_retried() {
-        let unexplained = judge(&[], false, 1, &[]);
+        assert!(judge_registration(&[]).unwrap().is_retryable());
+        assert!(judge_registration(&[none(), reason(CONDITION_FAILED, None)]).is_none());
+        let unexplained = judge(&[], 0, 1, &[]);
         assert!(
             matches!(&unexplained, Cancellation::Fault(fault) if fault.is_retryable()),
             "{unexplained:?}"

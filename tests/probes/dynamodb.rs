@@ -8,7 +8,8 @@ use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
     AttributeValue, BatchStatementErrorCodeEnum, BatchStatementRequest, BatchStatementResponse,
-    CancellationReason, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
+    CancellationReason, ConditionCheck, Delete, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
+    Update,
 };
 use futures_util::future::join_all;
 
@@ -86,6 +87,41 @@ pub async fn a_transaction_is_all_or_nothing(world: &World) {
 
     transact(world, &token(), ["1", "3"].map(|id| put(&table, item(id, [])))).await.unwrap();
     assert!(world.get(&table, "1").await.is_some() && world.get(&table, "3").await.is_some());
+}
+
+pub async fn a_transaction_checks_one_item_and_deletes_another(world: &World) {
+    let table = world.table().await;
+    for (id, by) in [("checked", "a"), ("deleted", "b")] {
+        world.put(&table, item(id, [("by", s(by))])).await;
+    }
+    // As a mark does: it is the own one, or there is none; nothing is registered.
+    let actions = |checked: &str, own: &str| {
+        let check = ConditionCheck::builder().table_name(&table).key("id", s(checked));
+        let check =
+            check.condition_expression("attribute_not_exists(#by)").expression_attribute_names("#by", "by");
+        let delete = Delete::builder().table_name(&table).key("id", s("deleted"));
+        let delete = delete.condition_expression("(attribute_not_exists(#by) OR #by = :own)");
+        let delete =
+            delete.expression_attribute_names("#by", "by").expression_attribute_values(":own", s(own));
+        [
+            TransactWriteItem::builder().condition_check(check.build().unwrap()).build(),
+            TransactWriteItem::builder().delete(delete.build().unwrap()).build(),
+            TransactWriteItem::builder()
+                .delete(Delete::builder().table_name(&table).key("id", s("absent")).build().unwrap())
+                .build(),
+        ]
+    };
+    for (checked, own, failed) in [("checked", "b", 0), ("absent-1", "another", 1)] {
+        let error = transact(world, &token(), actions(checked, own)).await.unwrap_err();
+        assert_eq!(reasons(&error)[failed].code.as_deref(), Some("ConditionalCheckFailed"));
+        assert!(world.get(&table, "deleted").await.is_some());
+    }
+    // Once more for what is deleted by then.
+    for _ in 0..2 {
+        transact(world, &token(), actions("absent-1", "b")).await.unwrap();
+        assert_eq!(world.get(&table, "deleted").await, None);
+    }
+    assert!(world.get(&table, "checked").await.is_some());
 }
 
 pub async fn a_repeated_transaction_has_no_second_effect(world: &World) {

@@ -51,6 +51,9 @@ promises! {
         a_transaction_is_all_or_nothing,
             "A transaction is all or nothing. The reasons of a cancelled one are in the order of its actions; that of a failed condition has the item.",
             "amazondynamodb/latest/APIReference/API_TransactWriteItems.html", dynamodb;
+        a_transaction_checks_one_item_and_deletes_another,
+            "A transaction can check an item that it does not change, and delete another on a condition.",
+            "amazondynamodb/latest/APIReference/API_TransactWriteItems.html", dynamodb;
         a_repeated_transaction_has_no_second_effect,
             "A transaction repeated with its token succeeds without a second effect.",
             "amazondynamodb/latest/developerguide/transaction-apis.html", dynamodb;

@@ -16,12 +16,11 @@ const READ_UNIT_BYTES: usize = 4096;
 /// The table of records.
 pub const NOTIFICATIONS: &str = "notifications";
 /// The tables, the attributes of their keys, and the key attribute of their index.
-const TABLES: [(&str, &[&str], Option<&str>); 5] = [
+const TABLES: [(&str, &[&str], Option<&str>); 4] = [
     (NOTIFICATIONS, &["id", "source"], Some("bucket")),
     ("idempotency", &["id"], None),
     ("accounts", &["account"], None),
     ("entries", &["account", "refund"], None),
-    ("positions", &["key"], None),
 ];
 
 /// The tables and the figures about their use.

@@ -382,8 +382,8 @@ const COMMERCE: &[Mutant] = &[
     )]),
     ("the condition of a write counts before contention", &[(
         "store/transaction.rs",
-        "    if let Some(fault) = faults.into_iter().find(Fault::is_retryable) {",
-        "    if let Some(fault) = faults.into_iter().find(|fault| fault.is_retryable() && !is(\"the condition of a write counts before contention\")) {",
+        "    if let Some(fault) = undecided(reasons) {",
+        "    if let Some(fault) = undecided(reasons).filter(|_| !is(\"the condition of a write counts before contention\")) {",
     )]),
     ("a completed record expires at once", &[(
         "record/transition.rs",
@@ -427,8 +427,8 @@ const COMMERCE: &[Mutant] = &[
     )]),
     ("a mark does not say when it was made", &[(
         "record/transition.rs",
-        "        set(here(ENDED_AT), millis(times.now));",
-        "        if !is(\"a mark does not say when it was made\") { set(here(ENDED_AT), millis(times.now)); }",
+        "    if to != expected.from && to != State::Pending {",
+        "    if to != expected.from && to != State::Pending && !is(\"a mark does not say when it was made\") {",
     )]),
     ("a mark adds a destination", &[(
         "record/transition.rs",
@@ -628,18 +628,23 @@ const ORDERED: &[Mutant] = &[
     )]),
     ("the mark does not move the position", &[(
         "store/ledger.rs",
-        "        actions.extend(commit.position.as_ref().map(|(positions, update)| positions.action(update)));",
-        "        actions.extend(commit.position.as_ref().map(|(positions, update)| positions.action(update)).filter(|_| !is(\"the mark does not move the position\")));",
+        "        if let Some((positions, update)) = &commit.position {\n            let most",
+        "        if let Some((positions, update)) = &commit.position && !is(\"the mark does not move the position\") {\n            let most",
     )]),
     ("no condition on the position", &[(
-        "record/position.rs",
-        "                    conditions: vec![is_at(*from), successor, own],",
-        "                    conditions: if is(\"no condition on the position\") { vec![successor, own] } else { vec![is_at(*from), successor, own] },",
+        "record/position/change.rs",
+        "    let (mut conditions, mut removes) = (vec![is_at], vec![]);",
+        "    let (mut conditions, mut removes) = (if is(\"no condition on the position\") { vec![] } else { vec![is_at] }, vec![]);",
     )]),
-    ("no condition on the successor", &[(
+    ("a first registration is passed", &[(
+        "record/position/change.rs",
+        "        None => conditions.push(Condition::Absent(REGISTERED_TO.to_owned())),",
+        "        None if is(\"a first registration is passed\") => (),\n        None => conditions.push(Condition::Absent(REGISTERED_TO.to_owned())),",
+    )]),
+    ("a registration does not say how far they go", &[(
         "record/position.rs",
-        "else { vec![is_at(*from), successor, own] },",
-        "else if is(\"no condition on the successor\") { vec![is_at(*from), own] } else { vec![is_at(*from), successor, own] },",
+        "        let raises = self.registered_to.is_none_or(|registered_to| registered_to < sequence_key.sequence);",
+        "        let raises = self.registered_to.is_none_or(|registered_to| registered_to < sequence_key.sequence) && !is(\"a registration does not say how far they go\");",
     )]),
     ("the next one is not notified", &[(
         "destination/ordered.rs",
@@ -672,13 +677,13 @@ const ORDERED: &[Mutant] = &[
         "        if !is(\"an early one counts a failed attempt\") && error.is_registered() &&",
     ), (
         "destination/retry_policy.rs",
-        "                TransitionError::Fault(_) | TransitionError::Early { .. } => Severity::Uncounted,",
-        "                TransitionError::Early { .. } if is(\"an early one counts a failed attempt\") => Severity::Attempt,\n                TransitionError::Fault(_) | TransitionError::Early { .. } => Severity::Uncounted,",
+        "                TransitionError::Fault(_) | TransitionError::Early => Severity::Uncounted,",
+        "                TransitionError::Early if is(\"an early one counts a failed attempt\") => Severity::Attempt,\n                TransitionError::Fault(_) | TransitionError::Early => Severity::Uncounted,",
     )]),
     ("a close does not move the position", &[(
         "store/operator.rs",
-        "        let update = positions.get(&sequence_key).await?.closing(&sequence_key);",
-        "        let update = positions.get(&sequence_key).await?.closing(&sequence_key).filter(|_| !is(\"a close does not move the position\"));",
+        "        let update = positions.current(&sequence_key).await?.closing(&sequence_key);",
+        "        let update = positions.current(&sequence_key).await?.closing(&sequence_key).filter(|_| !is(\"a close does not move the position\"));",
     )]),
     ("a close notifies nobody", &[(
         "store/operator.rs",
@@ -687,12 +692,12 @@ const ORDERED: &[Mutant] = &[
     )]),
     ("a closed sequence is not passed", &[(
         "record/position.rs",
-        "        let is_closed = |at: &u64| self.later.get(at) == Some(&Later::Closed);",
-        "        let is_closed = |at: &u64| self.later.get(at) == Some(&Later::Closed) && !is(\"a closed sequence is not passed\");",
+        "        let is_closed = |at: &u64| self.registrations.get(at) == Some(&Registration::Closed);",
+        "        let is_closed = |at: &u64| self.registrations.get(at) == Some(&Registration::Closed) && !is(\"a closed sequence is not passed\");",
     ), (
-        "record/position.rs",
-        "                    None => Condition::Absent(successor),",
-        "                    None if is(\"a closed sequence is not passed\") => is_at(*from),\n                    None => Condition::Absent(successor),",
+        "record/position/change.rs",
+        "        None => vec![Condition::Absent(ID.to_owned())],",
+        "        None if is(\"a closed sequence is not passed\") => vec![Condition::Absent(POSITION.to_owned())],\n        None => vec![Condition::Absent(ID.to_owned())],",
     )]),
     ("a copy that contradicts the routes in its order is believed", &[(
         "destination/stream_batch.rs",
@@ -701,7 +706,7 @@ const ORDERED: &[Mutant] = &[
     )]),
     ("a registration believes its copy", &[(
         "destination/ordered.rs",
-        "        if registers && work.delivery.is_none() {",
-        "        if registers && work.delivery.is_none() && !is(\"a registration believes its copy\") {",
+        "            if work.delivery.is_none() {\n                self.settings.confirm(work).await?;",
+        "            if work.delivery.is_none() && !is(\"a registration believes its copy\") {\n                self.settings.confirm(work).await?;",
     )]),
 ];

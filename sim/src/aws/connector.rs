@@ -52,7 +52,8 @@ impl Aws {
             _ => 0,
         };
         self.state().under_way += 1;
-        sleep(Duration::from_millis(1 + draw(Purpose::WayThere, 20) + longer_ms)).await;
+        let there_ms = self.call_ms().map_or(1 + draw(Purpose::WayThere, 20), |all_ms| all_ms / 2);
+        sleep(Duration::from_millis(there_ms + longer_ms)).await;
         self.state().under_way -= 1;
         if fault == Some(Fault::LostRequest) {
             self.note(&label, "request lost");
@@ -65,7 +66,8 @@ impl Aws {
         }
         let result = if fault == Some(Fault::LostAnswer) { "answer lost" } else { "answered" };
         self.note(&label, format!("{result}: {} {}", answer.0, summary(&answer.1)).trim_end());
-        sleep(Duration::from_millis(1 + draw(Purpose::WayBack, 20))).await;
+        let back_ms = self.call_ms().map_or(1 + draw(Purpose::WayBack, 20), |all_ms| all_ms - all_ms / 2);
+        sleep(Duration::from_millis(back_ms)).await;
         if fault == Some(Fault::LostAnswer) { Err(NoAnswer) } else { Ok(answer) }
     }
 

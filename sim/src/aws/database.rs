@@ -12,17 +12,17 @@ use crate::aws::time::Time;
 #[derive(Clone, Debug)]
 pub struct Table {
     pub(crate) name: String,
-    /// The attributes of the key, one or two; each is a text.
-    pub(crate) key: Vec<String>,
+    /// The attributes of the key, one or two, and the type of each.
+    pub(crate) key: Vec<(String, &'static str)>,
     pub(crate) stream: bool,
     /// The name of an index that projects only keys, and the attribute of its key.
     pub(crate) index: Option<(&'static str, &'static str)>,
 }
 
 impl Table {
-    /// A table with this name and these attributes as its key, one or two.
+    /// A table with this name and these attributes as its key, one or two; each is a text.
     pub fn new(name: &str, key: &[&str]) -> Table {
-        let key = key.iter().map(|name| name.to_string()).collect();
+        let key = key.iter().map(|name| (name.to_string(), "S")).collect();
         Table { name: name.to_owned(), key, stream: false, index: None }
     }
 }
@@ -46,8 +46,9 @@ pub type Answer = (u16, String);
 pub fn database(time: Time, tables: &[Table]) -> Database {
     let database = Database::memory_with_clock(Arc::new(Now(time))).expect("a database in memory");
     for table in tables {
-        let attribute = |name: &String| json!({ "AttributeName": name, "AttributeType": "S" });
-        let key = |(name, kind)| json!({ "AttributeName": name, "KeyType": kind });
+        let attribute =
+            |(name, of_type): &(String, &str)| json!({ "AttributeName": name, "AttributeType": of_type });
+        let key = |((name, _), kind): (&(String, _), _)| json!({ "AttributeName": name, "KeyType": kind });
         let mut request = json!({
             "TableName": table.name,
             "BillingMode": "PAY_PER_REQUEST",
@@ -56,7 +57,10 @@ pub fn database(time: Time, tables: &[Table]) -> Database {
         });
         if let Some((name, key)) = table.index {
             let keys = [json!({ "AttributeName": key, "KeyType": "HASH" })];
-            request["AttributeDefinitions"].as_array_mut().expect("a list").push(attribute(&key.to_owned()));
+            request["AttributeDefinitions"]
+                .as_array_mut()
+                .expect("a list")
+                .push(attribute(&(key.to_owned(), "S")));
             request["GlobalSecondaryIndexes"] = json!([
                 { "IndexName": name, "KeySchema": keys, "Projection": { "ProjectionType": "KEYS_ONLY" } },
             ]);

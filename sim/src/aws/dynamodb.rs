@@ -152,7 +152,7 @@ impl DynamoDb {
             |item: &Value| item["expires_at"]["N"].as_str().and_then(|at| at.parse::<u64>().ok());
         let items = self.items(table);
         for item in items.iter().filter(|item| expires_at(item).is_some_and(|at| at <= now_s)) {
-            let key: Value = key.iter().map(|name| (name.clone(), item[name].clone())).collect();
+            let key: Value = key.iter().map(|(name, _)| (name.clone(), item[name].clone())).collect();
             let request = json!({ "TableName": table, "Key": key });
             self.call("DeleteItem", request.to_string().as_bytes());
         }

@@ -51,6 +51,8 @@ struct Inner {
     plan: Plan,
     time: Time,
     dynamodb: DynamoDb,
+    /// How many milliseconds each call takes, where that is not drawn.
+    call_ms: Option<u64>,
     state: Mutex<State>,
     /// A stream has a new record.
     streamed: Notify,
@@ -91,10 +93,10 @@ impl State {
 }
 
 impl Aws {
-    pub fn new(plan: Plan, time: Time, dynamodb: DynamoDb) -> Aws {
+    pub fn new(plan: Plan, time: Time, dynamodb: DynamoDb, call_ms: Option<u64>) -> Aws {
         let (streamed, queued) = (Notify::new(), Notify::new());
         let state = Mutex::new(State { faults_enabled: true, ..State::default() });
-        Aws(Arc::new(Inner { plan, time, dynamodb, state, streamed, queued }))
+        Aws(Arc::new(Inner { plan, time, dynamodb, call_ms, state, streamed, queued }))
     }
 
     pub fn time(&self) -> Time {
@@ -107,6 +109,10 @@ impl Aws {
 
     pub fn seed(&self) -> u64 {
         self.0.plan.seed
+    }
+
+    pub fn call_ms(&self) -> Option<u64> {
+        self.0.call_ms
     }
 
     pub fn dynamodb(&self) -> &DynamoDb {

@@ -32,7 +32,8 @@ const SITES: &[(&str, &[&str])] = &[
             "SendMessage to dead letters",
             "GetItem of the handler",
             "GetItem of the position",
-            "UpdateItem of the position",
+            "Query of the position",
+            "TransactWriteItems of the position",
             "GetItem",
             "POST payment",
             "GET payment",
@@ -51,7 +52,8 @@ const SITES: &[(&str, &[&str])] = &[
             "ChangeMessageVisibilityBatch",
             "GetItem of the handler",
             "GetItem of the position",
-            "UpdateItem of the position",
+            "Query of the position",
+            "TransactWriteItems of the position",
             "POST payment",
             "GET payment",
         ],
@@ -71,7 +73,17 @@ const SITES: &[(&str, &[&str])] = &[
     ),
     // Programs elsewhere.
     ("outbox", &["", "TransactWriteItems"]),
-    ("operator", &["", "GetItem", "UpdateItem", "GetItem of the position", "TransactWriteItems"]),
+    (
+        "operator",
+        &[
+            "",
+            "GetItem",
+            "UpdateItem",
+            "GetItem of the position",
+            "Query of the position",
+            "TransactWriteItems",
+        ],
+    ),
 ];
 
 /// Whether this fault can be injected at that site.
@@ -90,7 +102,10 @@ fn can_be_injected(fault: Fault, stage: &'static str, call: &str) -> bool {
         (Fault::Overlap, "reconcile") => call.is_empty(),
         // Reads of a handler, and of the index, need not be consistent.
         _ => {
-            let consistent = matches!(call, "GetItem" | "GetItem of the cursor" | "GetItem of the position");
+            let consistent = matches!(
+                call,
+                "GetItem" | "GetItem of the cursor" | "GetItem of the position" | "Query of the position"
+            );
             fault.applies_to(&site, consistent)
         }
     }

@@ -12,6 +12,9 @@ use crate::faults::injected::{InjectedFault, NotAPlan};
 use crate::faults::rates::Faults;
 use crate::faults::site::Call;
 
+/// How long faults are injected, in milliseconds of virtual time.
+pub const FAULTS_MS: u64 = 60_000;
+
 /// What a run is given.
 #[derive(Clone, Debug)]
 pub struct Plan {

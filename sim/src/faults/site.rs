@@ -23,7 +23,7 @@ impl Site {
 pub(crate) const OF_HANDLER: &str = "of the handler";
 /// The use of a call that reads or moves reconcile's cursor.
 pub(crate) const OF_CURSOR: &str = "of the cursor";
-/// The use of a call that reads the position of a key, or registers a notification that waits.
+/// The use of a call that reads the position of a key or what is registered, or registers a notification that waits.
 pub(crate) const OF_POSITION: &str = "of the position";
 
 /// A call that was sent.

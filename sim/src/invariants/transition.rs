@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
+use crate::item::RETENTION;
 use crate::item::{destinations, number, state, text};
-use crate::stack::RETENTION;
-use crate::stack::later_release::{HELD, HOLDS};
+use crate::names::{HELD, HOLDS};
 
 /// How often a fault that lasts is recorded at most, in milliseconds.
 const FAULT_EVERY_MS: i64 = 3_600_000;

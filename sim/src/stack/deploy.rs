@@ -14,11 +14,12 @@ use crate::aws::lambda::Function;
 use crate::aws::shard_mapping::Mapping;
 use crate::aws::stream::{SHARDS, StreamName};
 use crate::faults::rng::{Purpose, below};
+use crate::item::RETENTION;
 use crate::names::{
     RELAY_DEAD_LETTERS, RELAY_QUEUE, UPSTREAM, UPSTREAM_DEAD_LETTERS, dead_letter_queue, retry_queue,
 };
 use crate::stack::counted::Counted;
-use crate::stack::{RECEIVES_MAX, RETENTION, STREAM_RETRIES, Stack};
+use crate::stack::{RECEIVES_MAX, STREAM_RETRIES, Stack};
 
 const ACCEPT_TIMEOUT: Duration = Duration::from_secs(5);
 const RELAY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -92,7 +93,8 @@ impl Stack {
     pub(crate) fn backoff(&self) -> Duration {
         let draw =
             |end, what: &[u64]| below(end, self.aws.seed(), &[&[Purpose::Backoff as u64], what].concat());
-        if draw(8, &[]) == 0 { LONG_BACKOFFS[usize::from(draw(4, &[1]) == 0)] } else { BACKOFF }
+        let drawn = if draw(8, &[]) == 0 { LONG_BACKOFFS[usize::from(draw(4, &[1]) == 0)] } else { BACKOFF };
+        self.timing.map_or(drawn, |timing| timing.backoff)
     }
 
     /// The visibility time-out of a destination's queue.

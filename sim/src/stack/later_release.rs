@@ -6,16 +6,13 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::aws::Aws;
+use crate::faults::plan::FAULTS_MS;
 use crate::faults::rng::{Purpose, below};
 use crate::item::{destinations, state};
 use crate::names::NOTIFICATIONS;
-use crate::run::FAULTS_MS;
+use crate::names::{HELD, HOLDS};
 use crate::stack::Stack;
 
-/// Its state, which counts as open.
-pub(crate) const HELD: &str = "held";
-/// Why it changes a record: it begins to hold a delivery, and ends that. Neither is dispatched.
-pub(crate) const HOLDS: [&str; 2] = ["hold", "resume"];
 /// Between two deliveries that it holds, in milliseconds, and how long it holds one, at most.
 const EVERY_MS_MAX: u64 = 15_000;
 const HELD_MS_MAX: u64 = 20_000;

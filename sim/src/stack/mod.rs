@@ -15,7 +15,6 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use handover::store::ENCODING;
 use handover::{Clock, Ledger, NotificationKey, Outbox, Positions, Routes};
-use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use crate::aws::Aws;
@@ -32,14 +31,12 @@ use crate::names::{
 };
 pub use crate::stack::counted::Killer;
 use crate::stack::counted::Tries;
-use crate::workload::Workload;
+use crate::timing::Timing;
 
 /// How many times a message of the upstream queue is received before SQS moves it to the dead-letter queue.
 pub(crate) const RECEIVES_MAX: u32 = 6;
 /// Retries of a batch of the stream, after which its mapping gives it up.
 pub(crate) const STREAM_RETRIES: u32 = 8;
-/// How long a completed record is kept.
-pub(crate) const RETENTION: SignedDuration = SignedDuration::from_hours(24 * 90);
 
 /// The stack, running.
 pub struct Stack {
@@ -52,29 +49,46 @@ pub struct Stack {
     earlier_routes: Routes,
     /// The timeout of a destination's function; the visibility timeout of its queue is six times as long.
     timeout: Duration,
+    /// Fixed times, where the run measures.
+    pub(crate) timing: Option<Timing>,
     destinations: RefCell<Vec<String>>,
     tries: Tries,
 }
 
+/// What a workload deploys.
+pub(crate) struct StackSettings {
+    /// The tables of the destinations.
+    pub(crate) tables: Vec<Table>,
+    pub(crate) routes: Routes,
+    /// Those of instances that an earlier release left.
+    pub(crate) earlier_routes: Routes,
+    /// The timeout of a destination's function.
+    pub(crate) timeout: Duration,
+    pub(crate) timing: Option<Timing>,
+}
+
 impl Stack {
     /// Deploys the stack, without destinations yet, into an AWS of its own with these tables of theirs.
-    pub(crate) fn deploy<W: Workload>(plan: Plan, workload: &W) -> Stack {
-        let mut tables = workload.tables();
+    pub(crate) fn deploy(plan: Plan, settings: StackSettings) -> Stack {
+        let StackSettings { mut tables, routes, earlier_routes, timeout, timing } = settings;
         let time = Time::begin();
         let index = Some(("due", "bucket"));
         tables.push(Table { stream: true, index, ..Table::new(NOTIFICATIONS, &["id", "source"]) });
         tables.push(Table::new(RECONCILE, &["name"]));
-        tables.push(Table::new(POSITIONS, &["key"]));
-        let aws = Aws::new(plan, time, DynamoDb::new(time, tables));
+        let key = vec![("key".to_owned(), "S"), ("sequence".to_owned(), "N")];
+        tables.push(Table { key, ..Table::new(POSITIONS, &[]) });
+        let call_ms = timing.map(|timing| timing.call_ms);
+        let aws = Aws::new(plan, time, DynamoDb::new(time, tables), call_ms);
         let (dynamodb, kinesis, sqs) = aws.clients();
         let stack = Stack {
             lambda: Lambda::new(aws.clone()),
             aws,
             dynamodb,
             sqs,
-            routes: workload.routes(),
-            earlier_routes: workload.earlier_routes(),
-            timeout: W::TIMEOUT,
+            routes,
+            earlier_routes,
+            timeout,
+            timing,
             destinations: RefCell::default(),
             tries: Tries::default(),
         };

@@ -8,9 +8,10 @@ use handover::{Fault, NotificationKey};
 use tokio::time::sleep;
 
 use crate::aws::sqs::Message;
+use crate::item::RETENTION;
 use crate::item::{self, destinations, number};
 use crate::names::{dead_letter_queue, retry_queue};
-use crate::stack::{RETENTION, Stack};
+use crate::stack::Stack;
 
 /// How many times an operator tries to close a notification, once a second: longer than an outage.
 const CLOSES_MAX: u32 = 30;

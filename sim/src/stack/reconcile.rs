@@ -11,8 +11,9 @@ use tokio::time::sleep;
 
 use crate::aws::lambda::Function;
 use crate::faults::rng::{Purpose, below};
+use crate::item::RETENTION;
 use crate::names::{RECONCILE, dead_letter_queue};
-use crate::stack::{RETENTION, Stack};
+use crate::stack::Stack;
 
 const RECONCILE_TIMEOUT: Duration = Duration::from_secs(60);
 const RECONCILE_EVERY: Duration = Duration::from_secs(300);

@@ -1,207 +1,277 @@
 use super::*;
-use crate::notification::{Draft, ID_BYTES_MAX};
+use crate::notification::Draft;
 use crate::record::tests::applied;
-use crate::record::update::Expression;
+use crate::record::update::{Update, number, text};
 use proptest::prelude::*;
+
+/// The items of a key in the `positions` table, by their sequence.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Items(BTreeMap<u64, Item>);
+
+impl Items {
+    fn at(position: u64) -> Items {
+        let mut items = Items::default();
+        items.0.insert(0, Item::from([(POSITION.to_owned(), number(position))]));
+        items
+    }
+
+    fn item(&self, sequence: u64) -> Item {
+        self.0.get(&sequence).cloned().unwrap_or_default()
+    }
+
+    /// Makes an update as a transaction does: `false` where a condition fails.
+    fn make(&mut self, update: &PositionUpdate) -> bool {
+        let mut changed = self.clone();
+        let check = |conditions, item: &Item| applied(&Update { conditions, ..Update::default() }, item);
+        for (sequence, write) in update.writes() {
+            let item = self.item(sequence);
+            let made = match write {
+                Write::Update(update) => {
+                    applied(&update, &item).map(|item| changed.0.insert(sequence, item)).is_some()
+                }
+                Write::Check(conditions) => check(conditions, &item).is_some(),
+                Write::Delete(conditions) => {
+                    changed.0.remove(&sequence);
+                    check(conditions, &item).is_some()
+                }
+            };
+            if !made {
+                return false;
+            }
+        }
+        *self = changed;
+        true
+    }
+
+    /// Makes an update, and decides on it again where a condition fails.
+    fn decide(&mut self, mut update: PositionUpdate) -> Option<PositionUpdate> {
+        while !self.make(&update) {
+            let sequence = update.sequence_key().sequence;
+            update = match self.known(sequence).reconsider(&update) {
+                ReconsideredPosition::SendAgain(again) => again,
+                ReconsideredPosition::Contended => panic!("nobody else changes it"),
+                ReconsideredPosition::Unneeded | ReconsideredPosition::SequenceTaken => return None,
+            };
+        }
+        Some(update)
+    }
+
+    /// The position, with what decides on a sequence.
+    fn known(&self, sequence: u64) -> Position {
+        let mut position = Position::decode(&self.item(0)).unwrap();
+        self.read(&mut position, sequence);
+        position
+    }
+
+    /// Reads two registrations at a time, where the calls read more.
+    fn read(&self, position: &mut Position, sequence: u64) {
+        while let Some(from) = position.unread(sequence) {
+            let of_page = self.0.range(from..).take(2).map(|(sequence, item)| {
+                let mut item = item.clone();
+                item.insert(SEQUENCE.to_owned(), number(sequence));
+                item
+            });
+            let page: Vec<_> = of_page.collect();
+            position.read(from, &page, self.0.range(from..).count() <= 2).unwrap();
+        }
+    }
+
+    fn position(&self) -> u64 {
+        Position::decode(&self.item(0)).unwrap().at
+    }
+
+    fn next(&self) -> Option<String> {
+        self.known(self.position()).next()
+    }
+
+    fn register(&mut self, sequence: u64, id: &str) {
+        let registration = self.known(sequence).registration(&key(sequence, id)).unwrap();
+        assert!(self.make(&registration));
+    }
+
+    fn complete(&mut self, known: &Position, sequence: u64) -> Option<PositionUpdate> {
+        let key = key(sequence, &format!("n{sequence}"));
+        match known.readiness(&key) {
+            Readiness::Ready(change) => self.decide(PositionUpdate::new(&key, change)),
+            Readiness::Early { .. } | Readiness::Past => None,
+        }
+    }
+
+    fn close(&mut self, known: &Position, sequence: u64) -> Option<PositionUpdate> {
+        self.decide(known.closing(&key(sequence, &format!("n{sequence}")))?)
+    }
+
+    /// The registrations are those after the position, and the largest is what the position says.
+    fn are_whole(&self) -> bool {
+        let mut registered = self.0.keys().copied().filter(|sequence| *sequence > 0);
+        let registered_to = Position::decode(&self.item(0)).unwrap().registered_to;
+        registered_to == registered.clone().next_back()
+            && registered.all(|sequence| sequence > self.position())
+    }
+}
 
 fn key(sequence: u64, id: &str) -> SequenceKey {
     let draft = Draft::event("t", "s", &()).partitionkey("k 1").sequence(sequence);
     SequenceKey::new(&draft.build(id).unwrap(), "a").unwrap()
 }
 
-/// Applies an update as a transaction does, and reconsiders it where its condition fails.
-fn made(mut update: PositionUpdate, item: &mut Item) -> Option<PositionUpdate> {
-    loop {
-        if let Some(changed) = applied(&update.update(), item) {
-            *item = changed;
-            return Some(update);
-        }
-        update = match update.reconsider(&decoded(item)) {
-            ReconsideredPosition::SendAgain(again) => again,
-            ReconsideredPosition::Contended => panic!("nobody else changes it"),
-            ReconsideredPosition::Unneeded
-            | ReconsideredPosition::Early { .. }
-            | ReconsideredPosition::SequenceTaken => return None,
-        };
-    }
-}
-
-fn decoded(item: &Item) -> Position {
-    Position::decode(item).unwrap()
-}
-
-fn complete(item: &mut Item, known: &Position, sequence: u64) -> Option<PositionUpdate> {
-    let key = key(sequence, &format!("n{sequence}"));
-    match known.readiness(&key) {
-        Readiness::Ready(change) => made(PositionUpdate::new(&key, change), item),
-        Readiness::Early { .. } | Readiness::Past => None,
-    }
-}
-
-fn register(item: &mut Item, sequence: u64, id: &str) {
-    let registration = decoded(item).registration(&key(sequence, id)).unwrap();
-    *item = applied(&registration, item).unwrap();
-}
-
-fn close(item: &mut Item, known: &Position, sequence: u64) -> Option<PositionUpdate> {
-    made(known.closing(&key(sequence, &format!("n{sequence}")))?, item)
-}
-
-/// The position at this sequence, with no knowledge of later ones.
+/// The position at this sequence, where nothing is registered.
 fn just(at: u64) -> Position {
-    Position { at, later: BTreeMap::new() }
+    Position { at, read: (at, at), ..Position::default() }
 }
 
 #[test]
 fn a_position_after_a_commit_is_where_the_commit_moved_it() {
-    let later = |at, id: &str| (at, Later::Registered(id.into()));
+    let waits = |at, id: &str| (at, Registration::Waits(id.into()));
     // Sequence 3 was registered when this was read, and is closed by now.
-    let known = Position { at: 1, later: [later(3, "three"), later(4, "four"), later(6, "six")].into() };
-    let change = |next: Option<&str>| {
-        let next = next.map(str::to_owned);
-        PositionUpdate::new(&key(2, "two"), PositionChange::To { from: 1, to: 3, passed: vec![3], next })
+    let registrations = [waits(3, "three"), waits(4, "four"), waits(6, "six")].into();
+    let known = Position { at: 1, registered_to: Some(6), registrations, read: (1, 9) };
+    let change = |next: Option<&str>, registered_to| {
+        let (next, passed) = (next.map(str::to_owned), vec![3]);
+        PositionUpdate::new(
+            &key(2, "two"),
+            PositionChange::To { from: 1, to: 3, registered_to, passed, next },
+        )
     };
-    let moved = known.clone().moved(&change(Some("four")));
-    assert_eq!(moved, Position { at: 3, later: [later(4, "four"), later(6, "six")].into() });
+    let moved = known.clone().moved(&change(Some("four"), Some(6)));
+    let registrations = BTreeMap::from([waits(4, "four"), waits(6, "six")]);
+    assert_eq!(moved, Position { at: 3, registrations, ..known.clone() });
     assert!(matches!(moved.readiness(&key(4, "four")), Readiness::Ready(_)));
-    assert_eq!(known.moved(&change(None)), Position { at: 3, later: [later(6, "six")].into() });
+    let registrations = BTreeMap::from([waits(6, "six")]);
+    assert_eq!(
+        known.clone().moved(&change(None, Some(6))),
+        Position { at: 3, registrations, ..known.clone() }
+    );
+    assert_eq!(known.moved(&change(None, Some(3))).registered_to, None);
 }
 
 #[test]
-fn a_key_is_of_a_destination_and_a_source() {
-    assert_eq!(key(1, "x").key, "a s k 1");
-    let unnumbered = Draft::event("t", "s", &()).partitionkey("k").build("x").unwrap();
-    assert_eq!(SequenceKey::new(&unnumbered, "a"), None);
-}
-
-#[test]
-fn g8_each_in_its_turn_and_a_registered_one_is_notified() {
-    let mut item = Item::new();
+fn g8_each_in_its_turn_and_a_registered_one_is_gone_on_with() {
+    let mut items = Items::default();
     let known = Position::default();
     assert_eq!(known.readiness(&key(2, "n2")), Readiness::Early { is_registered: false });
-    register(&mut item, 2, "n2");
-    let registered = decoded(&item);
+    items.register(2, "n2");
+    let registered = items.known(2);
     assert_eq!(registered.readiness(&key(2, "n2")), Readiness::Early { is_registered: true });
     assert_eq!(registered.readiness(&key(2, "other")), Readiness::Past, "the sequence is another's");
     assert_eq!(registered.registration(&key(2, "other")), None);
     // It was decided when none was registered, and is reconsidered.
-    assert_eq!(complete(&mut item, &known, 1).unwrap().next(), Some("n2"));
-    assert_eq!(item.len(), 2);
-    let now = decoded(&item);
-    assert_eq!((now.at, now.next().as_deref()), (1, Some("n2")));
-    assert_eq!(complete(&mut item, &now, 2).unwrap().next(), None);
-    assert_eq!(decoded(&item), just(2));
+    assert_eq!(items.complete(&known, 1).unwrap().next(), Some("n2"));
+    assert_eq!((items.position(), items.next().as_deref()), (1, Some("n2")));
+    assert_eq!(items.complete(&items.known(2), 2).unwrap().next(), None);
+    assert_eq!(items, Items::at(2), "nothing is left of the registration");
     assert_eq!(just(2).readiness(&key(2, "other")), Readiness::Past);
 }
 
 #[test]
 fn g8_a_registration_fails_once_its_turn_has_come() {
-    let item = ItemOf([(POSITION, number(1))]).item();
-    let stale = Position::default();
-    let late = stale.registration(&key(2, "two")).unwrap();
-    assert_eq!(applied(&late, &item), None, "the one before it completed in between");
-    assert!(matches!(decoded(&item).readiness(&key(2, "two")), Readiness::Ready(_)));
+    let items = Items::at(1);
+    let late = Position::default().registration(&key(2, "two")).unwrap();
+    assert!(!items.clone().make(&late), "the one before it completed in between");
+    assert!(matches!(items.known(2).readiness(&key(2, "two")), Readiness::Ready(_)));
+}
+
+#[test]
+fn what_waits_does_not_make_the_position_larger() {
+    let mut items = Items::at(1);
+    items.register(3, "n3");
+    let size = items.item(0).len();
+    (4..1_500).for_each(|sequence| items.register(sequence, &format!("n{sequence}")));
+    assert_eq!(items.item(0).len(), size);
+    // In order with nothing registered it is the one action that it was.
+    let Readiness::Ready(change) = just(4).readiness(&key(5, "n5")) else { panic!("it is its turn") };
+    assert_eq!(PositionUpdate::new(&key(5, "n5"), change).writes().len(), 1);
+    // What is read suffices for several that go one after another.
+    let mut known = items.known(2);
+    for sequence in 2..1_500 {
+        let moved = items.complete(&known, sequence).unwrap();
+        known = known.moved(&moved);
+        items.read(&mut known, sequence + 1);
+        assert!(moved.writes().len() <= 3 && items.are_whole());
+    }
+    assert_eq!(items, Items::at(1_499));
+}
+
+#[test]
+fn a_gap_that_is_filled_meanwhile_is_not_passed() {
+    let mut items = Items::at(1);
+    items.register(9, "n9");
+    let known = items.known(2);
+    // Below what is registered: the position itself does not change.
+    items.register(3, "n3");
+    assert_eq!(items.item(0)[REGISTERED_TO], number(9));
+    assert_eq!(items.complete(&known, 2).unwrap().next(), Some("n3"));
+    assert_eq!(items.next().as_deref(), Some("n3"));
 }
 
 #[test]
 fn what_is_closed_early_is_passed_when_its_turn_comes() {
-    let mut item = Item::new();
-    for sequence in [2, 3] {
-        assert_eq!(close(&mut item, &Position::default(), sequence).unwrap().next(), None);
+    let mut items = Items::default();
+    for sequence in (2..120).rev() {
+        assert_eq!(items.close(&Position::default(), sequence).unwrap().next(), None);
     }
-    register(&mut item, 4, "four");
-    let known = decoded(&item);
-    assert_eq!(known.readiness(&key(3, "three")), Readiness::Past, "no late copy applies it");
-    assert!(known.registration(&key(3, "three")).is_none());
-    assert_eq!(complete(&mut item, &known, 1).unwrap().next(), Some("four"));
-    let now = decoded(&item);
-    assert_eq!((now.at, now.later.len()), (3, 1));
+    items.register(120, "last");
+    let known = items.known(3);
+    assert_eq!(known.readiness(&key(3, "n3")), Readiness::Past, "no late copy applies it");
+    assert!(known.registration(&key(3, "n3")).is_none());
+    assert_eq!(items.complete(&items.known(1), 1).unwrap().next(), Some("last"));
+    assert_eq!((items.position(), items.are_whole()), (119, true));
 }
 
 #[test]
 fn closing_in_turn_moves_the_position() {
-    let mut item = ItemOf([(POSITION, number(4))]).item();
-    register(&mut item, 6, "six");
-    let known = decoded(&item);
-    assert_eq!(close(&mut item, &known, 5).unwrap().next(), Some("six"));
-    assert_eq!(decoded(&item).at, 5);
-    assert!(close(&mut item, &just(5), 5).is_none(), "another has its sequence");
-    assert!(just(5).closing(&key(1_006, "far")).unwrap().is_too_early());
-    assert!(!just(5).closing(&key(1_005, "as-far-as-can-be")).unwrap().is_too_early());
-    assert!(!just(5).closing(&key(6, "next")).unwrap().is_too_early());
+    let mut items = Items::at(4);
+    items.register(6, "six");
+    assert_eq!(items.close(&items.known(5), 5).unwrap().next(), Some("six"));
+    assert_eq!(items.position(), 5);
+    assert!(items.close(&just(5), 5).is_none(), "another has its sequence");
 }
 
 #[test]
-fn an_item_is_bounded() {
-    let mut item = Item::new();
-    let id = "x".repeat(ID_BYTES_MAX);
-    let from = crate::notification::SEQUENCE_MAX - AHEAD_MAX;
-    item.insert(POSITION.into(), number(from));
-    (from + 1..=from + AHEAD_MAX).for_each(|at| register(&mut item, at, &id));
-    let bytes: usize = item.keys().map(|name| name.len() + ID_BYTES_MAX + 3).sum();
-    assert!(bytes < 400 * 1024 / 2, "{bytes}");
-    // An expression stays short enough even where all of them are closed.
-    item.retain(|name, _| name == POSITION);
-    item.extend((from + 2..=from + AHEAD_MAX).map(|at| (at.to_string(), AttributeValue::Null(true))));
-    let Readiness::Ready(change) = decoded(&item).readiness(&key(from + 1, "x")) else {
-        panic!("it is its turn")
-    };
-    let update = PositionUpdate::new(&key(from + 1, "x"), change).update();
-    assert!(Expression::new(&update).update.len() < 4 * 1024);
-    let after = decoded(&applied(&update, &item).unwrap());
-    assert_eq!((after.at, after.next()), (from + AHEAD_MAX, None));
-    assert!(just(0).registration(&key(AHEAD_MAX + 1, "x")).is_none());
-}
-
-#[test]
-fn an_item_that_is_not_a_position_is_refused() {
+fn an_item_that_has_not_the_form_is_refused() {
     for wrong in [number(0), number(-1), number("1.5"), text("41")] {
-        let item = ItemOf([(POSITION, wrong)]).item();
-        assert!(Position::decode(&item).is_err());
+        let item = |name: &str| Item::from([(name.to_owned(), wrong.clone())]);
+        assert!(Position::decode(&item(POSITION)).is_err());
+        assert!(Position::decode(&item(REGISTERED_TO)).is_err());
+        assert!(just(1).read(2, &[item(SEQUENCE)], true).is_err());
     }
+    let without_id = Item::from([(SEQUENCE.to_owned(), number(2))]);
+    assert!(just(1).read(2, &[without_id], true).is_err());
 }
 
 #[test]
 fn a_sequence_belongs_to_the_notification_that_came_first() {
-    let mut item = ItemOf([(POSITION, number(1))]).item();
-    register(&mut item, 3, "n3");
-    item.insert(POSITION.into(), number(2));
-    assert_eq!(decoded(&item).readiness(&key(3, "other")), Readiness::Past);
-    assert!(matches!(decoded(&item).readiness(&key(3, "n3")), Readiness::Ready(_)));
+    let mut items = Items::at(1);
+    items.register(3, "n3");
     // It registered after the operator had read the position.
-    let stale = just(1).closing(&key(3, "other")).unwrap();
-    item.insert(POSITION.into(), number(1));
-    assert_eq!(applied(&stale.update(), &item), None);
+    assert!(!items.clone().make(&just(1).closing(&key(3, "other")).unwrap()));
     // Another of the same batch completed the one before, and knew of no registration.
-    item.insert(POSITION.into(), number(2));
+    items.complete(&items.known(2), 2).unwrap();
+    assert_eq!(items.known(3).readiness(&key(3, "other")), Readiness::Past);
     let Readiness::Ready(change) = just(2).readiness(&key(3, "other")) else { panic!("as far as is known") };
-    assert!(made(PositionUpdate::new(&key(3, "other"), change.clone()), &mut item).is_none());
-    assert!(made(PositionUpdate::new(&key(3, "n3"), change), &mut item).is_some());
-}
-
-/// An item by its attributes.
-struct ItemOf<const N: usize>([(&'static str, AttributeValue); N]);
-
-impl<const N: usize> ItemOf<N> {
-    fn item(self) -> Item {
-        self.0.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
-    }
+    assert!(items.decide(PositionUpdate::new(&key(3, "other"), change.clone())).is_none());
+    // Something later is registered, and its own number was read before this one was.
+    items.register(4, "n4");
+    let PositionChange::To { to, passed, .. } = change else { panic!("it moves") };
+    let stale = PositionChange::To { from: 2, to, registered_to: Some(4), passed, next: Some("n4".into()) };
+    assert!(items.decide(PositionUpdate::new(&key(3, "other"), stale.clone())).is_none());
+    assert!(items.decide(PositionUpdate::new(&key(3, "n3"), stale)).is_some());
 }
 
 proptest! {
     /// In every order of events, and with fresh or stale knowledge: the position passes only what is
-    /// completed or closed, and the registered notification that it reaches is notified.
+    /// completed or closed, and the registered notification that it reaches is gone on with.
     #[test]
     fn g8_a_position_passes_only_what_is_completed(
         history in prop::collection::vec((0u8..4, 1u64..7, any::<bool>()), 0..40),
     ) {
-        let mut item = Item::new();
+        let mut items = Items::default();
         let mut completed = std::collections::BTreeSet::new();
-        let mut before = Position::default();
+        let mut before = Items::default();
         for (what, sequence, is_stale) in history {
-            let now = decoded(&item);
-            let known = if is_stale { before.clone() } else { now.clone() };
-            before = now.clone();
+            let known = if is_stale { before.known(sequence) } else { items.known(sequence) };
+            let was_at = items.position();
+            before = items.clone();
             // The record's own condition fails first.
             if what > 0 && completed.contains(&sequence) {
                 continue;
@@ -209,23 +279,24 @@ proptest! {
             let update = match what {
                 0 => {
                     if let Some(update) = known.registration(&key(sequence, &format!("n{sequence}"))) {
-                        item = applied(&update, &item).unwrap_or(item);
+                        items.make(&update);
                     }
+                    prop_assert!(items.are_whole(), "{:?}", items);
                     continue;
                 }
-                1 => close(&mut item, &known, sequence),
-                _ => complete(&mut item, &known, sequence),
+                1 => items.close(&known, sequence),
+                _ => items.complete(&known, sequence),
             };
             let Some(update) = update else { continue };
             completed.insert(sequence);
-            let after = decoded(&item);
             let whole = (1..).take_while(|at| completed.contains(at)).last().unwrap_or(0);
-            prop_assert_eq!(after.at, whole);
+            prop_assert_eq!(items.position(), whole);
+            prop_assert!(items.are_whole(), "{:?}", items);
             if what > 1 {
-                prop_assert_eq!(sequence, now.at + 1, "out of turn");
+                prop_assert_eq!(sequence, was_at + 1, "out of turn");
             }
-            let notified = after.next().filter(|_| after.at != now.at);
-            prop_assert_eq!(update.next().map(str::to_owned), notified);
+            let gone_on_with = items.next().filter(|_| items.position() != was_at);
+            prop_assert_eq!(update.next().map(str::to_owned), gone_on_with);
         }
     }
 }
