@@ -267,11 +267,6 @@ const COMMERCE: &[Mutant] = &[
         "            OperatorOutcome::Was(state) => state.is_final(),",
         "            OperatorOutcome::Was(state) => state.is_final() || is(\"a dead letter that is ahead of its record is deleted\"),",
     )]),
-    ("of a dead letter and a copy the copy is kept", &[(
-        "destination/retry_batch.rs",
-        "        self.dead_letter(copies).or(copies.first())",
-        "        if is(\"of a dead letter and a copy the copy is kept\") { copies.iter().find(|copy| self.dead_letter(std::slice::from_ref(*copy)).is_none()).or(copies.first()) } else { self.dead_letter(copies).or(copies.first()) }",
-    )]),
     ("a failed attempt holds up its shard", &[(
         "destination/failed_attempt.rs",
         "                    Source::Stream => Disposition::Drop,\n                    Source::RetryQueue { .. } => Disposition::Redeliver { wait },",

@@ -50,6 +50,10 @@ const KNOWN_OF: &[(&str, &str)] = &[
         "payments",
         "1193 messages=0,1 faults=accept#1/lost-answer/0,accept#2/death/1,bank/late/3/4830,bank#1/missing/3,bank#1/freeze/7/999,bank#12/lost-answer/1,bank#12/throttle/0,bank#20/lost-request/0,bank#22/slow/0,bank#3/freeze/3/992,bank#33/freeze/6/26228,bank#4/slow/0,bank#6/slow/1,bank#7/slow/1,bank#7/freeze/3/550,relay#1/slow/0,relay#1/slow/1,relay#1/slow/2",
     ),
+    (
+        "payments",
+        "2273 faults=bank#11/lost-request/2,bank#11/lost-answer/5,bank#11/slow/0,bank#12/slow/0,bank#14/slow/1,bank#15/again/0/2277,bank#3/death/1,bank#4/again/0/957,bank#5/slow/3,bank#5/freeze/5/27580,bank#7/slow/0,bank#8/slow/1,bank#9/again/0/3748,operator#1/lost-answer/1,relay#3/throttle/1",
+    ),
     ("ordered", "127 messages=0,3 faults="),
     ("ordered", "348 messages=0,2 faults=journal#2/slow/0,journal#2/slow/3,relay#1/lost-request/0"),
     ("ordered", "78 messages=0,3,4,5 faults="),
