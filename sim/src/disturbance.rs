@@ -8,13 +8,13 @@ use crate::faults::injected::InjectedFault;
 use crate::item::{self, number, state};
 use crate::stack::{STREAM_RETRIES, Stack};
 
-/// Within how many milliseconds a delivery is completed that has no fault and does not fail: the timeouts
+/// Within how many milliseconds a delivery is completed that has no fault and does not fail: the time-outs
 /// of the functions it passes, beside one that hangs.
 const UNDISTURBED_MS_MAX: i64 = 10_000;
 /// How much longer beside one that kills its function.
 const BESIDE_KILLER_MS: i64 = 110_000;
-/// How many times a notification kills a function that has a batch of the stream: once for each half of a batch of
-/// eight, and then until the mapping gives it up.
+/// How many times a notification kills a function that has a batch of the stream: once for each time that a batch of eight
+/// is halved, once alone, and once for each retry.
 const KILLS_MAX: i64 = 3 + 1 + STREAM_RETRIES as i64;
 /// How long a copy that counted no attempt waits at most, in milliseconds.
 const WAIT_MS_MAX: i64 = 900_000;

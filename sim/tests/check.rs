@@ -166,7 +166,8 @@ fn a_call_of_a_handlers_own_is_found_and_reported() {
     let (plan, _) = replay.split_once('\'').unwrap();
     let plan: handover_sim::Plan = plan.parse().unwrap();
     let handover_sim::PlannedFaults::Listed(faults) = &plan.faults else { panic!("{plan}") };
-    assert_eq!(faults.len(), 1, "one fault is enough: {plan}");
+    // A later release may hold a delivery, too, which is no fault of the plan.
+    assert!(faults.len() <= 1, "one fault is enough: {plan}");
     assert!(failure.lines().count() < 60, "{failure}");
 }
 

@@ -18,7 +18,7 @@ use crate::aws::{Cause, Fault};
 use crate::record::{Delivery, State};
 use crate::store::{ERROR, GET_ITEM};
 
-/// How much longer than this invocation a copy is hidden at least.
+/// For how long after this invocation has to stop work the messages of its batch stay hidden.
 const HIDDEN_LONGER: Duration = Duration::from_secs(5);
 
 /// What a look at the record says of a copy in the retry queue.
@@ -87,7 +87,7 @@ impl Consumer {
         response
     }
 
-    /// Hides the messages of a batch no longer than this invocation lasts, so that they wait no longer if one of them
+    /// Hides the messages of a batch until shortly after this invocation has to end, so that they wait no longer if one of them
     /// kills the function: the queue's own visibility time-out is six times as long.
     async fn hide_for_now(&self, event: &SqsEvent, until: Instant) {
         if event.records.len() > 1 {
@@ -190,7 +190,7 @@ impl Consumer {
     }
 
     /// Reads the record before a copy from the retry queue is tried: what it says counts. A copy of a completed
-    /// notification has no use, unless the next one of its key may have to be notified. A copy of a dead one
+    /// notification has no use, unless the next one of its key may have to be gone on with. A copy of a dead one
     /// has none, unless it is a dead letter that somebody moved here.
     async fn look(
         &self,
@@ -211,7 +211,7 @@ impl Consumer {
                         State::Pending if is_too_soon(&self.settings, delivery) => Looked::Wait,
                         State::Pending => Looked::open(delivery),
                         State::Dead if is_dead_letter => Looked::open(delivery),
-                        // Its completion may have died before it notified the next one.
+                        // Who completed it may have died before it went on with the next one.
                         State::Done | State::Rejected | State::Closed if work.sequence_key.is_some() => {
                             Looked::open(delivery)
                         }

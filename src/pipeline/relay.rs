@@ -57,7 +57,7 @@ struct Outgoing {
 struct NotTaken {
     /// What is throttled, or refused one by one: others may be taken meanwhile.
     throttled: Vec<Outgoing>,
-    /// What was in a call that failed, as all others do meanwhile.
+    /// What was in a call that failed. Then every other call is taken to fail, too, so nothing could pass.
     failed: Vec<Outgoing>,
 }
 

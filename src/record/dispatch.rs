@@ -30,7 +30,7 @@ pub struct Dispatch {
     pub sequenced: Vec<String>,
     /// Its number among the notification's dispatches, from 1.
     pub number: u32,
-    /// Whether its record was dispatched again, or it was set aside, since an earlier copy came to no end. A destination
+    /// Whether its record was dispatched again, or it was undecided in a batch that a handler blocked: an earlier copy came to no end. A destination
     /// tries such a copy from the retry queue, alone: it may be one that kills the function.
     pub redispatched: bool,
     /// The version of the record that was dispatched, if the sender said it.

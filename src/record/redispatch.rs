@@ -14,7 +14,7 @@ use super::update::{Condition, Set, Update, millis, number, text};
 /// By which way the copies of a dispatch come to the handlers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Via {
-    /// By the stream, which the retry queue's failures do not hold up: its turn has come.
+    /// By the stream: its turn in a sequence has come, and there it waits behind nothing that fails.
     Stream,
     /// By the destinations' retry queues: an earlier dispatch came to no end, so it may kill its function, and would
     /// hold up its shard.

@@ -26,7 +26,7 @@ pub enum What<'a> {
     Sent,
     /// It was accepted: custody began.
     Accepted,
-    /// The latest dispatch that was handled went into the stream.
+    /// Relay took the latest dispatch that was handled from the table's stream.
     Relayed,
     /// The destination received that dispatch.
     Received,
