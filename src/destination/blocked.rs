@@ -19,20 +19,26 @@ use tokio::time::{Instant, timeout_at};
 
 use super::batch::Consumer;
 use super::effect::Failure;
-use super::failed_attempt::{Disposition, Source};
+use super::failed_attempt::{Disposition, SOON, Source};
 use super::handler::{Deadlines, WorkItem};
 use super::process::{CONCURRENCY_MAX, Processed};
 use super::retry_batch::{Messages, RetryBatch};
 use super::retry_policy::{BLOCKED, NotCompleted};
 use super::stream_batch::DispatchBatch;
 use super::watch::{Undecided, Watch};
+use crate::aws::{Fault, pause};
 use crate::notification::NotificationKey;
-use crate::record::State;
+use crate::record::{Delivery, Record, State};
 
 /// After so many blocked threads the process ends, and Lambda starts another one: they may use its processor.
 const BLOCKED_MAX: usize = 4;
 
 static BLOCKED_THREADS: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether this process ends before another invocation.
+fn ends_process() -> bool {
+    BLOCKED_THREADS.load(Ordering::Relaxed) >= BLOCKED_MAX
+}
 
 /// Does the work of an invocation on a thread of its own. Returns its answer; or, where a handler blocks that thread,
 /// the handler's notification and what was decided.
@@ -44,7 +50,7 @@ where
     T: Send + 'static,
     F: Future<Output = T>,
 {
-    if BLOCKED_THREADS.load(Ordering::Relaxed) >= BLOCKED_MAX {
+    if ends_process() {
         tracing::error!("handlers have blocked several threads of this process, which ends");
         exit(1);
     }
@@ -56,6 +62,11 @@ where
         Err(_) => match watch.polled() {
             Some(key) => {
                 BLOCKED_THREADS.fetch_add(1, Ordering::Relaxed);
+                tokio::spawn(async move {
+                    // It may end after all.
+                    let _ = work.await;
+                    BLOCKED_THREADS.fetch_sub(1, Ordering::Relaxed);
+                });
                 tracing::error!(id = key.id, source = key.source, error = BLOCKED, "its batch is set aside");
                 return Err((key, watch));
             }
@@ -88,6 +99,10 @@ impl Consumer {
 
     /// Handles a batch of the retry queue, as [`Consumer::retry`] does, on a thread of its own.
     pub(crate) async fn retry_apart(self: Arc<Self>, event: SqsEvent, until: Instant) -> SqsBatchResponse {
+        if ends_process() {
+            let waits: Vec<_> = event.records.iter().map(|message| (message, SOON)).collect();
+            self.settings.queues.delay(&waits).await;
+        }
         let (consumer, event) = (self.clone(), Arc::new(event));
         let of_work = event.clone();
         let work =
@@ -111,7 +126,7 @@ impl Consumer {
             undecided.push(Undecided { key: blocker.clone(), copies: vec![] });
         }
         let read = stream::iter(undecided).map(async |Undecided { key, copies }| {
-            let read = timeout_at(until, self.settings.delivery(&key)).await;
+            let read = timeout_at(until, self.delivery(&key)).await;
             let Ok(Ok((record, delivery))) = read else {
                 watch.redelivers(copies);
                 return None;
@@ -124,6 +139,18 @@ impl Consumer {
         let processed = processed.into_iter().flatten().collect();
         for (copies, disposition) in self.dispositions(processed, until, |_| Source::Stream).await {
             watch.decides(&copies, disposition);
+        }
+    }
+
+    /// The record of a notification, and its delivery here, if a fault that may pass does.
+    async fn delivery(&self, key: &NotificationKey) -> Result<(Record, Delivery), Fault> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match self.settings.delivery(key).await {
+                Err(fault) if fault.is_retryable() => pause(tries).await,
+                read => return read,
+            }
         }
     }
 
@@ -143,7 +170,7 @@ impl Consumer {
         let copies: Vec<String> = blocking.into_iter().flat_map(|undecided| undecided.copies).collect();
         let mut dispositions: Vec<_> =
             others.into_iter().map(|undecided| (undecided.copies, Disposition::SOON)).collect();
-        match timeout_at(until, self.settings.delivery(blocker)).await {
+        match timeout_at(until, self.delivery(blocker)).await {
             Ok(Ok((record, delivery))) => {
                 let source = match copies.is_empty() {
                     true => Source::Stream,

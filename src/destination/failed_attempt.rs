@@ -48,12 +48,14 @@ pub(crate) enum Source {
 /// Longest wait of a copy from the stream that counted no attempt and was not asked to wait longer: long enough for a
 /// throttle to end. In the retry queue it waits longer each time.
 const UNCOUNTED_WAIT: Duration = Duration::from_secs(10);
+/// The wait of a copy that nothing was found out about.
+pub(crate) const SOON: Duration = Duration::from_secs(1);
 /// Longest time that a fault may take to be recorded: the copy was given back before.
 const RECORD_FAULT_WITHIN: Duration = Duration::from_secs(3);
 
 impl Disposition {
     /// Redeliver what nothing was found out about.
-    pub(crate) const SOON: Disposition = Disposition::Redeliver { wait: Duration::from_secs(1) };
+    pub(crate) const SOON: Disposition = Disposition::Redeliver { wait: SOON };
 }
 
 impl Source {
@@ -76,22 +78,14 @@ impl Source {
         Disposition::Redeliver { wait }
     }
 
-    /// How often the copy was received: by SQS's count, where it is in the retry queue.
-    pub(crate) fn receives(self) -> u32 {
-        match self {
-            Source::Stream => 1,
-            Source::RetryQueue { receives, .. } => receives,
-        }
-    }
-
-    /// Whether a copy in the retry queue may kill its function, by what is known of its delivery.
-    pub(crate) fn is_suspect(self, delivery: Option<&Delivery>) -> bool {
-        match self {
-            Source::Stream => false,
-            Source::RetryQueue { attempts, receives, is_dead_letter } => {
-                is_dead_letter || leaves_no_trace(attempts, receives) || has_blocked(delivery)
-            }
-        }
+    /// Whether a copy in the retry queue may kill its function, by what is known of its delivery. What has failed did
+    /// not, so that a redrive of many is not slow.
+    pub(crate) fn is_suspect(self, work: &WorkItem) -> bool {
+        let Source::RetryQueue { attempts, receives, is_dead_letter } = self else { return false };
+        let never_failed = work.delivery.as_ref().is_none_or(|delivery| delivery.failures.is_empty());
+        never_failed && (work.dispatch.redispatched || is_dead_letter)
+            || leaves_no_trace(attempts, receives)
+            || has_blocked(work.delivery.as_ref())
     }
 
     fn is_dead_letter(self) -> bool {

@@ -93,7 +93,8 @@ impl Consumer {
         if event.records.len() > 1 {
             let wait = until.saturating_duration_since(Instant::now()) + HIDDEN_LONGER;
             let waits: Vec<_> = event.records.iter().map(|message| (message, wait)).collect();
-            self.settings.queues.delay(&waits).await;
+            // If this fails they wait longer, where the function is killed.
+            let _ = timeout_at(Deadlines::until(until).start_by, self.settings.queues.delay(&waits)).await;
         }
     }
 
@@ -113,7 +114,7 @@ impl Consumer {
                 Ok(Looked::Wait) => waiting.push((source(0), work)),
                 Ok(Looked::Open { attempts }) => {
                     let source = source(attempts);
-                    let is_suspect = work.dispatch.redispatched || source.is_suspect(work.delivery.as_ref());
+                    let is_suspect = source.is_suspect(&work);
                     open.push(Open { work, source, is_suspect });
                 }
                 Err(fault) => {
@@ -137,10 +138,10 @@ impl Consumer {
         self.keep(given_back.await, batch).await;
     }
 
-    /// Tries what may kill its function: after all others, and those that were received most often last.
+    /// Tries what may kill its function, after all others. The order is drawn, so that none is always behind the same one
+    /// that does.
     async fn try_one_by_one(&self, mut suspects: Vec<Open>, batch: &RetryBatch<'_>) {
         fastrand::shuffle(&mut suspects);
-        suspects.sort_by_key(|suspect| suspect.source.receives());
         for suspect in suspects {
             self.try_again(vec![suspect], batch).await;
         }

@@ -56,14 +56,15 @@ impl Consumer {
         until: Instant,
         watch: &Watch,
     ) -> KinesisEventResponse {
+        let deadlines = Deadlines::until(until);
         let (work, undecodable) = self.read(batch.copies());
         watch.takes(&work);
         let unsent = undecodable.into_iter().map(|(copy, data)| self.send_raw(copy, data, until));
         watch.redelivers(join_all(unsent).await.into_iter().flatten());
-        let work = self.put_off(work, until, watch).await;
+        let work = self.put_off(work, deadlines, watch).await;
         let (doubtful, work) = work.into_iter().partition(|work| self.is_doubtful(work));
         let handler = Watched { handler: &*self.handler, watch };
-        let mut processed = process(&handler, &self.settings, work, Deadlines::until(until)).await;
+        let mut processed = process(&handler, &self.settings, work, deadlines).await;
         processed.extend(Vec::into_iter(doubtful).map(|work| {
             let other = TransitionError::Refused(Refused::OtherContent);
             Processed { work, result: Err(other.into()) }
@@ -77,12 +78,13 @@ impl Consumer {
     }
 
     /// Sends what was dispatched again to the retry queue, before any handler begins. Returns all else, and what could
-    /// not be sent.
-    async fn put_off(&self, work: Vec<WorkItem>, until: Instant, watch: &Watch) -> Vec<WorkItem> {
+    /// not be sent in half of the time in which handlers may begin.
+    async fn put_off(&self, work: Vec<WorkItem>, deadlines: Deadlines, watch: &Watch) -> Vec<WorkItem> {
+        let send_by = deadlines.begun + (deadlines.start_by - deadlines.begun) / 2;
         let (again, mut work): (Vec<_>, _) = work.into_iter().partition(|work| work.dispatch.redispatched);
         let sent = join_all(again.into_iter().map(async |work| {
             let send = self.settings.queues.enqueue_retry(&work.dispatch, 0, Duration::ZERO);
-            let is_sent = matches!(timeout_at(until, send).await, Ok(Ok(())));
+            let is_sent = matches!(timeout_at(send_by, send).await, Ok(Ok(())));
             (work, is_sent)
         }));
         for (again, is_sent) in sent.await {

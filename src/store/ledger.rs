@@ -2,6 +2,7 @@
 //! `operator.rs`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
@@ -13,6 +14,7 @@ use aws_sdk_dynamodb::types::{
 use futures_util::future::join_all;
 use tokio::sync::Mutex;
 use tokio::task::yield_now;
+use tokio::time::timeout;
 
 use super::call::{
     GET_ITEM, PUT_ITEM, QUERY, TRANSACT, UPDATE_ITEM, Updated, decode_record, item_key, returned_record,
@@ -35,6 +37,8 @@ use crate::record::{
 pub(crate) const STATEMENTS_MAX: usize = 25;
 /// Most actions of a `TransactWriteItems`.
 const TRANSACTION_ACTIONS_MAX: usize = 100;
+/// Longest wait for the turn to send a call. Turns only save time, and a handler that blocks its thread may keep one.
+const TURN_MAX: Duration = Duration::from_millis(250);
 const BATCH_EXECUTE: &str = "BatchExecuteStatement";
 
 /// The `notifications` table.
@@ -131,7 +135,7 @@ impl Ledger {
     /// Staggers concurrent calls: each request is sent before the next one is built. Otherwise the first
     /// request would wait until all are built.
     async fn stagger(&self) {
-        let _passing = self.turnstile.lock().await;
+        let _passing = timeout(TURN_MAX, self.turnstile.lock()).await;
         yield_now().await;
     }
 

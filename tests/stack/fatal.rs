@@ -140,6 +140,9 @@ async fn g8_a_record_that_kills_the_function_does_not_delay_its_neighbours() {
     faulty.done_in_time(&sound).await;
     faulty.has_failed(&blocks, "the handler blocked its thread").await;
     assert_eq!(world.take(&failures, 3).await.len(), 0);
+    // The process that has a blocked thread goes on.
+    let later = faulty.accept_sound(8).await;
+    faulty.done_in_time(&later).await;
     world.record_when(&blocks, |record| record.destinations["faulty"].attempts > 1).await;
 }
 

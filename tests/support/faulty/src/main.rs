@@ -1,6 +1,9 @@
 //! A destination that fails in every way a function can. For tests only: it is not in the template;
 //! `localstack/add-function` deploys it beside the stack.
 
+use std::collections::BTreeMap;
+
+use handover::lambda::variable;
 use handover::{Destination, Effect, Error, Failure, Notification, run};
 use serde::Deserialize;
 
@@ -8,7 +11,7 @@ use serde::Deserialize;
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Does {
-    /// Succeeds.
+    /// Succeeds, with a write.
     Work,
     Panic,
     /// Never returns.
@@ -21,14 +24,19 @@ enum Does {
     Exhaust,
 }
 
-struct Faulty;
+struct Faulty {
+    entries: String,
+}
 
 impl Destination for Faulty {
     type Data = Does;
 
     async fn apply(&self, notification: &Notification<Does>) -> Result<Effect, Failure> {
         match notification.data {
-            Does::Work => (),
+            Does::Work => {
+                let entry = BTreeMap::from([("account", "faulty"), ("refund", &notification.id)]);
+                return Ok(Effect::new().put(&self.entries, &entry));
+            }
             Does::Panic => panic!("a bug"),
             Does::Hang => std::future::pending().await,
             Does::Block => loop {
@@ -43,5 +51,5 @@ impl Destination for Faulty {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    run(Faulty).await
+    run(Faulty { entries: variable("ENTRIES_TABLE")? }).await
 }
