@@ -13,15 +13,15 @@ use crate::stack::{STREAM_RETRIES, Stack};
 const UNDISTURBED_MS_MAX: i64 = 10_000;
 /// How much longer beside one that kills its function.
 const BESIDE_KILLER_MS: i64 = 110_000;
-/// How many times a notification kills a function that has a batch of the stream: once for each time that a batch of eight
-/// is halved, once alone, and once for each retry.
+/// How many times a notification kills a function that has a batch of the stream: once for each time that a batch of
+/// eight is halved, once alone, and once for each retry.
 const KILLS_MAX: i64 = 3 + 1 + STREAM_RETRIES as i64;
 /// How long a copy that counted no attempt waits at most, in milliseconds.
 const WAIT_MS_MAX: i64 = 900_000;
 
 /// G7: a destination is tried once for each attempt that is recorded, once for each time that the provider refused it
-/// for now, once more where it succeeded, and once more for each fault, further dispatch, operation and killed function. G8: a delivery
-/// that never failed is delayed by its own faults alone, unless it waits for its turn.
+/// for now, once more where it succeeded, and once more for each fault, further dispatch, operation and killed function.
+/// G8: a delivery that never failed is delayed by its own faults alone, unless it waits for its turn.
 pub fn violations(stack: &Stack, aws: &State, record: &Value, name: &str, delivery: &Value) -> Vec<String> {
     let key = item::key(record);
     let on_way: Vec<&InjectedFault> = faults_on_way(stack, aws, name);

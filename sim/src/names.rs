@@ -29,5 +29,5 @@ pub fn dead_letter_queue(destination: &str) -> String {
 
 /// The state of a later release, which counts as open.
 pub(crate) const HELD: &str = "held";
-/// Its changes.
+/// Why it changes a record: it begins to hold a delivery, and ends that. Neither is dispatched.
 pub(crate) const HOLDS: [&str; 2] = ["hold", "resume"];

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+#[cfg(feature = "lambda")]
+use super::fault::Fault;
+
 /// First pause, in milliseconds.
 const BACKOFF_BASE_MS: f64 = 10.0;
 /// Longest pause, in milliseconds.
@@ -19,6 +22,22 @@ fn backoff(tries: u32, random: f64) -> Duration {
 /// Waits after try number `tries`, from 1.
 pub(crate) async fn pause(tries: u32) {
     tokio::time::sleep(backoff(tries, fastrand::f64())).await;
+}
+
+/// Repeats a call as long as its fault may pass. Whoever awaits it sets an end.
+#[cfg(feature = "lambda")]
+pub(crate) async fn patiently<T, F>(call: impl Fn() -> F) -> Result<T, Fault>
+where
+    F: Future<Output = Result<T, Fault>>,
+{
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match call().await {
+            Err(fault) if fault.is_retryable() => pause(tries).await,
+            result => return result,
+        }
+    }
 }
 
 #[cfg(test)]

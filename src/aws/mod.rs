@@ -12,6 +12,8 @@ pub(crate) mod queue;
 #[cfg(feature = "lambda")]
 pub(crate) mod sqs;
 
+#[cfg(feature = "lambda")]
+pub(crate) use backoff::patiently;
 pub(crate) use backoff::{TRIES_MAX, pause};
 #[cfg(feature = "lambda")]
 pub use client::config;

@@ -3,7 +3,7 @@
 //!
 //! So an invocation has a thread of its own, and the main thread looks on. When handlers are out of time and one is
 //! still being polled, its notification has failed, and the main thread decides for all others in place of that
-//! thread. The thread is left behind; whatever it still does is a late copy's work, which changes nothing.
+//! thread. The thread is left behind. If its handler goes on later, that is like a late copy: it is applied once at most.
 
 use std::panic::resume_unwind;
 use std::process::exit;
@@ -22,15 +22,16 @@ use super::effect::Failure;
 use super::failed_attempt::{Disposition, SOON, Source};
 use super::handler::{Deadlines, WorkItem};
 use super::process::{CONCURRENCY_MAX, Processed};
-use super::retry_batch::{Messages, RetryBatch};
+use super::retry_batch::{self, Messages, RetryBatch};
 use super::retry_policy::{BLOCKED, NotCompleted};
-use super::stream_batch::DispatchBatch;
+use super::stream_batch::{self, DispatchBatch};
 use super::watch::{Undecided, Watch};
-use crate::aws::{Fault, pause};
+use crate::aws::patiently;
 use crate::notification::NotificationKey;
-use crate::record::{Delivery, Record, State};
+use crate::record::State;
 
-/// After so many blocked threads the process ends, and Lambda starts another one: they may use its processor.
+/// At this number of blocked threads the process ends, since they may use up its processor. Lambda then starts a new
+/// one.
 const BLOCKED_MAX: usize = 4;
 
 static BLOCKED_THREADS: AtomicUsize = AtomicUsize::new(0);
@@ -40,21 +41,20 @@ fn ends_process() -> bool {
     BLOCKED_THREADS.load(Ordering::Relaxed) >= BLOCKED_MAX
 }
 
-/// Does the work of an invocation on a thread of its own. Returns its answer; or, where a handler blocks that thread,
-/// the handler's notification and what was decided.
-async fn apart<T, F>(
+/// Does the work of an invocation on a thread of its own. If a handler blocks that thread, returns the handler's
+/// notification.
+async fn apart<F>(
+    watch: &Arc<Watch>,
     until: Instant,
     work: impl FnOnce(Arc<Watch>) -> F + Send + 'static,
-) -> Result<T, (NotificationKey, Arc<Watch>)>
+) -> Option<NotificationKey>
 where
-    T: Send + 'static,
-    F: Future<Output = T>,
+    F: Future<Output = ()>,
 {
     if ends_process() {
         tracing::error!("handlers have blocked several threads of this process, which ends");
         exit(1);
     }
-    let watch = Arc::new(Watch::default());
     let (runtime, watched) = (Handle::current(), watch.clone());
     let mut work = spawn_blocking(move || runtime.block_on(work(watched)));
     let done = match timeout_at(Deadlines::until(until).blocked_by(), &mut work).await {
@@ -68,12 +68,13 @@ where
                     BLOCKED_THREADS.fetch_sub(1, Ordering::Relaxed);
                 });
                 tracing::error!(id = key.id, source = key.source, error = BLOCKED, "its batch is set aside");
-                return Err((key, watch));
+                return Some(key);
             }
             None => work.await,
         },
     };
-    Ok(done.unwrap_or_else(|error| resume_unwind(error.into_panic())))
+    done.unwrap_or_else(|error| resume_unwind(error.into_panic()));
+    None
 }
 
 impl Consumer {
@@ -83,18 +84,13 @@ impl Consumer {
         batch: DispatchBatch,
         until: Instant,
     ) -> KinesisEventResponse {
-        let consumer = self.clone();
+        let (consumer, watch) = (self.clone(), Arc::default());
         let work =
             move |watch: Arc<Watch>| async move { consumer.receive_watched(batch, until, &watch).await };
-        match apart(until, work).await {
-            Ok(response) => response,
-            Err((blocker, watch)) => {
-                self.set_aside(&blocker, &watch, until).await;
-                let mut response = KinesisEventResponse::default();
-                watch.redelivered().into_iter().for_each(|copy| response.add_failure(copy));
-                response
-            }
+        if let Some(blocker) = apart(&watch, until, work).await {
+            self.set_aside(&blocker, &watch, until).await;
         }
+        stream_batch::response(&watch)
     }
 
     /// Handles a batch of the retry queue, as [`Consumer::retry`] does, on a thread of its own.
@@ -103,19 +99,14 @@ impl Consumer {
             let waits: Vec<_> = event.records.iter().map(|message| (message, SOON)).collect();
             self.settings.queues.delay(&waits).await;
         }
-        let (consumer, event) = (self.clone(), Arc::new(event));
+        let (consumer, watch, event) = (self.clone(), Arc::default(), Arc::new(event));
         let of_work = event.clone();
         let work =
             move |watch: Arc<Watch>| async move { consumer.retry_watched(&of_work, until, &watch).await };
-        match apart(until, work).await {
-            Ok(response) => response,
-            Err((blocker, watch)) => {
-                self.set_aside_retries(&blocker, &watch, &event, until).await;
-                let mut response = SqsBatchResponse::default();
-                response.set_failures(watch.redelivered());
-                response
-            }
+        if let Some(blocker) = apart(&watch, until, work).await {
+            self.set_aside_retries(&blocker, &watch, &event, until).await;
         }
+        retry_batch::response(&watch)
     }
 
     /// Sends what is undecided of a batch of the stream to the retry queue; the notification that blocks has failed.
@@ -126,7 +117,8 @@ impl Consumer {
             undecided.push(Undecided { key: blocker.clone(), copies: vec![] });
         }
         let read = stream::iter(undecided).map(async |Undecided { key, copies }| {
-            let read = timeout_at(until, self.delivery(&key)).await;
+            let read = patiently(|| self.settings.delivery(&key));
+            let read = timeout_at(until, read).await;
             let Ok(Ok((record, delivery))) = read else {
                 watch.redelivers(copies);
                 return None;
@@ -139,18 +131,6 @@ impl Consumer {
         let processed = processed.into_iter().flatten().collect();
         for (copies, disposition) in self.dispositions(processed, until, |_| Source::Stream).await {
             watch.decides(&copies, disposition);
-        }
-    }
-
-    /// The record of a notification, and its delivery here, if a fault that may pass does.
-    async fn delivery(&self, key: &NotificationKey) -> Result<(Record, Delivery), Fault> {
-        let mut tries = 0;
-        loop {
-            tries += 1;
-            match self.settings.delivery(key).await {
-                Err(fault) if fault.is_retryable() => pause(tries).await,
-                read => return read,
-            }
         }
     }
 
@@ -170,7 +150,7 @@ impl Consumer {
         let copies: Vec<String> = blocking.into_iter().flat_map(|undecided| undecided.copies).collect();
         let mut dispositions: Vec<_> =
             others.into_iter().map(|undecided| (undecided.copies, Disposition::SOON)).collect();
-        match timeout_at(until, self.delivery(blocker)).await {
+        match timeout_at(until, patiently(|| self.settings.delivery(blocker))).await {
             Ok(Ok((record, delivery))) => {
                 let source = match copies.is_empty() {
                     true => Source::Stream,

@@ -15,7 +15,7 @@ use super::retry_policy::{
     NotCompleted, RECEIVES_RENEWED, Severity, apart, attempt_wait, due_after_uncounted, fault_to_record,
     gives_up, has_blocked, leaves_no_trace, uncounted_wait,
 };
-use crate::aws::{Fault, pause};
+use crate::aws::{Fault, patiently};
 use crate::notification::digest;
 use crate::record::{Called, Delivery, FIRST_DUE_AFTER, Refused, State, Transition, TransitionOutcome};
 use crate::store::TransitionError;
@@ -112,19 +112,15 @@ enum FailedCopy {
     GoesOn,
 }
 
-/// Repeats a send for a copy of the stream as long as its fault may pass: the copy holds up its shard, and its batch is
-/// redelivered only a few times.
-async fn patiently<F>(source: Source, send: impl Fn() -> F) -> Result<(), Fault>
+/// Sends for a copy, and repeats that for one of the stream as long as its fault may pass: the copy holds up its shard, and
+/// its batch is redelivered only a few times.
+async fn send_from<F>(source: Source, send: impl Fn() -> F) -> Result<(), Fault>
 where
     F: Future<Output = Result<(), Fault>>,
 {
-    let mut tries = 0;
-    loop {
-        tries += 1;
-        match (send().await, source) {
-            (Err(fault), Source::Stream) if fault.is_retryable() => pause(tries).await,
-            (sent, _) => return sent,
-        }
+    match source {
+        Source::Stream => patiently(send).await,
+        Source::RetryQueue { .. } => send().await,
     }
 }
 
@@ -194,7 +190,7 @@ impl DestinationSettings {
             let number = recorded + 1;
             let (transition, disposition) = if gives_up(severity, number) {
                 if needs_dead_letter {
-                    patiently(source, || self.send_dead_letter(work, number, error)).await?;
+                    send_from(source, || self.send_dead_letter(work, number, error)).await?;
                     needs_dead_letter = false;
                 }
                 let reason = error.to_string();
@@ -203,7 +199,7 @@ impl DestinationSettings {
             } else {
                 let wait = attempt_wait(self.backoff, number, retry_after, fastrand::f64());
                 if needs_copy {
-                    patiently(source, || self.queues.enqueue_retry(&work.dispatch, number, wait)).await?;
+                    send_from(source, || self.queues.enqueue_retry(&work.dispatch, number, wait)).await?;
                     needs_copy = false;
                 }
                 let due_at = self.clock.now() + FIRST_DUE_AFTER + wait;
@@ -349,7 +345,7 @@ impl DestinationSettings {
                 uncounted_wait(self.backoff, receives, retry_after, fastrand::f64())
             }
         };
-        patiently(source, || self.queues.enqueue_retry(&work.dispatch, 0, wait)).await?;
+        send_from(source, || self.queues.enqueue_retry(&work.dispatch, 0, wait)).await?;
         Ok(Disposition::Drop)
     }
 

@@ -38,13 +38,8 @@ impl Looked {
     }
 }
 
-/// A copy that can be tried.
-struct Open {
-    work: WorkItem,
-    source: Source,
-    /// Whether it may kill its function.
-    is_suspect: bool,
-}
+/// A notification of a batch, and where its copies came from.
+type Received = (WorkItem, Source);
 
 /// A batch of the retry queue while it is handled.
 pub(super) struct RetryBatch<'a> {
@@ -58,15 +53,13 @@ impl Consumer {
     /// Handles a batch of the destination's retry queue by `until`. A batch item failure waits there for its
     /// next attempt.
     pub async fn retry(&self, event: SqsEvent, until: Instant) -> SqsBatchResponse {
-        self.retry_watched(&event, until, &Watch::default()).await
+        let watch = Watch::default();
+        self.retry_watched(&event, until, &watch).await;
+        response(&watch)
     }
 
-    pub(crate) async fn retry_watched(
-        &self,
-        event: &SqsEvent,
-        until: Instant,
-        watch: &Watch,
-    ) -> SqsBatchResponse {
+    /// Handles a batch of the retry queue. `watch` has what it decides.
+    pub(crate) async fn retry_watched(&self, event: &SqsEvent, until: Instant, watch: &Watch) {
         let deadlines = Deadlines::until(until);
         let batch = RetryBatch { messages: Messages::new(event), watch, deadlines, until };
         let copies = event.records.iter().map(|message| (id(message).to_owned(), body(message).into()));
@@ -78,23 +71,20 @@ impl Consumer {
         });
         watch.redelivers(join_all(unsent).await.into_iter().flatten());
         let ((open, waiting), ()) =
-            tokio::join!(self.look_at_all(work, &batch), self.hide_for_now(event, until));
-        let (suspects, sound) = open.into_iter().partition(|open| open.is_suspect);
+            tokio::join!(self.look_at_all(work, &batch), self.hide_for_now(event, &batch));
+        let (suspects, sound) = open.into_iter().partition(|(work, source)| source.is_suspect(work));
         tokio::join!(self.give_all_back(waiting, &batch), self.try_again(sound, &batch));
         self.try_one_by_one(suspects, &batch).await;
-        let mut response = SqsBatchResponse::default();
-        response.set_failures(watch.redelivered());
-        response
     }
 
-    /// Hides the messages of a batch until shortly after this invocation has to end, so that they wait no longer if one of them
-    /// kills the function: the queue's own visibility time-out is six times as long.
-    async fn hide_for_now(&self, event: &SqsEvent, until: Instant) {
+    /// Hides the messages of a batch until shortly after this invocation has to end, so that they wait no longer if one
+    /// of them kills the function: the queue's own visibility time-out is six times as long.
+    async fn hide_for_now(&self, event: &SqsEvent, batch: &RetryBatch<'_>) {
         if event.records.len() > 1 {
-            let wait = until.saturating_duration_since(Instant::now()) + HIDDEN_LONGER;
+            let wait = batch.until.saturating_duration_since(Instant::now()) + HIDDEN_LONGER;
             let waits: Vec<_> = event.records.iter().map(|message| (message, wait)).collect();
             // If this fails they wait longer, where the function is killed.
-            let _ = timeout_at(Deadlines::until(until).start_by, self.settings.queues.delay(&waits)).await;
+            let _ = timeout_at(batch.deadlines.start_by, self.settings.queues.delay(&waits)).await;
         }
     }
 
@@ -103,32 +93,31 @@ impl Consumer {
         &self,
         work: Vec<WorkItem>,
         batch: &RetryBatch<'_>,
-    ) -> (Vec<Open>, Vec<(WorkItem, Source)>) {
+    ) -> (Vec<Received>, Vec<Received>) {
         let RetryBatch { messages, watch, until, .. } = batch;
         let looked = join_all(work.into_iter().map(|work| self.look(work, messages, *until))).await;
         let (mut open, mut waiting, mut faults) = (vec![], vec![], vec![]);
+        let received = |work: WorkItem, attempts| {
+            let source = messages.source(&work.copies, attempts);
+            (work, source)
+        };
         for (work, looked) in looked {
-            let source = |attempts| messages.source(&work.copies, attempts);
             match looked {
                 Ok(Looked::Useless) => watch.decides(&work.copies, Disposition::Drop),
-                Ok(Looked::Wait) => waiting.push((source(0), work)),
-                Ok(Looked::Open { attempts }) => {
-                    let source = source(attempts);
-                    let is_suspect = source.is_suspect(&work);
-                    open.push(Open { work, source, is_suspect });
-                }
+                Ok(Looked::Wait) => waiting.push(received(work, 0)),
+                Ok(Looked::Open { attempts }) => open.push(received(work, attempts)),
                 Err(fault) => {
                     tracing::warn!(id = work.id(), source = work.source(), %fault, "a copy will be redelivered");
                     faults.push(HeldUp::by(&fault));
-                    waiting.push((source(0), work));
+                    waiting.push(received(work, 0));
                 }
             }
         }
         count_faults(faults);
-        (open, waiting.into_iter().map(|(source, work)| (work, source)).collect())
+        (open, waiting)
     }
 
-    async fn give_all_back(&self, waiting: Vec<(WorkItem, Source)>, batch: &RetryBatch<'_>) {
+    async fn give_all_back(&self, waiting: Vec<Received>, batch: &RetryBatch<'_>) {
         let given_back = join_all(waiting.into_iter().map(async |(work, source)| {
             let given_back = self.settings.give_back(&work, source, Duration::ZERO);
             let given_back = timeout_at(batch.until, given_back).await;
@@ -140,7 +129,7 @@ impl Consumer {
 
     /// Tries what may kill its function, after all others. The order is drawn, so that none is always behind the same one
     /// that does.
-    async fn try_one_by_one(&self, mut suspects: Vec<Open>, batch: &RetryBatch<'_>) {
+    async fn try_one_by_one(&self, mut suspects: Vec<Received>, batch: &RetryBatch<'_>) {
         fastrand::shuffle(&mut suspects);
         for suspect in suspects {
             self.try_again(vec![suspect], batch).await;
@@ -148,12 +137,12 @@ impl Consumer {
     }
 
     /// Tries these concurrently, and decides for their copies.
-    async fn try_again(&self, open: Vec<Open>, batch: &RetryBatch<'_>) {
+    async fn try_again(&self, open: Vec<Received>, batch: &RetryBatch<'_>) {
         if open.is_empty() {
             return;
         }
-        let sources: HashMap<_, _> = open.iter().map(|open| (open.work.key(), open.source)).collect();
-        let work: Vec<_> = open.into_iter().map(|open| open.work).collect();
+        let sources: HashMap<_, _> = open.iter().map(|(work, source)| (work.key(), *source)).collect();
+        let work: Vec<_> = open.into_iter().map(|(work, _)| work).collect();
         let tried: Vec<_> = work.iter().map(|work| work.copies.clone()).collect();
         let handler = Watched { handler: &*self.handler, watch: batch.watch };
         let processed = process(&handler, &self.settings, work, batch.deadlines).await;
@@ -224,6 +213,13 @@ impl Consumer {
         };
         (work, looked)
     }
+}
+
+/// The answer of an invocation that decided this.
+pub(super) fn response(watch: &Watch) -> SqsBatchResponse {
+    let mut response = SqsBatchResponse::default();
+    response.set_failures(watch.redelivered());
+    response
 }
 
 /// The messages of a batch, by their id.

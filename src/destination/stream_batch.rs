@@ -47,15 +47,13 @@ impl Consumer {
     /// Handles a batch of the Kinesis stream by `until`. A batch item failure is redelivered with all records
     /// after it, so only a copy that could not even be sent to the retry queue is one.
     pub async fn receive(&self, batch: DispatchBatch, until: Instant) -> KinesisEventResponse {
-        self.receive_watched(batch, until, &Watch::default()).await
+        let watch = Watch::default();
+        self.receive_watched(batch, until, &watch).await;
+        response(&watch)
     }
 
-    pub(crate) async fn receive_watched(
-        &self,
-        batch: DispatchBatch,
-        until: Instant,
-        watch: &Watch,
-    ) -> KinesisEventResponse {
+    /// Handles a batch of the Kinesis stream. `watch` has what it decides.
+    pub(crate) async fn receive_watched(&self, batch: DispatchBatch, until: Instant, watch: &Watch) {
         let deadlines = Deadlines::until(until);
         let (work, undecodable) = self.read(batch.copies());
         watch.takes(&work);
@@ -72,9 +70,6 @@ impl Consumer {
         for (copies, disposition) in self.dispositions(processed, until, |_| Source::Stream).await {
             watch.decides(&copies, disposition);
         }
-        let mut response = KinesisEventResponse::default();
-        watch.redelivered().into_iter().for_each(|copy| response.add_failure(copy));
-        response
     }
 
     /// Sends what was dispatched again to the retry queue, before any handler begins. Returns all else, and what could
@@ -112,4 +107,11 @@ impl Consumer {
         let sent = timeout_at(until, queues.dead_letters().send_raw(&data, name, NOT_A_DISPATCH)).await;
         (!matches!(sent, Ok(Ok(())))).then_some(copy)
     }
+}
+
+/// The answer of an invocation that decided this.
+pub(super) fn response(watch: &Watch) -> KinesisEventResponse {
+    let mut response = KinesisEventResponse::default();
+    watch.redelivered().into_iter().for_each(|copy| response.add_failure(copy));
+    response
 }

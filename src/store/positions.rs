@@ -13,7 +13,7 @@ use crate::record::{
     NotAPosition, Position, PositionUpdate, Readiness, Record, SequenceKey, Write, number, text,
 };
 
-/// Most registrations that one call reads. Whoever completes one goes on with about so many before the next read.
+/// Most registrations of one read. An invocation goes on with about as many before it reads again.
 const REGISTRATIONS_READ: i32 = 100;
 
 /// The `positions` table: an item for each destination, source and partition key, and one beside it for each

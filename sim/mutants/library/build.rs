@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-#[path = "mutations.rs"]
+#[path = "mutations/mod.rs"]
 mod mutations;
 mod source;
 
@@ -12,7 +12,7 @@ const IMPORT: &str = "use crate::mutation::is;";
 
 fn main() {
     let library = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../src");
-    for input in [&library, Path::new("mutations.rs"), Path::new("source.rs")] {
+    for input in [&library, Path::new("mutations"), Path::new("source.rs")] {
         println!("cargo::rerun-if-changed={}", input.display());
     }
     let copy = Path::new(&env::var("OUT_DIR").expect("cargo sets it")).join("library");

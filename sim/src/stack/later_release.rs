@@ -9,8 +9,7 @@ use crate::aws::Aws;
 use crate::faults::plan::FAULTS_MS;
 use crate::faults::rng::{Purpose, below};
 use crate::item::{destinations, state};
-use crate::names::NOTIFICATIONS;
-use crate::names::{HELD, HOLDS};
+use crate::names::{HELD, HOLDS, NOTIFICATIONS};
 use crate::stack::Stack;
 
 /// Between two deliveries that it holds, in milliseconds, and how long it holds one, at most.

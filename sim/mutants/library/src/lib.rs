@@ -3,7 +3,7 @@
 
 include!(concat!(env!("OUT_DIR"), "/library/lib.rs"));
 
-#[path = "../mutations.rs"]
+#[path = "../mutations/mod.rs"]
 mod mutations;
 
 /// Which mistake is enabled.

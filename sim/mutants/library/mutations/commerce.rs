@@ -1,19 +1,9 @@
-//! Deliberate mistakes in the protocol. Each replaces a text in a file of the library; `is` asks whether the
-//! mistake is enabled in this run. A text that does not occur exactly once fails the build, so that the list
-//! keeps up with the library.
+//! The mutants that the workload of refunds, orders and notes have to find.
 
-/// The file's path below `src`, the text, and its replacement.
-pub type Edit = (&'static str, &'static str, &'static str);
-
-/// A mutant: its name, and what makes it.
-pub type Mutant = (&'static str, &'static [Edit]);
-
-/// Every mutant, by the workload that has to find it.
-pub const MUTANTS: [(&str, &[Mutant]); 3] =
-    [("commerce", COMMERCE), ("payments", PAYMENTS), ("ordered", ORDERED)];
+use super::Mutant;
 
 #[rustfmt::skip]
-const COMMERCE: &[Mutant] = &[
+pub const MUTANTS: &[Mutant] = &[
     ("accept without its condition", &[(
         "store/ledger.rs",
         "            let put = put\n                .condition_expression(ABSENT)",
@@ -110,28 +100,28 @@ const COMMERCE: &[Mutant] = &[
     )]),
     ("dropped though no copy was enqueued", &[(
         "destination/failed_attempt.rs",
-        "                    patiently(source, || self.queues.enqueue_retry(&work.dispatch, number, wait)).await?;",
-        "                    if is(\"dropped though no copy was enqueued\") { let _ = self.queues.enqueue_retry(&work.dispatch, number, wait).await; } else { patiently(source, || self.queues.enqueue_retry(&work.dispatch, number, wait)).await?; }",
+        "                    send_from(source, || self.queues.enqueue_retry(&work.dispatch, number, wait)).await?;",
+        "                    if is(\"dropped though no copy was enqueued\") { let _ = self.queues.enqueue_retry(&work.dispatch, number, wait).await; } else { send_from(source, || self.queues.enqueue_retry(&work.dispatch, number, wait)).await?; }",
     )]),
     ("dropped though it was not given back", &[(
         "destination/failed_attempt.rs",
-        "        patiently(source, || self.queues.enqueue_retry(&work.dispatch, 0, wait)).await?;",
-        "        if is(\"dropped though it was not given back\") { let _ = self.queues.enqueue_retry(&work.dispatch, 0, wait).await; } else { patiently(source, || self.queues.enqueue_retry(&work.dispatch, 0, wait)).await?; }",
+        "        send_from(source, || self.queues.enqueue_retry(&work.dispatch, 0, wait)).await?;",
+        "        if is(\"dropped though it was not given back\") { let _ = self.queues.enqueue_retry(&work.dispatch, 0, wait).await; } else { send_from(source, || self.queues.enqueue_retry(&work.dispatch, 0, wait)).await?; }",
     )]),
     ("dead though the dead letter failed", &[(
         "destination/failed_attempt.rs",
-        "                    patiently(source, || self.send_dead_letter(work, number, error)).await?;\n                    needs_dead_letter = false;",
-        "                    if is(\"dead though the dead letter failed\") { let _ = self.send_dead_letter(work, number, error).await; } else { patiently(source, || self.send_dead_letter(work, number, error)).await?; }\n                    needs_dead_letter = false;",
+        "                    send_from(source, || self.send_dead_letter(work, number, error)).await?;\n                    needs_dead_letter = false;",
+        "                    if is(\"dead though the dead letter failed\") { let _ = self.send_dead_letter(work, number, error).await; } else { send_from(source, || self.send_dead_letter(work, number, error)).await?; }\n                    needs_dead_letter = false;",
     )]),
     ("the stream's failures are not reported", &[(
         "destination/stream_batch.rs",
-        "        watch.redelivered().into_iter().for_each(|copy| response.add_failure(copy));",
-        "        watch.redelivered().into_iter().filter(|_| !is(\"the stream's failures are not reported\")).for_each(|copy| response.add_failure(copy));",
+        "    watch.redelivered().into_iter().for_each(|copy| response.add_failure(copy));",
+        "    watch.redelivered().into_iter().filter(|_| !is(\"the stream's failures are not reported\")).for_each(|copy| response.add_failure(copy));",
     )]),
     ("a copy that has to be redelivered is deleted", &[(
         "destination/retry_batch.rs",
-        "        response.set_failures(watch.redelivered());",
-        "        response.set_failures(watch.redelivered().into_iter().filter(|_| !is(\"a copy that has to be redelivered is deleted\")));",
+        "    response.set_failures(watch.redelivered());",
+        "    response.set_failures(watch.redelivered().into_iter().filter(|_| !is(\"a copy that has to be redelivered is deleted\")));",
     )]),
     ("attempts are counted per copy", &[(
         "record/transition.rs",
@@ -484,224 +474,5 @@ const COMMERCE: &[Mutant] = &[
         "destination/failed_attempt.rs",
         "        if digest(&work.dispatch.notification) != digest(&record.notification()) {",
         "        if digest(&work.dispatch.notification) != digest(&record.notification()) && !is(\"a failed copy is believed\") {",
-    )]),
-];
-
-#[rustfmt::skip]
-const PAYMENTS: &[Mutant] = &[
-    ("an idempotency key does not depend on the source", &[(
-        "notification/key.rs",
-        "hashed(&[scope, &self.source, &self.id])",
-        "hashed(&[scope, if is(\"an idempotency key does not depend on the source\") { \"\" } else { &self.source }, &self.id])",
-    )]),
-    ("a call before its start is recorded", &[(
-        "destination/external_call.rs",
-        "    match timeout_at(deadlines.end_by, lease).await.map_err(|_| NotCompleted::OutOfTime)? {",
-        "    let applied = if is(\"a call before its start is recorded\") { Ok(TransitionOutcome::Applied) } else { timeout_at(deadlines.end_by, lease).await.map_err(|_| NotCompleted::OutOfTime)? };\n    match applied {",
-    )]),
-    ("a live lease is taken", &[(
-        "destination/external_call.rs",
-        "        _ if is_held => NextStep::Wait,",
-        "        _ if is_held && !is(\"a live lease is taken\") => NextStep::Wait,",
-    )]),
-    ("the fence is ignored", &[(
-        "record/transition.rs",
-        "        if self.fence().is_some_and(|fence| fence != delivery.fence) {",
-        "        if self.fence().is_some_and(|fence| fence != delivery.fence) && (!is(\"the fence is ignored\") || matches!(self, Transition::Lease { .. })) {",
-    ), (
-        "record/transition.rs",
-        "    conditions.extend(transition.fence().map(|fence| Condition::Is(here(FENCE), number(fence))));",
-        "    if !is(\"the fence is ignored\") || matches!(transition, Transition::Lease { .. }) { conditions.extend(transition.fence().map(|fence| Condition::Is(here(FENCE), number(fence)))); }",
-    )]),
-    ("an unknown outcome is retried without asking", &[(
-        "destination/external_call.rs",
-        "        (Some(called_at), OnUnknown::Ask) => NextStep::Call { fence, called_at, asks: true },",
-        "        (Some(called_at), OnUnknown::Ask) => NextStep::Call { fence, called_at, asks: !is(\"an unknown outcome is retried without asking\") },",
-    )]),
-    ("an unknown outcome is retried though an operator decides", &[(
-        "destination/external_call.rs",
-        "        (Some(_), OnUnknown::Escalate) =>",
-        "        (Some(called_at), OnUnknown::Escalate) if is(\"an unknown outcome is retried though an operator decides\") => NextStep::Call { fence, called_at, asks: false },\n        (Some(_), OnUnknown::Escalate) =>",
-    )]),
-    ("a key is used after it expired", &[(
-        "destination/external_call.rs",
-        "            let has_key = now.duration_since(called_at).saturating_add(needs) < key_lives;",
-        "            let has_key = now.duration_since(called_at).saturating_add(needs) < key_lives || is(\"a key is used after it expired\");",
-    )]),
-    ("a key lives from the last call", &[(
-        "destination/external_call.rs",
-        "    let lease = Transition::Lease { fence, until, holder, called_at };",
-        "    let called_at = if is(\"a key lives from the last call\") { settings.clock.now() } else { called_at };\n    let lease = Transition::Lease { fence, until, holder, called_at };",
-    )]),
-    ("an unknown outcome is forgotten", &[(
-        "record/transition.rs",
-        "        Some(Called { is_unknown: false, .. }) => vec![here(LEASE_UNTIL), here(CALLED_AT)],\n        Some(Called { is_unknown: true, .. }) | None => vec![],",
-        "        Some(Called { is_unknown, .. }) if !is_unknown || is(\"an unknown outcome is forgotten\") => vec![here(LEASE_UNTIL), here(CALLED_AT)],\n        Some(_) | None => vec![],",
-    )]),
-    ("an earlier call is forgotten", &[(
-        "destination/external_call.rs",
-        "                let is_unknown = is_unknown || is_repeat;",
-        "                let is_unknown = is_unknown || (is_repeat && !is(\"an earlier call is forgotten\"));",
-    )]),
-    ("a call goes on after its time-out", &[(
-        "destination/external_call.rs",
-        "        let in_time = poll_fn(|context| match settings.clock.now() < end {",
-        "        let in_time = poll_fn(|context| match settings.clock.now() < end || is(\"a call goes on after its time-out\") {",
-    )]),
-    ("a call begins though its lease took long to write", &[(
-        "destination/external_call.rs",
-        "                            let is_in_time = settings.clock.now() + CALL_MARGIN + needs <= until;",
-        "                            let is_in_time = settings.clock.now() + CALL_MARGIN + needs <= until || is(\"a call begins though its lease took long to write\");",
-    )]),
-    ("another holder's lease is taken for its own", &[(
-        "record/transition.rs",
-        "                delivery.fence == *fence && delivery.holder.as_ref() == Some(holder)",
-        "                delivery.fence == *fence && (delivery.holder.as_ref() == Some(holder) || is(\"another holder's lease is taken for its own\"))",
-    )]),
-    ("what another system refuses for now counts as an attempt", &[(
-        "destination/retry_policy.rs",
-        "                FailureKind::Throttled | FailureKind::Misconfigured => Severity::Uncounted,",
-        "                FailureKind::Throttled | FailureKind::Misconfigured if is(\"what another system refuses for now counts as an attempt\") => Severity::Attempt,\n                FailureKind::Throttled | FailureKind::Misconfigured => Severity::Uncounted,",
-    )]),
-    ("a clear refusal that counts no attempt leaves its outcome unknown", &[(
-        "destination/failed_attempt.rs",
-        "            self.release(work, error, Some(due_after_uncounted(self.clock.now()))).await;\n            let given_back",
-        "            if !is(\"a clear refusal that counts no attempt leaves its outcome unknown\") { self.release(work, error, Some(due_after_uncounted(self.clock.now()))).await; }\n            let given_back",
-    )]),
-    ("a payment that waits is dispatched beside its copy", &[(
-        "record/transition.rs",
-        "            if let Some(due_at) = due_at {",
-        "            if let Some(due_at) = due_at.as_ref().filter(|_| !is(\"a payment that waits is dispatched beside its copy\")) {",
-    )]),
-    ("a failure that counts no attempt forgets its call", &[(
-        "destination/failed_attempt.rs",
-        "        let Some(Called { fence, is_unknown: false }) = error.called() else { return };",
-        "        let Some(Called { fence, is_unknown }) = error.called() else { return };\n        if is_unknown && !is(\"a failure that counts no attempt forgets its call\") { return; }",
-    )]),
-    ("settled while a call may be in progress", &[(
-        "store/operator.rs",
-        "        if delivery.lease_until.is_some_and(|until| until > now) {",
-        "        if delivery.lease_until.is_some_and(|until| until > now) && !is(\"settled while a call may be in progress\") {",
-    )]),
-    ("settled as done, and called again", &[(
-        "destination/external_call.rs",
-        "        _ if delivery.settled == Some(Settled::Done) =>",
-        "        _ if delivery.settled == Some(Settled::Done) && !is(\"settled as done, and called again\") =>",
-    )]),
-    ("what is settled as done is given up", &[(
-        "destination/external_call.rs",
-        "                    let effect = decided(self.0.done(&notification), deadlines).await?;",
-        "                    if is(\"what is settled as done is given up\") { return Err(NotCompleted::from(Failure::permanent(\"no\"))); }\n                    let effect = decided(self.0.done(&notification), deadlines).await?;",
-    )]),
-    ("a lease believes its copy", &[(
-        "record/transition.rs",
-        "            Transition::Done { .. } | Transition::Rejected { .. } | Transition::Lease { .. } => true,\n            Transition::Attempt",
-        "            Transition::Done { .. } | Transition::Rejected { .. } => true,\n            Transition::Lease { .. } => !is(\"a lease believes its copy\"),\n            Transition::Attempt",
-    )]),
-];
-
-#[rustfmt::skip]
-const ORDERED: &[Mutant] = &[
-    ("an id with another number is a repeat", &[(
-        "notification/digest.rs",
-        "            Rule::V2 => notification.sequence,",
-        "            Rule::V2 => if is(\"an id with another number is a repeat\") { None } else { notification.sequence },",
-    )]),
-    ("it does not wait for its turn", &[(
-        "record/position.rs",
-        "        if sequence_key.sequence > self.at + 1 {",
-        "        if sequence_key.sequence > self.at + 1 && !is(\"it does not wait for its turn\") {",
-    )]),
-    ("a completed sequence is waited for", &[(
-        "record/position.rs",
-        "            _ if sequence_key.sequence <= self.at => return Readiness::Past,",
-        "            _ if sequence_key.sequence <= self.at && is(\"a completed sequence is waited for\") => true,\n            _ if sequence_key.sequence <= self.at => return Readiness::Past,",
-    ), (
-        "record/position.rs",
-        "        if sequence_key.sequence > self.at + 1 && !is(\"it does not wait for its turn\") {",
-        "        if sequence_key.sequence <= self.at || sequence_key.sequence > self.at + 1 && !is(\"it does not wait for its turn\") {",
-    )]),
-    ("the mark does not move the position", &[(
-        "store/ledger.rs",
-        "        if let Some((positions, update)) = &commit.position {\n            let most",
-        "        if let Some((positions, update)) = &commit.position && !is(\"the mark does not move the position\") {\n            let most",
-    )]),
-    ("no condition on the position", &[(
-        "record/position/change.rs",
-        "    let (mut conditions, mut removes) = (vec![is_at], vec![]);",
-        "    let (mut conditions, mut removes) = (if is(\"no condition on the position\") { vec![] } else { vec![is_at] }, vec![]);",
-    )]),
-    ("a first registration is passed", &[(
-        "record/position/change.rs",
-        "        None => conditions.push(Condition::Absent(REGISTERED_TO.to_owned())),",
-        "        None if is(\"a first registration is passed\") => (),\n        None => conditions.push(Condition::Absent(REGISTERED_TO.to_owned())),",
-    )]),
-    ("a registration does not say how far they go", &[(
-        "record/position.rs",
-        "        let raises = self.registered_to.is_none_or(|registered_to| registered_to < sequence_key.sequence);",
-        "        let raises = self.registered_to.is_none_or(|registered_to| registered_to < sequence_key.sequence) && !is(\"a registration does not say how far they go\");",
-    )]),
-    ("the next one is not notified", &[(
-        "destination/ordered.rs",
-        "next.take().filter(|id| follower != Some(id))",
-        "next.take().filter(|id| follower != Some(id) && !is(\"the next one is not notified\"))",
-    )]),
-    ("the next one is what was read, not what was committed", &[(
-        "destination/ordered.rs",
-        "let next = moved.next().map(str::to_owned);",
-        "let next = if is(\"the next one is what was read, not what was committed\") { work.position.as_ref().and_then(PositionUpdate::next) } else { moved.next() }.map(str::to_owned);",
-    )]),
-    ("what waited and fails is forgotten", &[(
-        "destination/ordered.rs",
-        "                    self.failed.push((work, error));",
-        "                    if !is(\"what waited and fails is forgotten\") { self.failed.push((work, error)); }",
-    )]),
-    ("released though the next one was not notified", &[(
-        "destination/ordered.rs",
-        "            next = self.go_on(&work.copies, &key).await",
-        "            next = self.go_on(&work.copies, &key).await.or_else(|error| if is(\"released though the next one was not notified\") { Ok(None) } else { Err(error) })",
-    )]),
-    ("a redelivered completed one notifies nobody", &[(
-        "destination/retry_batch.rs",
-        "State::Done | State::Rejected | State::Closed if work.sequence_key.is_some() =>",
-        "State::Done | State::Rejected | State::Closed if work.sequence_key.is_some() && !is(\"a redelivered completed one notifies nobody\") =>",
-    )]),
-    ("an early one counts a failed attempt", &[(
-        "destination/failed_attempt.rs",
-        "        if error.is_registered() &&",
-        "        if !is(\"an early one counts a failed attempt\") && error.is_registered() &&",
-    ), (
-        "destination/retry_policy.rs",
-        "                TransitionError::Fault(_) | TransitionError::Early => Severity::Uncounted,",
-        "                TransitionError::Early if is(\"an early one counts a failed attempt\") => Severity::Attempt,\n                TransitionError::Fault(_) | TransitionError::Early => Severity::Uncounted,",
-    )]),
-    ("a close does not move the position", &[(
-        "store/operator.rs",
-        "        let update = positions.current(&sequence_key).await?.closing(&sequence_key);",
-        "        let update = positions.current(&sequence_key).await?.closing(&sequence_key).filter(|_| !is(\"a close does not move the position\"));",
-    )]),
-    ("a close notifies nobody", &[(
-        "store/operator.rs",
-        "        if let Some(next) = next {",
-        "        if let Some(next) = next.filter(|_| !is(\"a close notifies nobody\")) {",
-    )]),
-    ("a closed sequence is not passed", &[(
-        "record/position.rs",
-        "        let is_closed = |at: &u64| self.registrations.get(at) == Some(&Registration::Closed);",
-        "        let is_closed = |at: &u64| self.registrations.get(at) == Some(&Registration::Closed) && !is(\"a closed sequence is not passed\");",
-    ), (
-        "record/position/change.rs",
-        "        None => vec![Condition::Absent(ID.to_owned())],",
-        "        None if is(\"a closed sequence is not passed\") => vec![Condition::Absent(POSITION.to_owned())],\n        None => vec![Condition::Absent(ID.to_owned())],",
-    )]),
-    ("a copy that contradicts the routes in its order is believed", &[(
-        "destination/stream_batch.rs",
-        "routed.is_some_and(|is_sequenced| is_sequenced != work.sequence_key.is_some())",
-        "routed.is_some_and(|is_sequenced| is_sequenced != work.sequence_key.is_some() && !is(\"a copy that contradicts the routes in its order is believed\"))",
-    )]),
-    ("a registration believes its copy", &[(
-        "destination/ordered.rs",
-        "            if work.delivery.is_none() {\n                self.settings.confirm(work).await?;",
-        "            if work.delivery.is_none() && !is(\"a registration believes its copy\") {\n                self.settings.confirm(work).await?;",
     )]),
 ];

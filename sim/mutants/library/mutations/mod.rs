@@ -1,0 +1,17 @@
+//! Deliberate mistakes in the protocol. Each replaces a text in a file of the library; `is` asks whether the
+//! mistake is enabled in this run. A text that does not occur exactly once fails the build, so that the list
+//! keeps up with the library.
+
+mod commerce;
+mod ordered;
+mod payments;
+
+/// The file's path below `src`, the text, and its replacement.
+pub type Edit = (&'static str, &'static str, &'static str);
+
+/// A mutant: its name, and what makes it.
+pub type Mutant = (&'static str, &'static [Edit]);
+
+/// Every mutant, by the workload that has to find it.
+pub const MUTANTS: [(&str, &[Mutant]); 3] =
+    [("commerce", commerce::MUTANTS), ("payments", payments::MUTANTS), ("ordered", ordered::MUTANTS)];
