@@ -32,6 +32,9 @@ pub struct SentMessage {
     pub feasible: bool,
 }
 
+/// What the dead letter of a notification says whose sequence belongs to another one.
+const SEQUENCE_TAKEN: &str = "has its `sequence`";
+
 /// What does not hold: every message is stored, or is in the dead-letter queue with the reason; every
 /// notification is completed, or is dead with a dead letter that has its payload.
 pub fn violations(stack: &Stack, sent: &[SentMessage]) -> Vec<String> {
@@ -64,6 +67,7 @@ pub fn violations(stack: &Stack, sent: &[SentMessage]) -> Vec<String> {
     }
     drop(state);
     found.extend(dead_without_letter(stack));
+    found.extend(sequences_taken(stack));
     found.extend(registrations(&stack.items(POSITIONS)));
     found
 }
@@ -113,6 +117,28 @@ pub fn dead_without_letter(stack: &Stack) -> Vec<String> {
                 item::key(record)
             )
         }));
+    }
+    found
+}
+
+/// G8: what was applied in sequence, though a dead letter says that another notification has its sequence.
+fn sequences_taken(stack: &Stack) -> Vec<String> {
+    let (records, state) = (stack.items(NOTIFICATIONS), stack.aws.state());
+    let mut found = Vec::new();
+    for record in &records {
+        let applied =
+            destinations(record).into_iter().filter(|(_, delivery)| self::state(delivery) == "done");
+        for (name, _) in applied {
+            let dead_letters = &state.queues.queues[&dead_letter_queue(name)].messages;
+            let says_taken = |letter: &&Message| {
+                letter.attribute(ERROR).contains(SEQUENCE_TAKEN) && is_dead_letter_of(letter, record)
+            };
+            let untrue = dead_letters.iter().filter(says_taken);
+            found.extend(
+                untrue
+                    .map(|_| format!("G8: {name} applied {}, whose sequence it gave up", item::key(record))),
+            );
+        }
     }
     found
 }

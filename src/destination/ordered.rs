@@ -183,7 +183,16 @@ impl Ordered<'_> {
             Turn::Past(completed) => return Ok(completed),
             Turn::Now(update) => work.position = Some(update),
         }
-        match self.handler.handle(self.settings, work, self.deadlines).await? {
+        let handled = match self.handler.handle(self.settings, work, self.deadlines).await {
+            Err(error) if error.finds_sequence_taken() => {
+                // Maybe by another copy of it, after its condition on a registration failed.
+                let state = self.deadlines.in_time(self.settings.final_state(sequence_key)).await?;
+                let outcome = TransitionOutcome::AlreadyApplied(state.ok_or(error)?);
+                Handled::Completed { outcome, moved: None }
+            }
+            handled => handled?,
+        };
+        match handled {
             Handled::Completed { outcome: TransitionOutcome::Applied, moved: Some(moved) } => {
                 // What it says of later numbers was read before. Where that changed, the next commit corrects it.
                 self.position = self.position.take().map(|was| was.moved(&moved));

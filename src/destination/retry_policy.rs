@@ -123,6 +123,15 @@ impl NotCompleted {
         matches!(self, NotCompleted::NotApplied(TransitionError::Early))
     }
 
+    /// Whether its sequence is completed, perhaps by another notification.
+    pub(crate) fn finds_sequence_taken(&self) -> bool {
+        match self {
+            NotCompleted::Called { error, .. } => error.finds_sequence_taken(),
+            NotCompleted::NotApplied(error) => matches!(error, TransitionError::SequenceTaken),
+            NotCompleted::Failed(_) | NotCompleted::OutOfTime => false,
+        }
+    }
+
     /// What held it up; `None` where nothing is wrong with the stack.
     pub(crate) fn held_up_by(&self) -> Option<HeldUp> {
         match self {

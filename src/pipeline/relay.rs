@@ -29,6 +29,8 @@ const RECORDS_MAX: usize = 500;
 /// Most bytes of one `PutRecords`, keys included: half of what AWS takes, and more than the records or messages
 /// of one invocation (6 MB of JSON) can have.
 const BYTES_MAX: usize = 5 * 1024 * 1024;
+/// Most characters of a Kinesis partition key.
+const PARTITION_KEY_MAX: usize = 256;
 /// Tries after which what is still throttled is set aside. Few, since everything behind it in the table's stream
 /// waits meanwhile.
 const TRIES_MAX: u32 = 2;
@@ -183,12 +185,13 @@ fn failure(outgoing: Outgoing) -> DynamoDbBatchItemFailure {
     failure
 }
 
-/// The dispatch of a message of relay's queue. What is no dispatch is put into Kinesis as well, where each
-/// destination dead-letters it.
+/// The dispatch of a message of relay's queue. What is no dispatch of ours is put into Kinesis as well, where each
+/// destination dead-letters it. Its key must not be one for which Kinesis refuses all records of the call.
 fn queued(message: &SqsMessage) -> Outgoing {
     let bytes = body(message).as_bytes();
     let dispatch = Dispatch::decode(bytes);
-    let key = dispatch.as_ref().map_or(id(message), Dispatch::partition_key);
+    let key = dispatch.as_ref().map(Dispatch::partition_key).ok();
+    let key = key.filter(|key| (1..=PARTITION_KEY_MAX).contains(&key.chars().count())).unwrap_or(id(message));
     Outgoing { copy: id(message).to_owned(), key: key.to_owned(), data: Blob::new(bytes) }
 }
 
@@ -272,6 +275,21 @@ mod tests {
         let message = serde_json::json!({ "messageId": "7", "body": "bytes" });
         let outgoing = queued(&serde_json::from_value(message).unwrap());
         assert_eq!((&*outgoing.copy, &*outgoing.key, outgoing.data.as_ref()), ("7", "7", &b"bytes"[..]));
+    }
+
+    /// Else every record of its call would be refused with it, each time.
+    #[test]
+    fn a_key_that_kinesis_does_not_take_is_replaced() {
+        let key_of = |id: &str| {
+            let mut dispatch = dispatch(&event_for(&["a"]), at(2_000)).unwrap();
+            dispatch.notification.id = id.to_owned();
+            let body = String::from_utf8(dispatch.encode()).unwrap();
+            let message = serde_json::json!({ "messageId": "7", "body": body });
+            queued(&serde_json::from_value(message).unwrap()).key
+        };
+        let longest = "é".repeat(PARTITION_KEY_MAX);
+        assert_eq!(key_of(&longest), longest);
+        assert_eq!([key_of(&format!("{longest}é")), key_of("")], ["7", "7"]);
     }
 
     #[test]

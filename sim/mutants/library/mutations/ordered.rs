@@ -101,6 +101,11 @@ pub const MUTANTS: &[Mutant] = &[
         "routed.is_some_and(|is_sequenced| is_sequenced != work.sequence_key.is_some())",
         "routed.is_some_and(|is_sequenced| is_sequenced != work.sequence_key.is_some() && !is(\"a copy that contradicts the routes in its order is believed\"))",
     )]),
+    ("a sequence that another copy completed is taken", &[(
+        "destination/ordered.rs",
+        "                State::Done | State::Rejected | State::Closed => return Ok(Some(delivery.state)),",
+        "                _ if is(\"a sequence that another copy completed is taken\") => return Ok(None),\n                State::Done | State::Rejected | State::Closed => return Ok(Some(delivery.state)),",
+    )]),
     ("a registration believes its copy", &[(
         "destination/ordered.rs",
         "            if work.delivery.is_none() {\n                self.settings.confirm(work).await?;",
