@@ -33,6 +33,10 @@ pub(crate) enum Cause {
     NoResource(String),
     #[error("the item is not in the table; was it deleted, or is this another table?")]
     Missing,
+    #[error(
+        "the notification whose turn has come is in a state of a later release; try again when it is not"
+    )]
+    LaterRelease,
     /// The item exists but is malformed.
     #[error("{0}")]
     Unreadable(String),
@@ -86,6 +90,7 @@ impl Fault {
             Cause::Invalid(_) => "invalid",
             Cause::NoResource(_) => "no-resource",
             Cause::Missing => "missing",
+            Cause::LaterRelease => "later-release",
             Cause::Unreadable(_) => "unreadable",
             Cause::Misconfigured(_) => "misconfigured",
         }
@@ -93,7 +98,10 @@ impl Fault {
 
     /// Whether the same call may succeed soon.
     pub fn is_retryable(&self) -> bool {
-        matches!(self.cause, Cause::Contended | Cause::Throttled | Cause::Unavailable(_))
+        matches!(
+            self.cause,
+            Cause::Contended | Cause::Throttled | Cause::Unavailable(_) | Cause::LaterRelease
+        )
     }
 
     /// Whether AWS refused it for want of capacity.

@@ -8,11 +8,11 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::timeout;
 
-use super::call::{TRANSACT, UPDATE_ITEM, Updated, returned_record};
+use super::call::{GET_ITEM, TRANSACT, UPDATE_ITEM, Updated, returned_record};
 use super::error::TransitionError;
 use super::ledger::{Commit, Ledger};
 use super::positions::Positions;
-use crate::aws::{Fault, TRIES_MAX, pause};
+use crate::aws::{Cause, Fault, TRIES_MAX, pause};
 use crate::notification::NotificationKey;
 use crate::record::{
     Delivery, Expected, FIRST_DUE_AFTER, PendingTransition, Record, Refused, SequenceKey, Settled, State,
@@ -168,7 +168,8 @@ impl Ledger {
     /// come. To close several of a key, begin with the last: the next one is notified as soon as its turn comes.
     ///
     /// # Errors
-    /// A [`Fault`]. Try again even if it is closed by then: the next one may not be notified yet.
+    /// A [`Fault`]. Try again even if it is closed by then: the next one may not be notified yet, also because a later
+    /// release holds it.
     pub async fn close(
         &self,
         positions: &Positions,
@@ -206,6 +207,8 @@ impl Ledger {
     }
 
     /// Dispatches a notification again whose turn has come. One that was attempted has a copy, which waits.
+    ///
+    /// One that a later release holds is not for this release to dispatch. It is a fault, so that the caller comes back.
     pub(crate) async fn notify_next(
         &self,
         key: &NotificationKey,
@@ -214,10 +217,15 @@ impl Ledger {
     ) -> Result<(), Fault> {
         let record = self.get(key).await?;
         let delivery = record.as_ref().and_then(|record| record.destinations.get(destination));
-        if delivery.is_some_and(|delivery| delivery.state == State::Pending && delivery.attempts == 0) {
-            self.dispatch(key, now, Via::Stream).await?;
+        match delivery.map(|delivery| (delivery.state, delivery.attempts)) {
+            Some((State::Pending, 0)) => match self.dispatch(key, now, Via::Stream).await? {
+                OperatorOutcome::Applied => Ok(()),
+                // It changed meanwhile.
+                _ => Err(Fault::new(UPDATE_ITEM, Cause::Contended)),
+            },
+            Some((State::Unknown, 0)) => Err(Fault::new(GET_ITEM, Cause::LaterRelease)),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     async fn operate(

@@ -27,6 +27,10 @@ const FOUND_BY_PAYMENTS: &[&str] = &[
 ];
 /// The same of ordered.
 const FOUND_BY_ORDERED: &[&str] = &[
+    // What waited was forgotten when its turn came while a later release held it.
+    "19 messages=1,2,3 faults=",
+    // The same, after an operator closed the one before it.
+    "781 messages=1,3,4 faults=",
     // A dead notification was redriven and applied under the number of another that waited.
     "23758 messages=0,1,2 faults=journal#2/death/12,journal#2/freeze/9/11996,journal#4/missing/2,operator#2/lost-request/3,operator#2/lost-answer/1,operator#2/throttle/2,operator#2/conflict/0,operator#2/freeze/12/25868,relay#1/lost-answer/0,relay#2/again/0/1027",
 ];

@@ -41,13 +41,9 @@ impl Stack {
     }
 }
 
-/// The deliveries of a record that are pending, wait for no turn, and of which no call may be in progress.
+/// The deliveries of a record that are pending, and of which no call may be in progress.
 fn free_deliveries(record: &Value) -> Vec<(&Value, &str)> {
-    let is_free = |delivery: &Value| {
-        state(delivery) == "pending"
-            && delivery["sequenced"]["BOOL"] != true
-            && delivery.get("called_at").is_none()
-    };
+    let is_free = |delivery: &Value| state(delivery) == "pending" && delivery.get("called_at").is_none();
     let all = destinations(record).into_iter();
     all.filter(|(_, delivery)| is_free(delivery)).map(|(name, _)| (record, name)).collect()
 }

@@ -58,6 +58,16 @@ pub const MUTANTS: &[Mutant] = &[
         "                    self.failed.push((work, error));",
         "                    if !is(\"what waited and fails is forgotten\") { self.failed.push((work, error)); }",
     )]),
+    ("what waited and a later release holds is forgotten", &[(
+        "destination/ordered.rs",
+        "                self.failed.push((work, held.into()));",
+        "                if !is(\"what waited and a later release holds is forgotten\") { self.failed.push((work, held.into())); }",
+    )]),
+    ("a close forgets what a later release holds", &[(
+        "store/operator.rs",
+        "            Some((State::Unknown, 0)) => Err(",
+        "            Some((State::Unknown, 0)) if is(\"a close forgets what a later release holds\") => Ok(()),\n            Some((State::Unknown, 0)) => Err(",
+    )]),
     ("released though the next one was not notified", &[(
         "destination/ordered.rs",
         "            next = self.go_on(&work.copies, &key).await",
