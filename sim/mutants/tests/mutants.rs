@@ -35,6 +35,10 @@ const KNOWN: &[&str] = &[
     "1613 messages=0,1,2,3,4 faults=message-9/purged/6,operator#1/slow/1,reconcile#10/lost-request/0,reconcile#10/lost-request/29,reconcile#10/lost-request/33,reconcile#10/lost-request/45,reconcile#10/lost-request/46,reconcile#10/lost-answer/1,reconcile#10/lost-answer/7,reconcile#10/throttle/34,reconcile#10/throttle/43,refund#10/lost-request/0,refund#2/lost-request/0,refund#26/death/1,refund#27/throttle/1,refund#5/conflict/0,refund#5/slow/1,refund#7/lost-answer/1,relay#2/lost-answer/0",
     "1545 messages=1,2,3,7 faults=accept#3/conflict/0,accept#3/death/8,relay/unread/9",
     "46 faults=",
+    "3 messages=0 faults=reconcile#10/not-invoked/0,reconcile#11/not-invoked/0,reconcile#12/not-invoked/0,reconcile#13/delayed/24,relay/unread/0",
+    "23 messages=1,2 faults=accept#2/lost-request/0,reconcile/overlap/9/94,reconcile#10/lost-answer/0,reconcile#10/stale/6,reconcile#11/lost-request/17,reconcile#11/lost-request/25,reconcile#11/throttle/14,reconcile#11/throttle/23,reconcile#11/missing/19,refund/late/0/4844,refund/unread/0,relay/late/1/1541,relay#1/lost-request/1,relay#1/lost-answer/0,relay#2/throttle/0",
+    "103 messages=0,2 faults=reconcile/far-skew/2/859644,reconcile#9/lost-answer/1,reconcile#9/lost-answer/11,reconcile#9/lost-answer/31,reconcile#9/throttle/22,reconcile#9/throttle/23,reconcile#9/missing/27,reconcile#9/slow/33,relay/unread/0",
+    "20 messages=1,3 faults=relay/unread/0,relay/unread/1,relay/unread/4,relay/unread/9,relay/unread/10",
 ];
 /// The same of the other workloads.
 const KNOWN_OF: &[(&str, &str)] = &[

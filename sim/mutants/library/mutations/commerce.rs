@@ -475,4 +475,38 @@ pub const MUTANTS: &[Mutant] = &[
         "        if digest(&work.dispatch.notification) != digest(&record.notification()) {",
         "        if digest(&work.dispatch.notification) != digest(&record.notification()) && !is(\"a failed copy is believed\") {",
     )]),
+    ("a cursor moves back", &[(
+        "store/cursor.rs",
+        "            .condition_expression(\"attribute_not_exists(#slot) OR #slot < :slot\")",
+        "            .set_condition_expression((!is(\"a cursor moves back\")).then(|| \"attribute_not_exists(#slot) OR #slot < :slot\".into()))",
+    )]),
+    ("a run that was overtaken takes back a page", &[(
+        "store/cursor.rs",
+        "                \"attribute_not_exists(#slot) OR #slot = :slot AND (attribute_not_exists(#partition) OR #partition.#pages < :pages)\",",
+        "                if is(\"a run that was overtaken takes back a page\") { \"attribute_not_exists(#slot) OR #slot = :slot AND (attribute_not_exists(#partition) OR #partition.#pages <> :pages)\" } else { \"attribute_not_exists(#slot) OR #slot = :slot AND (attribute_not_exists(#partition) OR #partition.#pages < :pages)\" },",
+    )]),
+    ("a run that was overtaken notes a page of its slot", &[(
+        "store/cursor.rs",
+        " else { \"attribute_not_exists(#slot) OR #slot = :slot AND (attribute_not_exists(#partition) OR #partition.#pages < :pages)\" },",
+        " else if is(\"a run that was overtaken notes a page of its slot\") { \"attribute_not_exists(#slot) OR attribute_not_exists(#partition) OR #partition.#pages < :pages\" } else { \"attribute_not_exists(#slot) OR #slot = :slot AND (attribute_not_exists(#partition) OR #partition.#pages < :pages)\" },",
+    )]),
+    ("the pages of a slot count for the next one", &[(
+        "store/cursor.rs",
+        "map(|partition| (placeholder(partition), attribute(partition)));",
+        "map(|partition| (placeholder(partition), if is(\"the pages of a slot count for the next one\") { format!(\"p{partition:02}\") } else { attribute(partition) }));",
+    )]),
+    ("a count of zero is not stored", &[(
+        "record/record.rs",
+        "    pub closed: u32,",
+        "    #[serde(skip_serializing_if = \"is_left_out\")]\n    pub closed: u32,",
+    ), (
+        "record/record.rs",
+        "fn is_zero<N: Default + PartialEq>(number: &N) -> bool {",
+        "fn is_left_out(count: &u32) -> bool {\n    is(\"a count of zero is not stored\") && is_zero(count)\n}\n\nfn is_zero<N: Default + PartialEq>(number: &N) -> bool {",
+    )]),
+    ("a panic of a handler ends its function", &[(
+        "destination/commit.rs",
+        "    AssertUnwindSafe(work).catch_unwind().await.ok()",
+        "    if is(\"a panic of a handler ends its function\") { return Some(work.await); }\n    AssertUnwindSafe(work).catch_unwind().await.ok()",
+    )]),
 ];

@@ -121,4 +121,18 @@ pub const MUTANTS: &[Mutant] = &[
         "            if work.delivery.is_none() {\n                self.settings.confirm(work).await?;",
         "            if work.delivery.is_none() && !is(\"a registration believes its copy\") {\n                self.settings.confirm(work).await?;",
     )]),
+    ("the last completed number is applied again", &[(
+        "record/position.rs",
+        "            _ if sequence_key.sequence <= self.at => return Readiness::Past,",
+        "            _ if sequence_key.sequence == self.at && is(\"the last completed number is applied again\") => true,\n            _ if sequence_key.sequence <= self.at => return Readiness::Past,",
+    ), (
+        "record/position.rs",
+        "        if sequence_key.sequence <= self.at || ",
+        "        if sequence_key.sequence <= self.at && !is(\"the last completed number is applied again\") || ",
+    )]),
+    ("a later registration does not say how far they go", &[(
+        "record/position.rs",
+        "is_none_or(|registered_to| registered_to < sequence_key.sequence)",
+        "is_none_or(|registered_to| registered_to < sequence_key.sequence && !is(\"a later registration does not say how far they go\"))",
+    )]),
 ];
