@@ -59,6 +59,8 @@ const KNOWN_OF: &[(&str, &str)] = &[
         "2273 faults=bank#11/lost-request/2,bank#11/lost-answer/5,bank#11/slow/0,bank#12/slow/0,bank#14/slow/1,bank#15/again/0/2277,bank#3/death/1,bank#4/again/0/957,bank#5/slow/3,bank#5/freeze/5/27580,bank#7/slow/0,bank#8/slow/1,bank#9/again/0/3748,operator#1/lost-answer/1,relay#3/throttle/1",
     ),
     ("ordered", "127 messages=0,3 faults="),
+    ("ordered", "127 messages=0,3 faults=journal#4/slow/1"),
+    ("ordered", "985 messages=1,2,3,4,5,6 faults="),
     ("ordered", "348 messages=0,2 faults=journal#2/slow/0,journal#2/slow/3,relay#1/lost-request/0"),
     ("ordered", "78 messages=0,3,4,5 faults="),
     ("ordered", "856 messages=0,1,2 faults="),
