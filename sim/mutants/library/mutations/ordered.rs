@@ -135,4 +135,14 @@ pub const MUTANTS: &[Mutant] = &[
         "is_none_or(|registered_to| registered_to < sequence_key.sequence)",
         "is_none_or(|registered_to| registered_to < sequence_key.sequence && !is(\"a later registration does not say how far they go\"))",
     )]),
+    ("a gap that is filled meanwhile is missed", &[(
+        "record/position/change.rs",
+        "(to < registered_to).then(",
+        "(to < registered_to && !is(\"a gap that is filled meanwhile is missed\")).then(",
+    )]),
+    ("what is next by now is registered all the same", &[(
+        "record/position/change.rs",
+        "AbsentOrBelow(POSITION.to_owned(), sequence - 1)",
+        "AbsentOrBelow(POSITION.to_owned(), sequence - 1 + u64::from(is(\"what is next by now is registered all the same\")))",
+    )]),
 ];
