@@ -37,7 +37,8 @@ pub const CALL_TIMEOUT_MS: u64 = 3_000;
 /// clients of its own shares the connections of [`run`](crate::run).
 ///
 /// # Errors
-/// Outside of Lambda, which sets `AWS_LAMBDA_FUNCTION_NAME`; and when `AWS_CA_BUNDLE` names a file that is not there, or holds no certificate.
+/// Outside of Lambda, which sets `AWS_LAMBDA_FUNCTION_NAME`; and when `AWS_CA_BUNDLE` names a file that is not there,
+/// or holds no certificate.
 pub fn start() -> Result<SdkConfig, Error> {
     static STARTED: OnceLock<SdkConfig> = OnceLock::new();
     if let Some(aws) = STARTED.get() {
@@ -110,7 +111,8 @@ pub fn on_unknown(name: &'static str, key_lives: Duration) -> Result<OnUnknown, 
     }
 }
 
-/// The routes, from `ROUTES` or from the file that `ROUTES_FILE` names. A relative name is one of the function's package.
+/// The routes, from `ROUTES` or from the file that `ROUTES_FILE` names. A relative name is one of the function's
+/// package.
 ///
 /// # Errors
 /// [`Error::Invalid`], also when neither or both are set.
@@ -118,8 +120,8 @@ pub fn routes() -> Result<Routes, Error> {
     named_routes().map(|(_, routes)| routes)
 }
 
-/// The routes as accept takes them: each of their destinations has to be deployed. `DESTINATIONS` has the names of those
-/// that are, with commas between.
+/// The routes as accept takes them: each of their destinations has to be deployed. `DESTINATIONS` has the names of
+/// those that are, with commas between.
 ///
 /// # Errors
 /// As [`routes`].

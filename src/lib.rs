@@ -132,8 +132,9 @@
 //!
 //! # Guide: the outbox
 //!
-//! A producer in the same account and Region needs no queue: an [`Outbox`] makes the accept part of the
-//! producer's own transaction. Its crate depends on `handover` with `default-features = false`, and brings its own configuration of AWS.
+//! A producer in the same account and Region needs no queue: an [`Outbox`] makes the accept part of the producer's own
+//! transaction. Its crate depends on `handover` with `default-features = false`, and brings its own configuration of
+//! AWS.
 //!
 //! ```no_run
 //! use handover::{Clock, Draft, Ledger, Outbox, Routes};
@@ -153,8 +154,8 @@
 //!
 //! # Guide: emitting
 //!
-//! An effect can emit further notifications. They are accepted in the transaction of the mark: all or nothing.
-//! Their ids derive from the parent, the destination and the name, so that a repeat emits the same ones. They begin with
+//! An effect can emit further notifications. They are accepted in the transaction of the mark: all or nothing. Their
+//! ids derive from the parent, the destination and the name, so that a repeat emits the same ones. They begin with
 //! `emit:`, and no other id may.
 //!
 //! ```
@@ -195,9 +196,9 @@
 //!
 //! # Guide: deploying
 //!
-//! A function's `main` only wires. [`run`] and [`run_external`] run a destination; the functions of the
-//! pipeline take a stage of [`pipeline`] and [`lambda::serve`] it, or [`lambda::serve_both`] its event sources. `template.yaml` deploys them, with one role
-//! for each function; `make deploy STAGE=dev` builds and deploys.
+//! A function's `main` only wires. [`run`] and [`run_external`] run a destination; the functions of the pipeline take a
+//! stage of [`pipeline`] and [`lambda::serve`] it, or [`lambda::serve_both`] its event sources. `template.yaml` deploys
+//! them, with one role for each function; `make deploy STAGE=dev` builds and deploys.
 //!
 //! ```no_run
 //! use handover::lambda::{serve_both, start, variable};

@@ -28,8 +28,8 @@ pub async fn run(destination: impl Destination) -> Result<(), Error> {
 /// function's own time-out in `TIMEOUT_SECONDS`.
 ///
 /// # Errors
-/// As [`run`]; and when its calls could never be made or repeated, since they do not fit into the function's time-out or
-/// the life of an idempotency key.
+/// As [`run`]; and when its calls could never be made or repeated, since they do not fit into the function's time-out
+/// or the life of an idempotency key.
 pub async fn run_external(external: impl External) -> Result<(), Error> {
     let aws = start()?;
     match seconds("TIMEOUT_SECONDS") {

@@ -7,8 +7,8 @@ use futures_util::{Stream, StreamExt, stream};
 
 use crate::interrupt::Interrupt;
 
-/// Each item with what came of its call, as the calls end; `None` where its call did not begin. After the first error, and
-/// after Ctrl-C, no further call begins.
+/// Each item with what came of its call, as the calls end; `None` where its call did not begin. After the first error,
+/// and after Ctrl-C, no further call begins.
 pub fn each<T, R, E>(
     items: impl IntoIterator<Item = T>,
     calls_max: usize,

@@ -158,9 +158,8 @@ mod tests {
         assert_eq!(record.get("KinesisBatchInfo"), None);
     }
 
-    // AWS does not document this; LocalStack's tests recorded it from AWS: for a record that was too
-    // old there is no responseContext, and approximateInvokeCount is 1 though the function never got
-    // the record.
+    // AWS does not document this; LocalStack's tests recorded it from AWS: for a record that was too old there is no
+    // responseContext, and approximateInvokeCount is 1 though the function never got the record.
     // test_kinesis_maximum_record_age_exceeded in
     // https://github.com/localstack/localstack/blob/main/tests/aws/services/lambda_/event_source_mapping/test_lambda_integration_kinesis.snapshot.json
     #[test]

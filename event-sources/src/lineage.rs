@@ -44,9 +44,9 @@ impl Lineage {
 
 #[cfg(test)]
 mod tests {
-    // "Change data capture for DynamoDB Streams", https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Streams.html
-    // and "Complete the resharding action" of Kinesis,
-    // https://docs.aws.amazon.com/streams/latest/dev/kinesis-using-sdk-java-after-resharding.html:
+    // "Change data capture for DynamoDB Streams",
+    // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Streams.html and "Complete the resharding
+    // action" of Kinesis, https://docs.aws.amazon.com/streams/latest/dev/kinesis-using-sdk-java-after-resharding.html:
     // parents are processed before their children, which keeps the order of a key.
 
     use super::*;

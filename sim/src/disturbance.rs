@@ -20,8 +20,8 @@ const KILLS_MAX: i64 = 3 + 1 + STREAM_RETRIES as i64;
 const WAIT_MS_MAX: i64 = 900_000;
 
 /// G7: a destination is tried once for each attempt that is recorded, once for each time that the provider refused it
-/// for now, and once more where it succeeded. Each fault, further dispatch, operation and killed function is a reason for
-/// one copy more, which is tried once, and once beside each attempt: two copies that fail at once count one attempt.
+/// for now, and once more where it succeeded. Each fault, further dispatch, operation and killed function is a reason
+/// for one copy more, which is tried once, and once beside each attempt: copies that fail at once count one attempt.
 /// G8: a delivery that never failed is delayed by its own faults alone, unless it waits for its turn.
 pub fn violations(stack: &Stack, aws: &State, record: &Value, name: &str, delivery: &Value) -> Vec<String> {
     let key = item::key(record);

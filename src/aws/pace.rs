@@ -19,8 +19,8 @@ impl Pace {
         Pace { per_second: f64::from(per_second.max(1)), next: Mutex::new(Instant::now()) }
     }
 
-    /// Waits until earlier calls are paid for, then charges `amount` units. The next caller waits for them, because what a
-    /// call takes is often known only afterwards.
+    /// Waits until earlier calls are paid for, then charges `amount` units. The next caller waits for them, because
+    /// what a call takes is often known only afterwards.
     pub async fn take(&self, amount: f64) {
         let turn = {
             let mut next = self.next.lock().expect("no thread panics while it holds the lock");

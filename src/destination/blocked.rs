@@ -2,8 +2,8 @@
 //! runs then, not even its own time-out (G8).
 //!
 //! So an invocation has a thread of its own, and the main thread looks on. When handlers are out of time and one is
-//! still being polled, its notification has failed, and the main thread decides for all others in place of that
-//! thread. The thread is left behind. If its handler goes on later, that is like a late copy: it is applied once at most.
+//! still being polled, its notification has failed, and the main thread decides for all others in place of that thread.
+//! The thread is left behind. If its handler goes on later, that is like a late copy: it is applied once at most.
 
 use std::panic::resume_unwind;
 use std::process::exit;

@@ -103,8 +103,8 @@ impl DestinationSettings {
         Ok(Handled::Completed { outcome, moved: commit.position.map(|(_, update)| update) })
     }
 
-    /// The INIT records of the effect's emits. A refusal is permanent, unless the routes may soon take the emit, since a
-    /// function's code and its configuration are updated one after the other.
+    /// The INIT records of the effect's emits. A refusal is permanent, unless the routes may soon take the emit, since
+    /// a function's code and its configuration are updated one after the other.
     fn emits(&self, parent: &Notification, effect: &Effect) -> Result<Vec<Record>, Failure> {
         let key = parent.key();
         let record = |(name, draft): &(String, Draft)| -> Result<Record, Refusal> {

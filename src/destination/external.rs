@@ -116,8 +116,8 @@ pub enum Asked {
     NotMade,
 }
 
-/// Why a call has no outcome to record. An error that you return with `?` becomes one, with its causes in the
-/// text, and means that the outcome is unknown. Do not put secrets or payloads into an error: the text is kept and shown.
+/// Why a call has no outcome to record. An error that you return with `?` becomes one, with its causes in the text, and
+/// means that the outcome is unknown. Do not put secrets or payloads into an error: the text is kept and shown.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CallFailure {
     pub(crate) failure: Failure,

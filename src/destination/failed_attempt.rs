@@ -112,8 +112,8 @@ enum FailedCopy {
     GoesOn,
 }
 
-/// Sends for a copy, and repeats that for one of the stream as long as its fault may pass: the copy holds up its shard, and
-/// its batch is redelivered only a few times.
+/// Sends for a copy, and repeats that for one of the stream as long as its fault may pass: the copy holds up its shard,
+/// and its batch is redelivered only a few times.
 async fn send_from<F>(source: Source, send: impl Fn() -> F) -> Result<(), Fault>
 where
     F: Future<Output = Result<(), Fault>>,

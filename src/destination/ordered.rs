@@ -148,7 +148,8 @@ impl Ordered<'_> {
                     Ok(None)
                 }
             },
-            // A function of a later release decides. Its copy was dropped when it was early, so a new one waits for that.
+            // A function of a later release decides. Its copy was dropped when it was early, so a new one waits for
+            // that.
             State::Unknown => {
                 let held = TransitionError::Refused(Refused::Was(State::Unknown));
                 self.failed.push((work, held.into()));

@@ -127,8 +127,8 @@ impl Consumer {
         self.keep(given_back.await, batch).await;
     }
 
-    /// Tries what may kill its function, after all others. The order is drawn, so that none is always behind the same one
-    /// that does.
+    /// Tries what may kill its function, after all others. The order is drawn, so that none is always behind the same
+    /// one that does.
     async fn try_one_by_one(&self, mut suspects: Vec<Received>, batch: &RetryBatch<'_>) {
         fastrand::shuffle(&mut suspects);
         for suspect in suspects {

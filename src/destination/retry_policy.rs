@@ -13,8 +13,8 @@ use crate::store::TransitionError;
 
 /// Attempts after accept or redrive. After the last one the destination gives up.
 pub(crate) const ATTEMPTS_MAX: u32 = 6;
-/// Longest wait of a copy that counted no attempt: it is tried at most this long after its cause is cured. A failure may
-/// ask for no longer wait.
+/// Longest wait of a copy that counted no attempt: it is tried at most this long after its cause is cured. A failure
+/// may ask for no longer wait.
 const UNCOUNTED_WAIT_MAX: Duration = Duration::from_secs(15 * 60);
 /// After how many receives a copy that counts no attempt is replaced by a new one. SQS dead-letters a message after
 /// `RetryMaxReceives`, which is 16 at least, so that six attempts still fit.

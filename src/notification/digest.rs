@@ -7,9 +7,9 @@ use super::hash::hex;
 use super::json::Json;
 use super::notification::Notification;
 
-/// What a digest covers. The fields are in the order of RFC 8785, so that plain serialisation is
-/// canonical. `time`, `traceparent` and `tracestate` are left out: a producer may set them anew when it repeats a message.
-/// So are the extension attributes that Handover does not know, since what is between producer and accept may add some;
+/// What a digest covers. The fields are in the order of RFC 8785, so that plain serialisation is canonical. `time`,
+/// `traceparent` and `tracestate` are left out: a producer may set them anew when it repeats a message. So are the
+/// extension attributes that Handover does not know, since what is between producer and accept may add some;
 /// `dataschema`, whose address may change while the data stays the same; and `kind`, which the route fixes.
 #[derive(Serialize)]
 struct Content<'a> {

@@ -4,8 +4,8 @@ use std::fmt;
 
 use super::hash::hashed;
 
-/// What the id of an emitted notification begins with, and no other: the door refuses it. Whoever knows the parent knows
-/// the rest of the id, and could take it before the emit.
+/// What the id of an emitted notification begins with, and no other: the door refuses it. Whoever knows the parent
+/// knows the rest of the id, and could take it before the emit.
 pub(super) const EMITTED: &str = "emit:";
 
 /// Identifies a notification, as CloudEvents does: an id is unique within its source, and two sources may use

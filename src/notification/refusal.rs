@@ -7,9 +7,10 @@ use std::borrow::Cow;
 
 use super::kind::Kind;
 
-/// Why a message cannot be accepted. The same message is always refused for the same reason. Correct it and
-/// send it under the same id, which a refused message does not use up; for [`Refusal::ReservedId`] under another. For [`Refusal::UnknownType`], [`Refusal::WrongKind`] and [`Refusal::TooLargeForRoute`],
-/// the routes may be what is wrong: then correct them and send the same message again.
+/// Why a message cannot be accepted. The same message is always refused for the same reason. Correct it and send it
+/// under the same id, which a refused message does not use up; for [`Refusal::ReservedId`] under another. For
+/// [`Refusal::UnknownType`], [`Refusal::WrongKind`] and [`Refusal::TooLargeForRoute`], the routes may be what is wrong:
+/// then correct them and send the same message again.
 ///
 /// The [`code`](Refusal::code) is stable; a refused queue message carries `code: text` in the
 /// `reason` attribute of its dead letter.

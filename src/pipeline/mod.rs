@@ -1,7 +1,7 @@
 //! The stages between a producer and a destination. Each file is one stage, and is read from top to bottom.
 //!
-//! [`Upstream`] reads the upstream queue and hands its messages to [`Accept`]. [`Outbox`](crate::Outbox) is the other way in.
-//! [`Relay`] carries dispatches from the table's stream to Kinesis. [`Reconcile`] finds late notifications.
+//! [`Upstream`] reads the upstream queue and hands its messages to [`Accept`]. [`Outbox`](crate::Outbox) is the other
+//! way in. [`Relay`] carries dispatches from the table's stream to Kinesis. [`Reconcile`] finds late notifications.
 
 #[cfg(feature = "lambda")]
 mod accept;

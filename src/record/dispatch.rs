@@ -1,11 +1,11 @@
 //! The Kinesis record: a notification, dispatched to its pending destinations.
 //!
-//! It is the CloudEvents event of the notification with up to seven more extension attributes: `destinations`
-//! and `sequenced` (names separated by commas, since CloudEvents has no lists), `dispatch` (its number, from
-//! 1), `redispatched`, `version` (of the record), `acceptedtime` and `relayedtime`. The times travel with the message, so that the
-//! timeline costs no write of its own. The extension attributes that Handover does not know are together under
-//! `extensions`: so none has the name of one that this release or a later one adds. The reader ignores attributes that it does not know: a later release may
-//! have sent them.
+//! It is the CloudEvents event of the notification with up to seven more extension attributes: `destinations` and
+//! `sequenced` (names separated by commas, since CloudEvents has no lists), `dispatch` (its number, from 1),
+//! `redispatched`, `version` (of the record), `acceptedtime` and `relayedtime`. The times travel with the message, so
+//! that the timeline costs no write of its own. The extension attributes that Handover does not know are together under
+//! `extensions`: so none has the name of one that this release or a later one adds. The reader ignores attributes that
+//! it does not know: a later release may have sent them.
 
 use std::collections::BTreeMap;
 
@@ -30,8 +30,9 @@ pub struct Dispatch {
     pub sequenced: Vec<String>,
     /// Its number among the notification's dispatches, from 1.
     pub number: u32,
-    /// Whether its record was dispatched again, or it was undecided in a batch that a handler blocked: an earlier copy came to no end. A destination
-    /// tries such a copy from the retry queue, alone: it may be one that kills the function.
+    /// Whether its record was dispatched again, or it was undecided in a batch that a handler blocked: an earlier copy
+    /// came to no end. A destination tries such a copy from the retry queue, alone: it may be one that kills the
+    /// function.
     pub redispatched: bool,
     /// The version of the record that was dispatched, if the sender said it.
     pub version: Option<u64>,

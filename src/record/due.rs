@@ -1,10 +1,10 @@
 //! When reconcile checks a record, when it gives up, and when it renews a dead letter: every such time, and the
 //! slots of its index.
 //!
-//! The index holds an open record under the slot in which the record is due. So reconcile reads each record about
-//! once, when most are completed. A dispatch writes the slot. A failed attempt, or what holds a copy up without one,
-//! changes `due_at` only, which is outside the index and so costs no second write. A dead record moves to slots of a day, under which it is listed
-//! and its dead letter is renewed.
+//! The index holds an open record under the slot in which the record is due. So reconcile reads each record about once,
+//! when most are completed. A dispatch writes the slot. A failed attempt, or what holds a copy up without one, changes
+//! `due_at` only, which is outside the index and so costs no second write. A dead record moves to slots of a day, under
+//! which it is listed and its dead letter is renewed.
 
 use jiff::{SignedDuration, Timestamp};
 

@@ -18,7 +18,8 @@ pub(crate) struct PendingTransition {
     /// What the record is known to be. Its update then has values in place of sums, under the condition on the
     /// version: the sums of PartiQL are not documented.
     pub(crate) basis: Option<Basis>,
-    /// The digest that the record has to have, where its data was read from a copy: somebody else may have written that.
+    /// The digest that the record has to have, where its data was read from a copy: somebody else may have written
+    /// that.
     pub(crate) digest: Option<String>,
 }
 

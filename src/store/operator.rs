@@ -208,7 +208,8 @@ impl Ledger {
 
     /// Dispatches a notification again whose turn has come. One that was attempted has a copy, which waits.
     ///
-    /// One that a later release holds is not for this release to dispatch. It is a fault, so that the caller comes back.
+    /// One that a later release holds is not for this release to dispatch. It is a fault, so that the caller comes
+    /// back.
     pub(crate) async fn notify_next(
         &self,
         key: &NotificationKey,

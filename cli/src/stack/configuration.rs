@@ -77,8 +77,8 @@ async fn profiles(named: Option<&str>) -> anyhow::Result<ProfileSet> {
     Ok(profiles)
 }
 
-/// The SDK takes an empty `AWS_ENDPOINT_URL` or `AWS_ENDPOINT_URL_SQS` for an endpoint; the AWS CLI takes it as not set,
-/// and goes on to the profile.
+/// The SDK takes an empty `AWS_ENDPOINT_URL` or `AWS_ENDPOINT_URL_SQS` for an endpoint; the AWS CLI takes it as not
+/// set, and goes on to the profile.
 fn without_empty(endpoints: HashMap<String, String>, profiles: ProfileSet, aws: SdkConfig) -> SdkConfig {
     if !endpoints.values().any(String::is_empty) {
         return aws;

@@ -21,8 +21,8 @@ pub struct Origin {
     pub invoke_identity_arn: String,
 }
 
-/// The engine's record for a Kinesis record of the SDK. Its event has the shape that AWS documents
-/// in ["Using Lambda to process records from Amazon Kinesis Data Streams"](https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html).
+/// The engine's record for a Kinesis record of the SDK. Its event has the shape that AWS documents in ["Using Lambda to
+/// process records from Amazon Kinesis Data Streams"](https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html).
 pub fn record(record: &types::Record, origin: &Origin) -> Record {
     // Kinesis rejects records without a partition key, so the default is never used.
     let ordering_key = record.partition_key().unwrap_or_default();

@@ -78,7 +78,8 @@ impl Comparison {
 #[cfg(test)]
 mod tests {
     // "Control which events Lambda sends to your function", section "Filter rule syntax",
-    // https://docs.aws.amazon.com/lambda/latest/dg/invocation-eventfiltering.html, and "Comparison operators for use in event patterns in Amazon EventBridge",
+    // https://docs.aws.amazon.com/lambda/latest/dg/invocation-eventfiltering.html, and "Comparison operators for use in
+    // event patterns in Amazon EventBridge",
     // https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-pattern-operators.html
 
     use super::*;

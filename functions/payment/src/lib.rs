@@ -1,7 +1,8 @@
 //! The destination `payment`: takes a payment at a provider over HTTP.
 //!
-//! `POST URL/payments` takes a payment; its `Idempotency-Key` is derived from the notification's source and id,
-//! and its `reference` is the id, so that a person finds it. `GET URL/payments/KEY` returns what became of it. The provider's answers mean:
+//! `POST URL/payments` takes a payment; its `Idempotency-Key` is derived from the notification's source and id, and its
+//! `reference` is the id, so that a person finds it. `GET URL/payments/KEY` returns what became of it. The provider's
+//! answers mean:
 //!
 //! | status | body | meaning |
 //! |---|---|---|
@@ -16,8 +17,8 @@
 //! What is in front of a provider answers too, such as a proxy with a page of its own and any status. So a status alone
 //! never takes a payment, and never says that none was taken. But it says whether to count an attempt: at 429, 401, 403
 //! and 404 the payment waits, whoever sent it. `Retry-After` is added to the usual wait, up to a quarter of an hour in
-//! all. A token that cannot be read holds payments up in the same way, and none is sent. One exception: where the answer
-//! leaves the outcome unknown and `PaymentUnknown` is `escalate`, the payment is dead-lettered at once.
+//! all. A token that cannot be read holds payments up in the same way, and none is sent. One exception: where the
+//! answer leaves the outcome unknown and `PaymentUnknown` is `escalate`, the payment is dead-lettered at once.
 
 mod answer;
 mod token;

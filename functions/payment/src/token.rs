@@ -7,8 +7,8 @@ use aws_sdk_secretsmanager::Client;
 use handover::{Failure, Fault};
 use tokio::time::timeout;
 
-/// How often a token is read again that the provider refuses, or that could not be read. Many calls of a batch need it at
-/// once.
+/// How often a token is read again that the provider refuses, or that could not be read. Many calls of a batch need it
+/// at once.
 const READ_EVERY: Duration = Duration::from_secs(10);
 /// Longest time of that: it is a part of a call's own time.
 const READ_WITHIN: Duration = Duration::from_secs(1);
@@ -31,8 +31,8 @@ struct Known {
 }
 
 impl Token {
-    /// Reads the token of this secret. Where none is named, the provider takes none. Without its token the function starts
-    /// all the same: else each batch failed as a whole, and payments were lost that only had to wait.
+    /// Reads the token of this secret. Where none is named, the provider takes none. Without its token the function
+    /// starts all the same: else each batch failed as a whole, and payments were lost that only had to wait.
     pub async fn read(client: Client, secret: String) -> Option<Token> {
         if secret.is_empty() {
             return None;
@@ -59,8 +59,8 @@ impl Token {
         self.known().is_refused = true;
     }
 
-    /// Reads a token again that was refused, before the next call: the answer to the last one must not wait for it. Where
-    /// that fails, the token that was read before may still be right.
+    /// Reads a token again that was refused, before the next call: the answer to the last one must not wait for it.
+    /// Where that fails, the token that was read before may still be right.
     async fn read_if_needed(&self) {
         {
             let mut known = self.known();

@@ -47,8 +47,8 @@ pub enum Fault {
     AtOnce,
     /// A call of a destination is denied, as by a role that lacks the action.
     Denied,
-    /// What a call sends to the stream or to a retry queue has other content than the record, as when somebody else wrote
-    /// it.
+    /// What a call sends to the stream or to a retry queue has other content than the record, as when somebody else
+    /// wrote it.
     Forged,
     /// A transaction is cancelled by contention and, beside that, by the conditions of the effect's own writes.
     Mixed,

@@ -126,8 +126,8 @@ fn while_the_destination_cannot_be_written_the_records_are_kept() {
     assert_eq!(checkpoint(&actions), Some("1"));
 }
 
-// "AWS Lambda Supports Failure-Handling Features for Kinesis and DynamoDB Event Sources": Lambda skips
-// a record that has reached the maximum age. The function gets the younger ones.
+// "AWS Lambda Supports Failure-Handling Features for Kinesis and DynamoDB Event Sources": Lambda skips a record that
+// has reached the maximum age. The function gets the younger ones.
 // https://aws.amazon.com/about-aws/whats-new/2019/11/aws-lambda-supports-failure-handling-features-for-kinesis-and-dynamodb-event-sources/
 #[test]
 fn records_that_are_too_old_are_discarded_and_the_others_delivered() {

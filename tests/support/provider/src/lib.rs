@@ -1,6 +1,5 @@
-//! A payment provider for tests: an HTTP server that honours idempotency keys. The name of the account says
-//! whether it refuses a payment, is busy, takes a rotated token alone, loses its answer, hangs, or hides behind a page of
-//! a proxy.
+//! A payment provider for tests: an HTTP server that honours idempotency keys. The name of the account says whether it
+//! refuses a payment, is busy, takes a rotated token alone, loses its answer, hangs, or hides behind a page of a proxy.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
