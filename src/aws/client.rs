@@ -58,7 +58,8 @@ pub(crate) fn lambda_config(timeouts: TimeoutConfig) -> Result<SdkConfig, Error>
         .use_fips(is_set("AWS_USE_FIPS_ENDPOINT"))
         .use_dual_stack(is_set("AWS_USE_DUALSTACK_ENDPOINT"));
     aws.set_region(std::env::var("AWS_REGION").ok().map(Region::new));
-    aws.set_endpoint_url(std::env::var("AWS_ENDPOINT_URL").ok());
+    // An empty one is not set, as for the AWS CLI.
+    aws.set_endpoint_url(std::env::var("AWS_ENDPOINT_URL").ok().filter(|url| !url.is_empty()));
     Ok(aws.build())
 }
 

@@ -9,12 +9,13 @@ use std::panic::resume_unwind;
 use std::process::exit;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use aws_lambda_events::streams::KinesisEventResponse;
 use futures_util::{StreamExt, stream};
 use tokio::runtime::Handle;
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, timeout_at};
 
 use super::batch::Consumer;
@@ -25,11 +26,13 @@ use super::process::{CONCURRENCY_MAX, Processed};
 use super::retry_batch::{self, Messages, RetryBatch};
 use super::retry_policy::{BLOCKED, NotCompleted};
 use super::stream_batch::{self, DispatchBatch};
-use super::watch::{Undecided, Watch};
+use super::watch::{Polled, Undecided, Watch};
 use crate::aws::patiently;
 use crate::notification::NotificationKey;
 use crate::record::State;
 
+/// How often the main thread looks whether a handler is in the same poll.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// At this number of blocked threads the process ends, since they may use up its processor. Lambda then starts a new
 /// one.
 const BLOCKED_MAX: usize = 4;
@@ -39,6 +42,11 @@ static BLOCKED_THREADS: AtomicUsize = AtomicUsize::new(0);
 /// Whether this process ends before another invocation.
 fn ends_process() -> bool {
     BLOCKED_THREADS.load(Ordering::Relaxed) >= BLOCKED_MAX
+}
+
+fn end_process() -> ! {
+    tracing::error!("handlers have blocked several threads of this process, which ends");
+    exit(1)
 }
 
 /// Does the work of an invocation on a thread of its own. If a handler blocks that thread, returns the handler's
@@ -51,30 +59,31 @@ async fn apart<F>(
 where
     F: Future<Output = ()>,
 {
-    if ends_process() {
-        tracing::error!("handlers have blocked several threads of this process, which ends");
-        exit(1);
-    }
     let (runtime, watched) = (Handle::current(), watch.clone());
     let mut work = spawn_blocking(move || runtime.block_on(work(watched)));
-    let done = match timeout_at(Deadlines::until(until).blocked_by(), &mut work).await {
-        Ok(done) => done,
-        Err(_) => match watch.polled() {
-            Some(key) => {
-                BLOCKED_THREADS.fetch_add(1, Ordering::Relaxed);
-                tokio::spawn(async move {
-                    // It may end after all.
-                    let _ = work.await;
-                    BLOCKED_THREADS.fetch_sub(1, Ordering::Relaxed);
-                });
-                tracing::error!(id = key.id, source = key.source, error = BLOCKED, "its batch is set aside");
-                return Some(key);
-            }
-            None => work.await,
-        },
-    };
-    done.unwrap_or_else(|error| resume_unwind(error.into_panic()));
-    None
+    let (mut look_at, mut seen) = (Deadlines::until(until).blocked_by(), None);
+    loop {
+        if let Ok(done) = timeout_at(look_at, &mut work).await {
+            done.unwrap_or_else(|error| resume_unwind(error.into_panic()));
+            return None;
+        }
+        let polled = watch.polled();
+        if let Some(Polled { key, .. }) = polled.clone().filter(|_| polled == seen) {
+            tracing::error!(id = key.id, source = key.source, error = BLOCKED, "its batch is set aside");
+            leave_behind(work);
+            return Some(key);
+        }
+        (look_at, seen) = (look_at + LOOK_EVERY, polled);
+    }
+}
+
+/// Counts a thread that is blocked. It may end after all.
+fn leave_behind(work: JoinHandle<()>) {
+    BLOCKED_THREADS.fetch_add(1, Ordering::Relaxed);
+    tokio::spawn(async move {
+        let _ = work.await;
+        BLOCKED_THREADS.fetch_sub(1, Ordering::Relaxed);
+    });
 }
 
 impl Consumer {
@@ -84,6 +93,9 @@ impl Consumer {
         batch: DispatchBatch,
         until: Instant,
     ) -> KinesisEventResponse {
+        if ends_process() {
+            end_process();
+        }
         let (consumer, watch) = (self.clone(), Arc::default());
         let work =
             move |watch: Arc<Watch>| async move { consumer.receive_watched(batch, until, &watch).await };
@@ -98,6 +110,7 @@ impl Consumer {
         if ends_process() {
             let waits: Vec<_> = event.records.iter().map(|message| (message, SOON)).collect();
             self.settings.queues.delay(&waits).await;
+            end_process();
         }
         let (consumer, watch, event) = (self.clone(), Arc::default(), Arc::new(event));
         let of_work = event.clone();
@@ -116,9 +129,9 @@ impl Consumer {
         if !undecided.iter().any(|undecided| undecided.key == *blocker) {
             undecided.push(Undecided { key: blocker.clone(), copies: vec![] });
         }
+        let read_by = half_until(until);
         let read = stream::iter(undecided).map(async |Undecided { key, copies }| {
-            let read = patiently(|| self.settings.delivery(&key));
-            let read = timeout_at(until, read).await;
+            let read = timeout_at(read_by, patiently(|| self.settings.delivery(&key))).await;
             let Ok(Ok((record, delivery))) = read else {
                 watch.redelivers(copies);
                 return None;
@@ -150,7 +163,7 @@ impl Consumer {
         let copies: Vec<String> = blocking.into_iter().flat_map(|undecided| undecided.copies).collect();
         let mut dispositions: Vec<_> =
             others.into_iter().map(|undecided| (undecided.copies, Disposition::SOON)).collect();
-        match timeout_at(until, patiently(|| self.settings.delivery(blocker))).await {
+        match timeout_at(half_until(until), patiently(|| self.settings.delivery(blocker))).await {
             Ok(Ok((record, delivery))) => {
                 let source = match copies.is_empty() {
                     true => Source::Stream,
@@ -163,6 +176,12 @@ impl Consumer {
         }
         self.keep(dispositions, &batch).await;
     }
+}
+
+/// Until when records are read: the other half of the time is for what follows.
+fn half_until(until: Instant) -> Instant {
+    let now = Instant::now();
+    now + until.saturating_duration_since(now) / 2
 }
 
 /// What follows for a notification of an invocation that this one blocks.

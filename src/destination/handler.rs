@@ -122,6 +122,11 @@ impl Deadlines {
         Deadlines { begun, start_by: begun + left / 2, end_by: begun + Deadlines::of_handlers(left) }
     }
 
+    /// Until when what comes before the handlers may take: half of the time in which they may begin.
+    pub(crate) fn prepared_by(self) -> Instant {
+        self.begun + (self.start_by - self.begun) / 2
+    }
+
     /// The result of a step, if it ends in time.
     pub(crate) async fn in_time<T, E>(
         self,

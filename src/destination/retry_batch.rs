@@ -84,7 +84,7 @@ impl Consumer {
             let wait = batch.until.saturating_duration_since(Instant::now()) + HIDDEN_LONGER;
             let waits: Vec<_> = event.records.iter().map(|message| (message, wait)).collect();
             // If this fails they wait longer, where the function is killed.
-            let _ = timeout_at(batch.deadlines.start_by, self.settings.queues.delay(&waits)).await;
+            let _ = timeout_at(batch.deadlines.prepared_by(), self.settings.queues.delay(&waits)).await;
         }
     }
 

@@ -249,10 +249,9 @@ pub(crate) fn leaves_no_trace(attempts: u32, receives: u32) -> bool {
     receives > attempts + UNTRACED_MAX
 }
 
-/// Whether the last attempt blocked its thread.
+/// Whether an attempt blocked its thread, maybe before a redrive.
 pub(crate) fn has_blocked(delivery: Option<&Delivery>) -> bool {
-    let last = delivery.and_then(|delivery| delivery.failures.get(&delivery.attempts.to_string()));
-    last.is_some_and(|failed| failed.error == BLOCKED)
+    delivery.is_some_and(|delivery| delivery.failures.values().any(|failed| failed.error == BLOCKED))
 }
 
 /// How far attempt `number` and the next one are apart at least, whichever copies they are of.
@@ -268,8 +267,8 @@ fn longest_wait(base: Duration, number: u32) -> f64 {
 mod tests {
     use super::*;
     use crate::aws::Cause;
-    use crate::record::RecordedFault;
     use crate::record::tests::{at, event_for};
+    use crate::record::{FailedAttempt, RecordedFault};
 
     #[test]
     fn an_undecided_attempt_is_not_counted() {
@@ -423,6 +422,17 @@ mod tests {
         let other = of("ResourceNotFoundException");
         let another = fault(soon, &other, soon);
         assert_eq!(fault_to_record(&other, &delivery, 9, soon), Some(another));
+    }
+
+    /// A redrive resets the attempts, not what they were.
+    #[test]
+    fn g8_what_blocked_before_a_redrive_is_still_suspected() {
+        let mut delivery = event_for(&["a"]).destinations.remove("a").unwrap();
+        assert!(!has_blocked(None) && !has_blocked(Some(&delivery)));
+        let failed = |error: &str| FailedAttempt { at: at(1), error: error.into() };
+        delivery.failures.insert("1".into(), failed(BLOCKED));
+        delivery.failures.insert("2".into(), failed("no such account"));
+        assert!(delivery.attempts == 0 && has_blocked(Some(&delivery)));
     }
 
     /// A copy that counts no attempt is the only one: reconcile would add another with each dispatch.

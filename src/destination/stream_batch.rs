@@ -75,11 +75,10 @@ impl Consumer {
     /// Sends what was dispatched again to the retry queue, before any handler begins. Returns all else, and what could
     /// not be sent in half of the time in which handlers may begin.
     async fn put_off(&self, work: Vec<WorkItem>, deadlines: Deadlines, watch: &Watch) -> Vec<WorkItem> {
-        let send_by = deadlines.begun + (deadlines.start_by - deadlines.begun) / 2;
         let (again, mut work): (Vec<_>, _) = work.into_iter().partition(|work| work.dispatch.redispatched);
         let sent = join_all(again.into_iter().map(async |work| {
             let send = self.settings.queues.enqueue_retry(&work.dispatch, 0, Duration::ZERO);
-            let is_sent = matches!(timeout_at(send_by, send).await, Ok(Ok(())));
+            let is_sent = matches!(timeout_at(deadlines.prepared_by(), send).await, Ok(Ok(())));
             (work, is_sent)
         }));
         for (again, is_sent) in sent.await {

@@ -22,6 +22,17 @@ pub(crate) struct Watch {
     begun: Mutex<Vec<NotificationKey>>,
     /// The one whose handler is polled now: its place in `begun`, from 1; 0 for none.
     polled: AtomicUsize,
+    /// How many polls began.
+    polls: AtomicUsize,
+}
+
+/// A poll of a handler that has not returned.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Polled {
+    /// The handler's notification.
+    pub(crate) key: NotificationKey,
+    /// The poll's number.
+    nth: usize,
 }
 
 /// A notification of a batch that is not decided.
@@ -64,10 +75,12 @@ impl Watch {
         locked(&self.undecided).values().cloned().collect()
     }
 
-    /// The notification whose handler is polled now.
-    pub(crate) fn polled(&self) -> Option<NotificationKey> {
-        let nth = self.polled.load(Ordering::Relaxed).checked_sub(1)?;
-        locked(&self.begun).get(nth).cloned()
+    /// The poll that a handler is in now.
+    pub(crate) fn polled(&self) -> Option<Polled> {
+        let nth = self.polls.load(Ordering::Relaxed);
+        let place = self.polled.load(Ordering::Relaxed).checked_sub(1)?;
+        let key = locked(&self.begun).get(place).cloned()?;
+        Some(Polled { key, nth })
     }
 
     fn begins(&self, key: NotificationKey) -> usize {
@@ -97,6 +110,7 @@ impl Handler for Watched<'_> {
         let nth = self.watch.begins(work.key());
         let mut handle = self.handler.handle(settings, work, deadlines);
         let polled = poll_fn(move |context| {
+            self.watch.polls.fetch_add(1, Ordering::Relaxed);
             self.watch.polled.store(nth, Ordering::Relaxed);
             let result = handle.as_mut().poll(context);
             self.watch.polled.store(0, Ordering::Relaxed);

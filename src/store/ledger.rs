@@ -1,9 +1,6 @@
 //! The `notifications` table: accept, read, commit, mark. The other calls to it are in `due_index.rs` and
 //! `operator.rs`.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
@@ -12,9 +9,6 @@ use aws_sdk_dynamodb::types::{
     TransactWriteItem,
 };
 use futures_util::future::join_all;
-use tokio::sync::Mutex;
-use tokio::task::yield_now;
-use tokio::time::timeout;
 
 use super::call::{
     GET_ITEM, PUT_ITEM, QUERY, TRANSACT, UPDATE_ITEM, Updated, decode_record, item_key, returned_record,
@@ -24,6 +18,7 @@ use super::error::TransitionError;
 use super::positions::Positions;
 use super::token::token;
 use super::transaction::{CONDITION_FAILED, Cancellation, judge};
+use super::turnstile::Turnstile;
 use crate::aws::{Cause, Fault, TRIES_MAX, pause};
 use crate::metrics::METRICS;
 use crate::notification::NotificationKey;
@@ -37,8 +32,6 @@ use crate::record::{
 pub(crate) const STATEMENTS_MAX: usize = 25;
 /// Most actions of a `TransactWriteItems`.
 const TRANSACTION_ACTIONS_MAX: usize = 100;
-/// Longest wait for the turn to send a call. Turns only save time, and a handler that blocks its thread may keep one.
-const TURN_MAX: Duration = Duration::from_millis(250);
 const BATCH_EXECUTE: &str = "BatchExecuteStatement";
 
 /// The `notifications` table.
@@ -46,7 +39,7 @@ const BATCH_EXECUTE: &str = "BatchExecuteStatement";
 pub struct Ledger {
     pub(super) client: Client,
     pub(super) table: String,
-    turnstile: Arc<Mutex<()>>,
+    turnstile: Turnstile,
 }
 
 /// What became of a notification that was to be accepted.
@@ -129,14 +122,7 @@ impl Commit<'_> {
 impl Ledger {
     /// The table of this name.
     pub fn new(client: Client, table: impl Into<String>) -> Ledger {
-        Ledger { client, table: table.into(), turnstile: Arc::default() }
-    }
-
-    /// Staggers concurrent calls: each request is sent before the next one is built. Otherwise the first
-    /// request would wait until all are built.
-    async fn stagger(&self) {
-        let _passing = timeout(TURN_MAX, self.turnstile.lock()).await;
-        yield_now().await;
+        Ledger { client, table: table.into(), turnstile: Turnstile::default() }
     }
 
     /// Stores an INIT record with one conditional put.
@@ -145,7 +131,7 @@ impl Ledger {
     /// A [`Fault`]. The record may be stored all the same; a repeat finds it.
     pub(crate) async fn accept(&self, record: &Record) -> Result<Acceptance, Fault> {
         for tries in 1.. {
-            self.stagger().await;
+            self.turnstile.pass().await;
             let put = self.client.put_item().table_name(&self.table).set_item(Some(record.encode()));
             let put = put
                 .condition_expression(ABSENT)
@@ -263,7 +249,7 @@ impl Ledger {
     }
 
     async fn transact(&self, mark: &PendingTransition, commit: &Commit<'_>) -> Result<(), Cancellation> {
-        self.stagger().await;
+        self.turnstile.pass().await;
         let mut actions = vec![update_action(&self.table, item_key(&mark.key), &mark.update())];
         if let Some((positions, update)) = &commit.position {
             let most = TRANSACTION_ACTIONS_MAX - 1 - commit.writes.len() - commit.emits.len();
@@ -385,7 +371,7 @@ impl Ledger {
         &self,
         pending: impl Iterator<Item = &PendingTransition> + Clone,
     ) -> Vec<Result<Updated, Fault>> {
-        self.stagger().await;
+        self.turnstile.pass().await;
         let statements = pending.clone().map(|pending| {
             let (statement, parameters) = statement(&self.table, &pending.key, &pending.update());
             BatchStatementRequest::builder()

@@ -18,6 +18,7 @@ mod queues;
 mod relay_queue;
 mod token;
 mod transaction;
+mod turnstile;
 
 pub(crate) use call::{GET_ITEM, PUT_ITEM, Updated};
 pub use cursor::{Cursors, Walk};

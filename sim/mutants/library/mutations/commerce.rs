@@ -397,8 +397,8 @@ pub const MUTANTS: &[Mutant] = &[
     )]),
     ("a record is accepted with an attempt", &[(
         "store/ledger.rs",
-        "        for tries in 1.. {\n            self.stagger().await;\n            let put",
-        "        let mut record = record.clone();\n        if is(\"a record is accepted with an attempt\") { record.destinations.values_mut().for_each(|delivery| delivery.attempts = 1); }\n        let record = &record;\n        for tries in 1.. {\n            self.stagger().await;\n            let put",
+        "        for tries in 1.. {\n            self.turnstile.pass().await;\n            let put",
+        "        let mut record = record.clone();\n        if is(\"a record is accepted with an attempt\") { record.destinations.values_mut().for_each(|delivery| delivery.attempts = 1); }\n        let record = &record;\n        for tries in 1.. {\n            self.turnstile.pass().await;\n            let put",
     )]),
     ("a change keeps the version", &[(
         "record/transition.rs",
