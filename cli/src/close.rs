@@ -4,28 +4,40 @@ use std::process::ExitCode;
 
 use handover::record::State;
 use handover::store::OperatorOutcome;
+use handover::{Ledger, NotificationKey};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::dead_letter_queues::DeadLetterQueues;
 use crate::held::HIDDEN_SECONDS;
 use crate::interrupt::Interrupt;
 use crate::named::Named;
-use crate::output::say;
-use crate::stack::Stack;
+use crate::output::{say, say_error};
+use crate::stack::{LEDGER_DAYS, Stack};
+use crate::value;
 
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
     named: Named,
     /// The reason, which the record keeps (512 bytes of it).
-    #[arg(long)]
+    #[arg(long, value_parser = value::text)]
     reason: String,
     /// Closes it at this destination only.
-    #[arg(long)]
+    #[arg(long, value_parser = value::destination)]
     destination: Option<String>,
-    /// How many days the completed record is kept. Default: the stack's `LedgerDays`.
-    #[arg(long)]
+    /// How many days the completed record is kept, 30 to 3650. Default: the stack's `LedgerDays`.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(LEDGER_DAYS))]
     ledger_days: Option<u32>,
+}
+
+/// What a close works on.
+struct Close<'a> {
+    stack: &'a Stack,
+    ledger: Ledger,
+    queues: DeadLetterQueues<'a>,
+    key: NotificationKey,
+    reason: String,
+    retention: SignedDuration,
 }
 
 pub async fn close(stack: &Stack, arguments: Arguments) -> anyhow::Result<ExitCode> {
@@ -35,37 +47,109 @@ pub async fn close(stack: &Stack, arguments: Arguments) -> anyhow::Result<ExitCo
 
 async fn close_one(stack: &Stack, arguments: Arguments, interrupt: &Interrupt) -> anyhow::Result<ExitCode> {
     let Arguments { named, reason, destination, ledger_days } = arguments;
-    let (ledger, positions) = (stack.ledger(), stack.positions());
     let record = named.one(stack).await?;
-    let key = record.key();
-    let queues = DeadLetterQueues::new(stack, interrupt);
     let ledger_days = match ledger_days {
         Some(days) => days,
         None => stack.ledger_days().await?,
     };
-    let retention = SignedDuration::from_hours(24 * i64::from(ledger_days));
     if let Some(wanted) = destination.as_ref().filter(|wanted| !record.destinations.contains_key(*wanted)) {
         let names: Vec<&str> = record.destinations.keys().map(String::as_str).collect();
         anyhow::bail!("`{wanted}` is not a destination of `{}`; it has: {}", record.id, names.join(", "));
     }
-    let is_meant = |name: &str| destination.as_deref().is_none_or(|wanted| wanted == name);
-    let mut closed = 0;
-    for (name, delivery) in record.destinations.iter().filter(|(name, _)| is_meant(name)) {
-        let outcome = ledger.close(&positions, &key, name, &reason, Timestamp::now(), retention).await;
-        let outcome = outcome.map_err(|fault| stack.explained(fault))?;
-        match outcome {
-            OperatorOutcome::Applied => closed += 1,
-            OperatorOutcome::Was(state) => say!("{name}: already {}", state.as_str()),
-            _ => {
-                say!("{name}: the record changed meanwhile; look at its status and try again");
-            }
+    let (ledger, queues) = (stack.ledger(), DeadLetterQueues::new(stack, interrupt));
+    let retention = SignedDuration::from_hours(24 * i64::from(ledger_days));
+    let close = Close { stack, ledger, queues, key: record.key(), reason, retention };
+    let (mut closed, mut is_complete) = (0, true);
+    let states = record.destinations.iter().map(|(name, delivery)| (name.as_str(), delivery.state));
+    for (name, was) in meant(states, destination.as_deref()) {
+        if interrupt.has_come() {
+            is_complete = false;
+            break;
         }
-        if delivery.state == State::Dead && outcome.replaces_dead_letter() {
-            for dead_letter in queues.receive_of(&key, name).await? {
-                queues.delete(&dead_letter).await?;
-            }
+        let (state, problem) = close.at(name, was).await;
+        closed += usize::from(state == Some(State::Closed));
+        is_complete &= state == Some(State::Closed) && problem.is_none();
+        if let Some(problem) = problem {
+            say_error!("{name}: {problem:#}");
         }
     }
     say!("{} closed at {closed} of {} destinations", record.id, record.destinations.len());
-    Ok(if closed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(interrupt.exit_code(is_complete))
+}
+
+/// Where to close it, and its state there: where it was asked for, or wherever it is not completed. One that is
+/// completed everywhere cannot be closed, which each destination is to say.
+fn meant<'a>(
+    states: impl Iterator<Item = (&'a str, State)>,
+    wanted: Option<&str>,
+) -> impl Iterator<Item = (&'a str, State)> {
+    let (completed, open): (Vec<_>, Vec<_>) = states
+        .filter(|(name, _)| wanted.is_none_or(|wanted| wanted == *name))
+        .partition(|(_, state)| matches!(state, State::Done | State::Rejected));
+    if open.is_empty() { completed } else { open }.into_iter()
+}
+
+impl Close<'_> {
+    /// Closes it at a destination where it was in this state. Returns its state then, if that is known, and the first
+    /// problem.
+    async fn at(&self, name: &str, was: State) -> (Option<State>, Option<anyhow::Error>) {
+        let (key, now) = (&self.key, Timestamp::now());
+        let positions = self.stack.positions();
+        let outcome = self.ledger.close(&positions, key, name, &self.reason, now, self.retention).await;
+        let state = match &outcome {
+            Ok(OperatorOutcome::Applied) => Some(State::Closed),
+            Ok(OperatorOutcome::Was(state)) => {
+                say!("{name}: already {}", state.as_str());
+                Some(*state)
+            }
+            Ok(_) => {
+                say!("{name}: the record changed meanwhile; look at its status and try again");
+                None
+            }
+            // It may be closed all the same, and then its dead letters are obsolete.
+            Err(_) => self.state(name).await,
+        };
+        let deleted = match state.is_some_and(|state| has_obsolete(was, state)) {
+            true => self.queues.delete_of(key, name).await,
+            false => Ok(()),
+        };
+        let fault = outcome.err().map(|fault| self.stack.explained(fault));
+        (state, fault.or(deleted.err()))
+    }
+
+    async fn state(&self, name: &str) -> Option<State> {
+        let record = self.ledger.get(&self.key).await.ok().flatten()?;
+        record.destinations.get(name).map(|delivery| delivery.state)
+    }
+}
+
+/// Whether a delivery that was in one state and is in another may have dead letters that are obsolete.
+fn has_obsolete(was: State, is: State) -> bool {
+    is == State::Closed || was == State::Dead && is.is_final()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STATES: [(&str, State); 3] = [("a", State::Done), ("b", State::Dead), ("c", State::Closed)];
+
+    fn names(states: &[(&'static str, State)], wanted: Option<&str>) -> Vec<&'static str> {
+        meant(states.iter().copied(), wanted).map(|(name, _)| name).collect()
+    }
+
+    #[test]
+    fn it_is_closed_where_it_was_asked_for_or_is_not_completed() {
+        assert_eq!(names(&STATES, None), ["b", "c"]);
+        assert_eq!(names(&STATES, Some("a")), ["a"]);
+        assert_eq!(names(&STATES[..1], None), ["a"]);
+    }
+
+    #[test]
+    fn dead_letters_are_obsolete_where_nothing_is_left_to_do() {
+        assert!(has_obsolete(State::Closed, State::Closed) && has_obsolete(State::Dead, State::Closed));
+        assert!(has_obsolete(State::Pending, State::Closed) && has_obsolete(State::Dead, State::Done));
+        assert!(!has_obsolete(State::Dead, State::Dead) && !has_obsolete(State::Dead, State::Pending));
+        assert!(!has_obsolete(State::Done, State::Done) && !has_obsolete(State::Pending, State::Done));
+    }
 }

@@ -63,6 +63,31 @@ impl<'a> DeadLetterQueues<'a> {
         self.0.delete(dead_letter).await
     }
 
+    /// Deletes the dead letters of this notification at this destination. Without a queue there are none.
+    ///
+    /// # Errors
+    /// The first fault, after what is left was released.
+    pub async fn delete_of(&self, key: &NotificationKey, destination: &str) -> anyhow::Result<()> {
+        match self.url(destination).await? {
+            Some(_) => self.delete_all(&self.receive_of(key, destination).await?).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Deletes dead letters of one delivery.
+    ///
+    /// # Errors
+    /// The first fault, after those that are left were released.
+    pub async fn delete_all(&self, dead_letters: &[Held<DeadLetter>]) -> anyhow::Result<()> {
+        for (at, dead_letter) in dead_letters.iter().enumerate() {
+            if let Err(error) = self.delete(dead_letter).await {
+                self.release(&dead_letters[at..]).await;
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
     /// The queue of each destination. In a list of all, a destination without a queue is left out.
     async fn queues(&self, destination: Option<&str>) -> anyhow::Result<Vec<Queue>> {
         if let Some(name) = destination {

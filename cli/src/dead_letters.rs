@@ -12,6 +12,7 @@ use crate::held::{HIDDEN_SECONDS, Held};
 use crate::interrupt::Interrupt;
 use crate::output::{self, say};
 use crate::stack::Stack;
+use crate::value;
 
 /// Most ids of a group that the table shows.
 const IDS_SHOWN: usize = 3;
@@ -19,7 +20,7 @@ const IDS_SHOWN: usize = 3;
 #[derive(clap::Args)]
 pub struct Arguments {
     /// Lists those of this destination only.
-    #[arg(long)]
+    #[arg(long, value_parser = value::destination)]
     destination: Option<String>,
     /// Prints JSON with all notifications.
     #[arg(long)]
@@ -90,7 +91,7 @@ fn print(groups: &[Group]) {
         }
         table.add_row([&group.destination, &group.dead_letters.to_string(), &group.error, &ids]);
     }
-    say!("{table}");
+    say!("{}", table.trim_fmt());
 }
 
 #[cfg(test)]

@@ -12,13 +12,14 @@ use crate::interrupt::Interrupt;
 use crate::named::Named;
 use crate::output::say;
 use crate::stack::Stack;
+use crate::value;
 
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
     selection: Selection,
     /// The notification's source. It is needed where several sources have used this id.
-    #[arg(long, requires = "id")]
+    #[arg(long, conflicts_with = "destination", value_parser = value::source)]
     source: Option<String>,
     /// Says what it would dispatch, and changes nothing.
     #[arg(long)]
@@ -33,10 +34,11 @@ pub struct Arguments {
 #[group(required = true, multiple = false)]
 struct Selection {
     /// Dispatches this notification to every destination where it is pending.
+    #[arg(value_parser = value::id)]
     id: Option<String>,
     /// Dispatches every notification that is pending at this destination, and to whatever else it is pending at. What
     /// was dispatched less than a minute ago is left out.
-    #[arg(long)]
+    #[arg(long, value_parser = value::destination)]
     destination: Option<String>,
 }
 
@@ -83,5 +85,17 @@ impl Dispatch<'_> {
                 Ok(ExitCode::FAILURE)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::combinations::check;
+
+    #[test]
+    fn an_option_that_has_no_effect_is_not_taken() {
+        let options: [&[&str]; 5] =
+            [&["1"], &["--destination", "a"], &["--source", "s"], &["--dry-run"], &["--yes"]];
+        check("dispatch", &options, |has| [has("1") != has("--destination"), !has("--source") || has("1")]);
     }
 }

@@ -3,6 +3,8 @@
 mod ask;
 mod cause;
 mod close;
+#[cfg(test)]
+mod combinations;
 mod dead_letter_queues;
 mod dead_letters;
 mod dispatch;
@@ -16,6 +18,7 @@ mod refused;
 mod send;
 mod stack;
 mod status;
+mod value;
 
 use std::process::ExitCode;
 
@@ -55,10 +58,12 @@ enum Command {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    run(Arguments::parse()).await.unwrap_or_else(|error| {
+    let code = run(Arguments::parse()).await.unwrap_or_else(|error| {
         say_error!("error: {error:#}");
         ExitCode::FAILURE
-    })
+    });
+    // What it did is done; whoever asked does not know all of it.
+    if output::is_incomplete() { ExitCode::FAILURE } else { code }
 }
 
 async fn run(Arguments { stack, command }: Arguments) -> anyhow::Result<ExitCode> {

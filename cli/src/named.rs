@@ -4,13 +4,15 @@ use handover::NotificationKey;
 use handover::record::Record;
 
 use crate::stack::Stack;
+use crate::value;
 
 #[derive(clap::Args)]
 pub struct Named {
     /// The notification's id.
+    #[arg(value_parser = value::id)]
     id: String,
     /// The notification's source. It is needed where several sources have used this id.
-    #[arg(long)]
+    #[arg(long, value_parser = value::source)]
     source: Option<String>,
 }
 

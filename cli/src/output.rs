@@ -1,11 +1,15 @@
 //! What the command prints. A text may come from a sender, a provider or a destination, so that no control character
 //! of it reaches the terminal. Whoever reads may close the pipe: the command then goes on without output, and ends with
-//! the exit code that it has.
+//! the exit code that it has. It also goes on where the output cannot be written, as on a full disk, so that it ends
+//! what it began; but it says so, and fails.
 
-use std::io::{ErrorKind, IsTerminal, Write};
+use std::fmt::{self, Display};
+use std::io::{Error, ErrorKind, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use serde::Serialize;
+use jiff::Timestamp;
+use serde::{Serialize, Serializer};
 
 /// Prints a line, as `println!` does.
 macro_rules! say {
@@ -17,17 +21,44 @@ macro_rules! say_error {
 }
 pub(crate) use {say, say_error};
 
+/// Whether something could not be written.
+static IS_INCOMPLETE: AtomicBool = AtomicBool::new(false);
+
+/// Whether something could not be written, for another reason than a closed pipe.
+pub fn is_incomplete() -> bool {
+    IS_INCOMPLETE.load(Ordering::Relaxed)
+}
+
 /// Writes a line.
-///
-/// # Panics
-/// When it cannot be written for another reason than a closed pipe, as `println!` does.
 pub fn line(mut to: impl Write, text: &str) {
     let plain = |c: char| if c.is_control() && c != '\n' { '\u{fffd}' } else { c };
     match writeln!(to, "{}", text.chars().map(plain).collect::<String>()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            panic!("the output cannot be written: {error}")
-        }
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => say_once(&error),
         _ => (),
+    }
+}
+
+/// Says the first error of the output.
+fn say_once(error: &Error) {
+    if !IS_INCOMPLETE.swap(true, Ordering::Relaxed) {
+        // It may be the standard error itself that cannot be written.
+        let _ = writeln!(std::io::stderr(), "error: the output cannot be written: {error}");
+    }
+}
+
+/// A time as it is printed: to the millisecond, so that times have one width and sort as texts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Time(pub Timestamp);
+
+impl Display for Time {
+    fn fmt(&self, to: &mut fmt::Formatter) -> fmt::Result {
+        write!(to, "{:.3}", self.0)
+    }
+}
+
+impl Serialize for Time {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
     }
 }
 
@@ -94,16 +125,34 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_pipe_is_no_error() {
-        struct Closed;
-        impl Write for Closed {
-            fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
-                Err(ErrorKind::BrokenPipe.into())
-            }
-            fn flush(&mut self) -> std::io::Result<()> {
-                Ok(())
-            }
+    fn a_time_has_three_digits_after_the_second() {
+        let time = |text: &str| Time(text.parse().unwrap()).to_string();
+        for (given, expected) in [
+            ("2026-11-27T18:26:19.34Z", "2026-11-27T18:26:19.340Z"),
+            ("2026-11-27T18:26:19Z", "2026-11-27T18:26:19.000Z"),
+            ("2026-11-27T18:26:19.153Z", "2026-11-27T18:26:19.153Z"),
+        ] {
+            assert_eq!(time(given), expected);
         }
-        line(Closed, "text");
+    }
+
+    /// An output that fails so.
+    struct Failing(ErrorKind);
+
+    impl Write for Failing {
+        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+            Err(self.0.into())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_closed_pipe_is_no_error_and_a_full_disk_is_one() {
+        line(Failing(ErrorKind::BrokenPipe), "text");
+        assert!(!is_incomplete());
+        line(Failing(ErrorKind::StorageFull), "text");
+        assert!(is_incomplete());
     }
 }

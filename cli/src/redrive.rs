@@ -18,20 +18,21 @@ use crate::interrupt::Interrupt;
 use crate::named::Named;
 use crate::output::say;
 use crate::stack::Stack;
+use crate::value;
 
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
     selection: Selection,
     /// The notification's source. It is needed where several sources have used this id.
-    #[arg(long, requires = "id")]
+    #[arg(long, conflicts_with_all = ["destination", "all"], value_parser = value::source)]
     source: Option<String>,
     /// With --destination or --all: retries only the dead letters whose error contains this text.
-    #[arg(long, value_name = "TEXT", conflicts_with = "id")]
+    #[arg(long, value_name = "TEXT", conflicts_with = "id", value_parser = value::text)]
     error: Option<String>,
     /// Settles a call with an unknown outcome, after you checked with the provider: `done` if it took effect,
     /// `again` if it has to be made again.
-    #[arg(long = "as", value_enum, requires = "id")]
+    #[arg(long = "as", value_enum, conflicts_with_all = ["destination", "all"])]
     settled: Option<As>,
     /// Says what it would redrive, and changes nothing.
     #[arg(long)]
@@ -49,9 +50,10 @@ pub struct Arguments {
 #[group(required = true, multiple = false)]
 struct Selection {
     /// Retries this notification at every destination where it is dead.
+    #[arg(value_parser = value::id)]
     id: Option<String>,
     /// Retries every dead letter of this destination.
-    #[arg(long)]
+    #[arg(long, value_parser = value::destination)]
     destination: Option<String>,
     /// Retries every dead letter.
     #[arg(long)]
@@ -128,14 +130,37 @@ impl Redrive<'_> {
                     problem.context(format!("`{id}` at `{destination}`, whose dead letters are kept"))
                 );
             }
-            for dead_letter in &dead_letters {
-                self.queues.delete(dead_letter).await?;
-            }
+            self.queues.delete_all(&dead_letters).await?;
         }
         say!("{} redriven, 0 left", dead.len());
         if self.wait {
             return self.wait_for(dead.into_iter().map(|name| (key.clone(), name.clone())).collect()).await;
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::combinations::check;
+
+    #[test]
+    fn an_option_that_has_no_effect_is_not_taken() {
+        let options: [&[&str]; 9] = [
+            &["1"],
+            &["--destination", "a"],
+            &["--all"],
+            &["--source", "s"],
+            &["--error", "no account"],
+            &["--as", "done"],
+            &["--dry-run"],
+            &["--yes"],
+            &["--wait"],
+        ];
+        check("redrive", &options, |has| {
+            let selections = ["1", "--destination", "--all"].into_iter().filter(|option| has(option)).count();
+            let is_of_one = has("--source") || has("--as");
+            [selections == 1, !is_of_one || has("1"), !has("--error") || !has("1")]
+        });
     }
 }

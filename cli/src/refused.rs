@@ -7,7 +7,6 @@ mod resend;
 use std::process::ExitCode;
 
 use comfy_table::{ContentArrangement, Table, presets};
-use jiff::Timestamp;
 use serde::Serialize;
 
 use self::letter::Letter;
@@ -15,8 +14,9 @@ use self::queue::{RefusedQueue, Wanted};
 use crate::cause::{self, by_cause};
 use crate::held::{HIDDEN_SECONDS, Held};
 use crate::interrupt::Interrupt;
-use crate::output::{self, say};
+use crate::output::{self, Time, say};
 use crate::stack::Stack;
+use crate::value;
 
 /// Most messages of a group that the text shows.
 const MESSAGES_SHOWN: usize = 10;
@@ -24,18 +24,19 @@ const MESSAGES_SHOWN: usize = 10;
 #[derive(clap::Args)]
 pub struct Arguments {
     /// Takes this message only, by the id that SQS gave it.
+    #[arg(value_parser = value::text)]
     message_id: Option<String>,
     /// Takes only the messages whose reason contains this text.
-    #[arg(long, value_name = "TEXT", conflicts_with = "message_id")]
+    #[arg(long, value_name = "TEXT", conflicts_with = "message_id", value_parser = value::text)]
     error: Option<String>,
     /// Sends them to accept once more, as they were sent; correct the cause first, such as the routes.
     #[arg(long, conflicts_with_all = ["json", "body"])]
     resend: bool,
     /// Says what it would send, and changes nothing.
-    #[arg(long, requires = "resend")]
+    #[arg(long, requires = "resend", conflicts_with_all = ["json", "body"])]
     dry_run: bool,
     /// Sends many without asking.
-    #[arg(long, requires = "resend")]
+    #[arg(long, requires = "resend", conflicts_with_all = ["json", "body"])]
     yes: bool,
     /// Prints JSON with all messages.
     #[arg(long)]
@@ -61,7 +62,7 @@ struct Group<'a> {
 struct MessageView<'a> {
     message_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    since: Option<Timestamp>,
+    since: Option<Time>,
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -116,7 +117,7 @@ fn message(held: &Held<Letter>) -> MessageView<'_> {
     let Letter { reason, id, source, since, body, .. } = &held.letter;
     MessageView {
         message_id: &held.message_id,
-        since: *since,
+        since: since.map(Time),
         id: id.as_deref(),
         source: source.as_deref(),
         reason,
@@ -134,7 +135,7 @@ fn print(group: &Group) {
         let [id, source] = [message.id, message.source].map(Option::unwrap_or_default);
         table.add_row([&since, message.message_id, id, source]);
     }
-    say!("{table}");
+    say!("{}", table.trim_fmt());
     if let Some(more @ 1..) = group.messages.len().checked_sub(MESSAGES_SHOWN) {
         say!(" … and {more} more; --json shows all");
     }
@@ -143,7 +144,31 @@ fn print(group: &Group) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::combinations::check;
     use crate::held::tests::held;
+
+    #[test]
+    fn an_option_that_has_no_effect_is_not_taken() {
+        let options: [&[&str]; 7] = [
+            &["1"],
+            &["--error", "conflict"],
+            &["--resend"],
+            &["--dry-run"],
+            &["--yes"],
+            &["--json"],
+            &["--body"],
+        ];
+        check("refused", &options, |has| {
+            let is_list = has("--json") || has("--body");
+            let is_of_resend = has("--dry-run") || has("--yes");
+            [
+                !has("1") || !has("--error"),
+                !has("--resend") || !is_list,
+                !is_of_resend || has("--resend"),
+                !has("--body") || has("--json"),
+            ]
+        });
+    }
 
     #[test]
     fn messages_that_were_refused_for_one_cause_are_one_group() {

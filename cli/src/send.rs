@@ -5,16 +5,16 @@ mod batch;
 mod lines;
 mod queue;
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt};
 use indicatif::ProgressBar;
 
-use self::batch::{Check, NotSent, batches};
+use self::batch::{Batch, Check, NotSent, batches};
 use self::queue::Queue;
 use crate::interrupt::{INTERRUPTED, Interrupt};
 use crate::output::{self, say, say_error};
@@ -33,7 +33,7 @@ pub struct Arguments {
 }
 
 pub async fn send(stack: &Stack, arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let (input, length) = open(&arguments.file)?;
+    let Input { name, input, length } = open(&arguments.file)?;
     let queue = Queue::find(stack).await?;
     let routes = match arguments.unchecked {
         true => None,
@@ -50,19 +50,20 @@ pub async fn send(stack: &Stack, arguments: Arguments) -> anyhow::Result<ExitCod
     };
     let check = Check { unchecked: arguments.unchecked, routes };
     let interrupt = Interrupt::default();
-    interrupt.run(send_all(&queue, input, check, &progress(length), &interrupt)).await
+    let progress = progress(length);
+    let lines = std::pin::pin!(lines::read(input).take_until(interrupt.wait()));
+    let batches = batches(lines, check, &progress);
+    let batches = batches.map(|batch| batch.with_context(|| format!("cannot read the rest of {name}")));
+    interrupt.run(send_all(&queue, batches, &progress, &interrupt)).await
 }
 
 async fn send_all(
     queue: &Queue<'_>,
-    input: Box<dyn Read + Send>,
-    check: Check,
+    batches: impl Stream<Item = anyhow::Result<Batch>>,
     progress: &ProgressBar,
     interrupt: &Interrupt,
 ) -> anyhow::Result<ExitCode> {
-    let lines = std::pin::pin!(lines::read(input).take_until(interrupt.wait()));
-    let batches = batches(lines, check, progress);
-    let sent = batches.map(|batch| queue.send(batch)).buffer_unordered(BATCHES_MAX);
+    let sent = batches.map(async |batch| queue.send(batch?).await).buffer_unordered(BATCHES_MAX);
     let (mut total_sent, mut total_not_sent, mut last_line) = (0, 0, 0);
     let mut sent = std::pin::pin!(sent);
     while let Some(batch) = sent.next().await {
@@ -89,13 +90,31 @@ async fn send_all(
     })
 }
 
-fn open(file: &PathBuf) -> anyhow::Result<(Box<dyn Read + Send>, Option<u64>)> {
+/// What to send.
+struct Input {
+    name: String,
+    input: Box<dyn Read + Send>,
+    /// How many bytes, if that is known.
+    length: Option<u64>,
+}
+
+fn open(file: &Path) -> anyhow::Result<Input> {
     if file.as_os_str() == "-" {
-        return Ok((Box::new(std::io::stdin()), None));
+        return Ok(Input {
+            name: "the standard input".into(),
+            input: Box::new(std::io::stdin()),
+            length: None,
+        });
     }
-    let opened = File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let length = opened.metadata().ok().map(|metadata| metadata.len());
-    Ok((Box::new(opened), length))
+    let name = file.display().to_string();
+    let opened = File::open(file).with_context(|| format!("cannot read {name}"))?;
+    let metadata = opened.metadata().ok();
+    let is_folder = metadata.as_ref().is_some_and(Metadata::is_dir);
+    anyhow::ensure!(
+        !is_folder,
+        "cannot read {name}: it is a directory; name a file, or - for standard input"
+    );
+    Ok(Input { name, input: Box::new(opened), length: metadata.map(|metadata| metadata.len()) })
 }
 
 /// A bar over the bytes of a file, or a count for a stream; nothing when stderr is not a terminal.

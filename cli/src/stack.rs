@@ -4,29 +4,44 @@ mod configuration;
 
 use std::collections::HashMap;
 use std::fmt::Display;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use anyhow::{Context, anyhow};
 use aws_config::SdkConfig;
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use handover::store::Cursors;
 use handover::{Fault, Ledger, Positions, Routes};
 
 use self::configuration::configuration;
+use crate::value::{check_region, check_stack};
+
+/// The heading of these options in the help, beside the command's own.
+const HEADING: &str = "Stack and AWS";
+/// How many days a completed record may be kept, as the template's `LedgerDays`.
+pub const LEDGER_DAYS: RangeInclusive<i64> = 30..=3650;
 
 /// Which stack, and where it is.
 #[derive(clap::Args)]
 pub struct StackArguments {
     /// The name of the deployed stack.
-    #[arg(long, env = "HANDOVER_STACK", global = true)]
+    #[arg(long, env = "HANDOVER_STACK", global = true, help_heading = HEADING)]
     stack: Option<String>,
     /// The Region, before that of the environment and of the profile.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = HEADING)]
     region: Option<String>,
     /// The profile of the AWS CLI; its credentials come before those in the environment.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = HEADING)]
     profile: Option<String>,
     /// The file with the stack's routes, for a stack that has them in one (its parameter `RoutesFile`).
-    #[arg(long, env = "HANDOVER_ROUTES", global = true)]
+    // As a text first: clap takes no empty path, and an empty variable is not set.
+    #[arg(
+        long,
+        env = "HANDOVER_ROUTES",
+        global = true,
+        help_heading = HEADING,
+        value_parser = OsStringValueParser::new().map(PathBuf::from)
+    )]
     routes: Option<PathBuf>,
 }
 
@@ -58,15 +73,16 @@ impl StackArguments {
     /// Calls nothing.
     ///
     /// # Errors
-    /// When no stack is named, no Region is, or the profile does not exist.
+    /// When no stack is named, no Region is, either name is none, or the profile does not exist.
     pub async fn connect(self) -> anyhow::Result<Stack> {
         let name = self.stack.filter(|name| !name.is_empty());
         let name = name.context("no stack is named: add --stack NAME, or set HANDOVER_STACK")?;
+        check_stack(&name)?;
         let aws = configuration(self.region, self.profile.clone()).await?;
-        anyhow::ensure!(
-            aws.region().is_some_and(|region| !region.as_ref().is_empty()),
-            "no Region is named: add --region NAME, or set AWS_REGION, or the region of your profile"
-        );
+        let region = aws.region().map(AsRef::as_ref).filter(|region: &&str| !region.is_empty());
+        check_region(region.context(
+            "no Region is named: add --region NAME, or set AWS_REGION, or the region of your profile",
+        )?)?;
         let routes_file = self.routes.filter(|file| !file.as_os_str().is_empty());
         Ok(Stack { name, aws, profile: self.profile, routes_file })
     }
@@ -130,7 +146,11 @@ impl Stack {
             }
         })?;
         let days = self.setting(settings, "LEDGER_DAYS")?;
-        days.parse().with_context(|| format!("LEDGER_DAYS of {} is not a whole number", self.accept()))
+        let days = days.parse().ok().filter(|days| LEDGER_DAYS.contains(&i64::from(*days)));
+        days.with_context(|| {
+            let (from, to) = LEDGER_DAYS.into_inner();
+            format!("LEDGER_DAYS of {} is not {from} to {to}; name another with --ledger-days", self.accept())
+        })
     }
 
     /// The environment of the deployed function `accept`.

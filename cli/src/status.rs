@@ -6,11 +6,10 @@ use std::process::ExitCode;
 use comfy_table::{ContentArrangement, Table, presets};
 use handover::record::{Record, State, Status, What, timeline};
 use handover::{Extension, Kind};
-use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::named::Named;
-use crate::output::{self, say};
+use crate::output::{self, Time, say};
 use crate::stack::Stack;
 
 #[derive(clap::Args)]
@@ -73,7 +72,7 @@ struct View<'a> {
     destinations: Vec<DeliveryView<'a>>,
     timeline: Vec<MomentView<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    expires_at: Option<Timestamp>,
+    expires_at: Option<Time>,
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<serde_json::Value>,
 }
@@ -93,14 +92,14 @@ struct DeliveryView<'a> {
 
 #[derive(Serialize)]
 struct FaultView<'a> {
-    since: Timestamp,
-    at: Timestamp,
+    since: Time,
+    at: Time,
     error: &'a str,
 }
 
 #[derive(Serialize)]
 struct MomentView<'a> {
-    at: Timestamp,
+    at: Time,
     #[serde(skip_serializing_if = "Option::is_none")]
     destination: Option<&'a str>,
     what: String,
@@ -113,7 +112,7 @@ impl<'a> View<'a> {
         let destinations = record.destinations.iter();
         let timeline = timeline(record).into_iter().map(|moment| {
             let (what, why) = described(moment.what);
-            MomentView { at: moment.at, destination: moment.destination, what, why }
+            MomentView { at: Time(moment.at), destination: moment.destination, what, why }
         });
         View {
             id: &record.id,
@@ -134,15 +133,15 @@ impl<'a> View<'a> {
                     state: delivery.state,
                     attempts: delivery.attempts,
                     fault: delivery.present_fault().map(|fault| FaultView {
-                        since: fault.since,
-                        at: fault.at,
+                        since: Time(fault.since),
+                        at: Time(fault.at),
                         error: &fault.error,
                     }),
                     position: None,
                 })
                 .collect(),
             timeline: timeline.collect(),
-            expires_at: record.expires_at,
+            expires_at: record.expires_at.map(Time),
             // Stored data is canonical JSON, so reading it does not fail.
             data: with_data.then(|| record.data.deserialize().unwrap_or_default()),
         }
@@ -184,9 +183,9 @@ fn print(view: &View) {
     }
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
-    let begun = view.timeline.first().map(|moment| moment.at);
+    let begun = view.timeline.first().map(|moment| moment.at.0);
     for moment in &view.timeline {
-        let after = begun.map_or(0, |begun| moment.at.duration_since(begun).as_millis());
+        let after = begun.map_or(0, |begun| moment.at.0.duration_since(begun).as_millis());
         table.add_row([
             moment.at.to_string(),
             format!("+{after} ms"),
@@ -195,7 +194,7 @@ fn print(view: &View) {
             moment.why.unwrap_or_default().to_owned(),
         ]);
     }
-    say!("{table}");
+    say!("{}", table.trim_fmt());
     if let Some(data) = &view.data {
         say!("{data}");
     }

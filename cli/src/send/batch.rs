@@ -35,6 +35,9 @@ pub struct Check {
 impl Check {
     /// Returns the text of a line, or why it is not sent. What SQS cannot carry is not sent even unchecked.
     fn line(&self, bytes: Vec<u8>) -> Result<String, String> {
+        if bytes.len() > MESSAGE_BYTES_MAX {
+            return Err(too_large());
+        }
         if !self.unchecked {
             let checked = match &self.routes {
                 Some(routes) => routes.decode(&bytes).and_then(|it| routes.of(&it).map(|_| ())),
@@ -46,11 +49,25 @@ impl Check {
                 checked => checked.map_err(|refusal| reason(&refusal))?,
             }
         }
-        if bytes.len() > MESSAGE_BYTES_MAX {
-            return Err(reason(&Refusal::TooLarge { bytes: bytes.len(), max: MESSAGE_BYTES_MAX }));
-        }
-        String::from_utf8(bytes)
-            .map_err(|error| reason(&Refusal::NotUtf8 { at: error.utf8_error().valid_up_to() }))
+        let text = String::from_utf8(bytes)
+            .map_err(|error| reason(&Refusal::NotUtf8 { at: error.utf8_error().valid_up_to() }))?;
+        if self.unchecked { Ok(text) } else { Ok(escaped(text)) }
+    }
+}
+
+/// The line was not read to its end, so that its size is not known.
+fn too_large() -> String {
+    format!(
+        "too-large: it takes more than {MESSAGE_BYTES_MAX} bytes; store the data elsewhere and send a reference"
+    )
+}
+
+/// An event with JSON escapes for the characters that SQS does not take, and JSON does: those can only be inside a
+/// string there.
+fn escaped(event: String) -> String {
+    match event.contains(['\u{fffe}', '\u{ffff}']) {
+        true => event.replace('\u{fffe}', r"\ufffe").replace('\u{ffff}', r"\uffff"),
+        false => event,
     }
 }
 
@@ -193,6 +210,29 @@ mod tests {
         let reasons: Vec<_> =
             batches[0].not_sent.iter().map(|line| line.reason.split(':').next().unwrap()).collect();
         assert_eq!(reasons, ["not-utf8", "too-large"]);
+    }
+
+    #[tokio::test]
+    async fn a_line_that_is_not_read_to_its_end_has_no_size() {
+        for unchecked in [false, true] {
+            let batches = batches_of(&vec![b'x'; 3 * MESSAGE_BYTES_MAX], unchecked).await;
+            let reason = &batches[0].not_sent[0].reason;
+            assert!(reason.starts_with("too-large: it takes more than 1044480 bytes; "), "{reason}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_event_is_sent_in_characters_that_sqs_takes() {
+        let event = |data: &str| event(1).replace(r#""data":0"#, &format!(r#""data":"{data}""#));
+        let odd = event("\u{ffff} \\\\\u{fffe} \u{1ffff}");
+        let batches = batches_of(odd.as_bytes(), false).await;
+        let sent = &batches[0].lines[0].text;
+        assert_eq!(*sent, event("\\uffff \\\\\\ufffe \u{1ffff}"));
+        let [read, given] =
+            [sent, &odd].map(|event| serde_json::from_str::<serde_json::Value>(event).unwrap());
+        assert_eq!(read, given);
+        // What is not checked may be no JSON.
+        assert_eq!(batches_of(odd.as_bytes(), true).await[0].lines[0].text, odd);
     }
 
     #[tokio::test]

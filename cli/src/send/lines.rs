@@ -37,13 +37,22 @@ impl Lines {
         Lines { input: BufReader::new(input), number: 0 }
     }
 
-    /// Skips the rest of a line that is too long to send.
-    fn skip_rest_of(&mut self, line: &[u8]) -> std::io::Result<()> {
-        let is_cut = line.len() as u64 == LINE_BYTES_MAX && line.last() != Some(&b'\n');
-        match is_cut {
-            true => self.input.skip_until(b'\n').map(drop),
-            false => Ok(()),
+    /// Reads a line without the blanks at its end, or its beginning where it is too long to send: then its size is
+    /// not known. `None` at the end of the input.
+    fn read_line(&mut self) -> std::io::Result<Option<Vec<u8>>> {
+        let mut line = Vec::new();
+        if self.input.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line)? == 0 {
+            return Ok(None);
         }
+        let is_cut = line.len() as u64 == LINE_BYTES_MAX && line.last() != Some(&b'\n');
+        if is_cut {
+            self.input.skip_until(b'\n')?;
+            return Ok(Some(line));
+        }
+        while line.last().is_some_and(u8::is_ascii_whitespace) {
+            line.pop();
+        }
+        Ok(Some(line))
     }
 }
 
@@ -52,22 +61,10 @@ impl Iterator for Lines {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            let mut line = Vec::new();
             self.number += 1;
-            match self.input.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line) {
-                Ok(0) => return None,
-                Ok(_) => {
-                    if let Err(error) = self.skip_rest_of(&line) {
-                        return Some(Err(error));
-                    }
-                    while line.last().is_some_and(u8::is_ascii_whitespace) {
-                        line.pop();
-                    }
-                    if !line.is_empty() {
-                        return Some(Ok((self.number, line)));
-                    }
-                }
-                Err(error) => return Some(Err(error)),
+            match self.read_line().transpose()? {
+                Ok(line) if line.is_empty() => (),
+                line => return Some(line.map(|line| (self.number, line))),
             }
         }
     }
@@ -83,5 +80,14 @@ mod tests {
         input.extend(b"\nshort\n");
         let lines: Vec<_> = Lines::new(Box::new(std::io::Cursor::new(input))).map(Result::unwrap).collect();
         assert_eq!((lines[0].1.len() as u64, &lines[1]), (LINE_BYTES_MAX, &(2, b"short".to_vec())));
+    }
+
+    #[test]
+    fn a_line_that_is_cut_in_blanks_does_not_look_like_a_short_one() {
+        let mut input = b"{}".to_vec();
+        input.resize(2 * MESSAGE_BYTES_MAX, b' ');
+        input.extend(b"more\n");
+        let lines: Vec<_> = Lines::new(Box::new(std::io::Cursor::new(input))).map(Result::unwrap).collect();
+        assert_eq!((lines.len(), lines[0].1.len() as u64), (1, LINE_BYTES_MAX));
     }
 }

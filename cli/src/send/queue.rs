@@ -40,9 +40,8 @@ impl<'a> Queue<'a> {
     }
 
     /// Sends a batch, and retries the lines that SQS refused, until every line is sent or given up.
-    pub async fn send(&self, batch: std::io::Result<Batch>) -> anyhow::Result<BatchSent> {
-        let Batch { mut lines, mut not_sent, last_line } =
-            batch.context("cannot read the rest of the input")?;
+    pub async fn send(&self, batch: Batch) -> anyhow::Result<BatchSent> {
+        let Batch { mut lines, mut not_sent, last_line } = batch;
         let (count, invalid) = (lines.len(), not_sent.len());
         for tries in 1.. {
             if lines.is_empty() {
@@ -115,6 +114,9 @@ fn reason(failure: &EntryFailure, text: &str) -> String {
             "sqs: {code}; the line takes {} bytes, and the stack's parameter UpstreamMessageBytes is the most that its queue takes",
             text.len()
         ),
+        code @ "InvalidMessageContents" => format!(
+            "sqs: {code}; the line has a character that SQS does not take (a control character, U+FFFE or U+FFFF); write it as a JSON escape"
+        ),
         code => format!("sqs: {code}"),
     }
 }
@@ -135,5 +137,17 @@ mod tests {
         };
         assert_eq!(numbers(false), (vec![1], vec![3]));
         assert_eq!(numbers(true), (vec![], vec![1, 3]));
+    }
+
+    #[test]
+    fn a_reason_says_what_to_do() {
+        let reason = |code: &str| reason(&EntryFailure { is_sender_fault: true, code: code.into() }, "text");
+        for (code, advice) in [
+            ("InvalidParameterValue", "UpstreamMessageBytes"),
+            ("InvalidMessageContents", "write it as a JSON escape"),
+        ] {
+            assert!(reason(code).contains(advice), "{}", reason(code));
+        }
+        assert_eq!(reason("InternalError"), "sqs: InternalError");
     }
 }

@@ -1,9 +1,12 @@
 //! The command against the deployed stack. `make test` starts a local AWS and runs these tests.
 
+mod arguments;
+mod close;
 mod connect;
 mod dead_letters;
 mod dispatch;
 mod refused;
+mod scripted;
 mod send;
 
 use std::io::Write;

@@ -1,0 +1,90 @@
+//! Arguments that are wrong, and are said to be before any call. These tests need no deployed stack.
+
+use std::process::{Command, Output};
+
+use crate::text;
+
+/// The command where no call is answered: nothing listens on port 9, the discard port.
+fn handover(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    let of_all = [
+        ("AWS_ENDPOINT_URL", "http://127.0.0.1:9"),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ACCESS_KEY_ID", "a"),
+        ("AWS_SECRET_ACCESS_KEY", "b"),
+        ("HANDOVER_STACK", "absent"),
+    ];
+    let mut command = Command::new(env!("CARGO_BIN_EXE_handover"));
+    command.args(arguments).env_clear().envs(of_all).envs(variables.iter().copied());
+    command.output().unwrap()
+}
+
+#[test]
+fn an_empty_or_malformed_value_is_refused_by_its_name() {
+    for (arguments, name, problem) in [
+        (&["status", ""][..], "<ID>", "1 to 128 visible ASCII characters"),
+        (&["status", "a b"], "<ID>", "1 to 128 visible ASCII characters"),
+        (&["status", "1", "--source", ""], "--source", "1 to 256 visible ASCII characters"),
+        (&["redrive", ""], "[ID]", "1 to 128 visible ASCII characters"),
+        (&["redrive", "--destination", "a b"], "--destination", "1 to 32 characters of a-z"),
+        (&["redrive", "--all", "--error", ""], "--error", "it is empty"),
+        (&["dispatch", ""], "[ID]", "1 to 128 visible ASCII characters"),
+        (&["dispatch", "--destination", ""], "--destination", "1 to 32 characters of a-z"),
+        (&["dead-letters", "--destination", ""], "--destination", "1 to 32 characters of a-z"),
+        (&["refused", ""], "[MESSAGE_ID]", "it is empty"),
+        (&["refused", "--error", " "], "--error", "it is empty"),
+        (&["close", "", "--reason", "r"], "<ID>", "1 to 128 visible ASCII characters"),
+        (&["close", "1", "--reason", " "], "--reason", "it is empty"),
+        (&["close", "1", "--reason", "r", "--destination", ""], "--destination", "1 to 32 characters of a-z"),
+        (&["close", "1", "--reason", "r", "--ledger-days", "0"], "--ledger-days", "30..=3650"),
+        (&["close", "1", "--reason", "r", "--ledger-days", "99999999"], "--ledger-days", "30..=3650"),
+    ] {
+        let refused = handover(arguments, &[]);
+        let error = text(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(2), "{arguments:?}: {error}");
+        assert!(error.contains(name) && error.contains(problem), "{arguments:?}: {error}");
+    }
+}
+
+#[test]
+fn the_name_of_no_stack_and_of_no_region_is_refused() {
+    let no_stack = "error: `a b` is not the name of a stack, ";
+    let no_region = "error: `bad region` is not the name of a Region, ";
+    for (arguments, variables, expected) in [
+        (&["--stack", "a b"][..], &[][..], no_stack),
+        (&[], &[("HANDOVER_STACK", "a b")], no_stack),
+        (&["--region", "bad region"], &[], no_region),
+        (&[], &[("AWS_REGION", "bad region")], no_region),
+    ] {
+        let refused = handover(&[arguments, &["status", "1"]].concat(), variables);
+        assert!(text(&refused.stderr).starts_with(expected), "{refused:?}");
+        assert_eq!(refused.status.code(), Some(1));
+    }
+}
+
+#[test]
+fn an_empty_variable_is_not_set() {
+    let called = handover(&["status", "1"], &[("HANDOVER_ROUTES", "")]);
+    assert!(text(&called.stderr).contains("http://127.0.0.1:9 does not answer"), "{called:?}");
+}
+
+#[test]
+fn what_cannot_be_read_is_named() {
+    let folder = std::env::temp_dir();
+    let refused = handover(&["send", folder.to_str().unwrap()], &[]);
+    let expected = format!("error: cannot read {}: it is a directory; ", folder.display());
+    assert!(text(&refused.stderr).starts_with(&expected), "{refused:?}");
+}
+
+#[test]
+fn the_help_has_the_options_of_the_command_apart() {
+    let help = handover(&["close", "--help"], &[]);
+    let (own, of_all) = text(&help.stdout).split_once("\nStack and AWS:\n").unwrap();
+    assert!(
+        ["--reason", "--destination", "--ledger-days"].iter().all(|option| own.contains(option)),
+        "{own}"
+    );
+    assert!(own.contains("30 to 3650"), "{own}");
+    for option in ["--stack", "--region", "--profile", "--routes"] {
+        assert!(of_all.contains(option) && !own.contains(option), "{option}: {own}");
+    }
+}
