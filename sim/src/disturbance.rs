@@ -4,6 +4,8 @@
 use serde_json::Value;
 
 use crate::aws::State;
+use crate::aws::connector::DELAYED_MS;
+use crate::faults::fault::Fault;
 use crate::faults::injected::InjectedFault;
 use crate::item::{self, number, state};
 use crate::stack::{STREAM_RETRIES, Stack};
@@ -82,7 +84,9 @@ fn most_delay_ms(stack: &Stack, faults: &[&InjectedFault]) -> i64 {
     let backoff_ms = stack.backoff().as_millis() as i64;
     let wait_ms = |nth: usize| backoff_ms.saturating_mul(1 << nth.min(20)).min(WAIT_MS_MAX);
     let of_fault = |(nth, fault): (usize, &&InjectedFault)| {
-        fault.for_ms as i64 + stack.visibility_ms() as i64 + wait_ms(nth)
+        // How late a delayed write lands is drawn with its call.
+        let lasts_ms = if fault.fault == Fault::Delayed { DELAYED_MS.end } else { fault.for_ms };
+        lasts_ms as i64 + stack.visibility_ms() as i64 + wait_ms(nth)
     };
     faults.iter().enumerate().map(of_fault).sum()
 }

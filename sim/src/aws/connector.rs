@@ -31,7 +31,7 @@ use crate::names::NOTIFICATIONS;
 /// effect after the caller's own repeat.
 const SLOW_MS: u64 = 4_000;
 /// How much longer a delayed write takes, in milliseconds: so long that its caller has given it up.
-const DELAYED_MS: Range<u64> = 60_000..10 * 60_000;
+pub(crate) const DELAYED_MS: Range<u64> = 60_000..10 * 60_000;
 /// What a request contains whose answer has to include every write before it.
 const CONSISTENT: &[u8] = br#""ConsistentRead":true"#;
 
