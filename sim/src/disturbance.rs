@@ -55,7 +55,10 @@ pub fn violations(stack: &Stack, aws: &State, record: &Value, name: &str, delive
         !aws.history.clock_was_behind && !may_have_lost && stack.tries().kills_of(name, &key) == 0;
     // That both are there is an invariant of every write.
     let took_ms = number(delivery, "ended_at").saturating_sub(number(record, "accepted_at"));
-    let most_ms = UNDISTURBED_MS_MAX + most_delay_ms(stack, &on_way) + 3 * aws.history.held_ms;
+    // A copy may meet each hold of a later release, and waits then.
+    let held_ms =
+        3 * aws.history.held_ms + (0..aws.history.operations).map(|nth| wait_ms(stack, nth)).sum::<i64>();
+    let most_ms = UNDISTURBED_MS_MAX + most_delay_ms(stack, &on_way) + held_ms;
     let most_ms = match (kills, is_undisturbed) {
         (0, _) => most_ms,
         (_, true) => most_ms + BESIDE_KILLER_MS,
@@ -81,12 +84,15 @@ fn faults_on_way<'a>(stack: &Stack, aws: &'a State, name: &str) -> Vec<&'a Injec
 /// Each fault delays a copy for as long as it lasts, and until its queue delivers it again; and the more often a copy
 /// comes back, the longer it waits.
 fn most_delay_ms(stack: &Stack, faults: &[&InjectedFault]) -> i64 {
-    let backoff_ms = stack.backoff().as_millis() as i64;
-    let wait_ms = |nth: usize| backoff_ms.saturating_mul(1 << nth.min(20)).min(WAIT_MS_MAX);
-    let of_fault = |(nth, fault): (usize, &&InjectedFault)| {
+    let of_fault = |(nth, fault): (i64, &&InjectedFault)| {
         // How late a delayed write lands is drawn with its call.
         let lasts_ms = if fault.fault == Fault::Delayed { DELAYED_MS.end } else { fault.for_ms };
-        lasts_ms as i64 + stack.visibility_ms() as i64 + wait_ms(nth)
+        lasts_ms as i64 + stack.visibility_ms() as i64 + wait_ms(stack, nth)
     };
-    faults.iter().enumerate().map(of_fault).sum()
+    (0..).zip(faults).map(of_fault).sum()
+}
+
+/// How long a copy waits that counts no attempt and came back so many times before.
+fn wait_ms(stack: &Stack, nth: i64) -> i64 {
+    (stack.backoff().as_millis() as i64).saturating_mul(1 << nth.min(20)).min(WAIT_MS_MAX)
 }

@@ -106,6 +106,8 @@ enum FailedCopy {
     NotRead,
     /// The copy has other content than the record, which is tried from the retry queue.
     OtherContent,
+    /// A function of a later release decides. A copy in the retry queue waits for it.
+    Held,
     /// The notification is completed or dead, or its copy is in the retry queue.
     Repeat,
     /// The notification is completed, and this copy goes on with those that wait for their turn behind it.
@@ -169,7 +171,7 @@ impl DestinationSettings {
                     self.release(work, error, None).await;
                     return Ok(self.give_back(work, source, retry_after).await?);
                 }
-                FailedCopy::NotRead | FailedCopy::OtherContent | FailedCopy::GoesOn => {
+                FailedCopy::NotRead | FailedCopy::OtherContent | FailedCopy::Held | FailedCopy::GoesOn => {
                     self.release(work, error, Some(due_after_uncounted(self.clock.now()))).await;
                     return Ok(self.give_back(work, source, retry_after).await?);
                 }
@@ -284,13 +286,12 @@ impl DestinationSettings {
             return Ok(FailedCopy::OtherContent);
         }
         Ok(match delivery.state {
-            State::Pending if in_retry_queue >= number => FailedCopy::Repeat,
+            State::Pending | State::Unknown if in_retry_queue >= number => FailedCopy::Repeat,
             State::Pending if severity == Severity::Attempt && is_too_soon(self, delivery) => {
                 FailedCopy::TooSoon
             }
-            State::Pending | State::Unknown => {
-                FailedCopy::Counts { attempts, dispatch: number.max(in_retry_queue) }
-            }
+            State::Pending => FailedCopy::Counts { attempts, dispatch: number.max(in_retry_queue) },
+            State::Unknown => FailedCopy::Held,
             state if is_gone_on_with(work, state) => FailedCopy::GoesOn,
             // Whoever marked it dead sent its dead letter before.
             State::Done | State::Rejected | State::Closed | State::Dead => FailedCopy::Repeat,

@@ -95,7 +95,11 @@ pub(crate) fn verbatim<S: serde::Serializer>(json: &Json, to: S) -> Result<S::Ok
 /// [`Refusal::MalformedJson`], [`Refusal::DuplicateKey`], [`Refusal::Number`] or
 /// [`Refusal::TooDeep`].
 pub(crate) fn parse(text: &str) -> Result<Value, Refusal> {
-    value(raw(text)?, &Path::Root(""), 0)
+    value(raw(text)?, &Path::Root(""), 0).map_err(|refusal| match refusal {
+        // Half of a surrogate pair. Its position is to be that in the whole text.
+        Refusal::MalformedJson { .. } => serde_json::from_str::<Value>(text).err().map_or(refusal, malformed),
+        other => other,
+    })
 }
 
 fn raw(text: &str) -> Result<&RawValue, Refusal> {

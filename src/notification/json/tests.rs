@@ -77,7 +77,13 @@ fn refuses_what_is_not_json_and_says_where() {
     {
         assert_eq!(canonical(text), Err(Refusal::MalformedJson { line, column }), "{text}");
     }
-    assert!(matches!(canonical(r#""\ud800""#), Err(Refusal::MalformedJson { .. })));
+    let half = |text: &str| match canonical(text) {
+        Err(Refusal::MalformedJson { line, column }) => (line, column),
+        other => panic!("{other:?}"),
+    };
+    let (_, alone) = half(r#""\ud800""#);
+    assert_eq!(half(r#"{"ab":["c","\ud800"]}"#), (1, alone + r#"{"ab":["c","#.len()));
+    assert_eq!(half("{\n\"\\ud800\":1}"), (2, alone));
 }
 
 #[test]

@@ -279,8 +279,8 @@ pub const MUTANTS: &[Mutant] = &[
     )]),
     ("a replay of the stream counts again", &[(
         "destination/failed_attempt.rs",
-        "            State::Pending if in_retry_queue >= number => FailedCopy::Repeat,",
-        "            State::Pending if in_retry_queue >= number && !is(\"a replay of the stream counts again\") => FailedCopy::Repeat,",
+        "            State::Pending | State::Unknown if in_retry_queue >= number => FailedCopy::Repeat,",
+        "            State::Pending | State::Unknown if in_retry_queue >= number && !is(\"a replay of the stream counts again\") => FailedCopy::Repeat,",
     ), (
         "destination/failed_attempt.rs",
         "severity == Severity::Attempt && is_too_soon(self, delivery)",
