@@ -34,7 +34,8 @@ impl Interrupt {
             ctrl_c().await;
         };
         tokio::select! {
-            result = run => result,
+            // Ctrl-C is listened to before anything is held.
+            biased;
             () = twice => {
                 let held = self.hidden_seconds.map_or_else(String::new, |seconds| {
                     format!("; the dead letters that it holds stay hidden for up to {seconds} s")
@@ -44,6 +45,7 @@ impl Interrupt {
                 );
                 Ok(ExitCode::from(INTERRUPTED))
             }
+            result = run => result,
         }
     }
 
