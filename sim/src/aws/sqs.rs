@@ -74,6 +74,8 @@ pub struct Queues {
     /// Requests that SQS refused for what they say.
     pub refused: Vec<String>,
     next: u64,
+    /// Whether a message was received so often that it was moved to a dead-letter queue.
+    pub gave_up: bool,
 }
 
 impl Queues {
@@ -220,6 +222,7 @@ impl Queues {
                 .into_iter()
                 .partition(|message| message.receives >= receives_max && message.visible_ms <= now_ms);
             queue.messages = left;
+            self.gave_up |= !dead.is_empty();
             self.queue(&to).messages.extend(dead);
         }
         let messages = self.queue(url).messages.iter_mut();

@@ -271,9 +271,11 @@ impl Stack {
         &self.tries
     }
 
-    /// Whether copies may have been lost: by a fault that was injected, or with a batch that a mapping gave up.
+    /// Whether copies may have been lost: by a fault that was injected, with a batch that a mapping gave up, or with a
+    /// message that was received too often.
     pub fn may_have_lost(&self) -> bool {
-        self.aws.state().history.may_have_lost()
+        let state = self.aws.state();
+        state.history.may_have_lost() || state.queues.gave_up
     }
 
     /// Whether a destination applies something in sequence.
