@@ -63,11 +63,11 @@ pub fn violations(stack: &Stack, sent: &[SentMessage]) -> Vec<String> {
                 found.extend(was_applied(record, name, delivery, is_feasible));
             }
             found.extend(disturbance::violations(stack, &state, record, name, delivery));
+            found.extend(gave_up_its_sequence(&state.queues, record, name, delivery));
         }
     }
     drop(state);
     found.extend(dead_without_letter(stack));
-    found.extend(sequences_taken(stack));
     found.extend(registrations(&stack.items(POSITIONS)));
     found
 }
@@ -121,26 +121,14 @@ pub fn dead_without_letter(stack: &Stack) -> Vec<String> {
     found
 }
 
-/// G8: what was applied in sequence, though a dead letter says that another notification has its sequence.
-fn sequences_taken(stack: &Stack) -> Vec<String> {
-    let (records, state) = (stack.items(NOTIFICATIONS), stack.aws.state());
-    let mut found = Vec::new();
-    for record in &records {
-        let applied =
-            destinations(record).into_iter().filter(|(_, delivery)| self::state(delivery) == "done");
-        for (name, _) in applied {
-            let dead_letters = &state.queues.queues[&dead_letter_queue(name)].messages;
-            let says_taken = |letter: &&Message| {
-                letter.attribute(ERROR).contains(SEQUENCE_TAKEN) && is_dead_letter_of(letter, record)
-            };
-            let untrue = dead_letters.iter().filter(says_taken);
-            found.extend(
-                untrue
-                    .map(|_| format!("G8: {name} applied {}, whose sequence it gave up", item::key(record))),
-            );
-        }
-    }
-    found
+/// G8: what was applied in sequence has no dead letter which says that another notification has its sequence.
+fn gave_up_its_sequence(queues: &Queues, record: &Value, name: &str, delivery: &Value) -> Option<String> {
+    let mut dead_letters = queues.queues[&dead_letter_queue(name)].messages.iter();
+    let is_untrue = state(delivery) == "done"
+        && dead_letters.any(|letter| {
+            letter.attribute(ERROR).contains(SEQUENCE_TAKEN) && is_dead_letter_of(letter, record)
+        });
+    is_untrue.then(|| format!("G8: {name} applied {}, whose sequence it gave up", item::key(record)))
 }
 
 /// G1: every message is stored with its data, or refused with the reason.

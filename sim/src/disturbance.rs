@@ -92,7 +92,7 @@ fn most_delay_ms(stack: &Stack, faults: &[&InjectedFault]) -> i64 {
     (0..).zip(faults).map(of_fault).sum()
 }
 
-/// How long a copy waits that counts no attempt and came back so many times before.
+/// The longest wait of a copy that counts no attempt, after it came back `nth` times.
 fn wait_ms(stack: &Stack, nth: i64) -> i64 {
     (stack.backoff().as_millis() as i64).saturating_mul(1 << nth.min(20)).min(WAIT_MS_MAX)
 }

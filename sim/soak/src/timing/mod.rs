@@ -11,7 +11,7 @@ fn measure(workload: &impl Workload) {
     assert!(run.violations.is_empty(), "{:#?}", run.violations);
 }
 
-/// The time that so many in a hundred did not exceed, of times in their order.
+/// A percentile of sorted times: the smallest one that at least `per_cent` of a hundred do not exceed.
 fn quantile(sorted_ms: &[i64], per_cent: usize) -> i64 {
     sorted_ms[(sorted_ms.len() * per_cent).div_ceil(100) - 1]
 }
