@@ -26,7 +26,7 @@ use super::process::{CONCURRENCY_MAX, Processed};
 use super::retry_batch::{self, Messages, RetryBatch};
 use super::retry_policy::{BLOCKED, NotCompleted};
 use super::stream_batch::{self, DispatchBatch};
-use super::watch::{Polled, Undecided, Watch};
+use super::watch::{Begun, Polled, Undecided, Watch};
 use crate::aws::patiently;
 use crate::notification::NotificationKey;
 use crate::record::State;
@@ -49,13 +49,12 @@ fn end_process() -> ! {
     exit(1)
 }
 
-/// Does the work of an invocation on a thread of its own. If a handler blocks that thread, returns the handler's
-/// notification.
+/// Does the work of an invocation on a thread of its own. If a handler blocks that thread, returns that handler.
 async fn apart<F>(
     watch: &Arc<Watch>,
     until: Instant,
     work: impl FnOnce(Arc<Watch>) -> F + Send + 'static,
-) -> Option<NotificationKey>
+) -> Option<Begun>
 where
     F: Future<Output = ()>,
 {
@@ -68,10 +67,11 @@ where
             return None;
         }
         let polled = watch.polled();
-        if let Some(Polled { key, .. }) = polled.clone().filter(|_| polled == seen) {
-            tracing::error!(id = key.id, source = key.source, error = BLOCKED, "its batch is set aside");
+        if let Some(Polled { begun, .. }) = polled.clone().filter(|_| polled == seen) {
+            let NotificationKey { id, source } = &begun.key;
+            tracing::error!(id, source, error = BLOCKED, "its batch is set aside");
             leave_behind(work);
-            return Some(key);
+            return Some(begun);
         }
         (look_at, seen) = (look_at + LOOK_EVERY, polled);
     }
@@ -100,7 +100,7 @@ impl Consumer {
         let work =
             move |watch: Arc<Watch>| async move { consumer.receive_watched(batch, until, &watch).await };
         if let Some(blocker) = apart(&watch, until, work).await {
-            self.set_aside(&blocker, &watch, until).await;
+            self.set_aside(&blocker.key, &watch, until).await;
         }
         stream_batch::response(&watch)
     }
@@ -149,28 +149,26 @@ impl Consumer {
 
     /// Lets what is undecided of a batch of the retry queue be received again soon; the notification that blocks has
     /// failed.
-    async fn set_aside_retries(
-        &self,
-        blocker: &NotificationKey,
-        watch: &Watch,
-        event: &SqsEvent,
-        until: Instant,
-    ) {
+    async fn set_aside_retries(&self, blocker: &Begun, watch: &Watch, event: &SqsEvent, until: Instant) {
         let deadlines = Deadlines::until(until);
         let batch = RetryBatch { messages: Messages::new(event), watch, deadlines, until };
         let undecided = watch.undecided().into_iter();
-        let (blocking, others): (Vec<_>, Vec<_>) = undecided.partition(|undecided| undecided.key == *blocker);
+        let (blocking, others): (Vec<_>, Vec<_>) =
+            undecided.partition(|undecided| undecided.key == blocker.key);
         let copies: Vec<String> = blocking.into_iter().flat_map(|undecided| undecided.copies).collect();
         let mut dispositions: Vec<_> =
             others.into_iter().map(|undecided| (undecided.copies, Disposition::SOON)).collect();
-        match timeout_at(half_until(until), patiently(|| self.settings.delivery(blocker))).await {
+        match timeout_at(half_until(until), patiently(|| self.settings.delivery(&blocker.key))).await {
             Ok(Ok((record, delivery))) => {
+                // Another copy may have failed at the same time. What was known before this handler shows that.
+                let attempts = blocker.attempts.unwrap_or(delivery.attempts);
                 let source = match copies.is_empty() {
                     true => Source::Stream,
-                    false => batch.messages.source(&copies, delivery.attempts),
+                    false => batch.messages.source(&copies, attempts),
                 };
                 let work = WorkItem::of(&record, delivery, copies, &self.settings);
-                dispositions.extend(self.dispositions(vec![failed(work, blocker)], until, |_| source).await);
+                let failed = vec![failed(work, &blocker.key)];
+                dispositions.extend(self.dispositions(failed, until, |_| source).await);
             }
             _ => dispositions.push((copies, Disposition::SOON)),
         }

@@ -18,19 +18,28 @@ pub(crate) struct Watch {
     /// The notifications that are not decided, by their first copy.
     undecided: Mutex<HashMap<String, Undecided>>,
     redelivered: Mutex<BTreeSet<String>>,
-    /// The notifications whose handlers began.
-    begun: Mutex<Vec<NotificationKey>>,
-    /// The one whose handler is polled now: its place in `begun`, from 1; 0 for none.
+    /// The handlers that began.
+    begun: Mutex<Vec<Begun>>,
+    /// The one that is polled now: its place in `begun`, from 1; 0 for none.
     polled: AtomicUsize,
     /// How many polls began.
     polls: AtomicUsize,
 }
 
+/// A handler that began.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Begun {
+    /// Its notification.
+    pub(crate) key: NotificationKey,
+    /// The attempts that were recorded before, where the record was read.
+    pub(crate) attempts: Option<u32>,
+}
+
 /// A poll of a handler that has not returned.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Polled {
-    /// The handler's notification.
-    pub(crate) key: NotificationKey,
+    /// The handler.
+    pub(crate) begun: Begun,
     /// The poll's number.
     nth: usize,
 }
@@ -79,13 +88,14 @@ impl Watch {
     pub(crate) fn polled(&self) -> Option<Polled> {
         let nth = self.polls.load(Ordering::Relaxed);
         let place = self.polled.load(Ordering::Relaxed).checked_sub(1)?;
-        let key = locked(&self.begun).get(place).cloned()?;
-        Some(Polled { key, nth })
+        let begun = locked(&self.begun).get(place).cloned()?;
+        Some(Polled { begun, nth })
     }
 
-    fn begins(&self, key: NotificationKey) -> usize {
+    fn begins(&self, work: &WorkItem) -> usize {
+        let attempts = work.delivery.as_ref().map(|delivery| delivery.attempts);
         let mut begun = locked(&self.begun);
-        begun.push(key);
+        begun.push(Begun { key: work.key(), attempts });
         begun.len()
     }
 }
@@ -107,7 +117,7 @@ impl Handler for Watched<'_> {
         work: &'a WorkItem,
         deadlines: Deadlines,
     ) -> BoxFuture<'a, Result<Handled, NotCompleted>> {
-        let nth = self.watch.begins(work.key());
+        let nth = self.watch.begins(work);
         let mut handle = self.handler.handle(settings, work, deadlines);
         let polled = poll_fn(move |context| {
             self.watch.polls.fetch_add(1, Ordering::Relaxed);
@@ -117,5 +127,32 @@ impl Handler for Watched<'_> {
             result
         });
         polled.boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::notification::Draft;
+    use crate::record::tests::at;
+    use crate::record::{Delivery, Dispatch, Record};
+
+    /// G7: else a handler that blocks its thread for two copies at once fails twice, since the record has the first
+    /// failure by the time that the second one is decided.
+    #[test]
+    fn g7_what_blocks_is_known_with_the_attempts_before_it() {
+        let routes = r#"{"t":{"kind":"event","destinations":["a"]}}"#.parse().unwrap();
+        let event = Draft::event("t", "s", &"x").build("1").unwrap();
+        let record = Record::accept(event, &routes, at(1_000)).unwrap();
+        let dispatch = Dispatch::new(&record, vec!["a".to_owned()], at(2_000));
+        let delivery = Some(Delivery { attempts: 2, ..record.destinations["a"].clone() });
+        let (received_at, copies) = (at(2_000), vec!["copy".to_owned()]);
+        let (basis, sequence_key, position) = (None, None, None);
+        let work = WorkItem { dispatch, received_at, copies, delivery, basis, sequence_key, position };
+        let watch = Watch::default();
+        assert_eq!(watch.polled(), None);
+        watch.polled.store(watch.begins(&work), Ordering::Relaxed);
+        let begun = watch.polled().unwrap().begun;
+        assert_eq!(begun, Begun { key: record.key(), attempts: Some(2) });
     }
 }
