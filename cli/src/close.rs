@@ -98,6 +98,12 @@ impl Close<'_> {
         let outcome = self.ledger.close(&positions, key, name, &self.reason, now, self.retention).await;
         let state = match &outcome {
             Ok(OperatorOutcome::Applied) => Some(State::Closed),
+            Ok(OperatorOutcome::Was(State::Unknown)) => {
+                say!(
+                    "{name}: it is in a state of a later release; close it with the command of that release"
+                );
+                Some(State::Unknown)
+            }
             Ok(OperatorOutcome::Was(state)) => {
                 say!("{name}: already {}", state.as_str());
                 Some(*state)

@@ -25,7 +25,7 @@ pub struct Arguments {
     #[arg(long)]
     dry_run: bool,
     /// Dispatches many notifications without asking.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "id")]
     yes: bool,
 }
 
@@ -96,6 +96,9 @@ mod tests {
     fn an_option_that_has_no_effect_is_not_taken() {
         let options: [&[&str]; 5] =
             [&["1"], &["--destination", "a"], &["--source", "s"], &["--dry-run"], &["--yes"]];
-        check("dispatch", &options, |has| [has("1") != has("--destination"), !has("--source") || has("1")]);
+        check("dispatch", &options, |has| {
+            let is_one = has("1") != has("--destination");
+            [is_one, !has("--source") || has("1"), !has("--yes") || has("--destination")]
+        });
     }
 }

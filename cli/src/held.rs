@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::ops::Deref;
+use std::time::Instant;
 
 use anyhow::Context;
 use aws_sdk_sqs::operation::receive_message::ReceiveMessageError;
@@ -36,6 +37,14 @@ pub struct Held<T> {
     pub message_id: String,
     queue_url: String,
     receipt_handle: String,
+    received_at: Instant,
+}
+
+impl<T> Held<T> {
+    /// Whether other consumers do not see it yet.
+    fn is_hidden(&self) -> bool {
+        self.received_at.elapsed().as_secs() < HIDDEN_SECONDS as u64
+    }
 }
 
 impl<T> Deref for Held<T> {
@@ -123,6 +132,7 @@ impl<'a> Holder<'a> {
     ) -> anyhow::Result<bool> {
         loop {
             anyhow::ensure!(!self.interrupt.has_come(), "interrupted while dead letters were received");
+            let received_at = Instant::now();
             let receive = self.sqs.receive_message().queue_url(&queue.url);
             let receive = receive.max_number_of_messages(BATCH_MAX as i32);
             let receive = receive.visibility_timeout(HIDDEN_SECONDS).wait_time_seconds(WAIT_SECONDS);
@@ -141,7 +151,8 @@ impl<'a> Holder<'a> {
                 let receipt_handle = message.receipt_handle.take().unwrap_or_default();
                 let letter = read(queue, message);
                 let queue_url = queue.url.clone();
-                let held = Held { letter, message_id: message_id.clone(), queue_url, receipt_handle };
+                let held =
+                    Held { letter, message_id: message_id.clone(), queue_url, receipt_handle, received_at };
                 received.insert(message_id, held);
             }
             if received.len() == before {
@@ -188,7 +199,7 @@ impl<'a> Holder<'a> {
 
     /// Makes dead letters visible to other consumers again.
     pub async fn release<T>(&self, held: &[Held<T>]) {
-        let mut held: Vec<&Held<T>> = held.iter().collect();
+        let mut held: Vec<&Held<T>> = held.iter().filter(|held| held.is_hidden()).collect();
         held.sort_by_key(|held| &held.queue_url);
         let of_one_queue = held.chunk_by(|one, next| one.queue_url == next.queue_url);
         let batches = stream::iter(of_one_queue.flat_map(|of_one_queue| of_one_queue.chunks(BATCH_MAX)));
@@ -224,6 +235,7 @@ pub mod tests {
 
     /// This, as if it were held.
     pub fn held<T>(message_id: &str, letter: T) -> Held<T> {
-        Held { letter, message_id: message_id.into(), queue_url: "q".into(), receipt_handle: "r".into() }
+        let [message_id, queue_url, receipt_handle] = [message_id, "q", "r"].map(str::to_owned);
+        Held { letter, message_id, queue_url, receipt_handle, received_at: Instant::now() }
     }
 }

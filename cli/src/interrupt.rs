@@ -24,7 +24,8 @@ impl Interrupt {
         Interrupt { hidden_seconds: Some(hidden_seconds), ..Interrupt::default() }
     }
 
-    /// Runs this until it ends, or until the second Ctrl-C. The first one is for it to see.
+    /// Runs this until it ends, or until the second Ctrl-C. The first one is for it to see; whatever it ends with then,
+    /// it was interrupted.
     pub async fn run(&self, run: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
         let twice = async {
             ctrl_c().await;
@@ -45,7 +46,13 @@ impl Interrupt {
                 );
                 Ok(ExitCode::from(INTERRUPTED))
             }
-            result = run => result,
+            result = run => match result {
+                Err(error) if self.has_come() => {
+                    say_error!("error: {error:#}");
+                    Ok(ExitCode::from(INTERRUPTED))
+                }
+                result => result,
+            },
         }
     }
 

@@ -6,12 +6,14 @@ mod wait;
 
 use std::process::ExitCode;
 
+use anyhow::{Context, anyhow};
+use handover::NotificationKey;
 use handover::record::{Settled, State};
 use handover::store::OperatorOutcome;
 use jiff::Timestamp;
 
 use self::every::Wanted;
-use self::redrive::Redrive;
+use self::redrive::{LETTER_IS_KEPT, NotRedriven, Redrive};
 use crate::dead_letter_queues::DeadLetterQueues;
 use crate::held::HIDDEN_SECONDS;
 use crate::interrupt::Interrupt;
@@ -38,7 +40,7 @@ pub struct Arguments {
     #[arg(long)]
     dry_run: bool,
     /// Retries many dead letters without asking.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "id")]
     yes: bool,
     /// Waits until what was redriven is completed or dead again.
     #[arg(long)]
@@ -103,40 +105,61 @@ impl Redrive<'_> {
             dead.iter().for_each(|destination| say!("would redrive {key} at {destination}"));
             return Ok(ExitCode::SUCCESS);
         }
+        let (mut redriven, mut problem) = (Vec::new(), None);
         for destination in &dead {
-            // Received before the redrive: a dead letter that is sent when it dies again must be kept.
-            let dead_letters = self.queues.receive_of(&key, destination).await?;
-            let now = Timestamp::now();
-            let redriven = match settled {
-                Some(settled) => self.ledger.settle(&key, destination, settled, now).await,
-                None => self.ledger.redrive_dead_letter(&key, destination, now).await,
-            };
-            let problem = match redriven.map_err(|fault| self.stack.explained(fault)) {
-                Ok(outcome) if outcome.replaces_dead_letter() => None,
-                Ok(OperatorOutcome::Held) => {
-                    Some(anyhow::anyhow!("a call may still be running; check its outcome again in a minute"))
-                }
-                Ok(OperatorOutcome::NoUnknownCall) => {
-                    Some(anyhow::anyhow!("it has no call with an unknown outcome; redrive it without --as"))
-                }
-                Ok(_) => {
-                    Some(anyhow::anyhow!("the record changed meanwhile; look at its status and try again"))
-                }
-                Err(error) => Some(error),
-            };
-            if let Some(problem) = problem {
-                self.queues.release(&dead_letters).await;
-                return Err(
-                    problem.context(format!("`{id}` at `{destination}`, whose dead letters are kept"))
-                );
+            if let Err(NotRedriven { is_dispatched, error }) = self.at(&key, destination, settled).await {
+                redriven.extend(is_dispatched.then_some(destination));
+                problem = Some(error.context(format!("`{id}` at `{destination}`")));
+                break;
             }
-            self.queues.delete_all(&dead_letters).await?;
+            redriven.push(destination);
         }
-        say!("{} redriven, 0 left", dead.len());
+        say!("{} redriven, {} left", redriven.len(), dead.len() - redriven.len());
+        if let Some(problem) = problem {
+            return Err(problem);
+        }
         if self.wait {
             return self.wait_for(dead.into_iter().map(|name| (key.clone(), name.clone())).collect()).await;
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// Redrives it at one destination.
+    async fn at(
+        &self,
+        key: &NotificationKey,
+        destination: &str,
+        settled: Option<Settled>,
+    ) -> Result<(), NotRedriven> {
+        // Received before the redrive: a dead letter that is sent when it dies again must be kept.
+        let dead_letters = self.queues.receive_of(key, destination).await?;
+        let now = Timestamp::now();
+        let redriven = match settled {
+            Some(settled) => self.ledger.settle(key, destination, settled, now).await,
+            None => self.ledger.redrive_dead_letter(key, destination, now).await,
+        };
+        let outcome = match redriven.map_err(|fault| self.stack.explained(fault)) {
+            Ok(outcome) if outcome.replaces_dead_letter() => Ok(outcome),
+            Ok(OperatorOutcome::Held) => {
+                Err(anyhow!("a call may still be running; check its outcome again in a minute"))
+            }
+            Ok(OperatorOutcome::NoUnknownCall) => {
+                Err(anyhow!("it has no call with an unknown outcome; redrive it without --as"))
+            }
+            Ok(_) => Err(anyhow!("the record changed meanwhile; look at its status and try again")),
+            Err(error) => Err(error),
+        };
+        let outcome = match outcome.context("its dead letters are kept") {
+            Ok(outcome) => outcome,
+            Err(problem) => {
+                self.queues.release(&dead_letters).await;
+                return Err(problem.into());
+            }
+        };
+        let is_dispatched = outcome == OperatorOutcome::Applied;
+        let deleted = self.queues.delete_all(&dead_letters).await;
+        let deleted = if is_dispatched { deleted.context(LETTER_IS_KEPT) } else { deleted };
+        deleted.map_err(|error| NotRedriven { is_dispatched, error })
     }
 }
 
@@ -160,7 +183,8 @@ mod tests {
         check("redrive", &options, |has| {
             let selections = ["1", "--destination", "--all"].into_iter().filter(|option| has(option)).count();
             let is_of_one = has("--source") || has("--as");
-            [selections == 1, !is_of_one || has("1"), !has("--error") || !has("1")]
+            let is_of_many = has("--error") || has("--yes");
+            [selections == 1, !is_of_one || has("1"), !is_of_many || !has("1")]
         });
     }
 }

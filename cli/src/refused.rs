@@ -36,7 +36,7 @@ pub struct Arguments {
     #[arg(long, requires = "resend", conflicts_with_all = ["json", "body"])]
     dry_run: bool,
     /// Sends many without asking.
-    #[arg(long, requires = "resend", conflicts_with_all = ["json", "body"])]
+    #[arg(long, requires = "resend", conflicts_with_all = ["json", "body", "message_id"])]
     yes: bool,
     /// Prints JSON with all messages.
     #[arg(long)]
@@ -162,7 +162,7 @@ mod tests {
             let is_list = has("--json") || has("--body");
             let is_of_resend = has("--dry-run") || has("--yes");
             [
-                !has("1") || !has("--error"),
+                !has("1") || !(has("--error") || has("--yes")),
                 !has("--resend") || !is_list,
                 !is_of_resend || has("--resend"),
                 !has("--body") || has("--json"),

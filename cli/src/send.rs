@@ -13,10 +13,11 @@ use std::process::ExitCode;
 use anyhow::Context;
 use futures_util::{Stream, StreamExt};
 use indicatif::ProgressBar;
+use tokio::sync::Notify;
 
 use self::batch::{Batch, Check, NotSent, batches};
-use self::queue::Queue;
-use crate::interrupt::{INTERRUPTED, Interrupt};
+use self::queue::{BatchSent, Queue, Stopped};
+use crate::interrupt::Interrupt;
 use crate::output::{self, say, say_error};
 use crate::stack::{NoSettings, Stack};
 
@@ -54,40 +55,62 @@ pub async fn send(stack: &Stack, arguments: Arguments) -> anyhow::Result<ExitCod
     let lines = std::pin::pin!(lines::read(input).take_until(interrupt.wait()));
     let batches = batches(lines, check, &progress);
     let batches = batches.map(|batch| batch.with_context(|| format!("cannot read the rest of {name}")));
-    interrupt.run(send_all(&queue, batches, &progress, &interrupt)).await
+    let send = async |batch| queue.send(batch).await;
+    interrupt.run(send_all(send, batches, &progress, &interrupt)).await
 }
 
+/// Sends the batches, several concurrently. After a fault it takes no further one, and ends those that are under way.
 async fn send_all(
-    queue: &Queue<'_>,
+    send: impl AsyncFn(Batch) -> BatchSent,
     batches: impl Stream<Item = anyhow::Result<Batch>>,
     progress: &ProgressBar,
     interrupt: &Interrupt,
 ) -> anyhow::Result<ExitCode> {
-    let sent = batches.map(async |batch| queue.send(batch?).await).buffer_unordered(BATCHES_MAX);
+    let stop = Notify::new();
+    let batches = batches.take_until(stop.notified());
+    let sent = batches.map(async |batch| Ok::<_, anyhow::Error>(send(batch?).await));
+    let mut sent = std::pin::pin!(sent.buffer_unordered(BATCHES_MAX));
     let (mut total_sent, mut total_not_sent, mut last_line) = (0, 0, 0);
-    let mut sent = std::pin::pin!(sent);
+    let (mut stopped, mut unread): (Option<Stopped>, _) = (None, None);
     while let Some(batch) = sent.next().await {
-        let batch = batch?;
+        let batch = match batch {
+            Ok(batch) => batch,
+            Err(error) => {
+                stop.notify_one();
+                unread = Some(error);
+                continue;
+            }
+        };
         total_sent += batch.sent;
         last_line = batch.last_line.max(last_line);
         for NotSent { number, reason } in batch.not_sent {
             total_not_sent += 1;
             progress.suspend(|| say_error!("line {number}: {reason}"));
         }
+        if let Some(fault) = batch.stopped {
+            stop.notify_one();
+            let is_first = stopped.as_ref().is_none_or(|stopped| fault.line < stopped.line);
+            stopped = if is_first { Some(fault) } else { stopped };
+        }
     }
     progress.finish_and_clear();
-    if interrupt.has_come() {
+    if stopped.is_none() && (unread.is_some() || interrupt.has_come()) {
         match last_line {
             0 => say_error!("no line was sent"),
             _ => say_error!("no line after line {last_line} was sent"),
         }
     }
     say!("{total_sent} sent, {total_not_sent} not sent");
-    Ok(match (interrupt.has_come(), total_not_sent) {
-        (true, _) => ExitCode::from(INTERRUPTED),
-        (false, 0) => ExitCode::SUCCESS,
-        (false, _) => ExitCode::FAILURE,
-    })
+    match (stopped.map(not_sent_from), unread) {
+        (Some(error), _) | (None, Some(error)) => Err(error),
+        (None, None) => Ok(interrupt.exit_code(total_not_sent == 0)),
+    }
+}
+
+fn not_sent_from(Stopped { line, error }: Stopped) -> anyhow::Error {
+    error.context(format!(
+        "stopped at line {line}; this line and later ones may or may not have been sent; it is safe to send them again"
+    ))
 }
 
 /// What to send.
@@ -124,4 +147,59 @@ fn progress(length: Option<u64>) -> ProgressBar {
         None => (ProgressBar::new_spinner(), "{spinner} {binary_bytes}, {msg}"),
     };
     output::progress(bar, template)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::time::Duration;
+
+    use anyhow::anyhow;
+    use futures_util::stream;
+    use tokio::time::sleep;
+
+    use super::*;
+
+    /// Batches of ten lines each.
+    fn batches(count: usize) -> impl Stream<Item = anyhow::Result<Batch>> {
+        let batch = |number: usize| Ok(Batch { last_line: 10 * number, ..Batch::default() });
+        stream::iter((1..=count).map(batch))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_fault_what_is_under_way_ends_and_the_first_line_that_is_not_sent_is_named() {
+        let (taken, ended) = (Cell::new(0), Cell::new(0));
+        let send = async |Batch { last_line, .. }| {
+            taken.set(taken.get() + 1);
+            // The third batch fails at once, the second one later; the first one takes longest.
+            let takes = match last_line {
+                30 => 0,
+                20 => 1,
+                _ => 2,
+            };
+            sleep(Duration::from_secs(takes)).await;
+            ended.set(ended.get() + 1);
+            let fails = [20, 30].contains(&last_line);
+            let stopped = fails.then(|| Stopped { line: last_line - 9, error: anyhow!("denied") });
+            BatchSent { sent: if fails { 0 } else { 10 }, not_sent: vec![], last_line, stopped }
+        };
+        let sent = send_all(send, batches(100), &ProgressBar::hidden(), &Interrupt::default()).await;
+        let error = format!("{:#}", sent.unwrap_err());
+        assert!(error.starts_with("stopped at line 11; ") && error.ends_with(": denied"), "{error}");
+        assert_eq!((taken.get(), ended.get()), (BATCHES_MAX, BATCHES_MAX));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_read_before_the_input_failed_is_sent() {
+        let ended = Cell::new(0);
+        let send = async |Batch { last_line, .. }| {
+            sleep(Duration::from_secs(1)).await;
+            ended.set(ended.get() + 1);
+            BatchSent { sent: 10, not_sent: vec![], last_line, stopped: None }
+        };
+        let input = batches(3).chain(stream::once(async { Err(anyhow!("cannot read the rest of it")) }));
+        let sent = send_all(send, input, &ProgressBar::hidden(), &Interrupt::default()).await;
+        assert_eq!(sent.unwrap_err().to_string(), "cannot read the rest of it");
+        assert_eq!(ended.get(), 3);
+    }
 }

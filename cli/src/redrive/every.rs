@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::pin::pin;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use futures_util::StreamExt;
 use handover::record::State;
 use handover::store::OperatorOutcome;
 use jiff::Timestamp;
 
-use super::redrive::{Delivery, Redrive};
+use super::redrive::{Delivery, LETTER_IS_KEPT, NotRedriven, Redrive};
 use crate::ask::{can_ask, is_confirmed};
 use crate::cause::has_text;
 use crate::dead_letter_queues::DeadLetter;
@@ -101,9 +102,10 @@ impl Redrive<'_> {
                         .suspend(|| say_error!("{key} at {destination}: {reason}; its dead letter is kept"));
                     left.extend(dead_letters);
                 }
-                Some(Err(error)) => {
+                Some(Err((NotRedriven { is_dispatched, error }, deleted))) => {
                     fault.get_or_insert(error);
-                    left.extend(dead_letters);
+                    dispatched.extend(is_dispatched.then_some(delivery));
+                    left.extend(dead_letters.into_iter().skip(deleted));
                 }
             }
         }
@@ -114,13 +116,16 @@ impl Redrive<'_> {
     }
 
     /// All its dead letters were received before the redrive, so they are obsolete after it.
+    ///
+    /// # Errors
+    /// A fault, with the number of its dead letters that are deleted.
     async fn redrive_delivery(
         &self,
         (key, destination): &Delivery,
         dead_letters: &[Held<DeadLetter>],
-    ) -> anyhow::Result<Redriven> {
+    ) -> Result<Redriven, (NotRedriven, usize)> {
         let outcome = self.ledger.redrive_dead_letter(key, destination, Timestamp::now()).await;
-        let outcome = outcome.map_err(|fault| self.stack.explained(fault))?;
+        let outcome = outcome.map_err(|fault| (self.stack.explained(fault).into(), 0))?;
         if !outcome.replaces_dead_letter() {
             return Ok(Redriven::Kept(match outcome {
                 OperatorOutcome::NotFound => "there is no such notification",
@@ -128,13 +133,13 @@ impl Redrive<'_> {
                 _ => "the record changed meanwhile; look at its status and try again",
             }));
         }
-        for dead_letter in dead_letters {
-            self.queues.delete(dead_letter).await?;
+        let is_dispatched = outcome == OperatorOutcome::Applied;
+        for (deleted, dead_letter) in dead_letters.iter().enumerate() {
+            let result = self.queues.delete(dead_letter).await;
+            let result = if is_dispatched { result.context(LETTER_IS_KEPT) } else { result };
+            result.map_err(|error| (NotRedriven { is_dispatched, error }, deleted))?;
         }
-        Ok(match outcome {
-            OperatorOutcome::Applied => Redriven::Dispatched,
-            _ => Redriven::WasCompleted,
-        })
+        Ok(if is_dispatched { Redriven::Dispatched } else { Redriven::WasCompleted })
     }
 }
 

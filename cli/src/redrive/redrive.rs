@@ -19,3 +19,19 @@ pub struct Redrive<'a> {
 
 /// A notification at one destination.
 pub type Delivery = (NotificationKey, String);
+
+/// Why a delivery's redrive did not end as it should.
+pub struct NotRedriven {
+    /// Whether it is dispatched again in spite of that.
+    pub is_dispatched: bool,
+    pub error: anyhow::Error,
+}
+
+impl From<anyhow::Error> for NotRedriven {
+    fn from(error: anyhow::Error) -> NotRedriven {
+        NotRedriven { is_dispatched: false, error }
+    }
+}
+
+/// The error of a redrive that took effect, so that nobody takes it for one that did not.
+pub const LETTER_IS_KEPT: &str = "the redrive took effect, but its dead letter is kept; once the notification is completed, a redrive of its destination deletes that";

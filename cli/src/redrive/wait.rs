@@ -30,7 +30,8 @@ impl Redrive<'_> {
             pending = Vec::new();
             for (state, delivery) in looks {
                 match state {
-                    Ok(State::Pending) => pending.push(delivery),
+                    // Unknown here, not to the later release that wrote it, whose functions go on with it.
+                    Ok(State::Pending | State::Unknown) => pending.push(delivery),
                     Ok(state) => {
                         progress.inc(1);
                         *ended.entry(state.as_str()).or_default() += 1;

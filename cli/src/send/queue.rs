@@ -21,6 +21,15 @@ pub struct BatchSent {
     pub not_sent: Vec<NotSent>,
     /// The number of its last line.
     pub last_line: usize,
+    /// Why nothing follows it.
+    pub stopped: Option<Stopped>,
+}
+
+/// A request that failed as a whole.
+pub struct Stopped {
+    /// The first line that may not have been sent.
+    pub line: usize,
+    pub error: anyhow::Error,
 }
 
 /// The upstream queue.
@@ -39,15 +48,20 @@ impl<'a> Queue<'a> {
         Ok(Queue { client, url, stack })
     }
 
-    /// Sends a batch, and retries the lines that SQS refused, until every line is sent or given up.
-    pub async fn send(&self, batch: Batch) -> anyhow::Result<BatchSent> {
+    /// Sends a batch, and retries the lines that SQS refused, until every line is sent or given up, or a request fails.
+    pub async fn send(&self, batch: Batch) -> BatchSent {
         let Batch { mut lines, mut not_sent, last_line } = batch;
         let (count, invalid) = (lines.len(), not_sent.len());
+        let mut stopped = None;
         for tries in 1.. {
-            if lines.is_empty() {
-                break;
-            }
-            let failures = self.send_once(&lines).await?;
+            let Some(first) = lines.first() else { break };
+            let failures = match self.send_once(&lines).await {
+                Ok(failures) => failures,
+                Err(fault) => {
+                    stopped = Some(Stopped { line: first.number, error: self.stack.explained(fault) });
+                    break;
+                }
+            };
             let (again, refused) = sort_out(lines, &failures, tries == TRIES_MAX);
             not_sent.extend(refused);
             lines = again;
@@ -55,22 +69,17 @@ impl<'a> Queue<'a> {
                 tokio::time::sleep(Duration::from_millis(PAUSE_MS << tries.min(6))).await;
             }
         }
-        Ok(BatchSent { sent: count - (not_sent.len() - invalid), not_sent, last_line })
+        let sent = count - lines.len() - (not_sent.len() - invalid);
+        BatchSent { sent, not_sent, last_line, stopped }
     }
 
-    async fn send_once(&self, lines: &[Line]) -> anyhow::Result<HashMap<usize, EntryFailure>> {
+    async fn send_once(&self, lines: &[Line]) -> Result<HashMap<usize, EntryFailure>, Fault> {
         let entries = lines.iter().enumerate().map(|(at, line)| {
             let entry = SendMessageBatchRequestEntry::builder().id(at.to_string()).message_body(&line.text);
             entry.build().expect("id and body are set")
         });
         let call = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries.collect()));
-        let sent = call.send().await.map_err(|error| {
-            let first = lines.first().map_or(0, |line| line.number);
-            let fault = Fault::from_sdk("SendMessageBatch", &error);
-            self.stack.explained(fault).context(format!(
-                "stopped at line {first}; this line and later ones may or may not have been sent; it is safe to send them again"
-            ))
-        })?;
+        let sent = call.send().await.map_err(|error| Fault::from_sdk("SendMessageBatch", &error))?;
         let failure = |entry: &aws_sdk_sqs::types::BatchResultErrorEntry| {
             let failure =
                 EntryFailure { is_sender_fault: entry.sender_fault(), code: entry.code().to_owned() };

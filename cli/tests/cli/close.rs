@@ -16,7 +16,7 @@ use crate::scripted::{Answer, Aws, item};
 use crate::text;
 
 /// The record of an event with the destinations `a` and `b`, in these states.
-fn record(states: [&str; 2]) -> Value {
+pub fn record(states: [&str; 2]) -> Value {
     let routes = r#"{"t":{"kind":"event","destinations":["a","b"]}}"#.parse().unwrap();
     let client = Client::from_conf(Config::builder().behavior_version(BehaviorVersion::latest()).build());
     let outbox = Outbox::new(Ledger::new(client, "none"), routes, Clock::system());
@@ -43,7 +43,7 @@ fn record(states: [&str; 2]) -> Value {
 
 /// A stack whose queues have a dead letter of this notification each, and whose table answers reads with these records
 /// in turn, the last one from then on. What `answer` knows an answer to is answered so.
-fn stack(
+pub fn stack(
     records: Vec<Value>,
     answer: impl Fn(&str, &Value) -> Option<Answer> + Send + Sync + 'static,
 ) -> Aws {
@@ -78,7 +78,7 @@ fn stack(
     Aws::new(move |call, body| answer(call, body).unwrap_or_else(|| usual(call, body)))
 }
 
-fn denied(call: &str) -> Answer {
+pub fn denied(call: &str) -> Answer {
     (400, json!({ "__type": "com.amazon.coral.service#AccessDeniedException", "message": call }))
 }
 

@@ -5,6 +5,7 @@ mod close;
 mod connect;
 mod dead_letters;
 mod dispatch;
+mod redrive;
 mod refused;
 mod scripted;
 mod send;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -38,6 +38,11 @@ impl Aws {
 
     /// The command against this AWS, with its output piped, or to this file.
     pub fn handover(&self, arguments: &[&str], stdout: Stdio) -> Output {
+        self.start(arguments, stdout).wait_with_output().unwrap()
+    }
+
+    /// Starts the command.
+    pub fn start(&self, arguments: &[&str], stdout: Stdio) -> Child {
         let mut command = Command::new(env!("CARGO_BIN_EXE_handover"));
         command.args(arguments).stdin(Stdio::null()).stdout(stdout).stderr(Stdio::piped());
         let variables = [
@@ -47,7 +52,7 @@ impl Aws {
             ("AWS_SECRET_ACCESS_KEY", "b"),
             ("HANDOVER_STACK", "scripted"),
         ];
-        command.env_clear().envs(variables).spawn().unwrap().wait_with_output().unwrap()
+        command.env_clear().envs(variables).spawn().unwrap()
     }
 
     /// The bodies of the calls of this name.

@@ -1,0 +1,74 @@
+//! `handover redrive` where AWS fails, and Ctrl-C. These tests need no deployed stack.
+
+use std::process::Stdio;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::close::{denied, record, stack};
+use crate::scripted::Aws;
+use crate::{interrupt, text};
+
+/// What the command says, with its errors and exit code.
+fn redriven(stack: &Aws, arguments: &[&str]) -> (String, String, Option<i32>) {
+    let output = stack.handover(&[&["redrive", "1", "--source", "s"], arguments].concat(), Stdio::piped());
+    let [said, errors] = [&output.stdout, &output.stderr].map(|bytes| text(bytes).to_owned());
+    (said, errors, output.status.code())
+}
+
+#[test]
+fn a_redrive_whose_dead_letter_stays_is_said_to_have_taken_effect() {
+    let stack =
+        stack(vec![record(["dead", "done"])], |call, _| (call == "DeleteMessage").then(|| denied(call)));
+    let (said, errors, code) = redriven(&stack, &[]);
+    assert_eq!((&*said, code), ("1 redriven, 0 left\n", Some(1)), "{errors}");
+    assert!(
+        errors.starts_with("error: `1` at `a`: the redrive took effect, but its dead letter is kept; "),
+        "{errors}"
+    );
+    assert_eq!(stack.calls("ChangeMessageVisibilityBatch").len(), 1);
+}
+
+#[test]
+fn what_was_redriven_before_a_fault_is_said() {
+    let is_of_b = |body: &Value| body["ExpressionAttributeNames"].to_string().contains("\"b\"");
+    let stack = stack(vec![record(["dead", "dead"])], move |call, body| {
+        (call == "UpdateItem" && is_of_b(body)).then(|| denied(call))
+    });
+    let (said, errors, code) = redriven(&stack, &[]);
+    assert_eq!((&*said, code), ("1 redriven, 1 left\n", Some(1)), "{errors}");
+    assert!(errors.starts_with("error: `1` at `b`: its dead letters are kept: "), "{errors}");
+}
+
+#[test]
+fn what_a_later_release_holds_has_not_ended() {
+    let records = vec![record(["dead", "done"]), record(["weighed", "done"]), record(["done", "done"])];
+    let stack = stack(records, |_, _| None);
+    let (said, errors, code) = redriven(&stack, &["--wait"]);
+    assert_eq!((&*said, code), ("1 redriven, 0 left\n1 done\n", Some(0)), "{errors}");
+    assert_eq!(stack.calls("GetItem").len(), 3);
+}
+
+#[test]
+fn an_interrupt_while_dead_letters_are_received_releases_them_and_gives_its_exit_code() {
+    let received = AtomicUsize::new(0);
+    let stack = stack(vec![record(["dead", "done"])], move |call, _| {
+        (call == "ReceiveMessage").then(|| {
+            thread::sleep(Duration::from_millis(100));
+            let id = received.fetch_add(1, Ordering::Relaxed).to_string();
+            (200, json!({ "Messages": [{ "MessageId": id, "ReceiptHandle": id, "Body": "not a dispatch" }] }))
+        })
+    });
+    let child = stack.start(&["dead-letters", "--destination", "a"], Stdio::piped());
+    while stack.calls("ReceiveMessage").is_empty() {
+        thread::sleep(Duration::from_millis(10));
+    }
+    interrupt(&child);
+    let output = child.wait_with_output().unwrap();
+    let errors = text(&output.stderr);
+    assert!(errors.ends_with("error: interrupted while dead letters were received\n"), "{errors}");
+    assert_eq!(output.status.code(), Some(130));
+    assert!(!stack.calls("ChangeMessageVisibilityBatch").is_empty());
+}
