@@ -3,7 +3,7 @@
 //! A failing notification never holds up its shard: its copy moves to the retry queue. After a failed attempt,
 //! in this order: the copy for the next attempt, or the dead letter; then the record; then the answer to the
 //! event source. If the function dies in between, a copy is redelivered and the record still counts right: a
-//! crash can add a copy or an attempt, never an effect.
+//! crash can add a copy or a try, never an effect.
 
 use std::time::Duration;
 

@@ -322,7 +322,8 @@ pub struct Record {
     pub version: u64,
     /// The number of dispatches.
     pub dispatches: u32,
-    /// Whether the last of them was made again: by reconcile, or by an operator.
+    /// Whether its copies are tried from the retry queues: reconcile, a redrive and `handover dispatch` set it, and a
+    /// turn that has come clears it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub redispatched: bool,
     /// Why it changed last.

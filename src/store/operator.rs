@@ -1,7 +1,7 @@
 //! Operator actions: redrive, settle, close, and dispatch again.
 //!
-//! Each is one conditional update. A repeat, or an action that comes too late, changes nothing and says how
-//! the delivery is.
+//! Each is one conditional update; `close` at a sequenced destination is a transaction with its position, and then
+//! dispatches the next one. A repeat, or an action that comes too late, changes nothing and says how the delivery is.
 
 use std::time::Duration;
 

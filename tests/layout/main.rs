@@ -10,6 +10,7 @@ mod modules;
 mod paths;
 mod shell;
 mod source;
+mod tables;
 mod tests_named;
 mod tree;
 
@@ -80,4 +81,9 @@ fn a_log_has_plain_fields_with_documented_names() {
 #[test]
 fn every_link_between_documents_leads_somewhere() {
     none(links::check(&repository()));
+}
+
+#[test]
+fn every_row_of_a_table_is_one_line() {
+    none(tables::check(&repository()));
 }
