@@ -168,31 +168,8 @@
 //! # Guide: testing
 //!
 //! `handover-sim` runs a destination as it is deployed, over an AWS in memory and on virtual time, while
-//! functions die, answers are lost, batches are redelivered and tables are contended:
-//!
-//! ```
-//! use handover::{Destination, Draft, Effect, Failure, Notification};
-//! use serde_json::json;
-//!
-//! struct Audit {
-//!     entries: String,
-//! }
-//!
-//! impl Destination for Audit {
-//!     type Data = u32;
-//!
-//!     async fn apply(&self, refund: &Notification<u32>) -> Result<Effect, Failure> {
-//!         Ok(Effect::new().put(&self.entries, &json!({ "refund": refund.key().to_string(), "amount": refund.data })))
-//!     }
-//! }
-//!
-//! let refund = |n: u32| Draft::event("refund.credited", "refunds", &n).build(format!("r-{n}")).unwrap();
-//! handover_sim::check("audit", |_| Audit { entries: "entries".into() })
-//!     .table("entries", &["refund"])
-//!     .sends((1..=3).map(refund))
-//!     .at_rest(|stack| assert_eq!(stack.sum("entries", "amount"), 6))
-//!     .over_seeds(0..10);
-//! ```
+//! functions die, answers are lost, batches are redelivered and tables are contended. Its documentation has an example,
+//! and so has the README.
 //!
 //! # Guide: deploying
 //!

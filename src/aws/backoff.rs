@@ -43,6 +43,8 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(feature = "lambda")]
+    use crate::aws::fault::Cause;
 
     #[test]
     fn pauses_double_up_to_a_second() {
@@ -50,5 +52,24 @@ mod tests {
         assert_eq!(backoff(3, 0.5), Duration::from_millis(40));
         assert_eq!(backoff(99, 1.0), Duration::from_secs(1));
         assert_eq!(backoff(99, 0.0), Duration::ZERO);
+    }
+
+    #[cfg(feature = "lambda")]
+    #[tokio::test(start_paused = true)]
+    async fn a_call_is_repeated_after_longer_and_longer_pauses_while_its_fault_may_pass() {
+        fastrand::seed(1);
+        let begin = tokio::time::Instant::now();
+        let tries = std::cell::Cell::new(0);
+        let result: Result<(), Fault> = patiently(async || {
+            tries.set(tries.get() + 1);
+            assert!(tries.get() <= 20, "it was repeated after a fault that stays");
+            let cause = if tries.get() < 20 { Cause::Throttled } else { Cause::Missing };
+            Err(Fault::new("Call", cause))
+        })
+        .await;
+        assert!(matches!(result, Err(fault) if !fault.is_retryable()));
+        assert_eq!(tries.get(), 20);
+        let waited = begin.elapsed();
+        assert!(waited > Duration::from_secs(3) && waited < Duration::from_secs(16), "{waited:?}");
     }
 }

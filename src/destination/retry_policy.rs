@@ -320,6 +320,21 @@ mod tests {
     }
 
     #[test]
+    fn a_sequence_that_is_taken_is_found_after_a_call_too() {
+        let taken = || NotCompleted::from(TransitionError::SequenceTaken);
+        assert!(taken().finds_sequence_taken() && taken().after_call(Some(1)).finds_sequence_taken());
+        let other = || NotCompleted::from(TransitionError::Early);
+        assert!(!other().finds_sequence_taken() && !other().after_call(Some(1)).finds_sequence_taken());
+        assert!(!NotCompleted::OutOfTime.finds_sequence_taken());
+    }
+
+    #[test]
+    fn a_copy_that_came_twice_more_than_attempts_were_counted_may_kill_its_function() {
+        assert!(!leaves_no_trace(0, 1) && leaves_no_trace(0, 2));
+        assert!(!leaves_no_trace(5, 6) && leaves_no_trace(5, 7));
+    }
+
+    #[test]
     fn only_what_registered_will_be_notified() {
         assert!(NotCompleted::from(TransitionError::Early).is_registered());
         assert!(!NotCompleted::OutOfTime.is_registered());
@@ -430,8 +445,9 @@ mod tests {
         let mut delivery = event_for(&["a"]).destinations.remove("a").unwrap();
         assert!(!has_blocked(None) && !has_blocked(Some(&delivery)));
         let failed = |error: &str| FailedAttempt { at: at(1), error: error.into() };
-        delivery.failures.insert("1".into(), failed(BLOCKED));
         delivery.failures.insert("2".into(), failed("no such account"));
+        assert!(!has_blocked(Some(&delivery)));
+        delivery.failures.insert("1".into(), failed(BLOCKED));
         assert!(delivery.attempts == 0 && has_blocked(Some(&delivery)));
     }
 

@@ -232,10 +232,13 @@ mod tests {
             ("trace-parent", "traceparent"),
             ("traceState", "tracestate"),
             ("sequence_", "sequence"),
+            ("Typ", "type"),
+            (&format!("partition{}key", "-".repeat(52)), "partitionkey"),
         ] {
             assert_eq!(nearest(name), Some(meant), "{name}");
         }
-        for other in ["confluentRouting", "_x", "", "é", "Priority", &"Type".repeat(99)] {
+        let long = format!("partition{}key", "-".repeat(53));
+        for other in ["confluentRouting", "_x", "", "é", "Priority", "I", "Soarze", &long] {
             assert_eq!(nearest(other), None, "{other}");
         }
         let said = "unknown-attribute: `Type` is not a name of an attribute; do you mean `type`?";

@@ -56,6 +56,11 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_key_is_shown_with_both_parts() {
+        assert_eq!(NotificationKey::new("1", "shop").to_string(), "1 of shop");
+    }
+
+    #[test]
     fn an_idempotency_key_depends_on_every_part_and_on_where_they_end() {
         let key =
             |scope: &str, id: &str, source: &str| NotificationKey::new(id, source).idempotency_key(scope);

@@ -30,3 +30,16 @@ impl std::fmt::Display for Kind {
         formatter.write_str(self.as_str())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_has_one_name_wherever_it_is_written() {
+        for kind in [Kind::Command, Kind::Event] {
+            assert_eq!(kind.to_string(), kind.as_str());
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
+        }
+    }
+}

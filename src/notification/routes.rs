@@ -212,8 +212,8 @@ mod tests {
             |name: &str, bytes, max| Some(Refusal::TooLargeForRoute { name: name.into(), bytes, max });
         assert_eq!(refusal("u", 200), None);
         assert_eq!(refusal("u", 201), too_large("u", 201, 200));
-        assert_eq!(refusal("t", ROUTE_BYTES_MAX), None);
-        assert_eq!(refusal("t", ROUTE_BYTES_MAX + 1), too_large("t", ROUTE_BYTES_MAX + 1, ROUTE_BYTES_MAX));
+        assert_eq!(refusal("t", 65_536), None);
+        assert_eq!(refusal("t", 65_537), too_large("t", 65_537, 65_536));
     }
 
     #[test]

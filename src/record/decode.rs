@@ -138,10 +138,17 @@ mod tests {
         record.destinations.get_mut("a").unwrap()
     }
 
+    /// Gives the deliveries these states, with the right tallies.
+    fn states(record: &mut Record, states: [State; 2]) {
+        record.destinations.values_mut().zip(states).for_each(|(delivery, state)| delivery.state = state);
+        let count = |state| states.iter().filter(|at| **at == state).count() as u32;
+        (record.open, record.dead) = (count(State::Pending), count(State::Dead));
+    }
+
     #[test]
     fn what_no_record_of_ours_says_is_not_a_record() {
         assert!(changed(|_| ()).is_ok());
-        let changes: [(&str, Change); 15] = [
+        let changes: [(&str, Change); 18] = [
             ("id", |record| record.id = "\u{1}".repeat(100)),
             ("too large", |record| {
                 record.data = crate::Json::from_serialize(&"x".repeat(EVENT_BYTES_MAX)).unwrap()
@@ -162,6 +169,15 @@ mod tests {
             ("tallies", |record| record.dead = 1),
             ("tallies", |record| delivery(record).state = State::Done),
             ("status", |record| record.status = Status::Done),
+            ("status", |record| states(record, [State::Done, State::Done])),
+            ("status", |record| {
+                states(record, [State::Done, State::Done]);
+                record.status = Status::Dead;
+            }),
+            ("status", |record| {
+                states(record, [State::Pending, State::Dead]);
+                record.status = Status::Dead;
+            }),
         ];
         for (said, change) in changes {
             let error = changed(change).unwrap_err().to_string();

@@ -187,6 +187,14 @@ mod tests {
     }
 
     #[test]
+    fn a_dispatch_that_says_its_version_is_a_basis() {
+        let record = event_for(&["a", "b"]);
+        let dispatch = Dispatch::new(&record, vec!["a".into(), "b".into()], at(2_000));
+        assert_eq!(Basis::of_dispatch(&dispatch), Some(Basis::of(&record)));
+        assert_eq!(Basis::of_dispatch(&Dispatch { version: None, ..dispatch }), None);
+    }
+
+    #[test]
     fn with_a_basis_an_update_has_values_and_the_condition_on_its_version() {
         let record = event_for(&["a", "b"]);
         let mut pending = PendingTransition { basis: Some(Basis::of(&event_for(&["a"]))), ..done() };

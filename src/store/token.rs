@@ -63,6 +63,7 @@ impl Content {
         self.item(item);
         let mut names: Vec<_> = names.into_iter().flatten().collect();
         names.sort();
+        self.length(names.len());
         names.into_iter().for_each(|(name, path)| {
             self.text(Some(name));
             self.text(Some(path));
@@ -107,21 +108,62 @@ impl Content {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
     use aws_sdk_dynamodb::types::Put;
 
+    fn put(table: &str, condition: &str, item: Item) -> TransactWriteItem {
+        let put = Put::builder().table_name(table).condition_expression(condition).set_item(Some(item));
+        TransactWriteItem::builder().put(put.build().unwrap()).build()
+    }
+
+    fn text(text: &str) -> AttributeValue {
+        AttributeValue::S(text.to_owned())
+    }
+
+    fn map<const N: usize>(entries: [(&str, AttributeValue); N]) -> Item {
+        entries.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+
     #[test]
     fn the_token_is_a_hash_of_the_whole_request() {
-        let put = |table: &str, names: [&str; 3]| {
-            let item = names.iter().map(|name| (name.to_string(), AttributeValue::S("x".into())));
-            let put = Put::builder().table_name(table).set_item(Some(item.collect())).build().unwrap();
-            TransactWriteItem::builder().put(put).build()
-        };
-        let once = token(&[put("t", ["a", "b", "c"])]);
+        let item = || map([("a", text("x")), ("b", text("y"))]);
+        let once = token(&[put("t", "c", item())]);
         assert_eq!(once.len(), 36);
-        assert_eq!(once, token(&[put("t", ["c", "b", "a"])]));
-        assert_ne!(once, token(&[put("u", ["a", "b", "c"])]));
-        assert_ne!(once, token(&[put("t", ["a", "b", "d"])]));
-        assert_ne!(once, token(&[put("t", ["a", "b", "c"]), put("t", ["a", "b", "c"])]));
+        assert_eq!(once, token(&[put("t", "c", item())]));
+        assert_ne!(once, token(&[put("u", "c", item())]));
+        assert_ne!(once, token(&[put("t", "d", item())]));
+        assert_ne!(once, token(&[put("tc", "", item())]));
+        assert_ne!(once, token(&[put("t", "c", map([("a", text("x"))]))]));
+        assert_ne!(once, token(&[put("t", "c", map([("a", text("x")), ("c", text("y"))]))]));
+        assert_ne!(once, token(&[put("t", "c", item()), put("t", "c", item())]));
+    }
+
+    #[test]
+    fn every_value_has_a_token_of_its_own_whatever_the_order_of_its_map() {
+        let list = |values: &[AttributeValue]| AttributeValue::L(values.to_vec());
+        let (x, y) = (text("x"), text("y"));
+        let values = [
+            x.clone(),
+            y.clone(),
+            AttributeValue::N("1".to_owned()),
+            text("1"),
+            AttributeValue::Bool(true),
+            list(&[]),
+            list(&[list(&[x.clone(), y.clone()])]),
+            list(&[list(std::slice::from_ref(&x)), y.clone()]),
+            list(&[list(&[]), x.clone(), y.clone()]),
+            AttributeValue::M(map([])),
+            AttributeValue::M(map([("a", x.clone())])),
+            AttributeValue::M(map([("a", y)])),
+        ];
+        let tokens: HashSet<_> =
+            values.iter().map(|value| token(&[put("t", "", map([("v", value.clone())]))])).collect();
+        assert_eq!(tokens.len(), values.len());
+        let names = || (0..20).map(|number| (number.to_string(), x.clone()));
+        let one = AttributeValue::M(names().collect());
+        let other = AttributeValue::M(names().rev().collect());
+        assert_eq!(token(&[put("t", "", map([("v", one)]))]), token(&[put("t", "", map([("v", other)]))]));
     }
 }

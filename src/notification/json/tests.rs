@@ -38,6 +38,7 @@ fn refuses_numbers_that_a_double_cannot_hold() {
         "1e400",
         "1e-400",
         "0.12345678901234567890",
+        "0.100000000000000006",
         "99999999999999.99",
         "999999999999999.99",
         "12558928915390.413111",
@@ -127,6 +128,9 @@ fn bounds_the_depth() {
     assert!(canonical(&nested(DEPTH_MAX)).is_ok());
     assert!(matches!(canonical(&nested(DEPTH_MAX + 1)), Err(Refusal::TooDeep { .. })));
     assert!(matches!(canonical(&nested(100_000)), Err(Refusal::TooDeep { .. })));
+    let nested = |levels: usize| format!("{}0{}", r#"{"a":"#.repeat(levels), "}".repeat(levels));
+    assert!(canonical(&nested(DEPTH_MAX)).is_ok());
+    assert!(matches!(canonical(&nested(DEPTH_MAX + 1)), Err(Refusal::TooDeep { .. })));
 }
 
 fn any_json() -> impl Strategy<Value = Value> {
