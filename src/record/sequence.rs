@@ -52,7 +52,13 @@ mod tests {
     #[test]
     fn a_key_is_of_a_destination_and_a_source() {
         let numbered = Draft::event("t", "s", &()).partitionkey("k 1").sequence(1).build("x").unwrap();
-        assert_eq!(SequenceKey::new(&numbered, "a").unwrap().key, "a s k 1");
+        let sequence_key = SequenceKey::new(&numbered, "a").unwrap();
+        assert_eq!(sequence_key.key, "a s k 1");
+        let item_key = [("key", text("a s k 1")), ("sequence", number(7_u64))];
+        assert_eq!(
+            sequence_key.item_key(7),
+            Item::from(item_key.map(|(name, value)| (name.to_owned(), value)))
+        );
         let unnumbered = Draft::event("t", "s", &()).partitionkey("k").build("x").unwrap();
         assert_eq!(SequenceKey::new(&unnumbered, "a"), None);
     }

@@ -71,8 +71,8 @@ pub fn timeline(record: &Record) -> Vec<Moment<'_>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::FailedAttempt;
     use crate::record::tests::{at, event_for};
+    use crate::record::{FailedAttempt, RecordedFault};
 
     #[test]
     fn an_untouched_record_shows_accepted_only() {
@@ -99,5 +99,19 @@ mod tests {
             What::Ended(State::Done, None),
         ];
         assert_eq!(whats, expected);
+    }
+
+    #[test]
+    fn a_fault_is_shown_when_it_began_and_when_it_was_last_recorded() {
+        let faults = |since, last| {
+            let mut record = event_for(&["a"]);
+            let fault = RecordedFault { since: at(since), at: at(last), error: "denied".into() };
+            record.destinations.get_mut("a").unwrap().fault = Some(fault);
+            let moments = timeline(&record);
+            let of_fault = moments.iter().filter(|moment| moment.what == What::Fault("denied"));
+            of_fault.map(|moment| moment.at).collect::<Vec<_>>()
+        };
+        assert_eq!(faults(1_100, 1_100), [at(1_100)]);
+        assert_eq!(faults(1_100, 4_700), [at(1_100), at(4_700)]);
     }
 }

@@ -340,7 +340,14 @@ pub(crate) mod tests {
             expression.update,
             "SET #d.#refund.#state = :4, #open = #open + :5, #version = #version + :6 REMOVE #expires_at, #d.#refund.#reason"
         );
-        assert_eq!((expression.names["#state"].as_str(), &expression.values[":5"]), ("state", &number(-1)));
+        let mut names: Vec<_> =
+            expression.names.iter().map(|(placeholder, name)| (&placeholder[1..], &**name)).collect();
+        names.sort();
+        let of_paths =
+            ["closed", "d", "dead", "expires_at", "fault", "open", "reason", "refund", "state", "version"];
+        assert_eq!(names, of_paths.map(|name| (name, name)));
+        assert!(expression.names.keys().all(|placeholder| placeholder.starts_with('#')));
+        assert_eq!((expression.values.len(), &expression.values[":5"]), (7, &number(-1)));
     }
 
     #[test]

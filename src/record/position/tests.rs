@@ -77,7 +77,7 @@ impl Items {
     }
 
     fn position(&self) -> u64 {
-        Position::decode(&self.item(0)).unwrap().at
+        Position::decode(&self.item(0)).unwrap().at()
     }
 
     fn next(&self) -> Option<String> {
@@ -118,6 +118,35 @@ fn key(sequence: u64, id: &str) -> SequenceKey {
 /// The position at this sequence, where nothing is registered.
 fn just(at: u64) -> Position {
     Position { at, read: (at, at), ..Position::default() }
+}
+
+#[test]
+fn a_read_from_a_sequence_on_says_nothing_of_earlier_ones() {
+    let mut position = Position { registered_to: Some(9), ..just(0) };
+    position.read(5, &[], true).unwrap();
+    assert_eq!([3, 4, 5, 9].map(|sequence| position.unread(sequence)), [Some(3), Some(4), None, None]);
+}
+
+#[test]
+fn a_completion_whose_sequence_is_passed_finds_it_taken_and_a_close_has_no_need() {
+    let sequence_key = key(2, "two");
+    let Readiness::Ready(change) = just(1).readiness(&sequence_key) else { panic!("it is its turn") };
+    let completion = PositionUpdate::new(&sequence_key, change);
+    assert_eq!(just(2).reconsider(&completion), ReconsideredPosition::SequenceTaken);
+    assert_eq!(just(0).reconsider(&completion), ReconsideredPosition::Contended);
+    let close = just(1).closing(&sequence_key).unwrap();
+    assert_eq!(just(2).reconsider(&close), ReconsideredPosition::Unneeded);
+}
+
+#[test]
+fn the_one_after_is_checked_only_where_more_is_registered() {
+    let writes = |registered_to: u64| {
+        let (passed, next) = (vec![3], None);
+        let change = PositionChange::To { from: 1, to: 3, registered_to: Some(registered_to), passed, next };
+        let writes = PositionUpdate::new(&key(2, "two"), change).writes();
+        writes.into_iter().map(|(sequence, _)| sequence).collect::<Vec<_>>()
+    };
+    assert_eq!((writes(3), writes(4)), (vec![0, 2, 3], vec![0, 2, 4, 3]));
 }
 
 #[test]
