@@ -114,8 +114,8 @@ mutants: ## Check that the simulation finds every mutant; `make test` tries half
 	$(TESTS) $$(.ci/tests mutants)
 
 # Of the files that .cargo/mutants.toml names, with the library's unit tests alone: other features than the workspace's,
-# and so a folder of its own. `make cargo-mutants FILE=src/record/due.rs` tries the changes of one file. It ends with 3
-# where a change made a loop endless: that is found, too.
+# and so a folder of its own. `make cargo-mutants FILE=src/record/due.rs` tries the changes of one file. cargo-mutants
+# ends with 3 where a change made a loop endless: that is found, too, and no error.
 .PHONY: cargo-mutants
 cargo-mutants: $(CARGO_MUTANTS) ## Check that a unit test finds each change of what decides: FILE=…
 	CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)/cargo-mutants $(CARGO_MUTANTS) mutants --package handover \

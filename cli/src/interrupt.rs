@@ -46,12 +46,14 @@ impl Interrupt {
                 );
                 Ok(ExitCode::from(INTERRUPTED))
             }
-            result = run => match result {
-                Err(error) if self.has_come() => {
-                    say_error!("error: {error:#}");
+            result = run => match (self.has_come(), result) {
+                (true, result) => {
+                    if let Err(error) = result {
+                        say_error!("error: {error:#}");
+                    }
                     Ok(ExitCode::from(INTERRUPTED))
                 }
-                result => result,
+                (false, result) => result,
             },
         }
     }

@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_was_read_before_the_input_failed_is_sent() {
+    async fn batches_that_are_under_way_when_the_input_fails_are_sent() {
         let ended = Cell::new(0);
         let send = async |Batch { last_line, .. }| {
             sleep(Duration::from_secs(1)).await;

@@ -160,12 +160,7 @@ impl Consumer {
             others.into_iter().map(|undecided| (undecided.copies, Disposition::SOON)).collect();
         match timeout_at(half_until(until), patiently(|| self.settings.delivery(&blocker.key))).await {
             Ok(Ok((record, delivery))) => {
-                // Another copy may have failed at the same time. What was known before this handler shows that.
-                let attempts = blocker.attempts.unwrap_or(delivery.attempts);
-                let source = match copies.is_empty() {
-                    true => Source::Stream,
-                    false => batch.messages.source(&copies, attempts),
-                };
+                let source = source_of(blocker, &copies, &batch.messages, delivery.attempts);
                 let work = WorkItem::of(&record, delivery, copies, &self.settings);
                 let failed = vec![failed(work, &blocker.key)];
                 dispositions.extend(self.dispositions(failed, until, |_| source).await);
@@ -173,6 +168,15 @@ impl Consumer {
             _ => dispositions.push((copies, Disposition::SOON)),
         }
         self.keep(dispositions, &batch).await;
+    }
+}
+
+/// Where the copies of what blocks came from, and the attempts that were known before its handler: where another copy
+/// has failed since, the record has more by now, and that is one attempt (G7).
+fn source_of(blocker: &Begun, copies: &[String], messages: &Messages, attempts_now: u32) -> Source {
+    match copies.is_empty() {
+        true => Source::Stream,
+        false => messages.source(copies, blocker.attempts.unwrap_or(attempts_now)),
     }
 }
 
@@ -193,4 +197,26 @@ fn failed(mut work: WorkItem, blocker: &NotificationKey) -> Processed {
         }
     };
     Processed { work, result }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn g7_two_copies_that_block_at_once_are_one_attempt() {
+        let message = serde_json::json!({ "Records": [{ "messageId": "copy" }] });
+        let event: SqsEvent = serde_json::from_value(message).unwrap();
+        let (messages, copies) = (Messages::new(&event), ["copy".to_owned()]);
+        let attempts = |before: Option<u32>, copies: &[String]| {
+            let blocker = Begun { key: NotificationKey::new("1", "s"), attempts: before };
+            match source_of(&blocker, copies, &messages, 1) {
+                Source::RetryQueue { attempts, .. } => Some(attempts),
+                Source::Stream => None,
+            }
+        };
+        assert_eq!(attempts(Some(0), &copies), Some(0), "the other copy has counted one");
+        assert_eq!(attempts(None, &copies), Some(1));
+        assert_eq!(attempts(Some(0), &[]), None, "what waited for its turn has no copy");
+    }
 }

@@ -137,10 +137,8 @@ mod tests {
     use crate::record::tests::at;
     use crate::record::{Delivery, Dispatch, Record};
 
-    /// G7: else a handler that blocks its thread for two copies at once fails twice, since the record has the first
-    /// failure by the time that the second one is decided.
     #[test]
-    fn g7_what_blocks_is_known_with_the_attempts_before_it() {
+    fn a_handler_that_is_polled_is_known_with_the_attempts_before_it() {
         let routes = r#"{"t":{"kind":"event","destinations":["a"]}}"#.parse().unwrap();
         let event = Draft::event("t", "s", &"x").build("1").unwrap();
         let record = Record::accept(event, &routes, at(1_000)).unwrap();

@@ -472,14 +472,16 @@ fn own_part(
             removes.extend(released(here, *call));
         }
         Transition::Closed { reason } => set(here(REASON), text(shortened(reason, ERROR_BYTES_MAX))),
-        Transition::Redrive { due_at, settled, .. } => {
+        Transition::Redrive { due_at, settled, fence } => {
             set(here(ATTEMPTS), number(0));
             set(here(DUE_AT), millis(*due_at));
             set(here(REDRIVEN_AT), millis(times.now));
             set(BUCKET.into(), text(bucket(id, *due_at)));
             removes.extend([EXPIRES_AT.into(), here(ENDED_AT), here(DEAD_LETTER_AT), here(REASON)]);
-            if let Some(settled) = settled {
+            if let Some((settled, fence)) = settled.zip(*fence) {
                 conditions.push(Condition::Above(here(CALLED_AT), 0));
+                // Whoever decided before, on an outcome that was unknown then, is refused.
+                set(here(FENCE), number(fence + 1));
                 match settled {
                     Settled::Done => set(here(SETTLED), text(settled.as_str())),
                     Settled::Again => removes.extend([here(CALLED_AT), here(SETTLED)]),

@@ -88,7 +88,7 @@ impl Redrive<'_> {
             self.redrive_delivery(delivery, dead_letters).await
         };
         let mut redrives = pin!(each(deliveries, REDRIVES_MAX, self.interrupt, redrive));
-        let (mut dispatched, mut fault) = (Vec::new(), None);
+        let (mut dispatched, mut obsolete, mut fault) = (Vec::new(), Vec::new(), None);
         while let Some(((delivery, dead_letters), redriven)) = redrives.next().await {
             progress.inc(1);
             match redriven {
@@ -105,12 +105,13 @@ impl Redrive<'_> {
                 Some(Err((NotRedriven { is_dispatched, error }, deleted))) => {
                     fault.get_or_insert(error);
                     dispatched.extend(is_dispatched.then_some(delivery));
-                    left.extend(dead_letters.into_iter().skip(deleted));
+                    let kept = dead_letters.into_iter().skip(deleted);
+                    if is_dispatched { obsolete.extend(kept) } else { left.extend(kept) }
                 }
             }
         }
         progress.finish_and_clear();
-        self.queues.release(&left).await;
+        tokio::join!(self.queues.release(&left), self.queues.release(&obsolete));
         say!("{} redriven, {} left", dispatched.len(), left.len());
         fault.map_or(Ok((dispatched, left.len())), Err)
     }

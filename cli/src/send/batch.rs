@@ -90,7 +90,7 @@ pub fn batches(
     check: Check,
     progress: &ProgressBar,
 ) -> impl Stream<Item = std::io::Result<Batch>> {
-    let batches = Batches { lines, check, next: None, progress };
+    let batches = Batches { lines, check, next: None, unread: None, progress };
     stream::unfold(batches, |mut batches| async { Some((batches.next().await?, batches)) })
 }
 
@@ -99,11 +99,16 @@ struct Batches<'a, L> {
     check: Check,
     /// A line that did not fit into the previous batch.
     next: Option<Line>,
+    /// Why the input cannot be read on after the previous batch.
+    unread: Option<std::io::Error>,
     progress: &'a ProgressBar,
 }
 
 impl<L: Stream<Item = NumberedLine> + Unpin> Batches<'_, L> {
     async fn next(&mut self) -> Option<std::io::Result<Batch>> {
+        if let Some(error) = self.unread.take() {
+            return Some(Err(error));
+        }
         let mut batch = Batch::default();
         let mut bytes = 0;
         if let Some(line) = self.next.take() {
@@ -118,7 +123,11 @@ impl<L: Stream<Item = NumberedLine> + Unpin> Batches<'_, L> {
             };
             let (number, line) = match line {
                 None => break,
-                Some(Err(error)) => return Some(Err(error)),
+                Some(Err(error)) if batch.last_line == 0 => return Some(Err(error)),
+                Some(Err(error)) => {
+                    self.unread = Some(error);
+                    break;
+                }
                 Some(Ok(line)) => line,
             };
             self.progress.inc(line.len() as u64 + 1);
@@ -233,6 +242,16 @@ mod tests {
         assert_eq!(read, given);
         // What is not checked may be no JSON.
         assert_eq!(batches_of(odd.as_bytes(), true).await[0].lines[0].text, odd);
+    }
+
+    #[tokio::test]
+    async fn lines_that_were_read_before_the_input_failed_are_a_batch() {
+        let lines = [Ok((1, event(1).into_bytes())), Err(std::io::Error::other("gone"))];
+        let progress = ProgressBar::hidden();
+        let mut batches = std::pin::pin!(batches(stream::iter(lines), check(false), &progress));
+        assert_eq!(batches.next().await.unwrap().unwrap().lines.len(), 1);
+        assert_eq!(batches.next().await.unwrap().err().unwrap().to_string(), "gone");
+        assert!(batches.next().await.is_none());
     }
 
     #[tokio::test]

@@ -3,17 +3,19 @@
 use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::close::{denied, record, stack};
 use crate::scripted::Aws;
-use crate::{interrupt, text};
+use crate::{WAIT_SECONDS_MAX, interrupt, text};
+
+const ONE: [&str; 3] = ["1", "--source", "s"];
 
 /// What the command says, with its errors and exit code.
 fn redriven(stack: &Aws, arguments: &[&str]) -> (String, String, Option<i32>) {
-    let output = stack.handover(&[&["redrive", "1", "--source", "s"], arguments].concat(), Stdio::piped());
+    let output = stack.handover(&[&["redrive"], arguments].concat(), Stdio::piped());
     let [said, errors] = [&output.stdout, &output.stderr].map(|bytes| text(bytes).to_owned());
     (said, errors, output.status.code())
 }
@@ -22,7 +24,7 @@ fn redriven(stack: &Aws, arguments: &[&str]) -> (String, String, Option<i32>) {
 fn a_redrive_whose_dead_letter_stays_is_said_to_have_taken_effect() {
     let stack =
         stack(vec![record(["dead", "done"])], |call, _| (call == "DeleteMessage").then(|| denied(call)));
-    let (said, errors, code) = redriven(&stack, &[]);
+    let (said, errors, code) = redriven(&stack, &ONE);
     assert_eq!((&*said, code), ("1 redriven, 0 left\n", Some(1)), "{errors}");
     assert!(
         errors.starts_with("error: `1` at `a`: the redrive took effect, but its dead letter is kept; "),
@@ -37,7 +39,7 @@ fn what_was_redriven_before_a_fault_is_said() {
     let stack = stack(vec![record(["dead", "dead"])], move |call, body| {
         (call == "UpdateItem" && is_of_b(body)).then(|| denied(call))
     });
-    let (said, errors, code) = redriven(&stack, &[]);
+    let (said, errors, code) = redriven(&stack, &ONE);
     assert_eq!((&*said, code), ("1 redriven, 1 left\n", Some(1)), "{errors}");
     assert!(errors.starts_with("error: `1` at `b`: its dead letters are kept: "), "{errors}");
 }
@@ -46,7 +48,7 @@ fn what_was_redriven_before_a_fault_is_said() {
 fn what_a_later_release_holds_has_not_ended() {
     let records = vec![record(["dead", "done"]), record(["weighed", "done"]), record(["done", "done"])];
     let stack = stack(records, |_, _| None);
-    let (said, errors, code) = redriven(&stack, &["--wait"]);
+    let (said, errors, code) = redriven(&stack, &["1", "--source", "s", "--wait"]);
     assert_eq!((&*said, code), ("1 redriven, 0 left\n1 done\n", Some(0)), "{errors}");
     assert_eq!(stack.calls("GetItem").len(), 3);
 }
@@ -62,7 +64,9 @@ fn an_interrupt_while_dead_letters_are_received_releases_them_and_gives_its_exit
         })
     });
     let child = stack.start(&["dead-letters", "--destination", "a"], Stdio::piped());
+    let begun = Instant::now();
     while stack.calls("ReceiveMessage").is_empty() {
+        assert!(begun.elapsed().as_secs() < WAIT_SECONDS_MAX, "it receives nothing");
         thread::sleep(Duration::from_millis(10));
     }
     interrupt(&child);

@@ -58,6 +58,10 @@ const KNOWN_OF: &[(&str, &str)] = &[
         "payments",
         "2273 faults=bank#11/lost-request/2,bank#11/lost-answer/5,bank#11/slow/0,bank#12/slow/0,bank#14/slow/1,bank#15/again/0/2277,bank#3/death/1,bank#4/again/0/957,bank#5/slow/3,bank#5/freeze/5/27580,bank#7/slow/0,bank#8/slow/1,bank#9/again/0/3748,operator#1/lost-answer/1,relay#3/throttle/1",
     ),
+    (
+        "payments",
+        "265 messages=0,1,3 faults=accept#2/partial/2,accept#2/freeze/4/3798,accept#2/delayed/0,relay#1/not-invoked/0,relay#3/slow/0,relay#4/lost-answer/0,wire/late/1/3947,wire#1/slow/2,wire#10/throttle/1,wire#10/slow/3,wire#2/lost-request/0,wire#2/lost-request/1,wire#2/lost-request/2,wire#2/lost-request/3,wire#2/lost-request/4,wire#2/lost-request/7,wire#2/lost-answer/10,wire#2/throttle/11,wire#2/slow/8,wire#2/freeze/18/2838,wire#2/again/0/3419,wire#5/again/0/1605,wire#6/slow/1,wire#6/slow/3,wire#6/freeze/8/20020",
+    ),
     ("ordered", "127 messages=0,3 faults="),
     ("ordered", "781 messages=1,3,4 faults="),
     ("ordered", "127 messages=0,3 faults=journal#4/slow/1"),

@@ -226,11 +226,20 @@ fn g5_an_unknown_outcome_stays_known_as_such() {
     assert_eq!((delivery.lease_until, delivery.called_at), (Some(at(NOW + 5)), Some(at(NOW))));
     let redriven = |settled| {
         let redrive = Transition::Redrive { due_at: at(NOW), settled, fence: Some(1) };
-        make(&dead, "a", &redrive).unwrap().destinations["a"].clone()
+        make(&dead, "a", &redrive).unwrap()
     };
-    assert_eq!(redriven(None).called_at, Some(at(NOW)));
-    assert_eq!(redriven(Some(Settled::Again)).called_at, None);
-    assert_eq!(redriven(Some(Settled::Done)).settled, Some(Settled::Done));
+    let delivery = |settled| redriven(settled).destinations["a"].clone();
+    assert_eq!((delivery(None).called_at, delivery(None).fence), (Some(at(NOW)), 1));
+    assert_eq!(delivery(Some(Settled::Again)).called_at, None);
+    assert_eq!(delivery(Some(Settled::Done)).settled, Some(Settled::Done));
+
+    // Whoever finds the outcome unknown still, on what was read before, is refused.
+    for settled in [Settled::Again, Settled::Done] {
+        let settled = redriven(Some(settled));
+        let escalates =
+            Transition::Dead { attempts: 0, dispatches: 2, fails: true, reason: "no".into(), call };
+        assert_eq!(make(&settled, "a", &escalates), Err(Refused::Held));
+    }
 }
 
 #[test]

@@ -98,6 +98,11 @@ pub const MUTANTS: &[Mutant] = &[
         "        if delivery.lease_until.is_some_and(|until| until > now) {",
         "        if delivery.lease_until.is_some_and(|until| until > now) && !is(\"settled while a call may be in progress\") {",
     )]),
+    ("what decided before an operator settled is recorded", &[(
+        "record/transition.rs",
+        "                set(here(FENCE), number(fence + 1));",
+        "                set(here(FENCE), number(fence + u32::from(!is(\"what decided before an operator settled is recorded\"))));",
+    )]),
     ("settled as done, and called again", &[(
         "destination/external_call.rs",
         "        _ if delivery.settled == Some(Settled::Done) =>",
