@@ -91,7 +91,8 @@ async fn send(queue: &RefusedQueue<'_>, upstream: &str, held: &Held<Letter>) -> 
     let sent = send.set_message_attributes(attributes).send().await;
     if let Err(error) = sent {
         let fault = Fault::from_sdk("SendMessage", &error);
-        if error.as_service_error().and_then(|error| error.code()) != Some("InvalidParameterValue") {
+        let code = error.as_service_error().and_then(ProvideErrorMetadata::code).unwrap_or_default();
+        if code.trim_end_matches("Exception") != "InvalidParameterValue" {
             return Err(holder.stack.explained(fault));
         }
         say_error!("{}: {fault}; its size may be above UpstreamMessageBytes", held.message_id);

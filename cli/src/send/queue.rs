@@ -117,16 +117,17 @@ fn sort_out(
 
 /// SQS's own text is not shown: it may quote the message.
 fn reason(failure: &EntryFailure, text: &str) -> String {
-    match failure.code.as_str() {
+    let code = failure.code.as_str();
+    match code.trim_end_matches("Exception") {
         // A queue refuses so what is over its limit.
-        code @ "InvalidParameterValue" => format!(
+        "InvalidParameterValue" => format!(
             "sqs: {code}; the line takes {} bytes, and the stack's parameter UpstreamMessageBytes is the most that its queue takes",
             text.len()
         ),
-        code @ "InvalidMessageContents" => format!(
+        "InvalidMessageContents" => format!(
             "sqs: {code}; the line has a character that SQS does not take (a control character, U+FFFE or U+FFFF); write it as a JSON escape"
         ),
-        code => format!("sqs: {code}"),
+        _ => format!("sqs: {code}"),
     }
 }
 

@@ -5,6 +5,8 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Command;
 
+use crate::close::denied;
+use crate::scripted::Aws;
 use crate::{command, text, unique};
 
 /// A file that is removed at the end of the test.
@@ -63,9 +65,17 @@ fn the_region_and_the_profile_are_those_of_the_command_line() {
         let found = error(arguments, &variables);
         assert!(!found.contains("no Region is named"), "{arguments:?}: {found}");
     }
-    // A profile that is named comes before the keys in the environment.
-    let foreign = error(&["--profile", "other", "--region", "us-east-1"], &variables);
-    assert!(foreign.contains("with the profile `other`"), "{foreign}");
+}
+
+#[test]
+fn a_profile_that_is_named_comes_before_the_keys_in_the_environment() {
+    let config = File::new("[profile other]\naws_access_key_id = of-profile\naws_secret_access_key = b\n");
+    let aws = Aws::new(|call, _| denied(call));
+    let mut command = aws.command(&["--profile", "other", "status", "never-sent"]);
+    let output = command.env("AWS_CONFIG_FILE", &config.0).output().unwrap();
+    let errors = text(&output.stderr);
+    assert!(errors.contains("with the profile `other`"), "{errors}");
+    assert!(aws.access_keys().iter().all(|key| key == "of-profile"), "{:?}", aws.access_keys());
 }
 
 #[test]

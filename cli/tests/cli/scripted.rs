@@ -16,7 +16,13 @@ pub type Answer = (u16, Value);
 /// A scripted AWS, and the calls that were made to it.
 pub struct Aws {
     endpoint: String,
-    calls: Arc<Mutex<Vec<(String, Value)>>>,
+    calls: Arc<Mutex<Vec<Call>>>,
+}
+
+struct Call {
+    name: String,
+    access_key: String,
+    body: Value,
 }
 
 impl Aws {
@@ -43,8 +49,13 @@ impl Aws {
 
     /// Starts the command.
     pub fn start(&self, arguments: &[&str], stdout: Stdio) -> Child {
+        self.command(arguments).stdout(stdout).spawn().unwrap()
+    }
+
+    /// The command, with its output piped.
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_handover"));
-        command.args(arguments).stdin(Stdio::null()).stdout(stdout).stderr(Stdio::piped());
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let variables = [
             ("AWS_ENDPOINT_URL", &*self.endpoint),
             ("AWS_REGION", "us-east-1"),
@@ -52,23 +63,29 @@ impl Aws {
             ("AWS_SECRET_ACCESS_KEY", "b"),
             ("HANDOVER_STACK", "scripted"),
         ];
-        command.env_clear().envs(variables).spawn().unwrap()
+        command.env_clear().envs(variables);
+        command
+    }
+
+    /// The access key of each call.
+    pub fn access_keys(&self) -> Vec<String> {
+        self.calls.lock().unwrap().iter().map(|call| call.access_key.clone()).collect()
     }
 
     /// The bodies of the calls of this name.
     pub fn calls(&self, name: &str) -> Vec<Value> {
         let calls = self.calls.lock().unwrap();
-        calls.iter().filter(|(made, _)| made == name).map(|(_, body)| body.clone()).collect()
+        calls.iter().filter(|call| call.name == name).map(|call| call.body.clone()).collect()
     }
 }
 
 /// Answers the calls of a connection.
-fn serve(connection: TcpStream, made: &Mutex<Vec<(String, Value)>>, answer: &dyn Fn(&str, &Value) -> Answer) {
+fn serve(connection: TcpStream, made: &Mutex<Vec<Call>>, answer: &dyn Fn(&str, &Value) -> Answer) {
     let mut input = BufReader::new(connection.try_clone().unwrap());
     let mut connection = connection;
-    while let Some((name, body)) = call(&mut input) {
-        let (status, answered) = answer(&name, &body);
-        made.lock().unwrap().push((name, body));
+    while let Some(call) = call(&mut input) {
+        let (status, answered) = answer(&call.name, &call.body);
+        made.lock().unwrap().push(call);
         let answered = answered.to_string();
         let head = format!("HTTP/1.1 {status} -\r\ncontent-length: {}\r\n\r\n", answered.len());
         if connection.write_all((head + &answered).as_bytes()).is_err() {
@@ -77,9 +94,9 @@ fn serve(connection: TcpStream, made: &Mutex<Vec<(String, Value)>>, answer: &dyn
     }
 }
 
-/// The next call of a connection: its name and its body.
-fn call(input: &mut impl BufRead) -> Option<(String, Value)> {
-    let mut headers = HashMap::new();
+/// The next call of a connection.
+fn call(input: &mut impl BufRead) -> Option<Call> {
+    let mut headers: HashMap<String, String> = HashMap::new();
     loop {
         let mut line = String::new();
         if input.read_line(&mut line).ok()? == 0 {
@@ -95,7 +112,9 @@ fn call(input: &mut impl BufRead) -> Option<(String, Value)> {
     let mut body = vec![0; headers["content-length"].parse().ok()?];
     input.read_exact(&mut body).ok()?;
     let name = headers["x-amz-target"].rsplit('.').next()?.to_owned();
-    Some((name, serde_json::from_slice(&body).ok()?))
+    let (_, credential) = headers["authorization"].split_once("Credential=")?;
+    let access_key = credential.split('/').next()?.to_owned();
+    Some(Call { name, access_key, body: serde_json::from_slice(&body).ok()? })
 }
 
 /// An item as DynamoDB answers with it.
