@@ -116,7 +116,8 @@ impl Stack {
         redriven
     }
 
-    /// Closes a notification at a destination, and tries again until that succeeds.
+    /// Closes a notification at a destination, and tries again until that succeeds, also where the record is not found:
+    /// the operator knows that it is there.
     pub async fn close(&self, key: &NotificationKey, destination: &str) -> OperatorResult {
         let mut closed = None;
         for _ in 0..CLOSES_MAX {
@@ -126,7 +127,7 @@ impl Stack {
                 ledger.close(&positions, &key, &destination, "fixed by an operator", now, RETENTION).await
             };
             closed = self.run_operation(close).await;
-            if matches!(closed, Some(Ok(_))) {
+            if matches!(closed, Some(Ok(outcome)) if outcome != OperatorOutcome::NotFound) {
                 break;
             }
             sleep(Duration::from_secs(1)).await;
