@@ -15,7 +15,7 @@ use super::process::Processed;
 use super::retry_policy::{HeldUp, NotCompleted};
 use crate::metrics::METRICS;
 use crate::notification::NotificationKey;
-use crate::record::{Basis, Dispatch, TransitionOutcome};
+use crate::record::{Dispatch, TransitionOutcome};
 
 pub(super) const NOT_A_DISPATCH: &str = "this is not a dispatch of a notification";
 
@@ -53,18 +53,7 @@ impl Consumer {
                     Some(at) => work[*at].join(copy, dispatch, &self.settings.name),
                     None => {
                         by_key.insert(dispatch.notification.key(), work.len());
-                        let sequence_key = dispatch.sequence_key(&self.settings.name);
-                        let (copies, delivery, position) = (vec![copy], None, None);
-                        let basis = Basis::of_dispatch(&dispatch);
-                        work.push(WorkItem {
-                            dispatch,
-                            received_at,
-                            copies,
-                            delivery,
-                            basis,
-                            sequence_key,
-                            position,
-                        });
+                        work.push(WorkItem::of_copy(copy, dispatch, received_at, &self.settings.name));
                     }
                 },
                 Err(_) => undecodable.push((copy, data)),

@@ -380,17 +380,7 @@ mod tests {
             let numbered = Draft::event("t", "s", &"x").partitionkey("k").sequence(1).build("1").unwrap();
             let record = Record::accept(numbered, &routes.parse().unwrap(), at(1_000)).unwrap();
             let dispatch = Dispatch::new(&record, vec!["a".to_owned()], at(2_000));
-            let sequence_key = dispatch.sequence_key("a");
-            let (copies, received_at) = (vec!["copy".to_owned()], at(2_000));
-            WorkItem {
-                dispatch,
-                received_at,
-                copies,
-                delivery: None,
-                basis: None,
-                sequence_key,
-                position: None,
-            }
+            WorkItem::of_copy("copy".to_owned(), dispatch, at(2_000), "a")
         };
         let (sequenced, other) = (work(r#""a""#), work(""));
         for completed in [State::Done, State::Rejected, State::Closed] {

@@ -54,6 +54,18 @@ pub(crate) struct WorkItem {
 }
 
 impl WorkItem {
+    /// A notification as a copy of it says.
+    pub(crate) fn of_copy(
+        copy: String,
+        dispatch: Dispatch,
+        received_at: Timestamp,
+        destination: &str,
+    ) -> WorkItem {
+        let (basis, sequence_key) = (Basis::of_dispatch(&dispatch), dispatch.sequence_key(destination));
+        let (copies, delivery, position) = (vec![copy], None, None);
+        WorkItem { dispatch, received_at, copies, delivery, basis, sequence_key, position }
+    }
+
     /// A notification as its record says, without a copy of its own.
     pub(crate) fn of(
         record: &Record,

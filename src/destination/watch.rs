@@ -143,10 +143,8 @@ mod tests {
         let event = Draft::event("t", "s", &"x").build("1").unwrap();
         let record = Record::accept(event, &routes, at(1_000)).unwrap();
         let dispatch = Dispatch::new(&record, vec!["a".to_owned()], at(2_000));
-        let delivery = Some(Delivery { attempts: 2, ..record.destinations["a"].clone() });
-        let (received_at, copies) = (at(2_000), vec!["copy".to_owned()]);
-        let (basis, sequence_key, position) = (None, None, None);
-        let work = WorkItem { dispatch, received_at, copies, delivery, basis, sequence_key, position };
+        let mut work = WorkItem::of_copy("copy".to_owned(), dispatch, at(2_000), "a");
+        work.delivery = Some(Delivery { attempts: 2, ..record.destinations["a"].clone() });
         let watch = Watch::default();
         assert_eq!(watch.polled(), None);
         watch.polled.store(watch.begins(&work), Ordering::Relaxed);
