@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::dead_letter_queues::DeadLetterQueues;
 use crate::held::HIDDEN_SECONDS;
-use crate::interrupt::Interrupt;
+use crate::interrupt::{Interrupt, exit_code};
 use crate::named::Named;
 use crate::output::{say, say_error};
 use crate::stack::{LEDGER_DAYS, Stack};
@@ -74,7 +74,7 @@ async fn close_one(stack: &Stack, arguments: Arguments, interrupt: &Interrupt) -
         }
     }
     say!("{} closed at {closed} of {} destinations", record.id, record.destinations.len());
-    Ok(interrupt.exit_code(is_complete))
+    Ok(exit_code(is_complete))
 }
 
 /// Where to close it, and its state there: where it was asked for, or wherever it is not completed. One that is

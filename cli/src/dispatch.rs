@@ -8,7 +8,7 @@ use handover::Ledger;
 use handover::store::OperatorOutcome;
 use jiff::Timestamp;
 
-use crate::interrupt::Interrupt;
+use crate::interrupt::{Interrupt, exit_code};
 use crate::named::Named;
 use crate::output::say;
 use crate::stack::Stack;
@@ -72,7 +72,7 @@ impl Dispatch<'_> {
                 true => say!("{} is {}: nothing to dispatch", record.id, record.status.as_str()),
                 false => say!("would dispatch {} to {}", record.id, pending.join(", ")),
             }
-            return Ok(self.interrupt.exit_code(!pending.is_empty()));
+            return Ok(exit_code(!pending.is_empty()));
         }
         let outcome = self.ledger.dispatch_again(&record.key(), Timestamp::now()).await;
         match outcome.map_err(|fault| self.stack.explained(fault))? {

@@ -9,7 +9,7 @@ use tokio::sync::SetOnce;
 use crate::output::say_error;
 
 /// The exit code of a command that was interrupted, as shells have it.
-pub const INTERRUPTED: u8 = 130;
+const INTERRUPTED: u8 = 130;
 
 /// The first Ctrl-C.
 #[derive(Default)]
@@ -63,19 +63,15 @@ impl Interrupt {
         self.come.initialized()
     }
 
-    /// The exit code of a command that may have left something.
-    pub fn exit_code(&self, is_complete: bool) -> ExitCode {
-        match (self.has_come(), is_complete) {
-            (true, _) => ExitCode::from(INTERRUPTED),
-            (false, true) => ExitCode::SUCCESS,
-            (false, false) => ExitCode::FAILURE,
-        }
-    }
-
     /// Waits until it comes.
     pub async fn wait(&self) {
         self.come.wait().await;
     }
+}
+
+/// The exit code of a command that may have left something, where it was not interrupted.
+pub fn exit_code(is_complete: bool) -> ExitCode {
+    if is_complete { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 async fn ctrl_c() {

@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 
 use self::batch::{Batch, Check, NotSent, batches};
 use self::queue::{BatchSent, Queue, Stopped};
-use crate::interrupt::Interrupt;
+use crate::interrupt::{Interrupt, exit_code};
 use crate::output::{self, say, say_error};
 use crate::stack::{NoSettings, Stack};
 
@@ -87,11 +87,10 @@ async fn send_all(
             total_not_sent += 1;
             progress.suspend(|| say_error!("line {number}: {reason}"));
         }
-        if let Some(fault) = batch.stopped {
+        if batch.stopped.is_some() {
             stop.notify_one();
-            let is_first = stopped.as_ref().is_none_or(|stopped| fault.line < stopped.line);
-            stopped = if is_first { Some(fault) } else { stopped };
         }
+        stopped = stopped.into_iter().chain(batch.stopped).min_by_key(|stopped| stopped.line);
     }
     progress.finish_and_clear();
     if stopped.is_none() && (unread.is_some() || interrupt.has_come()) {
@@ -101,10 +100,7 @@ async fn send_all(
         }
     }
     say!("{total_sent} sent, {total_not_sent} not sent");
-    match (stopped.map(not_sent_from), unread) {
-        (Some(error), _) | (None, Some(error)) => Err(error),
-        (None, None) => Ok(interrupt.exit_code(total_not_sent == 0)),
-    }
+    stopped.map(not_sent_from).or(unread).map_or(Ok(exit_code(total_not_sent == 0)), Err)
 }
 
 fn not_sent_from(Stopped { line, error }: Stopped) -> anyhow::Error {

@@ -16,6 +16,7 @@ use tokio::time::sleep;
 
 use super::Dispatch;
 use crate::ask::{can_ask, is_confirmed};
+use crate::interrupt::exit_code;
 use crate::many::each;
 use crate::output::{counter, say, say_error};
 
@@ -40,7 +41,7 @@ impl Dispatch<'_> {
             pending = self.pending(destination) => pending?,
             () = self.interrupt.wait() => {
                 say!("0 dispatched again");
-                return Ok(self.interrupt.exit_code(false));
+                return Ok(exit_code(false));
             }
         };
         if pending.is_empty()
@@ -59,7 +60,7 @@ impl Dispatch<'_> {
         say_error!("found {found}");
         if !self.yes && !pending.is_empty() && !is_confirmed("Dispatch them again?", self.interrupt).await {
             say!("0 dispatched again, {} left", pending.len());
-            return Ok(self.interrupt.exit_code(false));
+            return Ok(exit_code(false));
         }
         self.dispatch_all(pending).await
     }
@@ -135,7 +136,7 @@ impl Dispatch<'_> {
         say!("{dispatched} dispatched again, {left} left");
         match fault {
             Some(fault) => Err(self.stack.explained(fault)),
-            None => Ok(self.interrupt.exit_code(left == 0)),
+            None => Ok(exit_code(left == 0)),
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::ask::{can_ask, is_confirmed};
 use crate::cause::has_text;
 use crate::dead_letter_queues::DeadLetter;
 use crate::held::Held;
+use crate::interrupt::exit_code;
 use crate::many::each;
 use crate::output::{counter, say, say_error};
 
@@ -60,7 +61,7 @@ impl Redrive<'_> {
         if !self.yes && !received.is_empty() && !is_confirmed("Redrive them?", self.interrupt).await {
             self.queues.release(&received).await;
             say!("0 redriven, {} left", received.len());
-            return Ok(self.interrupt.exit_code(false));
+            return Ok(exit_code(false));
         }
         let (deliveries, unreadable) = by_delivery(received);
         for letter in &unreadable {
@@ -68,10 +69,10 @@ impl Redrive<'_> {
         }
         let (redriven, left) = self.redrive_all(deliveries, unreadable).await?;
         if !self.wait {
-            return Ok(self.interrupt.exit_code(left == 0));
+            return Ok(exit_code(left == 0));
         }
         let ended = self.wait_for(redriven).await?;
-        Ok(if left == 0 { ended } else { self.interrupt.exit_code(false) })
+        Ok(if left == 0 { ended } else { exit_code(false) })
     }
 
     /// Returns what is dispatched again, and how many dead letters are left beside. Those are visible again.

@@ -10,6 +10,7 @@ use handover::record::State;
 use tokio::time::timeout;
 
 use super::redrive::{Delivery, Redrive};
+use crate::interrupt::exit_code;
 use crate::output::{counter, say};
 
 /// Most records that are read concurrently.
@@ -48,7 +49,7 @@ impl Redrive<'_> {
         progress.finish_and_clear();
         let is_complete = pending.is_empty() && !ended.contains_key(State::Dead.as_str());
         say!("{}", summary(&ended, pending.len()));
-        Ok(self.interrupt.exit_code(is_complete))
+        Ok(exit_code(is_complete))
     }
 
     /// The state of a delivery. A record that is gone was completed: only then does it expire.

@@ -15,6 +15,7 @@ use super::letter::Letter;
 use super::queue::{RefusedQueue, Wanted};
 use crate::ask::{can_ask, is_confirmed};
 use crate::held::Held;
+use crate::interrupt::exit_code;
 use crate::many::each;
 use crate::output::{counter, say, say_error};
 
@@ -46,10 +47,10 @@ pub async fn resend(
     if !is_sure && !is_confirmed("Send them again?", interrupt).await {
         queue.holder.release(&received).await;
         say!("0 sent again, {} left", received.len());
-        return Ok(interrupt.exit_code(false));
+        return Ok(exit_code(false));
     }
     let left = send_all(queue, &upstream, received).await?;
-    Ok(interrupt.exit_code(left == 0))
+    Ok(exit_code(left == 0))
 }
 
 /// Returns how many are left. Those are visible again.
