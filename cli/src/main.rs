@@ -9,7 +9,9 @@ mod dead_letter_queues;
 mod dead_letters;
 mod dispatch;
 mod held;
+mod index;
 mod interrupt;
+mod list;
 mod many;
 mod named;
 mod output;
@@ -44,6 +46,8 @@ enum Command {
     Send(send::Arguments),
     /// Shows the record of a notification and its timeline.
     Status(status::Arguments),
+    /// Lists what is open or dead.
+    List(list::Arguments),
     /// Dispatches pending notifications again, where their copies wait or were lost; attempts are not reset.
     Dispatch(dispatch::Arguments),
     /// Lists what accept refused, grouped by cause, or sends it to accept again.
@@ -71,6 +75,7 @@ async fn run(Arguments { stack, command }: Arguments) -> anyhow::Result<ExitCode
     match command {
         Command::Send(arguments) => send::send(&stack, arguments).await,
         Command::Status(arguments) => status::status(&stack, arguments).await,
+        Command::List(arguments) => list::list(&stack, arguments).await,
         Command::Dispatch(arguments) => dispatch::dispatch(&stack, arguments).await,
         Command::Refused(arguments) => refused::refused(&stack, arguments).await,
         Command::DeadLetters(arguments) => dead_letters::dead_letters(&stack, arguments).await,

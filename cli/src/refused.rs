@@ -23,14 +23,10 @@ const MESSAGES_SHOWN: usize = 10;
 
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Takes this message only, by the id that SQS gave it.
-    #[arg(value_parser = value::text)]
-    message_id: Option<String>,
-    /// Takes only the messages whose reason contains this text.
-    #[arg(long, value_name = "TEXT", conflicts_with = "message_id", value_parser = value::text)]
-    error: Option<String>,
+    #[command(flatten)]
+    selection: Selection,
     /// Sends them to accept once more, as they were sent; correct the cause first, such as the routes.
-    #[arg(long, conflicts_with_all = ["json", "body"])]
+    #[arg(long, requires = "Selection", conflicts_with_all = ["json", "body"])]
     resend: bool,
     /// Says what it would send, and changes nothing.
     #[arg(long, requires = "resend", conflicts_with_all = ["json", "body"])]
@@ -44,6 +40,21 @@ pub struct Arguments {
     /// With --json: also shows what was sent, which may be anything.
     #[arg(long, requires = "json")]
     body: bool,
+}
+
+/// Which messages: one of these, or all of them to list.
+#[derive(clap::Args)]
+#[group(multiple = false)]
+struct Selection {
+    /// Takes this message only, by the id that SQS gave it.
+    #[arg(value_parser = value::text)]
+    message_id: Option<String>,
+    /// Takes only the messages whose reason contains this text.
+    #[arg(long, value_name = "TEXT", value_parser = value::text)]
+    error: Option<String>,
+    /// With --resend: takes every message.
+    #[arg(long, requires = "resend")]
+    all: bool,
 }
 
 /// Messages that were refused for the same cause.
@@ -74,7 +85,8 @@ struct MessageView<'a> {
 
 pub async fn refused(stack: &Stack, arguments: Arguments) -> anyhow::Result<ExitCode> {
     let interrupt = Interrupt::holding(HIDDEN_SECONDS);
-    let Arguments { message_id, error, resend, dry_run, yes, json, body } = arguments;
+    let Arguments { selection: Selection { message_id, error, .. }, resend, dry_run, yes, json, body } =
+        arguments;
     let wanted = Wanted { message_id, error };
     let queue = RefusedQueue::new(stack, &interrupt);
     let run = async {
@@ -149,9 +161,10 @@ mod tests {
 
     #[test]
     fn an_option_that_has_no_effect_is_not_taken() {
-        let options: [&[&str]; 7] = [
+        let options: [&[&str]; 8] = [
             &["1"],
             &["--error", "conflict"],
+            &["--all"],
             &["--resend"],
             &["--dry-run"],
             &["--yes"],
@@ -161,8 +174,11 @@ mod tests {
         check("refused", &options, |has| {
             let is_list = has("--json") || has("--body");
             let is_of_resend = has("--dry-run") || has("--yes");
+            let selections = [has("1"), has("--error"), has("--all")].iter().filter(|has| **has).count();
             [
-                !has("1") || !(has("--error") || has("--yes")),
+                selections <= 1 && (!has("--resend") || selections == 1),
+                !has("1") || !has("--yes"),
+                !has("--all") || has("--resend"),
                 !has("--resend") || !is_list,
                 !is_of_resend || has("--resend"),
                 !has("--body") || has("--json"),

@@ -2,6 +2,7 @@
 //! empty one for all.
 
 use handover::notification::{DESTINATION_BYTES_MAX, ID_BYTES_MAX, SOURCE_BYTES_MAX};
+use jiff::SignedDuration;
 
 /// Longest name of a stack, in bytes: Lambda takes 64 of `NAME-accept`.
 const STACK_BYTES_MAX: usize = 57;
@@ -34,6 +35,22 @@ pub fn text(text: &str) -> Result<String, String> {
         true => Err("it is empty; write a text".into()),
         false => Ok(text.to_owned()),
     }
+}
+
+/// A length of time, such as `90s`, `30m`, `2h` or `3d`.
+pub fn duration(text: &str) -> Result<SignedDuration, String> {
+    let (number, unit) = text.split_at(text.len() - usize::from(text.ends_with(['s', 'm', 'h', 'd'])));
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => 0,
+    };
+    let number = number.parse::<u32>().ok().filter(|_| seconds > 0);
+    number
+        .map(|number| SignedDuration::from_secs(i64::from(number) * seconds))
+        .ok_or_else(|| "a length of time is a whole number and s, m, h or d, such as 30m".to_owned())
 }
 
 /// Checks the name of a stack, by what tables, queues and functions may have as theirs.
@@ -113,5 +130,15 @@ mod tests {
     fn a_text_is_not_blank() {
         assert!(["", " ", "\t\n"].iter().all(|blank| text(blank).is_err()));
         assert_eq!(text(" paid ").unwrap(), " paid ");
+    }
+
+    #[test]
+    fn a_length_of_time_has_a_unit() {
+        for (text, seconds) in [("90s", 90), ("30m", 1_800), ("2h", 7_200), ("3d", 259_200), ("0s", 0)] {
+            assert_eq!(duration(text), Ok(SignedDuration::from_secs(seconds)), "{text}");
+        }
+        for text in ["", "s", "5", "-5m", "1.5h", "5w", "5 m", "99999999999d", "é", "5é"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
     }
 }

@@ -187,6 +187,8 @@ impl Reconcile {
             // A consistent read takes a unit for each 4 KB.
             run.reads.take((record.data.as_str().len() / 4_096 + 1) as f64).await;
             let now = clock.now();
+            let oldest = record.pending().map(|(_, delivery)| record.since(delivery)).min();
+            oldest.into_iter().for_each(|since| counts.saw_open(now.duration_since(since).as_secs()));
             let has_dead_letters = |name: &str| dead_letters.contains_key(name) && !in_trouble.contains(name);
             let (update, count) = match decide(&record, bucket, now, *give_up_after, has_dead_letters) {
                 Action::Nothing => return Ok(()),

@@ -137,6 +137,15 @@ pub fn open_slots(unchecked: Option<Slot>, now: Timestamp) -> impl Iterator<Item
     std::iter::successors(Some(first), |slot| Some(slot.next())).take_while(move |slot| *slot <= end)
 }
 
+/// Every slot in which a record is that is dead now and nowhere open: from the first that reconcile has not checked, to
+/// that of a dead letter which was sent a moment ago.
+pub fn dead_slots(unchecked: Option<Slot>, now: Timestamp) -> impl Iterator<Item = Slot> {
+    let end = Slot::of(SlotKind::Dead, now + DEAD_LETTER_RENEWED_AFTER);
+    let oldest = Slot::of(SlotKind::Dead, now - DEAD_LETTERS_LAST);
+    let first = unchecked.unwrap_or(oldest);
+    std::iter::successors(Some(first), |slot| Some(slot.next())).take_while(move |slot| *slot <= end)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -203,6 +212,19 @@ mod tests {
         };
         assert_eq!(first(Some(100)), Slot::of(SlotKind::Open, now - SignedDuration::from_hours(100)));
         assert_eq!(first(Some(1)), first(None), "its first walk finds what is due");
+    }
+
+    #[test]
+    fn whatever_is_dead_and_not_checked_is_in_a_dead_slot() {
+        let now = at(100_000 * MINUTE);
+        let buckets = |unchecked| -> Vec<String> {
+            dead_slots(unchecked, now).map(|slot| slot.bucket(partition("a"))).collect()
+        };
+        let soon = Slot::end(SlotKind::Dead, now);
+        for due_at in [soon.begin(), now + DEAD_DUE_AFTER, now + DEAD_LETTER_RENEWED_AFTER] {
+            assert!(buckets(Some(soon)).contains(&dead_bucket("a", due_at)), "{due_at}");
+        }
+        assert!(buckets(None).contains(&dead_bucket("a", now - DEAD_LETTERS_LAST)), "without a walk");
     }
 
     /// SQS deletes a dead letter after 14 days.

@@ -81,7 +81,7 @@ fn without_code(line: &str) -> String {
 }
 
 /// The anchors of a document, as GitHub makes them of its headings, and those that it writes itself.
-fn anchors(text: &str) -> BTreeSet<String> {
+pub fn anchors(text: &str) -> BTreeSet<String> {
     let mut anchors = BTreeSet::new();
     let mut times: BTreeMap<String, usize> = BTreeMap::new();
     for (_, line) in prose(text) {

@@ -11,6 +11,7 @@ mod paths;
 mod shell;
 mod source;
 mod tables;
+mod template;
 mod tests_named;
 mod tree;
 
@@ -86,4 +87,9 @@ fn every_link_between_documents_leads_somewhere() {
 #[test]
 fn every_row_of_a_table_is_one_line() {
     none(tables::check(&repository()));
+}
+
+#[test]
+fn the_template_agrees_with_itself_and_with_the_runbooks() {
+    none(template::check(&repository()));
 }

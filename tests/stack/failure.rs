@@ -22,8 +22,12 @@ use crate::world::{FUNCTIONS, World, dispatch, kinesis_event, refund, refunds, r
 async fn g3_g7_a_notification_that_always_fails_is_dead_after_six_attempts_and_can_be_redriven() {
     let world = World::connect().await;
     let (id, account) = (unique("refund"), unique("absent"));
-    let extended = r#""tenant":"shop-1","version":7,"time":"2026-11-22T08:15:00.123456789Z","data""#;
-    world.send(&[refund(&id, &account, 7).replace(r#""data""#, extended)]).await;
+    // SQS takes neither U+FFFE nor U+FFFF in a body.
+    let odd = r#""subject":"order \ufffe","partitionkey":"key \uffff","#;
+    let extended =
+        odd.to_owned() + r#""tenant":"shop-1","version":7,"time":"2026-11-22T08:15:00.123456789Z","data""#;
+    let event = refund(&id, &account, 7).replace(r#""data""#, &extended);
+    world.send(&[event.replace(r#""amount""#, r#""memo":"\uffff \ufffe","amount""#)]).await;
     let dead = world.record_when(&id, |record| record.status == Status::Dead).await;
     let delivery = &dead.destinations["refund"];
     assert_eq!((delivery.attempts, delivery.failures.len(), dead.expires_at), (6, 6, None));
@@ -34,6 +38,9 @@ async fn g3_g7_a_notification_that_always_fails_is_dead_after_six_attempts_and_c
     assert_eq!(dead_letter["error"], delivery.failures["6"].error);
     let notification = Dispatch::decode(dead_letter["body"].as_bytes()).unwrap().notification;
     assert_eq!(notification, dead.notification());
+    let odd = (notification.subject.as_deref(), notification.partitionkey.as_deref());
+    assert_eq!(odd, (Some("order \u{fffe}"), Some("key \u{ffff}")));
+    assert_eq!(notification.data.deserialize::<Value>().unwrap()["memo"], "\u{ffff} \u{fffe}");
     assert_eq!(
         notification.extensions,
         [("tenant".into(), "shop-1".into()), ("version".into(), 7.into())].into()

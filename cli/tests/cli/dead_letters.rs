@@ -36,6 +36,13 @@ fn dead_letters_are_listed_redriven_and_closed() {
         dead.map(|notification| notification["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     assert!([&first, &second].iter().all(|id| ids().contains(id)));
+    let listed = handover(&["list", "--dead", "--destination", "refund", "--json"], b"");
+    let rows: Vec<Value> = serde_json::from_slice(&listed.stdout).unwrap();
+    let row = |id: &str| rows.iter().find(|row| row["id"] == id).cloned().unwrap_or_default();
+    for id in [&first, &second] {
+        let (row, reason) = (row(id), "write 0 of the effect was refused (ConditionalCheckFailed)");
+        assert_eq!((&row["attempts"], &row["error"]), (&Value::from(6), &Value::from(reason)), "{rows:?}");
+    }
 
     let would = handover(&["redrive", "--destination", "refund", "--dry-run"], b"");
     assert!(text(&would.stdout).starts_with("would redrive up to "), "{would:?}");

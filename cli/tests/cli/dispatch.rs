@@ -56,6 +56,19 @@ async fn what_is_pending_at_a_destination_is_dispatched_again() {
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
     assert!(ids.iter().all(|id| dispatches(id) == 1));
+    let listed = |options: &[&str]| {
+        let listed = handover(&[&["list", "--open", "--destination", &destination], options].concat(), b"");
+        text(&listed.stdout).to_owned()
+    };
+    let rows: Vec<Value> = serde_json::from_str(&listed(&["--older-than", "1m", "--json"])).unwrap();
+    let mut open: Vec<&str> = rows.iter().map(|row| row["id"].as_str().unwrap()).collect();
+    open.sort();
+    let mut expected = ids.clone();
+    expected.sort();
+    assert_eq!(open, expected, "the young one and what is pending elsewhere are left out");
+    assert!(listed(&[]).contains(&young));
+    let none = handover(&["list", "--open", "--older-than", "365d"], b"");
+    assert_eq!(text(&none.stdout), "nothing is open\n");
     let done = all("--yes");
     assert_eq!(text(&done.stderr), format!("found {found}\n"));
     assert_eq!((text(&done.stdout), done.status.code()), ("20 dispatched again, 0 left\n", Some(0)));

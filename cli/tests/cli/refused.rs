@@ -101,6 +101,8 @@ async fn refused_messages_are_listed_by_cause_and_sent_again() {
     let dry = queues.handover(&["--resend", "--error", "malformed-json", "--dry-run"]);
     assert_eq!(dry.1, "would send 2 refused messages with the error `malformed-json` again\n");
     let (code, _, error) = queues.handover(&["--resend"]);
+    assert!(code == Some(2) && error.contains("--all"), "all of them only where that is said: {error}");
+    let (code, _, error) = queues.handover(&["--resend", "--all"]);
     assert!(code == Some(1) && error.contains("this is not a terminal: add --yes"), "{error}");
     assert_eq!(queues.sent().await, []);
     assert_eq!(queues.handover(&["--resend", &unrouted]).1, "1 sent again, 0 left\n");

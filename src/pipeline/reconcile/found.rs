@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::metrics::METRICS;
 use crate::store::Walk;
 
-/// [`Counts::behind_seconds`] of a run that could not read its cursor.
+/// [`Counts::behind_seconds`] of a run that could not read its cursor, and the age of no record.
 const UNKNOWN: i64 = -1;
 
 /// What a run found.
@@ -25,6 +25,9 @@ pub struct Found {
     pub renewed: u32,
     /// Records that are open and not late, or dead. They are checked later.
     pub waiting: u32,
+    /// How long the oldest of the open records that were looked at is open, in seconds; absent where there was none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oldest_open_seconds: Option<i64>,
     /// How far the walk is behind that is furthest behind, in seconds: 0 when all due slots are checked; absent when
     /// it could not tell.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -34,7 +37,8 @@ pub struct Found {
 impl Found {
     /// Reports it as metrics.
     pub(super) fn report(&self) {
-        let Found { looked, dispatched, given_up, renewed, waiting, behind_seconds } = *self;
+        let Found { looked, dispatched, given_up, renewed, waiting, oldest_open_seconds, behind_seconds } =
+            *self;
         tracing::info!(
             target: METRICS,
             Looked = looked,
@@ -42,6 +46,7 @@ impl Found {
             GivenUp = given_up,
             Renewed = renewed,
             Waiting = waiting,
+            OldestOpenSeconds = oldest_open_seconds,
             BehindSeconds = behind_seconds,
         );
     }
@@ -54,6 +59,7 @@ pub(super) struct Counts {
     pub(super) given_up: AtomicU32,
     pub(super) renewed: AtomicU32,
     pub(super) waiting: AtomicU32,
+    oldest_open_seconds: AtomicI64,
     /// Of each walk.
     behind_seconds: [AtomicI64; 3],
 }
@@ -61,8 +67,9 @@ pub(super) struct Counts {
 impl Default for Counts {
     fn default() -> Counts {
         let [looked, dispatched, given_up, renewed, waiting] = [0; 5].map(AtomicU32::new);
+        let oldest_open_seconds = AtomicI64::new(UNKNOWN);
         let behind_seconds = [UNKNOWN; 3].map(AtomicI64::new);
-        Counts { looked, dispatched, given_up, renewed, waiting, behind_seconds }
+        Counts { looked, dispatched, given_up, renewed, waiting, oldest_open_seconds, behind_seconds }
     }
 }
 
@@ -72,7 +79,13 @@ impl Counts {
         self.behind_seconds[walk as usize].store(seconds.max(0), Ordering::Relaxed);
     }
 
+    /// Notes how long a record is open.
+    pub(super) fn saw_open(&self, seconds: i64) {
+        self.oldest_open_seconds.fetch_max(seconds.max(0), Ordering::Relaxed);
+    }
+
     pub(super) fn found(self) -> Found {
+        let oldest_open_seconds = Some(self.oldest_open_seconds.into_inner()).filter(|age| *age != UNKNOWN);
         let behind = self.behind_seconds.map(AtomicI64::into_inner);
         Found {
             looked: self.looked.into_inner(),
@@ -80,6 +93,7 @@ impl Counts {
             given_up: self.given_up.into_inner(),
             renewed: self.renewed.into_inner(),
             waiting: self.waiting.into_inner(),
+            oldest_open_seconds,
             behind_seconds: (!behind.contains(&UNKNOWN))
                 .then(|| behind.into_iter().max().unwrap_or_default()),
         }
