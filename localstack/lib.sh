@@ -15,6 +15,10 @@ running=$state/run
 LOCAL=${LOCAL:-ministack}
 PORT=${PORT:-4566}
 STACK=${STACK:-handover}
+if ! [[ $PORT =~ ^[1-9][0-9]{0,4}$ ]]; then
+    printf 'error: PORT=%s is not a port.\n       Try PORT=4567\n' "$PORT" >&2
+    exit 1
+fi
 endpoint=http://127.0.0.1:$PORT
 # Where the tests serve a payment provider.
 provider=127.0.0.1:$((PORT + 1000))
@@ -219,7 +223,6 @@ environment() {
 }
 
 start_emulator() {
-    [[ $PORT =~ ^[1-9][0-9]{0,4}$ ]] || die "PORT=$PORT is not a port." "Try PORT=4567"
     if (: <>"/dev/tcp/127.0.0.1/$PORT") 2>/dev/null; then
         die "Port $PORT is in use." "Choose another: PORT=4567"
     fi

@@ -1,9 +1,12 @@
 //! Why a program cannot start, or a function stops.
 
+use std::fmt;
+
 use aws_sdk_dynamodb::error::ErrorMetadata;
 
-/// Why a function cannot start, or why it stopped.
-#[derive(Debug, thiserror::Error)]
+/// Why a function cannot start, or why it stopped. `main` returns it, and Rust prints that by `Debug`: so `Debug` is its
+/// text, too.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// An environment variable is missing. Set it in the function's template.
@@ -23,6 +26,12 @@ pub enum Error {
     /// Lambda's runtime interface failed.
     #[error("the Lambda runtime stopped")]
     Runtime(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, to: &mut fmt::Formatter) -> fmt::Result {
+        to.write_str(&with_causes(self))
+    }
 }
 
 impl Error {

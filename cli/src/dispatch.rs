@@ -5,6 +5,7 @@ mod every;
 use std::process::ExitCode;
 
 use handover::Ledger;
+use handover::record::Record;
 use handover::store::OperatorOutcome;
 use jiff::Timestamp;
 
@@ -37,7 +38,7 @@ struct Selection {
     #[arg(value_parser = value::id)]
     id: Option<String>,
     /// Dispatches every notification that is pending at this destination, and to whatever else it is pending at. What
-    /// was dispatched less than a minute ago is left out.
+    /// was dispatched less than a minute ago, and not tried since, is left out.
     #[arg(long, value_parser = value::destination)]
     destination: Option<String>,
 }
@@ -69,7 +70,7 @@ impl Dispatch<'_> {
         let pending: Vec<&str> = record.pending().map(|(name, _)| name.as_str()).collect();
         if self.dry_run {
             match pending.is_empty() {
-                true => say!("{} is {}: nothing to dispatch", record.id, record.status.as_str()),
+                true => say!("{}", nothing(&record)),
                 false => say!("would dispatch {} to {}", record.id, pending.join(", ")),
             }
             return Ok(exit_code(!pending.is_empty()));
@@ -81,11 +82,16 @@ impl Dispatch<'_> {
                 Ok(ExitCode::SUCCESS)
             }
             _ => {
-                say!("{} is {}: nothing to dispatch", record.id, record.status.as_str());
+                say!("{}", nothing(&record));
                 Ok(ExitCode::FAILURE)
             }
         }
     }
+}
+
+fn nothing(record: &Record) -> String {
+    let hint = if record.dead > 0 { "; `handover redrive` retries what is dead" } else { "" };
+    format!("{} is {}: nothing to dispatch{hint}", record.id, record.status.as_str())
 }
 
 #[cfg(test)]

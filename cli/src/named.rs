@@ -36,7 +36,7 @@ impl Named {
         let of = self.source.as_ref().map_or_else(String::new, |source| format!(" of `{source}`"));
         anyhow::ensure!(
             !found.is_empty(),
-            "`{}`{of} is not in the ledger of `{stack}`: it is not accepted yet, it was refused (see `handover refused`), or its record expired after it was completed",
+            "there is no record of `{}`{of} in the stack `{stack}`: it is not accepted yet (does the function accept run?), it was refused (see `handover refused`), or its record expired after it was completed",
             self.id,
             stack = stack.name()
         );

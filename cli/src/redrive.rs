@@ -98,7 +98,8 @@ impl Redrive<'_> {
         let dead = record.destinations.iter().filter(|(_, delivery)| delivery.state == State::Dead);
         let dead: Vec<&String> = dead.map(|(name, _)| name).collect();
         if dead.is_empty() {
-            say!("{id} is {}: nothing to redrive", record.status.as_str());
+            let hint = if record.open > 0 { "; `handover dispatch` sends what is pending again" } else { "" };
+            say!("{id} is {}: nothing to redrive{hint}", record.status.as_str());
             return Ok(ExitCode::FAILURE);
         }
         if self.dry_run {

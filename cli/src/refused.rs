@@ -53,7 +53,7 @@ struct Selection {
     #[arg(long, value_name = "TEXT", value_parser = value::text)]
     error: Option<String>,
     /// With --resend: takes every message.
-    #[arg(long, requires = "resend")]
+    #[arg(long, requires = "resend", conflicts_with_all = ["json", "body"])]
     all: bool,
 }
 

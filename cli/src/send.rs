@@ -85,7 +85,7 @@ async fn send_all(
         last_line = batch.last_line.max(last_line);
         for NotSent { number, reason } in batch.not_sent {
             total_not_sent += 1;
-            progress.suspend(|| say_error!("line {number}: {reason}"));
+            progress.suspend(|| say_error!("line {number}: {}", of_line(&reason)));
         }
         if batch.stopped.is_some() {
             stop.notify_one();
@@ -143,6 +143,12 @@ fn progress(length: Option<u64>) -> ProgressBar {
         None => (ProgressBar::new_spinner(), "{spinner} {binary_bytes}, {msg}"),
     };
     output::progress(bar, template)
+}
+
+/// A refusal in the words of a file, which has a message on each line.
+fn of_line(reason: &str) -> String {
+    let reason = reason.replacen("malformed-json: line 1, column", "malformed-json: column", 1);
+    reason.replace("send one JSON object per message", "write each message on one line, as one JSON object")
 }
 
 #[cfg(test)]

@@ -27,10 +27,10 @@ pub struct StackArguments {
     /// The name of the deployed stack.
     #[arg(long, env = "HANDOVER_STACK", global = true, help_heading = HEADING)]
     stack: Option<String>,
-    /// The Region, before that of the environment and of the profile.
+    /// The Region, in place of that of the environment or of the profile.
     #[arg(long, global = true, help_heading = HEADING)]
     region: Option<String>,
-    /// The profile of the AWS CLI; its credentials come before those in the environment.
+    /// The profile of the AWS CLI, whose credentials are used in place of those in the environment.
     #[arg(long, global = true, help_heading = HEADING)]
     profile: Option<String>,
     /// The file with the stack's routes, for a stack that has them in one (its parameter `RoutesFile`).
@@ -76,7 +76,7 @@ impl StackArguments {
     /// When no stack is named, no Region is, either name is none, or the profile does not exist.
     pub async fn connect(self) -> anyhow::Result<Stack> {
         let name = self.stack.filter(|name| !name.is_empty());
-        let name = name.context("no stack is named: add --stack NAME, or set HANDOVER_STACK")?;
+        let name = name.context("no stack is named: add --stack NAME, or set HANDOVER_STACK (for a local AWS, source its `.local/env`)")?;
         check_stack(&name)?;
         let aws = configuration(self.region, self.profile.clone()).await?;
         let region = aws.region().map(AsRef::as_ref).filter(|region: &&str| !region.is_empty());
@@ -114,7 +114,13 @@ impl Stack {
         if let Some(file) = &self.routes_file {
             let text = std::fs::read_to_string(file).map_err(anyhow::Error::from);
             let routes = text.and_then(|text| Ok(text.parse()?));
-            return Ok(routes.with_context(|| format!("{} cannot be used", file.display()))?);
+            let named = || {
+                format!(
+                    "the file of routes `{}` (--routes or HANDOVER_ROUTES) cannot be used",
+                    file.display()
+                )
+            };
+            return Ok(routes.with_context(named)?);
         }
         let mut settings = self.settings().await?;
         if let Some(file) = settings.remove("ROUTES_FILE") {
@@ -188,7 +194,11 @@ impl Stack {
             )
         } else if fault.could_have_taken_effect() {
             anyhow!(
-                "{location} does not answer ({fault}); check the network and AWS_ENDPOINT_URL, and that the local AWS is running if you use one"
+                "{location} does not answer ({fault}); check the network, the proxy variables and those that begin with AWS_ENDPOINT_URL, and that the local AWS is running if you use one"
+            )
+        } else if std::env::var_os("HANDOVER_LOCAL").is_some() {
+            anyhow!(
+                "{location}: {fault} (a local AWS has new keys each time that it starts: source its `.local/env` again)"
             )
         } else {
             anyhow!("{location}: {fault}")

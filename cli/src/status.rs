@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use comfy_table::{ContentArrangement, Table, presets};
-use handover::record::{Record, State, Status, What, timeline};
+use handover::record::{Delivery, Moment, Record, State, Status, What, timeline};
 use handover::{Extension, Kind};
 use serde::Serialize;
 
@@ -111,7 +111,8 @@ impl<'a> View<'a> {
     fn of(record: &'a Record, with_data: bool) -> View<'a> {
         let destinations = record.destinations.iter();
         let timeline = timeline(record).into_iter().map(|moment| {
-            let (what, why) = described(moment.what);
+            let delivery = moment.destination.and_then(|name| record.destinations.get(name));
+            let (what, why) = described(&moment, delivery);
             MomentView { at: Time(moment.at), destination: moment.destination, what, why }
         });
         View {
@@ -148,17 +149,28 @@ impl<'a> View<'a> {
     }
 }
 
-fn described(what: What<'_>) -> (String, Option<&str>) {
-    match what {
+/// What happened, and why. The record keeps the last relay and receive alone, and of the attempts before a redrive those
+/// whose number no later attempt has.
+fn described<'a>(moment: &Moment<'a>, delivery: Option<&Delivery>) -> (String, Option<&'a str>) {
+    let has_failed_before =
+        delivery.is_some_and(|delivery| delivery.failures.values().any(|failed| failed.at <= moment.at));
+    let is_of_an_earlier_round =
+        delivery.and_then(|delivery| delivery.redriven_at).is_some_and(|redriven_at| moment.at < redriven_at);
+    match moment.what {
         What::Sent => ("sent".into(), None),
         What::Accepted => ("accepted".into(), None),
+        What::Relayed if has_failed_before => ("last relayed".into(), None),
         What::Relayed => ("relayed".into(), None),
+        What::Received if has_failed_before => ("last received".into(), None),
         What::Received => ("received".into(), None),
+        What::AttemptFailed(number, error) if is_of_an_earlier_round => {
+            (format!("attempt {number} failed, before the redrive"), Some(error))
+        }
         What::AttemptFailed(number, error) => (format!("attempt {number} failed"), Some(error)),
         What::Fault(error) => ("fault".into(), Some(error)),
         What::Redriven => ("redriven".into(), None),
         What::Ended(state, reason) => (state.as_str().into(), reason),
-        later => (format!("{later:?}"), None),
+        ref later => (format!("{later:?}"), None),
     }
 }
 
@@ -204,5 +216,37 @@ fn times(count: u32) -> String {
     match count {
         1 => "once".into(),
         count => format!("{count} times"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use handover::record::FailedAttempt;
+    use handover::{Draft, Routes};
+    use jiff::{SignedDuration, Timestamp};
+
+    use super::*;
+
+    #[test]
+    fn a_moment_says_of_which_round_it_is() {
+        let at = |second| Timestamp::UNIX_EPOCH + SignedDuration::from_secs(second);
+        let routes: Routes = r#"{"t":{"kind":"event","destinations":["a"]}}"#.parse().unwrap();
+        let event = Draft::event("t", "s", &1).build("1").unwrap();
+        let mut record = Record::accept(event, &routes, at(0)).unwrap();
+        let whats = |record: &Record| -> Vec<String> {
+            View::of(record, false).timeline.into_iter().map(|moment| moment.what).collect()
+        };
+        let delivery = record.destinations.get_mut("a").unwrap();
+        (delivery.relayed_at, delivery.received_at) = (Some(at(1)), Some(at(2)));
+        assert_eq!(whats(&record), ["accepted", "relayed", "received"]);
+
+        let failed = |second| FailedAttempt { at: at(second), error: "no".into() };
+        let delivery = record.destinations.get_mut("a").unwrap();
+        delivery.failures = [("1".into(), failed(6)), ("2".into(), failed(3))].into();
+        delivery.redriven_at = Some(at(4));
+        (delivery.relayed_at, delivery.received_at) = (Some(at(5)), Some(at(5)));
+        let expected =
+            ["accepted", "attempt 2 failed, before the redrive", "redriven", "last relayed", "last received"];
+        assert_eq!(whats(&record), [&expected[..], &["attempt 1 failed"]].concat());
     }
 }

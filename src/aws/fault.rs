@@ -24,7 +24,7 @@ pub(crate) enum Cause {
     #[error("no answer ({0})")]
     Unavailable(String),
     /// AWS gives the same answer until somebody corrects permissions or set-up.
-    #[error("denied ({0}); check the role and the environment")]
+    #[error("denied ({0}); check the credentials, the role and the environment")]
     Denied(String),
     /// The request is over a limit, or the table does not take its form.
     #[error("AWS rejected the request as invalid ({0})")]
@@ -63,7 +63,7 @@ impl Fault {
             SdkError::DispatchFailure(failure) => {
                 let why = failure.as_connector_error().map(|error| with_causes(error));
                 let why = why.map_or_else(String::new, |why| format!(": {why}"));
-                Cause::Denied(format!("not sent; are there credentials and a Region?{why}"))
+                Cause::Denied(format!("not sent; are there credentials?{why}"))
             }
             SdkError::ResponseError(_) => Cause::Unavailable("unreadable response".into()),
             SdkError::ServiceError(service) if service.raw().status().is_server_error() => {

@@ -59,8 +59,9 @@ pub trait External: Send + Sync + 'static {
     /// What follows when the outcome of a call is unknown.
     fn on_unknown(&self) -> OnUnknown;
 
-    /// Makes the call, with the notification's id as idempotency key, so that every call for it has the same
-    /// key. It returns an effect, which commits with the mark, or the provider's refusal as
+    /// Makes the call. Give the provider [`idempotency_key`](crate::NotificationKey::idempotency_key) of
+    /// `notification.key()`, with a scope of this destination's own: so every call for it has the same key, and no other
+    /// notification's call has it. It returns an effect, which commits with the mark, or the provider's refusal as
     /// [`Effect::reject`]. An event cannot be rejected: complete it, and emit the fact.
     ///
     /// Do not retry inside `call`; Handover does.

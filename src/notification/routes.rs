@@ -17,7 +17,8 @@ pub const DESTINATION_BYTES_MAX: usize = 32;
 /// every 1 KB of it.
 pub const ROUTE_BYTES_MAX: usize = 64 * 1024;
 
-/// The routes: for each type its kind and its destinations.
+/// The routes: for each type its kind and its destinations, of which it has at most [`DESTINATIONS_MAX`]. The name of a
+/// destination has 1 to 32 characters of a-z, 0-9 and _, a letter first.
 ///
 /// ```
 /// let routes: handover::Routes = r#"{

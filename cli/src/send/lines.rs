@@ -6,8 +6,8 @@ use std::thread;
 use futures_util::stream::{self, Stream};
 use tokio::sync::mpsc;
 
-/// Most bytes of one message, and of one `SendMessageBatch`: the upstream queue's `MaximumMessageSize`, 4 KiB
-/// below SQS's own limit.
+/// Most bytes of one message, and of one `SendMessageBatch`: the largest `UpstreamMessageBytes`, 4 KiB below SQS's own
+/// limit.
 pub const MESSAGE_BYTES_MAX: usize = 1_044_480;
 /// Most bytes that are read of a line: enough to see that it is too long.
 const LINE_BYTES_MAX: u64 = MESSAGE_BYTES_MAX as u64 + 2;

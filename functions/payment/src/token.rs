@@ -207,7 +207,7 @@ pub(crate) mod tests {
         let secrets = Secrets::with("");
         let token = secrets.token().await;
         let held_up = token.authorization().await.unwrap_err();
-        let error = "the environment variable PROVIDER_TOKEN_SECRET names the secret arn:the-secret, which cannot be read (GetSecretValue: denied (AccessDeniedException: not allowed); check the role and the environment)";
+        let error = "the environment variable PROVIDER_TOKEN_SECRET names the secret arn:the-secret, which cannot be read (GetSecretValue: denied (AccessDeniedException: not allowed); check the credentials, the role and the environment)";
         assert_eq!(held_up, Failure::misconfigured(error));
         assert_eq!(secrets.reads(), 1, "it was read just now");
         token.age();
