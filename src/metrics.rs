@@ -8,6 +8,9 @@ pub(crate) const METRICS: &str = "handover::metrics";
 
 #[cfg(feature = "lambda")]
 pub(crate) use lines::MetricLines;
+#[cfg(test)]
+#[cfg(feature = "lambda")]
+pub(crate) use lines::tests::written_by;
 
 #[cfg(feature = "lambda")]
 mod lines {
@@ -91,7 +94,7 @@ mod lines {
     }
 
     #[cfg(test)]
-    mod tests {
+    pub(super) mod tests {
         use std::sync::Arc;
 
         use tracing_subscriber::layer::SubscriberExt;
@@ -113,27 +116,32 @@ mod lines {
             }
         }
 
-        #[test]
-        fn a_metric_is_a_line_with_its_dimensions() {
+        /// The lines that are written for metrics at 5 ms.
+        pub(crate) fn written_by(report: impl FnOnce()) -> Vec<Value> {
             let lines = Lines::default();
             let clock = Clock::new(|| Timestamp::from_millisecond(5).unwrap());
             let layer = MetricLines { function: "refund".into(), clock, to: Mutex::new(lines.clone()) };
-            tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), report);
+            let written = lines.0.lock().unwrap();
+            let lines = serde_json::Deserializer::from_slice(&written).into_iter();
+            lines.map(|line| line.expect("each line is JSON")).collect()
+        }
+
+        #[test]
+        fn a_metric_is_a_line_with_its_dimensions() {
+            let written = written_by(|| {
                 let unknown: Option<i64> = None;
                 tracing::info!(target: METRICS, BehindSeconds = 7, Looked = 2_u32, Unknown = unknown);
                 tracing::info!(target: METRICS, Faults = 3, Cause = "denied");
             });
-            let written = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
-            let [behind, faults] = [0, 1].map(|at| -> Value {
-                serde_json::from_str(written.lines().nth(at).expect("a line for each")).unwrap()
-            });
+            let [behind, faults] = &*written else { panic!("a line for each") };
             let of = |line: &Value| line["_aws"]["CloudWatchMetrics"][0].clone();
             let seconds = json!({ "Name": "BehindSeconds", "Unit": "Seconds" });
             let looked = json!({ "Name": "Looked", "Unit": "Count" });
-            assert_eq!(of(&behind)["Metrics"], json!([seconds, looked]));
-            assert_eq!(of(&behind)["Dimensions"], json!([["FunctionName"]]));
+            assert_eq!(of(behind)["Metrics"], json!([seconds, looked]));
+            assert_eq!(of(behind)["Dimensions"], json!([["FunctionName"]]));
             assert_eq!((&behind["BehindSeconds"], &behind["_aws"]["Timestamp"]), (&json!(7), &json!(5)));
-            assert_eq!(of(&faults)["Dimensions"], json!([["FunctionName", "Cause"]]));
+            assert_eq!(of(faults)["Dimensions"], json!([["FunctionName", "Cause"]]));
             assert_eq!((&faults["FunctionName"], &faults["Cause"]), (&json!("refund"), &json!("denied")));
         }
     }

@@ -174,7 +174,73 @@ impl Cause {
 
 #[cfg(test)]
 mod tests {
+    use aws_sdk_dynamodb::error::{ConnectorError, ErrorMetadata};
+    use aws_sdk_dynamodb::operation::put_item::PutItemError;
+
     use super::*;
+
+    /// What a caller may ask of a fault, where the answer is yes.
+    fn said_of(fault: &Fault) -> Vec<&'static str> {
+        let answers = [
+            ("retryable", fault.is_retryable()),
+            ("throttled", fault.is_throttled()),
+            ("invalid", fault.is_invalid()),
+            ("missing item", fault.is_missing_item()),
+            ("unreadable", fault.is_unreadable()),
+            ("missing resource", fault.is_missing_resource()),
+            ("effect", fault.could_have_taken_effect()),
+        ];
+        answers.into_iter().filter_map(|(name, is_so)| is_so.then_some(name)).collect()
+    }
+
+    #[test]
+    fn a_cause_tells_its_kind_and_what_to_do() {
+        let text = String::new;
+        for (cause, kind, expected) in [
+            (Cause::Contended, "contended", &["retryable"] as &[_]),
+            (Cause::Throttled, "throttled", &["retryable", "throttled"]),
+            (Cause::Unavailable(text()), "unavailable", &["retryable", "effect"]),
+            (Cause::Denied(text()), "denied", &[]),
+            (Cause::Invalid(text()), "invalid", &["invalid"]),
+            (Cause::NoResource(text()), "no-resource", &["missing resource"]),
+            (Cause::Missing, "missing", &["missing item"]),
+            (Cause::LaterRelease, "later-release", &["retryable"]),
+            (Cause::Unreadable(text()), "unreadable", &["unreadable"]),
+            (Cause::Misconfigured(""), "misconfigured", &[]),
+        ] {
+            let fault = Fault::new("PutItem", cause);
+            assert_eq!((fault.kind(), &*said_of(&fault)), (kind, expected));
+        }
+        assert_eq!(said_of(&Fault::out_of_time("PutItem")), ["retryable", "effect"]);
+    }
+
+    #[test]
+    fn an_error_of_the_sdk_has_a_cause() {
+        type Error = SdkError<PutItemError, HttpResponse>;
+        let raw = |status: u16| HttpResponse::new(status.try_into().unwrap(), "".into());
+        let answer = |status| {
+            let error = ErrorMetadata::builder().code("ThrottlingException").build();
+            Error::service_error(PutItemError::generic(error), raw(status))
+        };
+        let not_sent = |error: fn(_) -> ConnectorError| Error::dispatch_failure(error("port 7".into()));
+        let user = "PutItem: denied (not sent; are there credentials and a Region?: user error: port 7); \
+                    check the role and the environment";
+        for (error, expected) in [
+            (Error::timeout_error("late"), "PutItem: no answer (time-out)"),
+            (not_sent(ConnectorError::timeout), "PutItem: no answer (time-out)"),
+            (not_sent(ConnectorError::io), "PutItem: no answer (connection)"),
+            (not_sent(ConnectorError::user), user),
+            (Error::response_error("torn", raw(200)), "PutItem: no answer (unreadable response)"),
+            (answer(503), "PutItem: no answer (status 503)"),
+            (answer(400), "PutItem: throttled; add capacity or reduce the number of writers"),
+            (
+                Error::construction_failure("no table"),
+                "PutItem: denied (the request could not be built); check the role and the environment",
+            ),
+        ] {
+            assert_eq!(Fault::from_sdk("PutItem", &error).to_string(), expected);
+        }
+    }
 
     #[test]
     fn codes_tell_what_to_do() {

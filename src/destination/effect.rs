@@ -253,6 +253,13 @@ mod tests {
     }
 
     #[test]
+    fn a_rejection_keeps_its_reason_and_no_result() {
+        let effect = Effect::reject("no such account").result(&u64::MAX);
+        assert!(matches!(&effect.end, End::Rejected { reason } if reason == "no such account"));
+        assert_eq!(effect.check(false), Ok(()));
+    }
+
+    #[test]
     fn a_plain_item_is_put_by_serde() {
         let effect = Effect::new().put("t", &std::collections::BTreeMap::from([("account", "a")]));
         let put = effect.writes[0].put().unwrap();

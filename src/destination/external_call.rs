@@ -272,10 +272,15 @@ async fn read_delivery(settings: &DestinationSettings, work: &WorkItem) -> Resul
     Ok(delivery.ok_or(TransitionError::Refused(Refused::UnknownDestination))?)
 }
 
+/// Whether the invocation never had this much time.
+fn never_had(needs: Duration, deadlines: Deadlines) -> bool {
+    needs > deadlines.end_by.saturating_duration_since(deadlines.begun)
+}
+
 /// Whether this much time is left. An invocation that never had it may have been frozen before it began, so
 /// that is not an attempt, either. Most likely the function's time-out is too short, which is logged as an error.
 fn fits(needs: Duration, deadlines: Deadlines) -> Result<(), NotCompleted> {
-    if needs > deadlines.end_by.saturating_duration_since(deadlines.begun) {
+    if never_had(needs, deadlines) {
         tracing::error!(
             needs_seconds = needs.as_secs_f64(),
             "a call takes longer than this invocation had: raise the function's time-out"
@@ -313,15 +318,17 @@ mod tests {
     }
 
     /// Whether the invocation never had the time, or has no longer.
-    #[test]
-    fn g7_a_call_without_time_is_no_attempt() {
-        let begun = Instant::now();
-        let deadlines = |seconds| Deadlines { begun, start_by: begun, end_by: begun + seconds };
-        let needs = Duration::from_secs(5);
-        assert!(matches!(fits(needs, deadlines(Duration::from_secs(4))), Err(NotCompleted::OutOfTime)));
-        let later = Deadlines { begun: begun - needs, ..deadlines(Duration::from_secs(1)) };
+    #[tokio::test(start_paused = true)]
+    async fn g7_a_call_without_time_is_no_attempt() {
+        let (begun, needs) = (Instant::now(), Duration::from_secs(5));
+        let deadlines = |seconds| Deadlines { begun, start_by: begun, end_by: begun + seconds * needs / 5 };
+        assert!(!never_had(needs, deadlines(5)) && fits(needs, deadlines(5)).is_ok());
+        assert!(!never_had(needs, deadlines(60)) && fits(needs, deadlines(60)).is_ok());
+        assert!(never_had(needs, deadlines(4)));
+        assert!(matches!(fits(needs, deadlines(4)), Err(NotCompleted::OutOfTime)));
+        let later = Deadlines { begun: begun - needs, ..deadlines(1) };
+        assert!(!never_had(needs, later));
         assert!(matches!(fits(needs, later), Err(NotCompleted::OutOfTime)));
-        assert!(fits(needs, deadlines(Duration::from_secs(60))).is_ok());
         assert_eq!(NotCompleted::OutOfTime.severity(), Severity::Uncounted);
     }
 
@@ -374,6 +381,8 @@ mod tests {
         for unknown in [RETRY, OnUnknown::Ask, OnUnknown::Escalate] {
             assert_eq!(decided_for(&held, unknown), NextStep::Wait);
         }
+        let expired = Delivery { lease_until: Some(at(NOW)), ..held };
+        assert!(matches!(decided_for(&expired, RETRY), NextStep::Call { fence: 3, .. }));
     }
 
     #[test]

@@ -132,23 +132,47 @@ impl Handler for Watched<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::notification::Draft;
     use crate::record::tests::at;
     use crate::record::{Delivery, Dispatch, Record};
 
-    #[test]
-    fn a_handler_that_is_polled_is_known_with_the_attempts_before_it() {
+    /// A record, and the work for it by these copies.
+    fn work(copies: &[&str]) -> (Record, WorkItem) {
         let routes = r#"{"t":{"kind":"event","destinations":["a"]}}"#.parse().unwrap();
         let event = Draft::event("t", "s", &"x").build("1").unwrap();
         let record = Record::accept(event, &routes, at(1_000)).unwrap();
         let dispatch = Dispatch::new(&record, vec!["a".to_owned()], at(2_000));
-        let mut work = WorkItem::of_copy("copy".to_owned(), dispatch, at(2_000), "a");
+        let mut work = WorkItem::of_copy(String::new(), dispatch, at(2_000), "a");
+        work.copies = copies.iter().map(ToString::to_string).collect();
+        (record, work)
+    }
+
+    #[test]
+    fn a_handler_that_is_polled_is_known_with_the_attempts_before_it() {
+        let (record, mut work) = work(&["copy"]);
         work.delivery = Some(Delivery { attempts: 2, ..record.destinations["a"].clone() });
         let watch = Watch::default();
         assert_eq!(watch.polled(), None);
         watch.polled.store(watch.begins(&work), Ordering::Relaxed);
         let begun = watch.polled().unwrap().begun;
         assert_eq!(begun, Begun { key: record.key(), attempts: Some(2) });
+    }
+
+    #[test]
+    fn what_is_decided_is_redelivered_with_all_copies_unless_it_is_dropped() {
+        let (watch, (record, first), (_, second)) = (Watch::default(), work(&["1", "3"]), work(&["2"]));
+        let [copies, others] = [&first, &second].map(|work| work.copies.clone());
+        watch.takes(&[first, second]);
+        assert_eq!(watch.undecided().len(), 2);
+        watch.decides(&others, Disposition::Drop);
+        let [undecided] = &*watch.undecided() else { panic!("one is not decided") };
+        assert_eq!((&undecided.key, &undecided.copies), (&record.key(), &copies));
+        assert_eq!(watch.redelivered(), [""; 0]);
+        watch.decides(&copies, Disposition::Redeliver { wait: Duration::ZERO });
+        assert!(watch.undecided().is_empty());
+        assert_eq!(watch.redelivered(), ["1", "3"]);
     }
 }

@@ -192,6 +192,13 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_answer_is_read_up_to_its_longest() {
+        let read = async |bytes: usize| super::read(SdkBody::from(vec![b' '; bytes])).await.unwrap().len();
+        assert_eq!(read(BODY_BYTES_MAX).await, BODY_BYTES_MAX);
+        assert_eq!(read(BODY_BYTES_MAX + 1).await, 0);
+    }
+
+    #[tokio::test]
     async fn a_payment_waits_for_a_token_that_cannot_be_read() {
         let (provider, secrets) = (Provider::default(), Secrets::with(""));
         let payments = Payments {

@@ -99,3 +99,43 @@ impl Counts {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::written_by;
+
+    fn behind(walks: &[(Walk, i64)]) -> Option<i64> {
+        let counts = Counts::default();
+        walks.iter().for_each(|&(walk, seconds)| counts.set_behind(walk, seconds));
+        counts.found().behind_seconds
+    }
+
+    #[test]
+    fn a_run_is_as_far_behind_as_its_last_walk_if_each_could_tell() {
+        assert_eq!(behind(&[(Walk::Due, 1), (Walk::DueAgain, 7), (Walk::Dead, 1)]), Some(7));
+        assert_eq!(behind(&[(Walk::Due, 0), (Walk::DueAgain, -1), (Walk::Dead, -7)]), Some(0));
+        assert_eq!(behind(&[(Walk::Due, 1), (Walk::Dead, 1)]), None);
+    }
+
+    #[test]
+    fn each_number_is_a_metric() {
+        let counts = Counts::default();
+        for (n, count) in (1..).zip([
+            &counts.looked,
+            &counts.dispatched,
+            &counts.given_up,
+            &counts.renewed,
+            &counts.waiting,
+        ]) {
+            count.store(n, Ordering::Relaxed);
+        }
+        let mut found = counts.found();
+        assert_eq!(found.behind_seconds, None);
+        found.behind_seconds = Some(6);
+        let written = written_by(|| found.report());
+        let [line] = &*written else { panic!("one line, with all numbers") };
+        let names = ["Looked", "Dispatched", "GivenUp", "Renewed", "Waiting", "BehindSeconds"];
+        assert_eq!(names.map(|name| line[name].as_i64().unwrap()), [1, 2, 3, 4, 5, 6]);
+    }
+}
