@@ -362,8 +362,8 @@ mod tests {
         let problem =
             |timeout, on_unknown, work_time| never_works(timeout * second, on_unknown, work_time * second);
         assert_eq!(problem(8, OnUnknown::Escalate, 12), None);
-        assert!(problem(9, OnUnknown::Escalate, 12).unwrap().starts_with("9s for a call"));
-        assert!(problem(8, OnUnknown::Ask, 12).unwrap().starts_with("16s for a call"));
+        assert!(problem(9, OnUnknown::Escalate, 12).unwrap().starts_with("9s for a call do not fit"));
+        assert!(problem(8, OnUnknown::Ask, 12).unwrap().starts_with("16s for a call, and to ask"));
         let retry = |seconds| OnUnknown::Retry { key_lives: seconds * second };
         assert_eq!(problem(8, retry(37), 12), None);
         assert!(problem(8, retry(36), 12).unwrap().contains("36s is gone"));
