@@ -223,8 +223,8 @@ mod tests {
             Error::service_error(PutItemError::generic(error), raw(status))
         };
         let not_sent = |error: fn(_) -> ConnectorError| Error::dispatch_failure(error("port 7".into()));
-        let user = "PutItem: denied (not sent; are there credentials and a Region?: user error: port 7); \
-                    check the role and the environment";
+        let user = "PutItem: denied (not sent; are there credentials?: user error: port 7); \
+                    check the credentials, the role and the environment";
         for (error, expected) in [
             (Error::timeout_error("late"), "PutItem: no answer (time-out)"),
             (not_sent(ConnectorError::timeout), "PutItem: no answer (time-out)"),
@@ -235,7 +235,7 @@ mod tests {
             (answer(400), "PutItem: throttled; add capacity or reduce the number of writers"),
             (
                 Error::construction_failure("no table"),
-                "PutItem: denied (the request could not be built); check the role and the environment",
+                "PutItem: denied (the request could not be built); check the credentials, the role and the environment",
             ),
         ] {
             assert_eq!(Fault::from_sdk("PutItem", &error).to_string(), expected);
