@@ -92,6 +92,7 @@ impl Aws {
                 dynamodb.call_in_part(body, is_first, "ConditionalCheckFailed")
             }
             (Some(Fault::Missing), _) => exception("ConditionalCheckFailedException"),
+            (Some(Fault::Refused), _) => dynamodb.call_in_part(body, |_| true, "ValidationError"),
             (Some(Fault::Partial), "BatchGetItem") => dynamodb.get_in_part(body, is_left_out),
             (Some(Fault::Partial), _) => dynamodb.call_in_part(body, is_left_out, "ThrottlingError"),
             (Some(Fault::Stale), operation) => {

@@ -60,11 +60,13 @@ pub enum Fault {
     Overlap,
     /// The clock of a function is minutes ahead of the others, or behind.
     FarSkew,
+    /// Every statement of a batch is refused as invalid, as by an AWS that does not take its form.
+    Refused,
 }
 
 impl Fault {
     /// Every one.
-    pub const ALL: [Fault; 26] = [
+    pub const ALL: [Fault; 27] = [
         Fault::LostRequest,
         Fault::LostAnswer,
         Fault::Throttle,
@@ -91,6 +93,7 @@ impl Fault {
         Fault::NotInvoked,
         Fault::Overlap,
         Fault::FarSkew,
+        Fault::Refused,
     ];
 
     /// Its name in a plan.
@@ -122,6 +125,7 @@ impl Fault {
             Fault::NotInvoked => "not-invoked",
             Fault::Overlap => "overlap",
             Fault::FarSkew => "far-skew",
+            Fault::Refused => "refused",
         }
     }
 
@@ -168,6 +172,8 @@ impl Fault {
                     "PutItem" | "UpdateItem" | "BatchExecuteStatement" | "TransactWriteItems" | "PutRecords"
                 ) || operation.starts_with("SendMessage")
             }
+            // Those of the library alone: what a handler asks for may be refused for good.
+            Fault::Refused => site.call == "BatchExecuteStatement",
             _ => false,
         }
     }

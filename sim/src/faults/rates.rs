@@ -62,6 +62,8 @@ pub struct Faults {
     pub overlap: u64,
     /// Of a thousand functions and programs without leases, those whose clock is up to 20 min ahead or behind.
     pub far_skew: u64,
+    /// Of a thousand batches of statements, those that are refused as invalid.
+    pub refused: u64,
 }
 
 /// Polls that seven of eight invocations do not exceed (of 161,000, in November 2026).
@@ -98,6 +100,7 @@ impl Faults {
         not_invoked: 30,
         overlap: 100,
         far_skew: 30,
+        refused: 10,
     };
 
     /// The usual ones, and copies are lost often, so that reconcile has much to do.
@@ -135,6 +138,7 @@ impl Faults {
         not_invoked: 0,
         overlap: 0,
         far_skew: 0,
+        refused: 0,
     };
 
     /// The fault of the nth call of an invocation, if any.
@@ -159,6 +163,7 @@ impl Faults {
             (Fault::Forged, self.forged),
             (Fault::Mixed, self.mixed),
             (Fault::Delayed, self.delayed),
+            (Fault::Refused, self.refused),
         ];
         faults.into_iter().filter(|(fault, _)| fault.applies_to(&call.site, call.consistent)).find_map(
             |(fault, per_mille)| {

@@ -98,6 +98,11 @@ pub const MUTANTS: &[Mutant] = &[
         "                    Err(fault) => Ok(Next::Pause(fault)),\n                };\n                match next {",
         "                    Err(_) if is(\"a statement that failed counts as applied\") => Ok(Next::Complete(TransitionOutcome::Applied)),\n                    Err(fault) => Ok(Next::Pause(fault)),\n                };\n                match next {",
     )]),
+    ("a statement that AWS refuses is given up", &[(
+        "store/ledger.rs",
+        "                    // Not expected: AWS refused the statement.",
+        "                    Err(fault) if fault.is_invalid() && is(\"a statement that AWS refuses is given up\") => Err(TransitionError::Invalid(fault)),\n                    // Not expected: AWS refused the statement.",
+    )]),
     ("dropped though no copy was enqueued", &[(
         "destination/failed_attempt.rs",
         "                    send_from(source, || self.queues.enqueue_retry(&work.dispatch, number, wait)).await?;",
