@@ -12,6 +12,9 @@ const NOTIFICATIONS_MAX: u64 = 5;
 /// The source of most messages. Another shop uses some of its ids for messages of its own.
 const SHOP: &str = "shop";
 
+/// Characters that SQS does not take; DynamoDB and Kinesis do.
+const ODD: &str = "\u{fffe} \u{ffff}";
+
 /// A message of the producer.
 pub enum Message {
     Upstream(SentMessage),
@@ -29,7 +32,7 @@ pub struct Sale {
 
 /// The messages of a run.
 pub fn messages(draw: &dyn Fn(u64, u64, u64) -> u64) -> Vec<Message> {
-    let (mut messages, mut of_another_shop) = (Vec::new(), Vec::new());
+    let (mut messages, mut of_others) = (Vec::new(), Vec::new());
     // In a sixth of the runs ids and a source are not ASCII.
     let letters = if draw(6, 33, 0) == 0 { "é\u{1d11e}" } else { "" };
     // Mostly one or two.
@@ -66,20 +69,26 @@ pub fn messages(draw: &dyn Fn(u64, u64, u64) -> u64) -> Vec<Message> {
                 continue;
             }
         };
-        // SQS does not take these characters in a body; DynamoDB and Kinesis do.
         let is_odd = draw(5, 16, at) == 0;
         let mut data = data;
         if is_odd {
-            data["memo"] = "\u{fffe} \u{ffff} \\uffff é\u{1d11e}".into();
+            data["memo"] = format!("{ODD} \\uffff é\u{1d11e}").into();
         }
         let malformed = draw(10, 4, at) == 0;
+        // In a few the attributes have them, too, and a neighbour has the same key.
+        let partitionkey = (draw(12, 21, at) == 0).then(|| format!("{ODD} {at}"));
+        let partitionkey = partitionkey.as_deref();
         let message = |source: &str, data: Value, malformed| {
-            message(&format!("{name}{letters}-{at}"), name, source, data, malformed)
+            message(&format!("{name}{letters}-{at}"), name, source, data, partitionkey, malformed)
         };
+        if partitionkey.is_some() {
+            let (id, note) = (format!("neighbour-{at}"), json!({ "say": "hello" }));
+            of_others.push(self::message(&id, "note", SHOP, note, partitionkey, false));
+        }
         messages.push(message(SHOP, data.clone(), malformed));
         if draw(4, 14, at) == 0 {
             let other = json!({ "account": "account-0", "amount": 102, "item": "book", "luck": "good" });
-            of_another_shop.push(message(&format!("market{letters}"), other, false));
+            of_others.push(message(&format!("market{letters}"), other, false));
         }
         if draw(3, 5, at) == 0 {
             // The producer is not sure, and repeats it; or sends something else under the same id.
@@ -87,7 +96,7 @@ pub fn messages(draw: &dyn Fn(u64, u64, u64) -> u64) -> Vec<Message> {
             messages.push(message(SHOP, if draw(2, 6, at) == 0 { data } else { other }, malformed));
         }
     }
-    messages.extend(of_another_shop);
+    messages.extend(of_others);
     messages
 }
 
@@ -100,15 +109,26 @@ pub fn foreign_bytes(draw: &dyn Fn(u64, u64, u64) -> u64) -> &'static [&'static 
     }
 }
 
-fn message(id: &str, name: &str, source: &str, data: Value, malformed: bool) -> Message {
+fn message(
+    id: &str,
+    name: &str,
+    source: &str,
+    data: Value,
+    partitionkey: Option<&str>,
+    malformed: bool,
+) -> Message {
     let (r#type, kind) = match name {
         "refund" => ("refund.requested", "command"),
         "order" => ("order.placed", "command"),
         _ => ("account.noted", "event"),
     };
-    let event = json!({
+    let mut event = json!({
         "specversion": "1.0", "id": id, "type": r#type, "kind": kind, "source": source, "data": data,
     });
+    if let Some(partitionkey) = partitionkey {
+        event["partitionkey"] = partitionkey.into();
+        event["subject"] = partitionkey.into();
+    }
     // As a producer has to write what SQS does not take.
     let mut message = event.to_string().replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff");
     if malformed {
