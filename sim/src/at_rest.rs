@@ -40,7 +40,8 @@ const SEQUENCE_TAKEN: &str = "has its `sequence`";
 pub fn violations(stack: &Stack, sent: &[SentMessage]) -> Vec<String> {
     let mut found = Vec::new();
     let records = stack.items(NOTIFICATIONS);
-    let state = stack.aws.state();
+    let mut state = stack.aws.state();
+    state.queues.expire(stack.aws.time().now_ms());
     let retry_queues = stack.destinations().into_iter().map(|name| retry_queue(&name));
     // SQS dead-letters nothing in relay's queue: what is throttled ends long before.
     for url in retry_queues.chain([UPSTREAM, RELAY_QUEUE, RELAY_DEAD_LETTERS].map(str::to_owned)) {

@@ -1,43 +1,21 @@
 //! Queues of SQS: visibility, receive counts, delays, redrive.
 
+mod limits;
+
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use handover::NotificationKey;
 use serde_json::{Map, Value, json};
 
 use crate::aws::dynamodb::Answer;
-
-/// Most bytes of a message with its attributes.
-const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
-
-/// How long a queue keeps a message, in milliseconds: 14 days.
-const RETENTION_MS: u64 = 14 * 24 * 3_600_000;
+use crate::aws::sqs::limits::{BATCH_TOO_LONG, is_too_long, not_taken};
 
 /// Most messages of a queue in flight.
 const IN_FLIGHT_MAX: usize = 120_000;
 
-/// Longest delay of a message that is sent, in seconds.
-const DELAY_S_MAX: u64 = 900;
-
 /// Longest time from the receive of a message to the end of its visibility time-out, in milliseconds: 12 hours.
 const INVISIBLE_MS_MAX: u64 = 12 * 3_600_000;
-
-/// Why SQS does not take what a call sends: characters that XML 1.0 does not have, no body, its size, or its delay.
-fn not_taken(entry: &Value) -> Option<&'static str> {
-    let attributes = entry["MessageAttributes"].as_object().into_iter().flatten();
-    let values = attributes.map(|(_, value)| value["StringValue"].as_str().unwrap_or_default());
-    let texts: Vec<&str> = entry["MessageBody"].as_str().into_iter().chain(values).collect();
-    let is_taken = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
-    if texts.contains(&"") {
-        return Some("com.amazonaws.sqs#InvalidParameterValue");
-    }
-    if !texts.iter().all(|text| text.chars().all(is_taken)) {
-        return Some("com.amazonaws.sqs#InvalidMessageContents");
-    }
-    let is_late = entry["DelaySeconds"].as_u64().is_some_and(|delay_s| delay_s > DELAY_S_MAX);
-    (is_late || texts.iter().map(|text| text.len()).sum::<usize>() > MESSAGE_BYTES_MAX)
-        .then_some("com.amazonaws.sqs#InvalidParameterValue")
-}
 
 /// A message.
 #[derive(Clone, Debug)]
@@ -46,6 +24,7 @@ pub struct Message {
     pub body: String,
     /// As it was sent with.
     attributes: Value,
+    /// When it was sent. It stays the same when SQS moves the message to a dead-letter queue.
     sent_ms: u64,
     visible_ms: u64,
     /// How many times it was received.
@@ -61,6 +40,8 @@ pub struct Message {
 pub struct Queue {
     pub messages: Vec<Message>,
     visibility_ms: u64,
+    /// How long it keeps a message.
+    retention_ms: u64,
     /// Most messages that are received and not deleted, nor visible again.
     in_flight_max: usize,
     /// After this many receives a message moves to this queue.
@@ -79,10 +60,21 @@ pub struct Queues {
 }
 
 impl Queues {
-    pub fn create(&mut self, url: &str, visibility_ms: u64, redrive: Option<(u32, &str)>) {
-        let redrive = redrive.map(|(receives, url)| (receives, url.to_owned()));
-        let (messages, in_flight_max) = (Vec::new(), IN_FLIGHT_MAX);
-        self.queues.insert(url.to_owned(), Queue { messages, visibility_ms, in_flight_max, redrive });
+    pub fn create(
+        &mut self,
+        url: &str,
+        visibility_ms: u64,
+        retention: Duration,
+        redrive: Option<(u32, &str)>,
+    ) {
+        let queue = Queue {
+            messages: Vec::new(),
+            visibility_ms,
+            retention_ms: retention.as_millis() as u64,
+            in_flight_max: IN_FLIGHT_MAX,
+            redrive: redrive.map(|(receives, url)| (receives, url.to_owned())),
+        };
+        self.queues.insert(url.to_owned(), queue);
     }
 
     /// Lowers the limit of the messages in flight, so that a few reach it.
@@ -124,10 +116,10 @@ impl Queues {
         id
     }
 
-    /// Deletes the messages that are older than SQS keeps them.
+    /// Deletes the messages that are older than their queue keeps them.
     pub fn expire(&mut self, now_ms: u64) {
         for queue in self.queues.values_mut() {
-            queue.messages.retain(|message| now_ms < message.sent_ms + RETENTION_MS);
+            queue.messages.retain(|message| now_ms < message.sent_ms + queue.retention_ms);
         }
     }
 
@@ -149,8 +141,13 @@ impl Queues {
         refused: impl Fn(usize) -> bool,
     ) -> Answer {
         let url = request["QueueUrl"].as_str().expect("QueueUrl");
-        let not_taken = |entry: &Value| not_taken(entry).or_else(|| self.is_too_long(url, entry, now_ms));
+        let not_taken =
+            |entry: &Value| not_taken(entry).or_else(|| self.is_hidden_too_long(url, entry, now_ms));
         let entries = request["Entries"].as_array();
+        if entries.is_some_and(|entries| is_too_long(entries)) {
+            self.refused.push(format!("SQS refuses a {operation}: {BATCH_TOO_LONG}"));
+            return (400, json!({ "__type": BATCH_TOO_LONG, "message": "not taken" }).to_string());
+        }
         let codes: Vec<_> =
             entries.map_or(vec![not_taken(request)], |all| all.iter().map(not_taken).collect());
         self.refused.extend(codes.iter().flatten().map(|code| format!("SQS refuses a {operation}: {code}")));
@@ -197,7 +194,7 @@ impl Queues {
     }
 
     /// Whether a visibility time-out is longer than SQS takes: of one message, by its receipt.
-    fn is_too_long(&self, url: &str, entry: &Value, now_ms: u64) -> Option<&'static str> {
+    fn is_hidden_too_long(&self, url: &str, entry: &Value, now_ms: u64) -> Option<&'static str> {
         let until_ms = now_ms + entry["VisibilityTimeout"].as_u64()? * 1_000;
         let message =
             self.queues[url].messages.iter().find(|message| entry["ReceiptHandle"] == message.receipt)?;
@@ -214,6 +211,7 @@ impl Queues {
         most: usize,
         mut overtaken: impl FnMut(&Message) -> bool,
     ) -> Vec<Message> {
+        self.expire(now_ms);
         let most = most.min(self.room(url, now_ms));
         let queue = self.queue(url);
         let visibility_ms = queue.visibility_ms;
@@ -297,5 +295,30 @@ impl Message {
                 "ApproximateReceiveCount": self.receives.to_string(), "SentTimestamp": self.sent_ms.to_string(),
             },
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_that_sqs_moves_to_a_dead_letter_queue_is_kept_from_its_first_enqueue_on() {
+        let day = |days: u64| days * 24 * 3_600_000;
+        let mut queues = Queues::default();
+        queues.create("dead", 1, Duration::from_millis(day(14)), None);
+        queues.create("queue", 1, Duration::from_millis(day(4)), Some((1, "dead")));
+        queues.send("queue", "killer", json!({}), 0, 0);
+        queues.send("queue", "late", json!({}), day(5), 0);
+        queues.receive("queue", day(3), 1, |_| false);
+        let left = |queues: &Queues, url: &str| queues.queues[url].messages.len();
+        queues.receive("queue", day(3) + 1, 1, |_| false);
+        assert_eq!((left(&queues, "queue"), left(&queues, "dead")), (1, 1));
+        queues.expire(day(4));
+        assert_eq!((left(&queues, "queue"), left(&queues, "dead")), (0, 1));
+        queues.expire(day(14) - 1);
+        assert_eq!(left(&queues, "dead"), 1);
+        queues.expire(day(14));
+        assert_eq!(left(&queues, "dead"), 0);
     }
 }

@@ -31,6 +31,10 @@ const RELAY_VISIBILITY_MS: u64 = 6 * RELAY_TIMEOUT.as_millis() as u64;
 const RELAY_RECEIVES_MAX: u32 = 1_000;
 /// Receives of a retry queue before SQS moves a message to the dead-letter queue.
 const RETRY_RECEIVES_MAX: u32 = 50;
+/// How long a dead-letter queue keeps a message.
+const DEAD_LETTERS_KEPT: Duration = Duration::from_secs(14 * 24 * 3_600);
+/// How much longer the other queues keep one than until reconcile gives its notification up.
+const COPIES_KEPT_LONGER: Duration = Duration::from_secs(3 * 24 * 3_600);
 /// How long a copy waits after its first failed attempt, and a message of the upstream queue after a fault.
 const BACKOFF: Duration = Duration::from_secs(1);
 /// The back-offs of a few runs: reconcile runs between two attempts. The second is the longest that the template takes.
@@ -45,9 +49,9 @@ const RELAY_FILTER: &str =
 impl Stack {
     pub(super) fn serve_upstream(&self) {
         let mut state = self.aws.state();
-        state.queues.create(UPSTREAM_DEAD_LETTERS, UPSTREAM_VISIBILITY_MS, None);
+        state.queues.create(UPSTREAM_DEAD_LETTERS, UPSTREAM_VISIBILITY_MS, DEAD_LETTERS_KEPT, None);
         let redrive = Some((RECEIVES_MAX, UPSTREAM_DEAD_LETTERS));
-        state.queues.create(UPSTREAM, UPSTREAM_VISIBILITY_MS, redrive);
+        state.queues.create(UPSTREAM, UPSTREAM_VISIBILITY_MS, self.copies_kept(), redrive);
         drop(state);
         let accept = Accept::new(self.ledger(), self.routes.clone(), self.clock("accept"));
         let upstream =
@@ -60,9 +64,9 @@ impl Stack {
 
     pub(super) fn serve_relay(&self, kinesis: aws_sdk_kinesis::Client) {
         let mut state = self.aws.state();
-        state.queues.create(RELAY_DEAD_LETTERS, RELAY_VISIBILITY_MS, None);
+        state.queues.create(RELAY_DEAD_LETTERS, RELAY_VISIBILITY_MS, DEAD_LETTERS_KEPT, None);
         let redrive = Some((RELAY_RECEIVES_MAX, RELAY_DEAD_LETTERS));
-        state.queues.create(RELAY_QUEUE, RELAY_VISIBILITY_MS, redrive);
+        state.queues.create(RELAY_QUEUE, RELAY_VISIBILITY_MS, self.copies_kept(), redrive);
         drop(state);
         let queue = RelayQueue::new(self.sqs.clone(), RELAY_QUEUE);
         let of_stream = Relay::new(kinesis, "notifications", queue, self.clock("relay"));
@@ -95,6 +99,11 @@ impl Stack {
             |end, what: &[u64]| below(end, self.aws.seed(), &[&[Purpose::Backoff as u64], what].concat());
         let drawn = if draw(8, &[]) == 0 { LONG_BACKOFFS[usize::from(draw(4, &[1]) == 0)] } else { BACKOFF };
         self.timing.map_or(drawn, |timing| timing.backoff)
+    }
+
+    /// How long a queue keeps a copy, or a message that is not accepted yet.
+    fn copies_kept(&self) -> Duration {
+        self.give_up_after().unsigned_abs() + COPIES_KEPT_LONGER
     }
 
     /// The visibility time-out of a destination's queue.
@@ -133,8 +142,9 @@ impl Stack {
         let mut state = self.aws.state();
         let visibility_ms = self.visibility_ms();
         let (retry, dead_letters) = (retry_queue(name), dead_letter_queue(name));
-        state.queues.create(&dead_letters, visibility_ms, None);
-        state.queues.create(&retry, visibility_ms, Some((RETRY_RECEIVES_MAX, &dead_letters)));
+        state.queues.create(&dead_letters, visibility_ms, DEAD_LETTERS_KEPT, None);
+        let redrive = Some((RETRY_RECEIVES_MAX, &*dead_letters));
+        state.queues.create(&retry, visibility_ms, self.copies_kept(), redrive);
         if self.has_few_in_flight() {
             state.queues.limit_in_flight(&retry, FEW_IN_FLIGHT);
         }
