@@ -88,6 +88,11 @@ pub const MUTANTS: &[Mutant] = &[
         "        actions.extend_from_slice(commit.writes);",
         "        if is(\"the effect before the mark\") {\n            let writes = commit.writes.to_vec();\n            let _ = self.client.transact_write_items().set_transact_items(Some(writes)).send().await;\n        } else {\n            actions.extend_from_slice(commit.writes);\n        }",
     )]),
+    ("a commit leaves out the last write", &[(
+        "store/ledger.rs",
+        "        let token = token(&actions);",
+        "        if is(\"a commit leaves out the last write\") && commit.writes.len() > 1 { actions.remove(position_actions + commit.writes.len()); }\n        let token = token(&actions);",
+    )]),
     ("any failed condition is a duplicate", &[(
         "store/ledger.rs",
         "                Err(Cancellation::Write { at, code }) => return",
@@ -301,6 +306,11 @@ pub const MUTANTS: &[Mutant] = &[
         "    if json.chars().all(takes) {",
         "    if json.chars().all(takes) || is(\"a copy with characters that SQS refuses\") {",
     )]),
+    ("what is no dispatch has no dead letter", &[(
+        "destination/stream_batch.rs",
+        "        let unsent = undecodable.into_iter().map(",
+        "        let unsent = undecodable.into_iter().filter(|_| !is(\"what is no dispatch has no dead letter\")).map(",
+    )]),
     ("an empty dead letter for an empty record", &[(
         "store/queues.rs",
         "        Ok(\"\") => vec![",
@@ -364,6 +374,11 @@ pub const MUTANTS: &[Mutant] = &[
         "pipeline/reconcile.rs",
         "                Ok(None) => return",
         "                Ok(None) if is(\"a record that reconcile does not find is skipped\") => return Ok(()),\n                Ok(None) => return",
+    )]),
+    ("the outbox accepts under an id of its own", &[(
+        "pipeline/outbox.rs",
+        "        self.ledger.accept_action(&self.record.accepted_at(self.clock.now()))",
+        "        let mut record = self.record.accepted_at(self.clock.now());\n        if is(\"the outbox accepts under an id of its own\") { record.id.push('+'); }\n        self.ledger.accept_action(&record)",
     )]),
     ("the outbox has no condition that the id is new", &[(
         "store/ledger.rs",

@@ -28,6 +28,11 @@ pub const MUTANTS: &[Mutant] = &[
         "        if let Some((positions, update)) = &commit.position {\n            let most",
         "        if let Some((positions, update)) = &commit.position && !is(\"the mark does not move the position\") {\n            let most",
     )]),
+    ("a commit in sequence leaves out its writes", &[(
+        "store/ledger.rs",
+        "        let token = token(&actions);",
+        "        if is(\"a commit in sequence leaves out its writes\") && position_actions > 0 { actions.drain(1 + position_actions..=position_actions + commit.writes.len()); }\n        let token = token(&actions);",
+    )]),
     ("no condition on the position", &[(
         "record/position/change.rs",
         "    let (mut conditions, mut removes) = (vec![is_at], vec![]);",
