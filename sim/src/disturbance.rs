@@ -23,7 +23,8 @@ const WAIT_MS_MAX: i64 = 900_000;
 
 /// G7: a destination is tried once for each attempt that is recorded, once for each time that the provider refused it
 /// for now, and once more where it succeeded. Each fault, further dispatch, operation and killed function is a reason
-/// for one copy more, which is tried once, and once beside each attempt: copies that fail at once count one attempt.
+/// for one copy more, which is tried once, and once beside each attempt and beside the success: copies that fail at once
+/// count one attempt.
 /// G8: a delivery that never failed is delayed by its own faults alone, unless it waits for its turn.
 pub fn violations(stack: &Stack, aws: &State, record: &Value, name: &str, delivery: &Value) -> Vec<String> {
     let key = item::key(record);
@@ -36,7 +37,8 @@ pub fn violations(stack: &Stack, aws: &State, record: &Value, name: &str, delive
     let tries = stack.tries().of(name, &key);
     let is_undisturbed = on_way.is_empty() && aws.history.operations == 0;
     let mut found = Vec::new();
-    if tries > attempts + held_up + i64::from(has_succeeded) + more * (1 + attempts) {
+    let counted = attempts + i64::from(has_succeeded);
+    if tries > counted + held_up + more * (1 + counted) {
         found.push(format!(
             "G7: {name} tried {key} {tries} times, recorded are {attempts} attempts, and {more} reasons for one copy more"
         ));
