@@ -38,7 +38,11 @@ impl Index<'_> {
 
     /// The slots of what is open at a destination. One that is dead at another is among them.
     pub async fn open(&self) -> anyhow::Result<Vec<Slot>> {
-        Ok(open_slots(self.unchecked(Walk::DueAgain).await?, self.now).collect())
+        let unchecked = self.unchecked(Walk::DueAgain).await?;
+        if unchecked.is_none() {
+            say_error!("note: reconcile has not run in this stack: what is older than a day may be missing");
+        }
+        Ok(open_slots(unchecked, self.now).collect())
     }
 
     /// The slots of what is dead and nowhere open.

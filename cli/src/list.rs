@@ -68,7 +68,10 @@ async fn rows_and_print(stack: &Stack, arguments: Arguments) -> anyhow::Result<E
         slots.extend(index.dead().await?);
     }
     let state = if selection.dead { State::Dead } else { State::Pending };
-    let before = older_than.map_or(Timestamp::MAX, |age| Timestamp::now() - age);
+    let before = match older_than {
+        Some(age) => Timestamp::now().checked_sub(age).unwrap_or(Timestamp::MIN),
+        None => Timestamp::MAX,
+    };
     let found = index.choose(slots, |record| {
         (record.accepted_at <= before).then(|| rows(&record, state, destination.as_deref()))
     });

@@ -196,7 +196,7 @@ impl Stack {
             anyhow!(
                 "{location} does not answer ({fault}); check the network, the proxy variables and those that begin with AWS_ENDPOINT_URL, and that the local AWS is running if you use one"
             )
-        } else if std::env::var_os("HANDOVER_LOCAL").is_some() {
+        } else if fault.is_denied() && std::env::var_os("HANDOVER_LOCAL").is_some() {
             anyhow!(
                 "{location}: {fault} (a local AWS has new keys each time that it starts: source its `.local/env` again)"
             )

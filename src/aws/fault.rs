@@ -109,6 +109,11 @@ impl Fault {
         matches!(self.cause, Cause::Throttled)
     }
 
+    /// Whether AWS refuses whoever calls.
+    pub fn is_denied(&self) -> bool {
+        matches!(self.cause, Cause::Denied(_))
+    }
+
     /// Whether the request itself is wrong, so that a repeat would fail again.
     pub(crate) fn is_invalid(&self) -> bool {
         matches!(self.cause, Cause::Invalid(_))

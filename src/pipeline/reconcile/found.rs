@@ -130,12 +130,16 @@ mod tests {
         ]) {
             count.store(n, Ordering::Relaxed);
         }
+        counts.saw_open(7);
+        counts.saw_open(5);
         let mut found = counts.found();
-        assert_eq!(found.behind_seconds, None);
+        assert_eq!((found.behind_seconds, found.oldest_open_seconds), (None, Some(7)));
         found.behind_seconds = Some(6);
         let written = written_by(|| found.report());
         let [line] = &*written else { panic!("one line, with all numbers") };
-        let names = ["Looked", "Dispatched", "GivenUp", "Renewed", "Waiting", "BehindSeconds"];
-        assert_eq!(names.map(|name| line[name].as_i64().unwrap()), [1, 2, 3, 4, 5, 6]);
+        let names =
+            ["Looked", "Dispatched", "GivenUp", "Renewed", "Waiting", "BehindSeconds", "OldestOpenSeconds"];
+        assert_eq!(names.map(|name| line[name].as_i64().unwrap()), [1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(Counts::default().found().oldest_open_seconds, None, "it saw none");
     }
 }
