@@ -64,6 +64,34 @@
 //! Where another system is only [throttled](Failure::throttled), or refuses everything until somebody corrects the
 //! [set-up](Failure::misconfigured), say so: the notification waits, and no attempt is counted.
 //!
+//! # Guide: conditions
+//!
+//! A read before a decision may be stale; the condition of a write is not. Each [`Write`] says what follows when its
+//! condition fails: the command is rejected, another effect is applied, or `apply` is called again, to read and decide
+//! anew.
+//!
+//! ```
+//! use handover::dynamodb::types::{AttributeValue, Update};
+//! use handover::{Draft, Effect, Failure, Write};
+//!
+//! fn reserve(customer: &str, amount: u32) -> Result<Effect, Failure> {
+//!     let take = Update::builder()
+//!         .table_name("customers")
+//!         .key("customer", AttributeValue::S(customer.into()))
+//!         .update_expression("SET credit = credit - :amount")
+//!         .condition_expression("credit >= :amount")
+//!         .expression_attribute_values(":amount", AttributeValue::N(amount.to_string()))
+//!         .build()?;
+//!     let refused = Draft::event("credit.refused", "customers", &customer);
+//!     let rejected = Effect::reject("insufficient credit").emit("refused", refused);
+//!     Ok(Effect::new().write(Write::from(take).or_else(rejected)))
+//! }
+//! ```
+//!
+//! This condition fails, too, where there is no such customer. If several conditions fail at once,
+//! [`or_retry`](Write::or_retry) comes first and [`or_else`](Write::or_else) last: so a handler that reads before it
+//! decides puts `or_retry` on a condition that what it read is unchanged, and rejects nothing on a stale read.
+//!
 //! # Guide: an external effect
 //!
 //! No transaction spans a call to another system. An [`External`] makes such a call, and declares what follows
@@ -231,8 +259,9 @@ pub use aws_sdk_dynamodb as dynamodb;
 pub use aws::fault::Fault;
 pub use clock::Clock;
 pub use destination::destination::Destination;
-pub use destination::effect::{Effect, Failure};
+pub use destination::effect::{Effect, Write};
 pub use destination::external::{Asked, CallFailure, External, OnUnknown};
+pub use destination::failure::Failure;
 pub use error::Error;
 pub use notification::checked::Checked;
 pub use notification::draft::Draft;

@@ -1,6 +1,7 @@
 //! How often a destination may be asked to apply a notification, and how long that may take (G7, G8): by the faults on
 //! its own way. What goes wrong at another destination is none of them.
 
+use handover::destination::CALLS_MAX;
 use serde_json::Value;
 
 use crate::aws::State;
@@ -24,7 +25,7 @@ const WAIT_MS_MAX: i64 = 900_000;
 /// G7: a destination is tried once for each attempt that is recorded, once for each time that the provider refused it
 /// for now, and once more where it succeeded. Each fault, further dispatch, operation and killed function is a reason
 /// for one copy more, which is tried once, and once beside each attempt and beside the success: copies that fail at once
-/// count one attempt.
+/// count one attempt. A try is one call of the handler, or several where its effect may say so.
 /// G8: a delivery that never failed is delayed by its own faults alone, unless it waits for its turn.
 pub fn violations(stack: &Stack, aws: &State, record: &Value, name: &str, delivery: &Value) -> Vec<String> {
     let key = item::key(record);
@@ -38,7 +39,9 @@ pub fn violations(stack: &Stack, aws: &State, record: &Value, name: &str, delive
     let is_undisturbed = on_way.is_empty() && aws.history.operations == 0;
     let mut found = Vec::new();
     let counted = attempts + i64::from(has_succeeded);
-    if tries > counted + held_up + more * (1 + counted) {
+    let tries_max = counted + held_up + more * (1 + counted);
+    let calls_a_try = if stack.tries().may_decide_again(name, &key) { i64::from(CALLS_MAX) } else { 1 };
+    if tries > tries_max * calls_a_try {
         found.push(format!(
             "G7: {name} tried {key} {tries} times, recorded are {attempts} attempts, and {more} reasons for one copy more"
         ));

@@ -19,8 +19,8 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, timeout_at};
 
 use super::batch::Consumer;
-use super::effect::Failure;
 use super::failed_attempt::{Disposition, SOON, Source};
+use super::failure::Failure;
 use super::handler::{Deadlines, WorkItem};
 use super::process::{CONCURRENCY_MAX, Processed};
 use super::retry_batch::{self, Messages, RetryBatch};

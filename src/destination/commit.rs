@@ -8,35 +8,52 @@ use std::panic::AssertUnwindSafe;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde::de::DeserializeOwned;
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 
 use super::destination::Destination;
-use super::effect::{Effect, End, Failure};
+use super::effect::{CALLS_MAX, Effect, End, Otherwise, Write};
+use super::failure::Failure;
 use super::handler::{Deadlines, DestinationSettings, Handled, Handler, WorkItem};
 use super::retry_policy::NotCompleted;
-use crate::aws::{Cause, Fault};
+use crate::aws::{Cause, Fault, pause};
 use crate::notification::{Draft, Notification, Refusal};
 use crate::record::{PendingTransition, Record, Transition};
-use crate::store::{Commit, GET_ITEM, Positions, TransitionError};
+use crate::store::{Commit, EffectWrite, GET_ITEM, Positions, Precedence, TransitionError};
 
 /// Runs a [`Destination`].
 pub(crate) struct Commits<D>(pub(crate) D);
 
 impl<D: Destination> Handler for Commits<D> {
-    /// Lets the destination decide, and commits its effect. A decision that takes too long is a failure; a
-    /// commit that does is not.
     fn handle<'a>(
         &'a self,
         settings: &'a DestinationSettings,
         work: &'a WorkItem,
         deadlines: Deadlines,
     ) -> BoxFuture<'a, Result<Handled, NotCompleted>> {
-        let handle = async move {
-            let notification = typed(&work.dispatch.notification)?;
+        self.run(settings, work, deadlines).boxed()
+    }
+}
+
+impl<D: Destination> Commits<D> {
+    /// Lets the destination decide, and commits its effect; again while a condition that says `or_retry` fails. A
+    /// decision that takes too long is a failure; a commit that does is not.
+    async fn run(
+        &self,
+        settings: &DestinationSettings,
+        work: &WorkItem,
+        deadlines: Deadlines,
+    ) -> Result<Handled, NotCompleted> {
+        let notification = typed(&work.dispatch.notification)?;
+        for call in 1.. {
             let effect = decided(self.0.apply(&notification), deadlines).await?;
-            settings.commit(work, effect, None, deadlines).await
-        };
-        handle.boxed()
+            let committed = settings.commit(work, effect, None, deadlines).await;
+            let is_overtaken = matches!(committed, Err(NotCompleted::Overtaken { .. }));
+            if !is_overtaken || call >= CALLS_MAX || Instant::now() >= deadlines.start_by {
+                return committed;
+            }
+            pause(call).await;
+        }
+        unreachable!("the last call returns")
     }
 }
 
@@ -71,17 +88,39 @@ pub(crate) async fn caught<T>(work: impl Future<Output = T>) -> Option<T> {
 }
 
 impl DestinationSettings {
-    /// Commits an effect with its mark, unless that is a mark alone.
+    /// Commits an effect with its mark, unless that is a mark alone. Where a condition fails that says `or_else`, the
+    /// other effect is committed in its place, under the same conditions of the mark: if an earlier try of the first
+    /// took effect after all, that is found.
     pub(crate) async fn commit(
         &self,
         work: &WorkItem,
-        effect: Effect,
+        mut effect: Effect,
         fence: Option<u32>,
         deadlines: Deadlines,
     ) -> Result<Handled, NotCompleted> {
         effect.check(work.position.is_some())?;
-        let emits = self.emits(&work.dispatch.notification, &effect)?;
-        let transition = match effect.end {
+        loop {
+            let at = match self.commit_once(work, &mut effect, fence, deadlines).await {
+                Err(NotCompleted::NotApplied(TransitionError::Condition { at })) => at,
+                committed => return committed,
+            };
+            effect = match effect.writes.swap_remove(at).otherwise {
+                Otherwise::Else(other) => *other,
+                Otherwise::Retry => return Err(NotCompleted::Overtaken { at }),
+                Otherwise::Fail => return Err(TransitionError::Condition { at }.into()),
+            };
+        }
+    }
+
+    async fn commit_once(
+        &self,
+        work: &WorkItem,
+        effect: &mut Effect,
+        fence: Option<u32>,
+        deadlines: Deadlines,
+    ) -> Result<Handled, NotCompleted> {
+        let emits = self.emits(&work.dispatch.notification, effect)?;
+        let transition = match std::mem::take(&mut effect.end) {
             // `Effect::check` refuses an invalid result.
             End::Done { result } => Transition::Done { result: result.and_then(Result::ok), fence },
             End::Rejected { reason } => Transition::Rejected { reason, fence },
@@ -96,7 +135,15 @@ impl DestinationSettings {
             Some(update) => Some((self.positions().map_err(TransitionError::from)?, update.clone())),
             None => None,
         };
-        let mut commit = Commit { writes: &effect.writes, emits, position };
+        let writes = effect.writes.iter().map(|Write { action, otherwise }| {
+            let precedence = match otherwise {
+                Otherwise::Retry => Precedence::Retry,
+                Otherwise::Fail => Precedence::Fail,
+                Otherwise::Else(_) => Precedence::Else,
+            };
+            EffectWrite { action, precedence }
+        });
+        let mut commit = Commit { writes: writes.collect(), emits, position };
         // On the heap: a mark alone need not make room for it.
         let committed = Box::pin(self.ledger.commit(mark, &mut commit));
         let outcome = deadlines.in_time(committed).await?;
@@ -118,6 +165,7 @@ impl DestinationSettings {
                 match refusal {
                     Refusal::UnknownType { .. }
                     | Refusal::WrongKind { .. }
+                    | Refusal::ForeignSource { .. }
                     | Refusal::TooLargeForRoute { .. } => Failure::transient(error),
                     _ => Failure::permanent(error),
                 }
@@ -136,7 +184,7 @@ impl DestinationSettings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::destination::effect::FailureKind;
+    use crate::destination::failure::FailureKind;
     use crate::notification::Json;
 
     #[test]

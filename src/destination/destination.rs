@@ -2,7 +2,8 @@
 
 use serde::de::DeserializeOwned;
 
-use super::effect::{Effect, Failure};
+use super::effect::Effect;
+use super::failure::Failure;
 use crate::notification::Notification;
 
 /// A downstream service that applies notifications. Run it with [`run`](crate::run).

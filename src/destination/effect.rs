@@ -1,18 +1,19 @@
-//! What a destination returns: an effect to apply, a rejection, or a failure.
+//! What a destination returns: an effect to apply, or a rejection.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{ConditionCheck, Delete, Put, TransactWriteItem, Update};
 use serde::Serialize;
 
-use crate::error::with_causes;
+use super::failure::Failure;
 use crate::notification::{Draft, Json, Refusal};
 use crate::record::RESULT_BYTES_MAX;
 
 /// Most writes and emits of one effect: a transaction takes 100 actions, and one is the mark. At a sequenced
 /// destination it is three less, for the position, its own registration, and the next one.
 pub const ACTIONS_MAX: usize = 99;
+/// Most calls of a handler in one attempt, while a condition fails that says [`or_retry`](Write::or_retry).
+pub const CALLS_MAX: u32 = 5;
 /// Actions that a mark has at a sequenced destination, beside the record's.
 const POSITION_ACTIONS: usize = 3;
 
@@ -36,7 +37,7 @@ const POSITION_ACTIONS: usize = 3;
 #[derive(Clone, Debug, Default)]
 #[must_use = "an effect is applied only when it is returned"]
 pub struct Effect {
-    pub(crate) writes: Vec<TransactWriteItem>,
+    pub(crate) writes: Vec<Write>,
     pub(crate) emits: Vec<(String, Draft)>,
     pub(crate) end: End,
     /// Whether an item has no form in DynamoDB. It waits for [`Effect::check`], so that `put` needs no `?`.
@@ -55,31 +56,99 @@ impl Default for End {
     }
 }
 
-/// A write to DynamoDB: a put, update, delete or condition check, with or without a condition.
+/// A write to DynamoDB: a put, update, delete or condition check, with or without a condition. What follows when its
+/// condition fails is part of it; if it says nothing, the attempt has failed.
+///
+/// ```
+/// use handover::dynamodb::types::{AttributeValue, ConditionCheck};
+/// use handover::{Effect, Write};
+///
+/// let is_open = ConditionCheck::builder()
+///     .table_name("accounts")
+///     .key("account", AttributeValue::S("a-1".into()))
+///     .condition_expression("attribute_exists(account)")
+///     .build()?;
+/// let effect = Effect::new().write(Write::from(is_open).or_reject("there is no such account"));
+/// # Ok::<(), aws_sdk_dynamodb::error::BuildError>(())
+/// ```
+///
+/// Where the conditions of several writes failed at once, the first of these decides: one that says
+/// [`or_retry`](Write::or_retry), one that says nothing, one that says [`or_else`](Write::or_else) or
+/// [`or_reject`](Write::or_reject); of two alike the first. So a handler that reads before it decides puts `or_retry` on a
+/// condition that what it read is unchanged: then it rejects nothing on a read that was stale. A write that AWS refuses
+/// for another reason has failed, whatever it says.
 #[derive(Clone, Debug)]
-pub struct Write(TransactWriteItem);
+pub struct Write {
+    pub(crate) action: TransactWriteItem,
+    pub(crate) otherwise: Otherwise,
+}
+
+/// What follows when the condition of a write fails.
+#[derive(Clone, Debug)]
+pub(crate) enum Otherwise {
+    Retry,
+    Fail,
+    Else(Box<Effect>),
+}
+
+impl Write {
+    fn new(action: TransactWriteItem) -> Write {
+        Write { action, otherwise: Otherwise::Fail }
+    }
+
+    fn has_condition(&self) -> bool {
+        let TransactWriteItem { put, update, delete, condition_check, .. } = &self.action;
+        put.as_ref().is_some_and(|put| put.condition_expression.is_some())
+            || update.as_ref().is_some_and(|update| update.condition_expression.is_some())
+            || delete.as_ref().is_some_and(|delete| delete.condition_expression.is_some())
+            || condition_check.is_some()
+    }
+
+    /// If the condition fails, this effect is applied in place of the one that the write is part of: its writes, its
+    /// emits, and its result or rejection. Its writes may say what follows in turn. It counts from the moment at which the
+    /// condition failed: what somebody changes after that does not take it back.
+    pub fn or_else(self, effect: Effect) -> Write {
+        Write { otherwise: Otherwise::Else(Box::new(effect)), ..self }
+    }
+
+    /// If the condition fails, the command is rejected for this reason, for good. It is
+    /// [`or_else`](Write::or_else) with [`Effect::reject`]; at an event it is a permanent failure. A rejection that emits
+    /// nothing is marked by a statement, so the function's role needs `dynamodb:PartiQLUpdate`.
+    ///
+    /// In the effect of an [`External`](crate::External) it rejects a command whose call has been made.
+    pub fn or_reject(self, reason: impl Into<String>) -> Write {
+        self.or_else(Effect::reject(reason))
+    }
+
+    /// If the condition fails, somebody else was faster: the handler is called again at once, to read and decide again.
+    /// After [`CALLS_MAX`] calls, or when half of the invocation's time is over, the attempt has failed. In the effect of
+    /// an [`External`](crate::External) the attempt has failed at once, since its call has been made.
+    pub fn or_retry(self) -> Write {
+        Write { otherwise: Otherwise::Retry, ..self }
+    }
+}
 
 impl From<Put> for Write {
     fn from(put: Put) -> Self {
-        Write(TransactWriteItem::builder().put(put).build())
+        Write::new(TransactWriteItem::builder().put(put).build())
     }
 }
 
 impl From<Update> for Write {
     fn from(update: Update) -> Self {
-        Write(TransactWriteItem::builder().update(update).build())
+        Write::new(TransactWriteItem::builder().update(update).build())
     }
 }
 
 impl From<Delete> for Write {
     fn from(delete: Delete) -> Self {
-        Write(TransactWriteItem::builder().delete(delete).build())
+        Write::new(TransactWriteItem::builder().delete(delete).build())
     }
 }
 
 impl From<ConditionCheck> for Write {
     fn from(check: ConditionCheck) -> Self {
-        Write(TransactWriteItem::builder().condition_check(check).build())
+        Write::new(TransactWriteItem::builder().condition_check(check).build())
     }
 }
 
@@ -95,10 +164,10 @@ impl Effect {
         Effect { end: End::Rejected { reason: reason.into() }, ..Effect::default() }
     }
 
-    /// Adds a write to a table of yours, in the same account and Region. If its condition fails, nothing is
-    /// applied, and the attempt has failed.
+    /// Adds a write to a table of yours, in the same account and Region. If its condition fails, nothing of the effect
+    /// is applied, and what the write says follows; if it says nothing, the attempt has failed.
     pub fn write(mut self, write: impl Into<Write>) -> Effect {
-        self.writes.push(write.into().0);
+        self.writes.push(write.into());
         self
     }
 
@@ -136,7 +205,18 @@ impl Effect {
         self
     }
 
-    /// Checks the effect against the limits of a transaction and of the record.
+    /// Whether a write of it, or of an effect in its place, says [`or_retry`](Write::or_retry): the handler may then be
+    /// called several times in one attempt.
+    pub fn may_decide_again(&self) -> bool {
+        self.writes.iter().any(|write| match &write.otherwise {
+            Otherwise::Retry => true,
+            Otherwise::Fail => false,
+            Otherwise::Else(other) => other.may_decide_again(),
+        })
+    }
+
+    /// Checks the effect, and those that may be applied in its place, against the limits of a transaction and of the
+    /// record.
     pub(crate) fn check(&self, sequenced: bool) -> Result<(), Failure> {
         if self.has_unwritable {
             return Err(Failure::permanent(
@@ -156,6 +236,16 @@ impl Effect {
                 "two emits have the name `{name}`; give each a name of its own"
             )));
         }
+        for (at, write) in self.writes.iter().enumerate() {
+            if !matches!(write.otherwise, Otherwise::Fail) && !write.has_condition() {
+                return Err(Failure::permanent(format!(
+                    "write {at} of the effect says what follows when its condition fails, and has none; add a condition"
+                )));
+            }
+            if let Otherwise::Else(other) = &write.otherwise {
+                other.check(sequenced)?;
+            }
+        }
         match &self.end {
             End::Done { result: Some(Err(refusal)) } => Err(Failure::permanent(format!("result: {refusal}"))),
             End::Done { result: Some(Ok(result)) } if result.as_str().len() > RESULT_BYTES_MAX => {
@@ -169,70 +259,12 @@ impl Effect {
     }
 }
 
-/// Why a destination did not apply a notification. An error that you return with `?` becomes a transient
-/// failure, with its causes in the text. Do not put secrets or payloads into an error: the text is kept and shown.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Failure {
-    pub(crate) kind: FailureKind,
-    pub(crate) error: String,
-    /// How long to wait at least, beside the usual wait; zero if nobody asked for it.
-    pub(crate) retry_after: Duration,
-}
-
-/// What a failure says of the notification that has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FailureKind {
-    Transient,
-    Permanent,
-    Throttled,
-    Misconfigured,
-}
-
-impl Failure {
-    /// A failure that a later attempt may not have: a failed attempt.
-    pub fn transient(error: impl Into<String>) -> Failure {
-        Failure::new(FailureKind::Transient, error)
-    }
-
-    /// A failure that every attempt would have. The notification is dead-lettered at once.
-    pub fn permanent(error: impl Into<String>) -> Failure {
-        Failure::new(FailureKind::Permanent, error)
-    }
-
-    /// Another system takes no more for now, such as an API that answers 429. The notification waits, and no
-    /// attempt is counted.
-    pub fn throttled(error: impl Into<String>) -> Failure {
-        Failure::new(FailureKind::Throttled, error)
-    }
-
-    /// Every notification would fail until somebody corrects the set-up, such as a token that an API refuses. The
-    /// notification waits, and no attempt is counted. The metric `LastingFaults` counts it, and its record shows
-    /// the error: give the same text each time.
-    pub fn misconfigured(error: impl Into<String>) -> Failure {
-        Failure::new(FailureKind::Misconfigured, error)
-    }
-
-    /// The same failure, after which the notification waits for this time in addition to its usual wait. More than
-    /// a quarter of an hour counts as a quarter of an hour, which is also the longest wait that counts no attempt.
-    pub fn retry_after(self, wait: Duration) -> Failure {
-        Failure { retry_after: wait, ..self }
-    }
-
-    fn new(kind: FailureKind, error: impl Into<String>) -> Failure {
-        Failure { kind, error: error.into(), retry_after: Duration::ZERO }
-    }
-}
-
-/// `Failure` itself does not implement `Error`, so that every error can become one.
-impl<E: std::error::Error + 'static> From<E> for Failure {
-    fn from(error: E) -> Self {
-        Failure::transient(with_causes(&error))
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use aws_sdk_dynamodb::types::AttributeValue;
+
     use super::*;
+    use crate::destination::failure::FailureKind;
 
     #[test]
     fn an_effect_is_held_to_its_limits() {
@@ -248,6 +280,13 @@ mod tests {
         let result = |bytes: usize| Effect::new().result(&"x".repeat(bytes - 2)).check(false);
         assert_eq!(result(RESULT_BYTES_MAX), Ok(()));
         assert!(result(RESULT_BYTES_MAX + 1).unwrap_err().error.contains("4097 bytes"));
+        let check = || ConditionCheck::builder().table_name("t").key("k", AttributeValue::Bool(true));
+        let check = check().condition_expression("attribute_exists(k)").build().unwrap();
+        let nested = Effect::new().write(Write::from(check).or_else(emits(ACTIONS_MAX + 1)));
+        assert!(
+            nested.check(false).unwrap_err().error.contains("limit of 99"),
+            "of what may be applied, too"
+        );
         assert!(Effect::new().result(&f64::MAX).check(false).is_ok());
         assert!(Effect::new().result(&u64::MAX).check(false).unwrap_err().kind == FailureKind::Permanent);
     }
@@ -262,7 +301,7 @@ mod tests {
     #[test]
     fn a_plain_item_is_put_by_serde() {
         let effect = Effect::new().put("t", &std::collections::BTreeMap::from([("account", "a")]));
-        let put = effect.writes[0].put().unwrap();
+        let put = effect.writes[0].action.put().unwrap();
         assert_eq!((put.table_name(), put.item()["account"].as_s().unwrap().as_str()), ("t", "a"));
         assert_eq!(effect.check(false), Ok(()));
         let failure = Effect::new().put("t", &5).check(false).unwrap_err();
@@ -271,18 +310,5 @@ mod tests {
             "{}",
             failure.error
         );
-    }
-
-    #[test]
-    fn any_error_is_a_transient_failure_with_its_causes() {
-        fn fails() -> Result<(), Failure> {
-            "x".parse::<u32>()?;
-            Ok(())
-        }
-        let failure = fails().unwrap_err();
-        assert!(failure.kind == FailureKind::Transient && failure.error.contains("invalid digit"));
-        let refused = std::io::Error::other("port 7: connection refused");
-        let call = aws_sdk_dynamodb::error::SdkError::<std::io::Error, ()>::construction_failure(refused);
-        assert!(Failure::from(call).error.contains("port 7: connection refused"));
     }
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
-use super::effect::{Effect, Failure};
+use super::effect::Effect;
+use super::failure::Failure;
 use crate::notification::Notification;
 
 /// A downstream service whose effect is a call to another system's API. Run it with

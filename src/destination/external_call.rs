@@ -15,8 +15,9 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::commit::{caught, decided, typed};
-use super::effect::{Effect, Failure};
+use super::effect::Effect;
 use super::external::{Asked, CallFailure, External, OnUnknown};
+use super::failure::Failure;
 use super::handler::{Deadlines, DestinationSettings, Handled, Handler, WorkItem};
 use super::retry_policy::NotCompleted;
 use crate::aws::{Cause, Fault};

@@ -10,6 +10,7 @@
 pub(crate) mod destination;
 pub(crate) mod effect;
 pub(crate) mod external;
+pub(crate) mod failure;
 
 #[cfg(feature = "lambda")]
 mod batch;
@@ -40,7 +41,7 @@ mod watch;
 pub use batch::Consumer;
 #[cfg(feature = "lambda")]
 pub(crate) use destination::Destination;
-pub use effect::{ACTIONS_MAX, Write};
+pub use effect::{ACTIONS_MAX, CALLS_MAX, Write};
 #[cfg(feature = "lambda")]
 pub(crate) use external::{External, OnUnknown};
 #[cfg(feature = "lambda")]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::effect::{Failure, FailureKind};
+use super::failure::{Failure, FailureKind};
 use crate::aws::Fault;
 use crate::record::{
     Called, Delivery, ERROR_BYTES_MAX, FIRST_DUE_AFTER, Refused, State, Transition, shortened,
@@ -40,6 +40,11 @@ pub(crate) enum NotCompleted {
     Failed(Failure),
     #[error(transparent)]
     NotApplied(#[from] TransitionError),
+    /// The condition of a write failed that says `or_retry`, and this attempt calls its handler no more.
+    #[error(
+        "the condition of write {at} of the effect failed, and of this attempt no call or no time is left; another writer is faster, or it is never true"
+    )]
+    Overtaken { at: usize },
     #[error("no time is left in this invocation")]
     OutOfTime,
     /// It failed after the start of an external effect was recorded.
@@ -114,7 +119,10 @@ impl NotCompleted {
     pub(crate) fn called(&self) -> Option<Called> {
         match self {
             NotCompleted::Called { called, .. } => Some(*called),
-            NotCompleted::Failed(_) | NotCompleted::NotApplied(_) | NotCompleted::OutOfTime => None,
+            NotCompleted::Failed(_)
+            | NotCompleted::NotApplied(_)
+            | NotCompleted::Overtaken { .. }
+            | NotCompleted::OutOfTime => None,
         }
     }
 
@@ -128,7 +136,7 @@ impl NotCompleted {
         match self {
             NotCompleted::Called { error, .. } => error.finds_sequence_taken(),
             NotCompleted::NotApplied(error) => matches!(error, TransitionError::SequenceTaken),
-            NotCompleted::Failed(_) | NotCompleted::OutOfTime => false,
+            NotCompleted::Failed(_) | NotCompleted::Overtaken { .. } | NotCompleted::OutOfTime => false,
         }
     }
 
@@ -139,7 +147,7 @@ impl NotCompleted {
             NotCompleted::NotApplied(TransitionError::Fault(fault)) => Some(HeldUp::by(fault)),
             NotCompleted::OutOfTime => Some(HeldUp { cause: "out-of-time", lasts: false }),
             NotCompleted::Failed(failure) => HeldUp::by_failure(failure),
-            NotCompleted::NotApplied(_) => None,
+            NotCompleted::NotApplied(_) | NotCompleted::Overtaken { .. } => None,
         }
     }
 
@@ -148,7 +156,9 @@ impl NotCompleted {
         match self {
             NotCompleted::Called { error, .. } => error.retry_after(),
             NotCompleted::Failed(failure) => failure.retry_after.min(UNCOUNTED_WAIT_MAX),
-            NotCompleted::NotApplied(_) | NotCompleted::OutOfTime => Duration::ZERO,
+            NotCompleted::NotApplied(_) | NotCompleted::Overtaken { .. } | NotCompleted::OutOfTime => {
+                Duration::ZERO
+            }
         }
     }
 
@@ -160,10 +170,11 @@ impl NotCompleted {
                 FailureKind::Permanent => Severity::Last,
                 FailureKind::Throttled | FailureKind::Misconfigured => Severity::Uncounted,
             },
+            NotCompleted::Overtaken { .. } => Severity::Attempt,
             NotCompleted::OutOfTime => Severity::Uncounted,
             NotCompleted::NotApplied(error) => match error {
                 TransitionError::Fault(_) | TransitionError::Early => Severity::Uncounted,
-                TransitionError::Write { .. } => Severity::Attempt,
+                TransitionError::Condition { .. } | TransitionError::Write { .. } => Severity::Attempt,
                 TransitionError::Invalid(_)
                 | TransitionError::EmitConflict { .. }
                 | TransitionError::SequenceTaken => Severity::Last,
@@ -355,6 +366,7 @@ mod tests {
     #[test]
     fn the_sixth_attempt_is_the_last() {
         assert_eq!(NotCompleted::from(Failure::transient("no")).severity(), Severity::Attempt);
+        assert_eq!(NotCompleted::Overtaken { at: 0 }.severity(), Severity::Attempt);
         assert!(!gives_up(Severity::Attempt, 5));
         assert!(gives_up(Severity::Attempt, 6));
         assert!(gives_up(Severity::Last, 1));

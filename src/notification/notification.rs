@@ -114,7 +114,7 @@ impl Notification {
 }
 
 /// Visible ASCII, which a key, a URL and a log line can all hold.
-fn visible(field: &'static str, text: &str, max: usize) -> Result<(), Refusal> {
+pub(super) fn visible(field: &'static str, text: &str, max: usize) -> Result<(), Refusal> {
     let problem =
         "has characters other than visible ASCII; use letters, digits and punctuation, without spaces";
     bounded(field, text, max, |text| text.bytes().all(|byte| byte.is_ascii_graphic()), problem)

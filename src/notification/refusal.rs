@@ -139,6 +139,14 @@ pub enum Refusal {
         /// The kind that its route names.
         expected: Kind,
     },
+    /// The route of this type does not take it from this source.
+    #[error(
+        "the type `{name}` is not taken from this `source`; send it from one that `sources` of its route names, or add this one there"
+    )]
+    ForeignSource {
+        /// The type.
+        name: String,
+    },
     /// The event is over the limit of its type's route.
     #[error(
         "the event takes {bytes} bytes, over the limit of {max} for the type `{name}`; store large data elsewhere and send a reference, or raise `max_bytes` of its route"
@@ -187,6 +195,7 @@ impl Refusal {
             Refusal::UnknownKind => "unknown-kind",
             Refusal::UnknownType { .. } => "unknown-type",
             Refusal::WrongKind { .. } => "wrong-kind",
+            Refusal::ForeignSource { .. } => "foreign-source",
             Refusal::TooLargeForRoute { .. } => "too-large-for-route",
             Refusal::NotNumbered { .. } => "not-numbered",
         }

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::checked::{Checked, EVENT_BYTES_MAX};
 use super::kind::Kind;
+use super::notification::{SOURCE_BYTES_MAX, visible};
 use super::refusal::Refusal;
 
 /// Most destinations of one notification. Each has its part of the record, and the record has to fit an
@@ -23,7 +24,7 @@ pub const ROUTE_BYTES_MAX: usize = 64 * 1024;
 /// ```
 /// let routes: handover::Routes = r#"{
 ///     "refund.requested": { "kind": "command", "destinations": ["refund"] },
-///     "refund.credited":  { "kind": "event",   "destinations": ["receipt", "audit"] },
+///     "refund.credited":  { "kind": "event",   "destinations": ["receipt", "audit"], "sources": ["refunds"] },
 ///     "refund.disputed":  { "kind": "event",   "destinations": ["audit"], "max_bytes": 200000 }
 /// }"#.parse()?;
 /// # Ok::<(), handover::notification::BadRoutes>(())
@@ -39,6 +40,10 @@ pub struct Route {
     pub kind: Kind,
     /// The destinations' names. A command has one: its owner.
     pub destinations: Vec<String>,
+    /// The sources that may send this type; any source where it is left out. An event comes from the service that owns
+    /// what it tells of. What was accepted before is carried.
+    #[serde(default)]
+    pub sources: Option<BTreeSet<String>>,
     /// The destinations that apply the notifications of a source and `partitionkey` in the order of their
     /// `sequence`, which is then required. Such a destination has to get every numbered notification, of
     /// any type.
@@ -86,6 +91,15 @@ fn check(name: &str, route: &Route) -> Result<(), BadRoutes> {
     }
     if !(1..=EVENT_BYTES_MAX).contains(&route.max_bytes) {
         return bad(&format!("has {} as `max_bytes`; choose 1 to {EVENT_BYTES_MAX}", route.max_bytes));
+    }
+    let is_source = |source: &&String| visible("source", source, SOURCE_BYTES_MAX).is_ok();
+    if let Some(source) = route.sources.iter().flatten().find(|source| !is_source(source)) {
+        return bad(&format!(
+            "has the source `{source}`; a source has 1 to {SOURCE_BYTES_MAX} visible ASCII characters"
+        ));
+    }
+    if route.sources.as_ref().is_some_and(BTreeSet::is_empty) {
+        return bad("has no source in `sources`; name one, or leave it out to take the type from any source");
     }
     if let Some(stranger) = route.sequenced.iter().find(|name| !route.destinations.contains(name)) {
         return bad(&format!(
@@ -139,7 +153,7 @@ impl Routes {
     /// The route of a notification.
     ///
     /// # Errors
-    /// [`Refusal::UnknownType`], [`Refusal::WrongKind`] or [`Refusal::TooLargeForRoute`];
+    /// [`Refusal::UnknownType`], [`Refusal::WrongKind`], [`Refusal::ForeignSource`] or [`Refusal::TooLargeForRoute`];
     /// [`Refusal::NotNumbered`] where a destination takes it in sequence.
     pub fn of(&self, notification: &Checked) -> Result<&Route, Refusal> {
         let name = || notification.r#type.clone();
@@ -148,6 +162,9 @@ impl Routes {
             None => Err(Refusal::UnknownType { name: name() }),
             Some(route) if route.kind != notification.kind => {
                 Err(Refusal::WrongKind { name: name(), expected: route.kind })
+            }
+            Some(Route { sources: Some(sources), .. }) if !sources.contains(&notification.source) => {
+                Err(Refusal::ForeignSource { name: name() })
             }
             Some(route) if bytes > route.max_bytes => {
                 Err(Refusal::TooLargeForRoute { name: name(), bytes, max: route.max_bytes })
@@ -192,6 +209,20 @@ mod tests {
         // What it says is compared with the route later.
         assert_eq!(event("t", r#","kind":"command""#), Ok(Kind::Command));
         assert_eq!(event("u", ""), Err(Refusal::UnknownType { name: "u".into() }));
+    }
+
+    #[test]
+    fn a_type_is_taken_from_the_sources_of_its_route() {
+        let of = |sources: &str, source: &str| {
+            let routes =
+                routes(&format!(r#"{{"t":{{"kind":"event","destinations":["a"]{sources}}}}}"#)).unwrap();
+            routes.of(&Draft::event("t", source, &()).build("1").unwrap()).err()
+        };
+        let foreign = Some(Refusal::ForeignSource { name: "t".into() });
+        assert_eq!(of("", "whoever"), None);
+        assert_eq!(of(r#","sources":["shop","market"]"#, "market"), None);
+        assert_eq!(of(r#","sources":["shop","market"]"#, "Market"), foreign);
+        assert_eq!(of(r#","sources":["shop"]"#, "shop/1"), foreign);
     }
 
     #[test]
@@ -272,6 +303,9 @@ mod tests {
             (r#"{"kind":"event","destinations":["a"],"x":1}"#, "unknown field `x`"),
             (r#"{"kind":"event","destinations":["a"],"max_bytes":0}"#, "choose 1 to 262144"),
             (r#"{"kind":"event","destinations":["a"],"max_bytes":262145}"#, "has 262145 as `max_bytes`"),
+            (r#"{"kind":"event","destinations":["a"],"sources":[]}"#, "has no source in `sources`"),
+            (r#"{"kind":"event","destinations":["a"],"sources":["a b"]}"#, "has the source `a b`"),
+            (r#"{"kind":"event","destinations":["a"],"sources":[""]}"#, "1 to 256 visible"),
             (r#"{"kind":"query","destinations":["a"]}"#, "unknown variant `query`"),
             (r#"{"kind":"event","destinations":["a"],"sequenced":["b"]}"#, "`b` as sequenced"),
         ] {

@@ -1,5 +1,6 @@
 //! The error of the calls that apply a transition.
 
+use super::transaction::CONDITION_FAILED;
 use crate::aws::Fault;
 use crate::record::Refused;
 
@@ -17,7 +18,10 @@ pub(crate) enum TransitionError {
         "the effect is not valid ({0}); check its writes against their tables and the limits of a transaction"
     )]
     Invalid(Fault),
-    /// The effect's write with this number, from 0, was refused.
+    /// The condition of the effect's write with this number, from 0, failed.
+    #[error("write {at} of the effect was refused ({CONDITION_FAILED})")]
+    Condition { at: usize },
+    /// The effect's write with this number, from 0, was refused for another reason.
     #[error("write {at} of the effect was refused ({code})")]
     Write { at: usize, code: String },
     /// The id of an emit has other content: an earlier call of the handler gave it another content.

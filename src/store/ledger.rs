@@ -17,7 +17,7 @@ use super::call::{
 use super::error::TransitionError;
 use super::positions::Positions;
 use super::token::token;
-use super::transaction::{CONDITION_FAILED, Cancellation, judge};
+use super::transaction::{CONDITION_FAILED, Cancellation, EffectWrite, judge};
 use super::turnstile::Turnstile;
 use crate::aws::{Cause, Fault, TRIES_MAX, pause};
 use crate::metrics::METRICS;
@@ -57,7 +57,7 @@ pub enum Acceptance {
 /// The effect that commits with a mark.
 #[derive(Debug, Default)]
 pub(crate) struct Commit<'a> {
-    pub(crate) writes: &'a [TransactWriteItem],
+    pub(crate) writes: Vec<EffectWrite<'a>>,
     pub(crate) emits: Vec<Record>,
     /// The change of the position, at a sequenced destination. After the commit it is the one that was made.
     pub(crate) position: Option<(&'a Positions, PositionUpdate)>,
@@ -228,6 +228,7 @@ impl Ledger {
                 Err(Cancellation::EmitConflict { at }) => {
                     return Err(TransitionError::EmitConflict { id: commit.emits.swap_remove(at).id });
                 }
+                Err(Cancellation::Condition { at }) => return Err(TransitionError::Condition { at }),
                 Err(Cancellation::Write { at, code }) => return Err(TransitionError::Write { at, code }),
                 Err(Cancellation::Fault(fault)) if fault.is_invalid() => {
                     return Err(TransitionError::Invalid(fault));
@@ -256,7 +257,7 @@ impl Ledger {
             actions.extend(positions.actions(update).take(most));
         }
         let position_actions = actions.len() - 1;
-        actions.extend_from_slice(commit.writes);
+        actions.extend(commit.writes.iter().map(|write| write.action.clone()));
         actions.extend(commit.emits.iter().map(|record| self.accept_action(record)));
         let token = token(&actions);
         let call =
@@ -266,12 +267,9 @@ impl Ledger {
             Err(error) => error,
         };
         match error.as_service_error() {
-            Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => Err(judge(
-                cancelled.cancellation_reasons(),
-                position_actions,
-                commit.writes.len(),
-                &commit.emits,
-            )),
+            Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
+                Err(judge(cancelled.cancellation_reasons(), position_actions, &commit.writes, &commit.emits))
+            }
             _ => Err(Cancellation::Fault(Fault::from_sdk(TRANSACT, &error))),
         }
     }

@@ -32,3 +32,4 @@ pub(crate) use positions::Positions;
 pub use queues::{ATTEMPTS, DESTINATION, DeadLetters, DestinationQueues, ENCODING, ERROR, PART};
 #[cfg(feature = "lambda")]
 pub use relay_queue::RelayQueue;
+pub(crate) use transaction::{EffectWrite, Precedence};

@@ -267,6 +267,7 @@ fn outcome(applied: Result<TransitionOutcome, TransitionError>) -> Result<Operat
         Err(
             TransitionError::Fault(_)
             | TransitionError::Refused(_)
+            | TransitionError::Condition { .. }
             | TransitionError::Write { .. }
             | TransitionError::EmitConflict { .. }
             | TransitionError::Early

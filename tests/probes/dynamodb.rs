@@ -84,6 +84,13 @@ pub async fn a_transaction_is_all_or_nothing(world: &World) {
     assert_eq!(codes, ["None", "ConditionalCheckFailed", "None"]);
     assert_eq!(reasons[1].item.as_ref(), Some(&held));
     assert_eq!((world.get(&table, "1").await, world.get(&table, "3").await), (None, None));
+    // Each action whose condition failed has its reason, though one alone would cancel the transaction.
+    world.put(&table, item("also held", [])).await;
+    let actions = ["2", "4", "also held"].map(|id| put(&table, item(id, [])));
+    let error = transact(world, &token(), actions).await.unwrap_err();
+    let codes = self::reasons(&error).iter().map(|reason| reason.code.as_deref().unwrap_or("None"));
+    let failed = "ConditionalCheckFailed";
+    assert_eq!(codes.collect::<Vec<_>>(), [failed, "None", failed]);
 
     transact(world, &token(), ["1", "3"].map(|id| put(&table, item(id, [])))).await.unwrap();
     assert!(world.get(&table, "1").await.is_some() && world.get(&table, "3").await.is_some());

@@ -1,5 +1,7 @@
 //! The kinds of effects. The destinations run in this process, with the library over the deployed tables.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use aws_sdk_sqs::types::Message;
@@ -8,7 +10,7 @@ use handover::dynamodb::types::{AttributeValue, Update};
 use handover::notification::ROUTE_BYTES_MAX;
 use handover::record::{Change, Dispatch, Record, State, Status};
 use handover::store::DestinationQueues;
-use handover::{Clock, Destination, Draft, Effect, Failure, Notification, Routes};
+use handover::{Clock, Destination, Draft, Effect, Failure, Notification, Routes, Write};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -318,6 +320,57 @@ async fn a_command_can_be_rejected_and_an_event_cannot() {
     tested.deliver(By(reject), &facts, 20).await;
     assert_eq!(records(&world, &facts).await[0].status, Status::Dead);
     assert_eq!(tested.left().await, (0, 1));
+}
+
+/// G9: DynamoDB gives the reason of each action that cancelled a transaction, so a write can say what follows.
+#[tokio::test]
+async fn g9_a_failed_condition_rejects_a_command_or_lets_it_decide_again() {
+    let world = World::connect().await;
+    let table = world.named("accounts");
+    let absent = move |account: &str| {
+        let update = Update::builder().table_name(&table).key("account", AttributeValue::S(account.into()));
+        let update =
+            update.update_expression("SET balance = :n").condition_expression("attribute_exists(account)");
+        Write::from(update.expression_attribute_values(":n", AttributeValue::N("7".into())).build().unwrap())
+    };
+    let (first, second) = (unique("absent"), unique("absent"));
+    let rejects = |write: Write| Effect::new().write(write.or_reject("no such account"));
+    let reject = {
+        let (absent, first) = (absent.clone(), first.clone());
+        move |_: &Notification<Value>| Ok(rejects(absent(&first)))
+    };
+    let orders = accepted(&world, "order", 1).await;
+    deliver(&world, "audit", reject.clone(), &orders).await;
+    let rejected = &records(&world, &orders).await[0];
+    assert_eq!(rejected.status, Status::Rejected);
+    assert_eq!(rejected.destinations["audit"].reason.as_deref(), Some("no such account"));
+
+    // Somebody was faster: the second call decides otherwise, and the rejection of the first does not count.
+    let calls = Arc::new(AtomicU32::new(0));
+    let again = {
+        let (absent, calls) = (absent.clone(), calls.clone());
+        move |_: &Notification<Value>| match calls.fetch_add(1, Ordering::Relaxed) {
+            0 => Ok(rejects(absent(&first)).write(absent(&second).or_retry())),
+            _ => Ok(Effect::new().result(&"decided again")),
+        }
+    };
+    let orders = accepted(&world, "order", 1).await;
+    deliver(&world, "audit", again, &orders).await;
+    let done = &records(&world, &orders).await[0];
+    assert_eq!((done.status, done.destinations["audit"].attempts), (Status::Done, 0));
+    assert_eq!(calls.load(Ordering::Relaxed), 2);
+
+    let never = unique("absent");
+    let never = move |_: &Notification<Value>| Ok(Effect::new().write(absent(&never).or_retry()));
+    let orders = accepted(&world, "order", 1).await;
+    let tested = Tested::new(&world, "audit").await;
+    tested.deliver(By(never), &orders, 20).await;
+    let failed = &records(&world, &orders).await[0].destinations["audit"];
+    assert!(failed.attempts == 1 && failed.failures["1"].error.contains("it is never true"), "{failed:?}");
+
+    let facts = accepted(&world, "fact", 1).await;
+    tested.deliver(By(reject), &facts, 20).await;
+    assert_eq!(records(&world, &facts).await[0].status, Status::Dead, "an event cannot be rejected");
 }
 
 #[tokio::test]

@@ -87,6 +87,10 @@ const KNOWN_OF: &[(&str, &str)] = &[
         "ordered",
         "23758 messages=0,1,2 faults=journal#2/death/12,journal#2/freeze/9/11996,journal#4/missing/2,operator#2/lost-request/3,operator#2/lost-answer/1,operator#2/throttle/2,operator#2/conflict/0,operator#2/freeze/12/25868,relay#1/lost-answer/0,relay#2/again/0/1027",
     ),
+    (
+        "credit",
+        "1245 messages=0,1,2,3 faults=accept#3/lost-request/0,accept#3/freeze/5/1868,credit#3/stale/0",
+    ),
 ];
 /// The rules that the simulation checks, each with a mutant that breaks it.
 const RULES: &str = include_str!("../RULES.md");

@@ -1,12 +1,14 @@
 //! The project's own workloads in the simulation: together they make every call of the library.
 
 mod commerce;
+mod credit;
 mod operator;
 mod ordered;
 mod payments;
 pub mod timing;
 
 pub use commerce::Commerce;
+pub use credit::Credit;
 use handover_sim::{Plan, Run, run};
 pub use ordered::Ordered;
 pub use payments::Payments;
@@ -20,6 +22,8 @@ pub const COMMERCE: NamedWorkload = ("commerce", |plan| run(&Commerce, plan));
 pub const PAYMENTS: NamedWorkload = ("payments", |plan| run(&Payments, plan));
 /// Numbered notifications.
 pub const ORDERED: NamedWorkload = ("ordered", |plan| run(&Ordered, plan));
+/// Commands that their owner may reject, and effects whose conditions say what follows.
+pub const CREDIT: NamedWorkload = ("credit", |plan| run(&Credit, plan));
 
 /// Every workload.
-pub const WORKLOADS: [NamedWorkload; 3] = [COMMERCE, PAYMENTS, ORDERED];
+pub const WORKLOADS: [NamedWorkload; 4] = [COMMERCE, PAYMENTS, ORDERED, CREDIT];

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use handover_sim::{Fault, Faults, Plan, PlannedFaults, Run, run, run_all};
 use handover_soak::timing::hot_key;
-use handover_soak::{Commerce, Ordered, Payments};
+use handover_soak::{Commerce, Credit, Ordered, Payments};
 
 /// Plans of commerce that found a violation once; the change log says which. The mutants find the same for
 /// good, since a plan means something else when the workload draws other messages.
@@ -79,6 +79,15 @@ fn g8_a_numbered_notification_is_applied_in_its_turn() {
         [(0..60, Faults::NONE), (0..220, Faults::USUAL), (0..30, Faults::LOSING), (0..70, Faults::STALLING)];
     for (seeds, faults) in seeds {
         hold(|plan| run(&Ordered, plan), &drawn(seeds, faults));
+    }
+}
+
+#[test]
+fn g9_a_command_is_rejected_only_on_what_is_true() {
+    let seeds =
+        [(0..60, Faults::NONE), (0..220, Faults::USUAL), (0..30, Faults::LOSING), (0..60, Faults::STALLING)];
+    for (seeds, faults) in seeds {
+        hold(|plan| run(&Credit, plan), &drawn(seeds, faults));
     }
 }
 

@@ -13,6 +13,8 @@ use crate::aws::invocation::{INVOCATION, kill_function};
 #[derive(Clone, Default)]
 pub struct Tries {
     all: Counts,
+    /// Those whose effect may have the handler called again at once.
+    deciding_again: Counts,
     /// Those that killed the function.
     kills: Counts,
     /// Those that killed it while it had a batch of the stream.
@@ -41,6 +43,11 @@ impl Counts {
 impl Tries {
     pub fn of(&self, destination: &str, key: &NotificationKey) -> i64 {
         self.all.of(destination, key)
+    }
+
+    /// Whether the destination may be asked several times in one try.
+    pub fn may_decide_again(&self, destination: &str, key: &NotificationKey) -> bool {
+        self.deciding_again.of(destination, key) > 0
     }
 
     /// How often the function of a destination was killed.
@@ -100,7 +107,11 @@ impl<D: Destination> Destination for Counted<D> {
 
     async fn apply(&self, notification: &Notification<D::Data>) -> Result<Effect, Failure> {
         self.tries.count(&self.name, notification.key());
-        self.destination.apply(notification).await
+        let effect = self.destination.apply(notification).await?;
+        if effect.may_decide_again() {
+            self.tries.deciding_again.count(&self.name, notification.key());
+        }
+        Ok(effect)
     }
 }
 

@@ -85,8 +85,8 @@ pub const MUTANTS: &[Mutant] = &[
     )]),
     ("the effect before the mark", &[(
         "store/ledger.rs",
-        "        actions.extend_from_slice(commit.writes);",
-        "        if is(\"the effect before the mark\") {\n            let writes = commit.writes.to_vec();\n            let _ = self.client.transact_write_items().set_transact_items(Some(writes)).send().await;\n        } else {\n            actions.extend_from_slice(commit.writes);\n        }",
+        "        actions.extend(commit.writes.iter().map(|write| write.action.clone()));",
+        "        if is(\"the effect before the mark\") {\n            let writes = commit.writes.iter().map(|write| write.action.clone()).collect();\n            let _ = self.client.transact_write_items().set_transact_items(Some(writes)).send().await;\n        } else {\n            actions.extend(commit.writes.iter().map(|write| write.action.clone()));\n        }",
     )]),
     ("a commit leaves out the last write", &[(
         "store/ledger.rs",
@@ -95,8 +95,8 @@ pub const MUTANTS: &[Mutant] = &[
     )]),
     ("any failed condition is a duplicate", &[(
         "store/ledger.rs",
-        "                Err(Cancellation::Write { at, code }) => return",
-        "                Err(Cancellation::Write { .. }) if is(\"any failed condition is a duplicate\") => return Ok(TransitionOutcome::AlreadyApplied(crate::record::State::Done)),\n                Err(Cancellation::Write { at, code }) => return",
+        "                Err(Cancellation::Condition { at }) => return",
+        "                Err(Cancellation::Condition { .. }) if is(\"any failed condition is a duplicate\") => return Ok(TransitionOutcome::AlreadyApplied(crate::record::State::Done)),\n                Err(Cancellation::Condition { at }) => return",
     )]),
     ("a statement that failed counts as applied", &[(
         "store/ledger.rs",

@@ -3,6 +3,7 @@
 //! keeps up with the library.
 
 mod commerce;
+mod credit;
 mod ordered;
 mod payments;
 
@@ -13,5 +14,9 @@ pub type Edit = (&'static str, &'static str, &'static str);
 pub type Mutant = (&'static str, &'static [Edit]);
 
 /// Every mutant, by the workload that has to find it.
-pub const MUTANTS: [(&str, &[Mutant]); 3] =
-    [("commerce", commerce::MUTANTS), ("payments", payments::MUTANTS), ("ordered", ordered::MUTANTS)];
+pub const MUTANTS: [(&str, &[Mutant]); 4] = [
+    ("commerce", commerce::MUTANTS),
+    ("payments", payments::MUTANTS),
+    ("ordered", ordered::MUTANTS),
+    ("credit", credit::MUTANTS),
+];
