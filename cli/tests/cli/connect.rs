@@ -48,7 +48,7 @@ fn set(command: &mut Command, variables: &[(&str, Option<&str>)]) {
 #[test]
 fn a_stack_is_never_guessed() {
     for stack in [None, Some("")] {
-        let expected = "error: no stack is named: add --stack NAME, or set HANDOVER_STACK\n";
+        let expected = "error: no stack is named: add --stack NAME, or set HANDOVER_STACK (for a local AWS, source its `.local/env`)\n";
         assert_eq!(error(&[], &[("HANDOVER_STACK", stack)]), expected);
     }
 }
@@ -96,7 +96,7 @@ fn a_profile_may_take_its_credentials_from_a_process() {
     let config =
         File::new(&format!("[profile other]\ncredential_process = cat {}\n", credentials.0.display()));
     let found = error(&["--profile", "other"], &[("AWS_CONFIG_FILE", config.0.to_str())]);
-    assert!(found.contains("`never-sent` is not in the ledger"), "{found}");
+    assert!(found.contains("there is no record of `never-sent`"), "{found}");
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn an_endpoint_that_is_no_url_is_named_and_an_empty_one_is_not_set() {
     let no_url = error(&[], &[("AWS_ENDPOINT_URL", Some("localhost:4566"))]);
     assert!(no_url.contains("the environment variable AWS_ENDPOINT_URL is not a URL"), "{no_url}");
     let empty_of_service = error(&[], &[("AWS_ENDPOINT_URL_DYNAMODB", Some(""))]);
-    assert!(empty_of_service.contains("is not in the ledger"), "{empty_of_service}");
+    assert!(empty_of_service.contains("there is no record of"), "{empty_of_service}");
     // So it is AWS itself, which cannot be reached through a proxy that is not there: the discard port.
     let proxy = [("AWS_ENDPOINT_URL", Some("")), ("HTTPS_PROXY", Some("http://127.0.0.1:9"))];
     let empty = error(&[], &proxy);
@@ -125,7 +125,7 @@ fn an_empty_endpoint_leaves_that_of_the_profile() {
             let variables =
                 [("AWS_ENDPOINT_URL", None), (variable, Some("")), ("AWS_CONFIG_FILE", config.0.to_str())];
             let found = error(&["--profile", profile], &variables);
-            assert!(found.contains("is not in the ledger"), "{variable}, {profile}: {found}");
+            assert!(found.contains("there is no record of"), "{variable}, {profile}: {found}");
         }
     }
 }
@@ -144,7 +144,7 @@ fn calls_go_through_the_proxy_except_to_what_needs_none() {
     through.wait().unwrap();
 
     let direct = error(&[], &[("HTTP_PROXY", Some("http://127.0.0.1:9")), ("NO_PROXY", Some("127.0.0.1"))]);
-    assert!(direct.contains("is not in the ledger"), "{direct}");
+    assert!(direct.contains("there is no record of"), "{direct}");
 }
 
 #[test]

@@ -227,6 +227,6 @@ async fn routes_that_are_in_a_file_are_read_from_the_one_that_is_named() {
     let (_, refused) = stack.handover(&["--routes", &routes, "send", &event]);
     assert!(refused.starts_with("line 1: unknown-type: "), "{refused}");
     let (_, error) = stack.handover(&["--routes", &event, "send", &event]);
-    assert!(error.contains("events cannot be used: routes: "), "{error}");
+    assert!(error.contains("events` (--routes or HANDOVER_ROUTES) cannot be used: routes: "), "{error}");
     std::fs::remove_dir_all(&folder).unwrap();
 }

@@ -119,7 +119,7 @@ fn an_error_names_what_is_missing() {
         text(&output.stderr).to_owned()
     };
     let unknown = error(&["status", "never-sent"]);
-    assert!(unknown.contains("`never-sent` is not in the ledger"), "{unknown}");
+    assert!(unknown.contains("there is no record of `never-sent`"), "{unknown}");
     for arguments in [&["--stack", "absent", "status", "1"][..], &["--stack", "absent", "send", "-"]] {
         let absent = error(arguments);
         assert!(absent.contains("there is no stack `absent`"), "{absent}");
@@ -129,7 +129,7 @@ fn an_error_names_what_is_missing() {
         assert_eq!(handover(arguments, b"").status.code(), Some(2), "{arguments:?}");
     }
     let settled = error(&["redrive", "never-sent", "--as", "again"]);
-    assert!(settled.contains("`never-sent` is not in the ledger"), "{settled}");
+    assert!(settled.contains("there is no record of `never-sent`"), "{settled}");
     let no_file = error(&["send", "no-such-file.jsonl"]);
     assert!(no_file.contains("cannot read no-such-file.jsonl"), "{no_file}");
 }

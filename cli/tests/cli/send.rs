@@ -18,7 +18,7 @@ async fn send_reports_each_invalid_line_and_sends_the_others() {
     assert_eq!(text(&output.stdout), "1 sent, 4 not sent\n");
     assert_eq!(output.status.code(), Some(1));
     for (line, start) in errors.iter().zip([
-        "line 2: malformed-json: line 1, column 2",
+        "line 2: malformed-json: column 2",
         "line 4: invalid: `id`",
         "line 5: unknown-type: no route takes the type `refund.requestd`",
         "line 6: not-utf8: byte 1",
