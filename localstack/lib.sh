@@ -15,13 +15,7 @@ running=$state/run
 LOCAL=${LOCAL:-ministack}
 PORT=${PORT:-4566}
 STACK=${STACK:-handover}
-if ! [[ $PORT =~ ^[1-9][0-9]{0,4}$ ]]; then
-    printf 'error: PORT=%s is not a port.\n       Try PORT=4567\n' "$PORT" >&2
-    exit 1
-fi
 endpoint=http://127.0.0.1:$PORT
-# Where the tests serve a payment provider.
-provider=127.0.0.1:$((PORT + 1000))
 # Where `handover`, `aws` and `sam` are.
 programs=$root/target/debug:$venv/bin
 
@@ -37,6 +31,10 @@ die() {
     (($#)) && printf '       %s\n' "$@" >&2
     exit 1
 }
+
+[[ $PORT =~ ^[1-9][0-9]{0,4}$ ]] || die "PORT=$PORT is not a port." "Try PORT=4567"
+# Where the tests serve a payment provider.
+provider=127.0.0.1:$((PORT + 1000))
 
 # Dies with the end of the step's log.
 die_with_log() {

@@ -87,6 +87,15 @@ pub(crate) async fn caught<T>(work: impl Future<Output = T>) -> Option<T> {
     AssertUnwindSafe(work).catch_unwind().await.ok()
 }
 
+fn to_commit(Write { action, otherwise }: &Write) -> EffectWrite<'_> {
+    let precedence = match otherwise {
+        Otherwise::Retry => Precedence::Retry,
+        Otherwise::Fail => Precedence::Fail,
+        Otherwise::Else(_) => Precedence::Else,
+    };
+    EffectWrite { action, precedence }
+}
+
 impl DestinationSettings {
     /// Commits an effect with its mark, unless that is a mark alone. Where a condition fails that says `or_else`, the
     /// other effect is committed in its place, under the same conditions of the mark: if an earlier try of the first
@@ -135,15 +144,7 @@ impl DestinationSettings {
             Some(update) => Some((self.positions().map_err(TransitionError::from)?, update.clone())),
             None => None,
         };
-        let writes = effect.writes.iter().map(|Write { action, otherwise }| {
-            let precedence = match otherwise {
-                Otherwise::Retry => Precedence::Retry,
-                Otherwise::Fail => Precedence::Fail,
-                Otherwise::Else(_) => Precedence::Else,
-            };
-            EffectWrite { action, precedence }
-        });
-        let mut commit = Commit { writes: writes.collect(), emits, position };
+        let mut commit = Commit { writes: effect.writes.iter().map(to_commit).collect(), emits, position };
         // On the heap: a mark alone need not make room for it.
         let committed = Box::pin(self.ledger.commit(mark, &mut commit));
         let outcome = deadlines.in_time(committed).await?;

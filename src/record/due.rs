@@ -134,7 +134,7 @@ pub fn open_slots(unchecked: Option<Slot>, now: Timestamp) -> impl Iterator<Item
     let end = Slot::of(SlotKind::Open, now + (last - last_but_one) + FIRST_DUE_AFTER);
     let in_time = Slot::of(SlotKind::Open, now - SECOND_CHECK_AFTER);
     let first = unchecked.map_or(in_time, |unchecked| unchecked.min(in_time));
-    std::iter::successors(Some(first), |slot| Some(slot.next())).take_while(move |slot| *slot <= end)
+    slots(first, end)
 }
 
 /// Every slot in which a record is that is dead now and nowhere open: from the first that reconcile has not checked, to
@@ -142,8 +142,12 @@ pub fn open_slots(unchecked: Option<Slot>, now: Timestamp) -> impl Iterator<Item
 pub fn dead_slots(unchecked: Option<Slot>, now: Timestamp) -> impl Iterator<Item = Slot> {
     let end = Slot::of(SlotKind::Dead, now + DEAD_LETTER_RENEWED_AFTER);
     let oldest = Slot::of(SlotKind::Dead, now - DEAD_LETTERS_LAST);
-    let first = unchecked.unwrap_or(oldest);
-    std::iter::successors(Some(first), |slot| Some(slot.next())).take_while(move |slot| *slot <= end)
+    slots(unchecked.unwrap_or(oldest), end)
+}
+
+/// The slots from one to another of its kind, which is the last.
+fn slots(first: Slot, last: Slot) -> impl Iterator<Item = Slot> {
+    std::iter::successors(Some(first), |slot| Some(slot.next())).take_while(move |slot| *slot <= last)
 }
 
 #[cfg(test)]

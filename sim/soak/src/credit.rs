@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
+use crate::commerce::sorted;
 use crate::operator::look_after;
 
 /// Notifications of a run at most, before and after the customer has another wallet.
@@ -181,8 +182,7 @@ async fn send_all(stack: &Stack) -> Vec<SentMessage> {
         if at == count {
             give_wallet(stack, 1, LATER);
         }
-        let is_sent = stack.sends(at as usize);
-        if is_sent {
+        if stack.sends(at as usize) {
             sleep(Duration::from_millis(draw(pause_ms, 3, at))).await;
             let message = message(at, at >= count, &draw);
             for _ in 0..1 + draw(4, 4, at) / 3 {
@@ -229,15 +229,16 @@ async fn operate(stack: &Stack) {
 fn reserved_once(stack: &Stack, records: &[Value]) -> Vec<String> {
     let mut found = Vec::new();
     let reservations = || records.iter().filter(|record| text(record, "type") == "credit.reserve");
-    let ended = |wanted: &str, has_result: bool| {
+    // What keeps a result is done without a reservation.
+    let ended = |wanted: &str| {
         let is_wanted = move |record: &&Value| {
             let delivery = destinations(record)["credit"];
-            state(delivery) == wanted && delivery["result"].is_object() == has_result
+            state(delivery) == wanted && !delivery["result"].is_object()
         };
         reservations().filter(is_wanted).collect::<Vec<_>>()
     };
-    let done = ended("done", false);
-    for (emitted, ended) in [("credit.reserved", &done), ("credit.refused", &ended("rejected", false))] {
+    let done = ended("done");
+    for (emitted, ended) in [("credit.reserved", &done), ("credit.refused", &ended("rejected"))] {
         let ended = sorted(ended.iter().map(|record| key(record).to_string()));
         let events = records.iter().filter(|record| text(record, "type") == emitted);
         let of =
@@ -252,12 +253,6 @@ fn reserved_once(stack: &Stack, records: &[Value]) -> Vec<String> {
         found.push(format!("G4: {left} of the credit is left, and reserved are {taken}"));
     }
     found
-}
-
-fn sorted(keys: impl Iterator<Item = String>) -> Vec<String> {
-    let mut keys: Vec<String> = keys.collect();
-    keys.sort();
-    keys
 }
 
 /// G9: nothing is rejected, or done without its credit, on a stale read: later there is credit for all. What never can be

@@ -17,7 +17,8 @@ fn keys(records: &[Value], r#type: &str, destination: &str, wanted: &str) -> Vec
     sorted(records.iter().filter(is_wanted).map(|record| key(record).to_string()))
 }
 
-fn sorted<T: Ord>(items: impl Iterator<Item = T>) -> Vec<T> {
+/// The items in order, each as often as it is there.
+pub fn sorted<T: Ord>(items: impl Iterator<Item = T>) -> Vec<T> {
     let mut items: Vec<T> = items.collect();
     items.sort();
     items

@@ -17,6 +17,7 @@ use refund::Refunds;
 use serde_json::json;
 use tokio::time::sleep;
 
+pub use crate::commerce::checks::sorted;
 use crate::commerce::checks::{
     emits_are_not_given_up, foreign_bytes_are_dead_letters, orders_are_taken_once, refunds_are_entered_once,
     sales_commit_with_their_refund,
