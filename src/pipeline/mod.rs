@@ -14,7 +14,6 @@ mod relay;
 mod upstream;
 
 #[cfg(feature = "lambda")]
-#[cfg(feature = "lambda")]
 pub use crate::aws::sqs::ATTRIBUTES_MAX;
 #[cfg(feature = "lambda")]
 pub use accept::{Accept, AcceptOutcome};
@@ -23,4 +22,5 @@ pub use outbox::OutboxMessage;
 pub use reconcile::{Found, Reconcile, ReconcileSettings};
 #[cfg(feature = "lambda")]
 pub use relay::Relay;
+#[cfg(feature = "lambda")]
 pub use upstream::{REASON, Upstream};

@@ -2,6 +2,7 @@
 //!
 //! Needs no AWS. Run it alone with `cargo test --workspace --test layout`.
 
+mod features;
 mod graph;
 mod imports;
 mod links;
@@ -57,6 +58,11 @@ fn none(findings: Vec<String>) {
 fn imports_point_downwards_and_in_no_circle() {
     let tree = repository();
     none(PACKAGES.iter().flat_map(|package| imports::check(&tree, package)).collect());
+}
+
+#[test]
+fn an_export_has_the_feature_of_its_module() {
+    none(features::check(&repository()));
 }
 
 #[test]
