@@ -105,15 +105,9 @@ fn rows(record: &Record, state: State, only: Option<&str>) -> Vec<Row> {
         state,
         accepted_at: Time(record.accepted_at),
         attempts: delivery.attempts,
-        error: error(delivery).map(str::to_owned),
+        error: delivery.last_error().map(str::to_owned),
     };
     of.map(row).collect()
-}
-
-fn error(delivery: &Delivery) -> Option<&str> {
-    let fault = delivery.present_fault().map(|fault| &fault.error);
-    let last = delivery.failures.values().max_by_key(|failed| failed.at).map(|failed| &failed.error);
-    delivery.reason.as_ref().or(fault).or(last).map(String::as_str)
 }
 
 fn print(rows: &[Row]) {

@@ -20,6 +20,7 @@ mod refused;
 mod send;
 mod stack;
 mod status;
+mod trace;
 mod value;
 
 use std::process::ExitCode;
@@ -46,6 +47,8 @@ enum Command {
     Send(send::Arguments),
     /// Shows the record of a notification and its timeline.
     Status(status::Arguments),
+    /// Shows what a notification led to, from emit to emit, and who has custody of what is open.
+    Trace(trace::Arguments),
     /// Lists what is open or dead.
     List(list::Arguments),
     /// Dispatches pending notifications again, where their copies wait or were lost; attempts are not reset.
@@ -75,6 +78,7 @@ async fn run(Arguments { stack, command }: Arguments) -> anyhow::Result<ExitCode
     match command {
         Command::Send(arguments) => send::send(&stack, arguments).await,
         Command::Status(arguments) => status::status(&stack, arguments).await,
+        Command::Trace(arguments) => trace::trace(&stack, arguments).await,
         Command::List(arguments) => list::list(&stack, arguments).await,
         Command::Dispatch(arguments) => dispatch::dispatch(&stack, arguments).await,
         Command::Refused(arguments) => refused::refused(&stack, arguments).await,

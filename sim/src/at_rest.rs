@@ -49,6 +49,7 @@ pub fn violations(stack: &Stack, sent: &[SentMessage]) -> Vec<String> {
         found.extend(left.map(|message| format!("not at rest: {} in {url}", message.id)));
     }
     messages_are_stored_or_refused(&state.queues, &records, sent, &mut found);
+    found.extend(state.invariants.outcomes.violations());
     let may_have_lost = state.history.may_have_lost();
     for record in &records {
         let key = item::key(record);

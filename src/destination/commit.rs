@@ -134,7 +134,8 @@ impl DestinationSettings {
             End::Done { result } => Transition::Done { result: result.and_then(Result::ok), fence },
             End::Rejected { reason } => Transition::Rejected { reason, fence },
         };
-        let mark = self.transition(work, transition);
+        let names = effect.emits.iter().map(|(name, _)| name.clone()).collect();
+        let mark = PendingTransition { emits: names, ..self.transition(work, transition) };
         if effect.writes.is_empty() && emits.is_empty() && work.position.is_none() {
             // The lease of an external effect changed the record's version.
             let basis = work.basis.filter(|_| fence.is_none());
@@ -154,10 +155,8 @@ impl DestinationSettings {
     /// The INIT records of the effect's emits. A refusal is permanent, unless the routes may soon take the emit, since
     /// a function's code and its configuration are updated one after the other.
     fn emits(&self, parent: &Notification, effect: &Effect) -> Result<Vec<Record>, Failure> {
-        let key = parent.key();
         let record = |(name, draft): &(String, Draft)| -> Result<Record, Refusal> {
-            let draft = draft.clone().trace_or(parent);
-            let notification = draft.build_emitted(&key, &self.name, name)?;
+            let notification = draft.clone().build_emitted(parent, &self.name, name)?;
             Record::accept(notification, &self.routes, self.clock.now())
         };
         let records = effect.emits.iter().map(|emit| {

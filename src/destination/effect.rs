@@ -9,9 +9,10 @@ use super::failure::Failure;
 use crate::notification::{Draft, Json, Refusal};
 use crate::record::RESULT_BYTES_MAX;
 
-/// Most writes and emits of one effect: a transaction takes 100 actions, and one is the mark. At a sequenced
-/// destination it is three less, for the position, its own registration, and the next one.
-pub const ACTIONS_MAX: usize = 99;
+/// Most writes and emits of one effect: a transaction takes 100 actions, and one is the mark, one the outcome that the
+/// sender may ask for. At a sequenced destination it is three less, for the position, its own registration, and the
+/// next one.
+pub const ACTIONS_MAX: usize = 98;
 /// Most calls of a handler in one attempt, while a condition fails that says [`or_retry`](Write::or_retry).
 pub const CALLS_MAX: u32 = 5;
 /// Actions that a mark has at a sequenced destination, beside the record's.
@@ -272,9 +273,9 @@ mod tests {
         let emits =
             |count: usize| (0..count).fold(Effect::new(), |effect, n| effect.emit(n.to_string(), draft()));
         assert_eq!(emits(ACTIONS_MAX).check(false), Ok(()));
-        assert!(emits(ACTIONS_MAX).check(true).unwrap_err().error.contains("limit of 96"));
+        assert!(emits(ACTIONS_MAX).check(true).unwrap_err().error.contains("limit of 95"));
         let failure = emits(ACTIONS_MAX + 1).check(false).unwrap_err();
-        assert!(failure.kind == FailureKind::Permanent && failure.error.contains("limit of 99"));
+        assert!(failure.kind == FailureKind::Permanent && failure.error.contains("limit of 98"));
         let twice = Effect::new().emit("a", draft()).emit("b", draft()).emit("a", draft());
         assert!(twice.check(false).unwrap_err().error.contains("two emits have the name `a`"));
         let result = |bytes: usize| Effect::new().result(&"x".repeat(bytes - 2)).check(false);
@@ -284,7 +285,7 @@ mod tests {
         let check = check().condition_expression("attribute_exists(k)").build().unwrap();
         let nested = Effect::new().write(Write::from(check).or_else(emits(ACTIONS_MAX + 1)));
         assert!(
-            nested.check(false).unwrap_err().error.contains("limit of 99"),
+            nested.check(false).unwrap_err().error.contains("limit of 98"),
             "of what may be applied, too"
         );
         assert!(Effect::new().result(&f64::MAX).check(false).is_ok());

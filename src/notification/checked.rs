@@ -6,7 +6,7 @@ use super::cloudevent::{encoded_bytes, read};
 use super::extension;
 use super::key::EMITTED;
 use super::kind::Kind;
-use super::notification::Notification;
+use super::notification::{Notification, OUTCOME_SOURCE};
 use super::refusal::Refusal;
 use super::rfc3339;
 use super::trace::{is_kept, traceparent, tracestate};
@@ -25,15 +25,19 @@ pub struct Checked {
 
 impl Checked {
     /// Checks a notification. What is no trace is dropped with a warning: a trace that breaks is no reason to lose a
-    /// message.
+    /// message. So is a cause, which only an emitted notification has.
     ///
     /// # Errors
-    /// When an attribute or the encoded event is over its limit, or the id is that of an emitted notification.
+    /// When an attribute or the encoded event is over its limit, the id is that of an emitted notification, or the source
+    /// is that of outcomes.
     pub fn new(notification: Notification) -> Result<Checked, Refusal> {
-        match notification.id.starts_with(EMITTED) {
-            true => Err(Refusal::ReservedId),
-            false => Checked::emitted(notification),
+        if notification.id.starts_with(EMITTED) {
+            return Err(Refusal::ReservedId);
         }
+        if notification.source == OUTCOME_SOURCE {
+            return Err(Refusal::ReservedSource);
+        }
+        Checked::emitted(Notification { causationid: None, correlationid: None, ..notification })
     }
 
     /// Checks a notification whose id was not chosen by its sender.

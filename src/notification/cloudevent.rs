@@ -1,8 +1,9 @@
 //! The wire shape: a CloudEvents 1.0 event in JSON, structured mode.
 //!
 //! Specification: <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md>.
-//! `kind`, `traceparent`, `tracestate`, `partitionkey` and `sequence` are extension attributes that Handover knows.
-//! Others are carried.
+//! `kind`, `traceparent`, `tracestate`, `partitionkey`, `sequence` and `outcometo` are extension attributes that Handover knows.
+//! Others are carried. Of an emitted notification it writes `causationid` and `correlationid`, as CloudEvents names them:
+//! <https://github.com/cloudevents/spec/blob/main/cloudevents/extensions/correlation.md>.
 
 use std::collections::BTreeMap;
 
@@ -38,6 +39,12 @@ pub(crate) struct Event<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     tracestate: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    causationid: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    correlationid: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcometo: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     dataschema: Option<&'a str>,
     /// Inside the stack they have a place of their own, so that their names can be those of later releases, too.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -70,6 +77,9 @@ impl<'a> From<&'a Notification> for Event<'a> {
             sequence: notification.sequence.map(Sequence::Number),
             traceparent: notification.traceparent.as_deref(),
             tracestate: notification.tracestate.as_deref(),
+            causationid: notification.causationid.as_deref(),
+            correlationid: notification.correlationid.as_deref(),
+            outcometo: notification.outcometo.as_deref(),
             dataschema: notification.dataschema.as_deref(),
             extensions: Some(&notification.extensions).filter(|extensions| !extensions.is_empty()),
             data: &notification.data,
@@ -164,6 +174,10 @@ pub(crate) fn read(bytes: &[u8]) -> Result<(Notification, bool), Refusal> {
         sequence: sequence(from, &integers)?,
         traceparent: from.remove("traceparent").map(of_trace),
         tracestate: from.remove("tracestate").map(of_trace),
+        // What a sender says of them is no cause. It is carried among the extension attributes.
+        causationid: None,
+        correlationid: None,
+        outcometo: optional_text(from, "outcometo")?,
         dataschema: optional_text(from, "dataschema")?,
         data: Json::canonical(&from.remove("data").unwrap_or_default()),
         extensions: extensions(attributes, &integers)?,

@@ -8,7 +8,6 @@ use serde::Serialize;
 use super::checked::Checked;
 use super::extension::Extension;
 use super::json::Json;
-use super::key::NotificationKey;
 use super::kind::Kind;
 use super::notification::Notification;
 use super::refusal::Refusal;
@@ -53,6 +52,9 @@ impl Draft {
             sequence: None,
             traceparent: None,
             tracestate: None,
+            causationid: None,
+            correlationid: None,
+            outcometo: None,
             dataschema: None,
             extensions: BTreeMap::new(),
             data,
@@ -99,13 +101,19 @@ impl Draft {
     }
 
     /// Sets the trace to that of another notification, unless the draft has one.
-    pub(crate) fn trace_or(self, other: &Notification) -> Draft {
+    fn trace_or(self, other: &Notification) -> Draft {
         self.set(|notification| {
             if notification.traceparent.is_none() {
                 notification.traceparent.clone_from(&other.traceparent);
                 notification.tracestate.clone_from(&other.tracestate);
             }
         })
+    }
+
+    /// Asks for its outcome: at each end of it, Handover sends an event of this type, which needs a route. Its data is
+    /// an [`Outcome`](crate::record::Outcome).
+    pub fn outcome_to(self, r#type: impl Into<String>) -> Draft {
+        self.set(|notification| notification.outcometo = Some(r#type.into()))
     }
 
     /// Sets the address of the schema of its data.
@@ -135,14 +143,26 @@ impl Draft {
         Checked::new(self.identified(id.into())?)
     }
 
-    /// The notification that `parent` emits at a destination under this name.
+    /// The notification that `parent` emits at a destination under this name. It has its parent's trace unless it has
+    /// one of its own, and its parent as its cause.
     pub(crate) fn build_emitted(
         self,
-        parent: &NotificationKey,
+        parent: &Notification,
         destination: &str,
         name: &str,
     ) -> Result<Checked, Refusal> {
-        Checked::emitted(self.identified(parent.emitted_id(destination, name))?)
+        let id = parent.key().emitted_id(destination, name);
+        Checked::emitted(self.trace_or(parent).caused_by(parent).identified(id)?)
+    }
+
+    /// Sets the cause. Extension attributes of these names, which may be a sender's, give way to it.
+    fn caused_by(self, parent: &Notification) -> Draft {
+        let first = parent.correlationid.as_ref().unwrap_or(&parent.id);
+        self.set(|notification| {
+            notification.extensions.retain(|name, _| name != "causationid" && name != "correlationid");
+            notification.causationid = Some(parent.id.clone());
+            notification.correlationid = Some(first.clone());
+        })
     }
 
     fn identified(self, id: String) -> Result<Notification, Refusal> {
@@ -180,7 +200,7 @@ mod tests {
     /// Else whoever guesses a parent's key could take the ids of its emits, and the parent's effect would fail.
     #[test]
     fn only_an_emit_has_the_id_of_an_emit() {
-        let emitted = draft().build_emitted(&NotificationKey::new("1", "s"), "a", "told").unwrap();
+        let emitted = draft().build_emitted(&draft().build("1").unwrap(), "a", "told").unwrap();
         assert_eq!(draft().build(&emitted.id), Err(Refusal::ReservedId));
         assert_eq!(Checked::decode(&encode(&emitted)), Err(Refusal::ReservedId));
         assert_eq!(Checked::new(emitted.into()), Err(Refusal::ReservedId));
@@ -214,6 +234,22 @@ mod tests {
         let odd = std::collections::BTreeMap::from([((1, 2), 3)]);
         assert_eq!(Draft::event("t", "s", &odd).subject("x").build("1").unwrap_err().code(), "invalid");
         assert_eq!(Draft::event("t", "s", &u64::MAX).build("1").unwrap_err().code(), "number");
+    }
+
+    #[test]
+    fn an_emit_has_its_parent_as_its_cause_and_the_first_of_all_for_correlation() {
+        let cause = |of: &Notification| (of.causationid.clone(), of.correlationid.clone());
+        let of_sender = draft().extension("causationid", "forged").extension("correlationid", "forged");
+        let first = of_sender.clone().build("1").unwrap();
+        assert_eq!((cause(&first), first.extensions.len()), ((None, None), 2));
+        let child = of_sender.build_emitted(&first, "a", "told").unwrap();
+        assert_eq!(cause(&child), (Some("1".into()), Some("1".into())));
+        assert_eq!(child.extensions.len(), 0, "the cause takes the place of what a sender said");
+        let grandchild = draft().build_emitted(&child, "b", "told").unwrap();
+        assert_eq!(cause(&grandchild), (Some(child.id.clone()), Some("1".into())));
+        // Whoever sends on what it got is a sender.
+        let sent_on = Notification { id: "2".into(), ..grandchild.into() };
+        assert_eq!(cause(&Checked::new(sent_on).unwrap()), (None, None));
     }
 
     #[test]

@@ -19,13 +19,14 @@ pub const EXTENSION_BYTES_MAX: usize = 1_024;
 pub const EXTENSIONS_BYTES_MAX: usize = 8 * 1_024;
 
 /// The attributes that have a meaning of their own.
-const KNOWN: [&str; 15] = [
+const KNOWN: [&str; 16] = [
     "data",
     "data_base64",
     "datacontenttype",
     "dataschema",
     "id",
     "kind",
+    "outcometo",
     "partitionkey",
     "sequence",
     "source",

@@ -33,7 +33,7 @@ impl NotificationKey {
 
     /// The id of a notification that a destination emits: a repeat of the emit has the same id and finds its
     /// own record.
-    pub(super) fn emitted_id(&self, destination: &str, name: &str) -> String {
+    pub(crate) fn emitted_id(&self, destination: &str, name: &str) -> String {
         format!("{EMITTED}{}", hashed(&[&self.source, &self.id, destination, name]))
     }
 

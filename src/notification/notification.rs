@@ -23,6 +23,8 @@ pub const SUBJECT_BYTES_MAX: usize = 1_024;
 pub const DATASCHEMA_BYTES_MAX: usize = 1_024;
 /// Longest partition key, in bytes. A Kinesis partition key takes 256 characters.
 pub const PARTITIONKEY_BYTES_MAX: usize = 256;
+/// The source of the outcomes that Handover sends. A sender cannot use it.
+pub const OUTCOME_SOURCE: &str = "handover";
 /// Highest sequence: above it a double cannot hold every integer.
 pub const SEQUENCE_MAX: u64 = (1 << 53) - 1;
 
@@ -52,6 +54,12 @@ pub struct Notification<T = Json> {
     pub traceparent: Option<String>,
     /// What tracing systems add to the `traceparent`, by W3C Trace Context.
     pub tracestate: Option<String>,
+    /// The id of the notification whose effect emitted this one. Handover sets it; a sender cannot.
+    pub causationid: Option<String>,
+    /// The id of the first notification that this one goes back to, from emit to emit. Handover sets it; a sender cannot.
+    pub correlationid: Option<String>,
+    /// The type of the event that tells how this notification ended, if its sender wants one.
+    pub outcometo: Option<String>,
     /// The address of the schema of the data. Handover carries it, and does not read it.
     pub dataschema: Option<String>,
     /// Extension attributes that Handover does not know, by name. They are carried, and are not part of what
@@ -75,6 +83,9 @@ impl<T> Notification<T> {
         self.subject.iter().try_for_each(|text| printable("subject", text, SUBJECT_BYTES_MAX))?;
         let mut partitionkey = self.partitionkey.iter();
         partitionkey.try_for_each(|text| printable("partitionkey", text, PARTITIONKEY_BYTES_MAX))?;
+        self.causationid.iter().try_for_each(|text| visible("causationid", text, ID_BYTES_MAX))?;
+        self.correlationid.iter().try_for_each(|text| visible("correlationid", text, ID_BYTES_MAX))?;
+        self.outcometo.iter().try_for_each(|text| visible("outcometo", text, TYPE_BYTES_MAX))?;
         self.dataschema.iter().try_for_each(|text| visible("dataschema", text, DATASCHEMA_BYTES_MAX))?;
         if let Some(sequence) = self.sequence {
             let invalid = |problem| Err(Refusal::Invalid { field: "sequence".into(), problem });
@@ -106,6 +117,9 @@ impl Notification {
             sequence: self.sequence,
             traceparent: self.traceparent.clone(),
             tracestate: self.tracestate.clone(),
+            causationid: self.causationid.clone(),
+            correlationid: self.correlationid.clone(),
+            outcometo: self.outcometo.clone(),
             dataschema: self.dataschema.clone(),
             extensions: self.extensions.clone(),
             data: self.data.deserialize()?,

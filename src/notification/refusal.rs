@@ -100,6 +100,9 @@ pub enum Refusal {
     /// take it beforehand, and the parent's effect would fail.
     #[error("`id` begins with `emit:`, as only the ids of emitted notifications do; choose another id")]
     ReservedId,
+    /// The source is the one of the outcomes that Handover sends.
+    #[error("`source` is `handover`, which outcomes alone have; choose another source")]
+    ReservedSource,
     /// An attribute whose name CloudEvents does not allow.
     #[error("`{name}` is not a name of an attribute; {}", advice(*nearest))]
     UnknownAttribute {
@@ -159,6 +162,16 @@ pub enum Refusal {
         /// The limit in bytes.
         max: usize,
     },
+    /// No route takes the outcome that it asks for.
+    #[error(
+        "`outcometo` names the type `{name}`, which {problem}; add a route of an event that any source or `handover` may send"
+    )]
+    Outcome {
+        /// The type.
+        name: String,
+        /// Why not.
+        problem: &'static str,
+    },
     /// A destination takes this type in sequence, and it is not numbered.
     #[error("the type `{name}` is applied in sequence; send `partitionkey` and `sequence`, numbered from 1")]
     NotNumbered {
@@ -190,6 +203,7 @@ impl Refusal {
             Refusal::TooLong { .. } => "too-long",
             Refusal::Invalid { .. } => "invalid",
             Refusal::ReservedId => "reserved-id",
+            Refusal::ReservedSource => "reserved-source",
             Refusal::UnknownAttribute { .. } => "unknown-attribute",
             Refusal::TooManyExtensions { .. } => "too-many-extensions",
             Refusal::UnknownKind => "unknown-kind",
@@ -198,6 +212,7 @@ impl Refusal {
             Refusal::ForeignSource { .. } => "foreign-source",
             Refusal::TooLargeForRoute { .. } => "too-large-for-route",
             Refusal::NotNumbered { .. } => "not-numbered",
+            Refusal::Outcome { .. } => "outcome",
         }
     }
 }

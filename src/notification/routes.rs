@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::checked::{Checked, EVENT_BYTES_MAX};
 use super::kind::Kind;
-use super::notification::{SOURCE_BYTES_MAX, visible};
+use super::notification::{Notification, OUTCOME_SOURCE, SOURCE_BYTES_MAX, visible};
 use super::refusal::Refusal;
 
 /// Most destinations of one notification. Each has its part of the record, and the record has to fit an
@@ -154,7 +154,8 @@ impl Routes {
     ///
     /// # Errors
     /// [`Refusal::UnknownType`], [`Refusal::WrongKind`], [`Refusal::ForeignSource`] or [`Refusal::TooLargeForRoute`];
-    /// [`Refusal::NotNumbered`] where a destination takes it in sequence.
+    /// [`Refusal::NotNumbered`] where a destination takes it in sequence; [`Refusal::Outcome`] where it asks for an
+    /// outcome that goes nowhere.
     pub fn of(&self, notification: &Checked) -> Result<&Route, Refusal> {
         let name = || notification.r#type.clone();
         let bytes = notification.bytes();
@@ -172,8 +173,29 @@ impl Routes {
             Some(route) if !route.sequenced.is_empty() && notification.sequence.is_none() => {
                 Err(Refusal::NotNumbered { name: name() })
             }
-            Some(route) => Ok(route),
+            Some(route) => {
+                self.of_outcome(notification)?;
+                Ok(route)
+            }
         }
+    }
+
+    /// The destinations of the outcome that a notification asks for; none if it asks for none.
+    ///
+    /// # Errors
+    /// [`Refusal::Outcome`].
+    pub(crate) fn of_outcome(&self, notification: &Notification) -> Result<&[String], Refusal> {
+        let Some(name) = &notification.outcometo else { return Ok(&[]) };
+        let problem = match self.0.get(name) {
+            None => "no route takes",
+            Some(route) if route.kind != Kind::Event => "is routed as a command",
+            Some(Route { sources: Some(sources), .. }) if !sources.contains(OUTCOME_SOURCE) => {
+                "is not taken from the source `handover`"
+            }
+            Some(route) if !route.sequenced.is_empty() => "is applied in sequence",
+            Some(route) => return Ok(&route.destinations),
+        };
+        Err(Refusal::Outcome { name: name.clone(), problem })
     }
 }
 
@@ -223,6 +245,37 @@ mod tests {
         assert_eq!(of(r#","sources":["shop","market"]"#, "market"), None);
         assert_eq!(of(r#","sources":["shop","market"]"#, "Market"), foreign);
         assert_eq!(of(r#","sources":["shop"]"#, "shop/1"), foreign);
+    }
+
+    #[test]
+    fn an_outcome_goes_where_the_route_of_its_type_says() {
+        let routes = routes(
+            r#"{
+            "t": { "kind": "command", "destinations": ["a"] },
+            "ended": { "kind": "event", "destinations": ["b", "c"] },
+            "told": { "kind": "event", "destinations": ["b"], "sources": ["handover"] },
+            "mine": { "kind": "event", "destinations": ["b"], "sources": ["shop"] },
+            "numbered": { "kind": "event", "destinations": ["b"], "sequenced": ["b"] }
+        }"#,
+        )
+        .unwrap();
+        let of = |outcome_to: &str| {
+            let asking = Draft::command("t", "s", &()).outcome_to(outcome_to).build("1").unwrap();
+            routes.of(&asking)?;
+            routes.of_outcome(&asking).map(<[String]>::to_vec)
+        };
+        assert_eq!(routes.of_outcome(&Draft::command("t", "s", &()).build("1").unwrap()), Ok(&[][..]));
+        assert_eq!(of("ended"), Ok(vec!["b".into(), "c".into()]));
+        assert_eq!(of("told"), Ok(vec!["b".into()]));
+        let refused = |name: &str| of(name).unwrap_err().to_string();
+        assert!(
+            refused("other").starts_with("`outcometo` names the type `other`, which no route takes; add")
+        );
+        assert!(refused("t").contains("is routed as a command"));
+        assert!(refused("mine").contains("is not taken from the source `handover`"));
+        assert!(refused("numbered").contains("is applied in sequence"));
+        let forged = Draft::event("told", "handover", &()).build("1");
+        assert_eq!(forged, Err(Refusal::ReservedSource), "nobody else tells an outcome");
     }
 
     #[test]

@@ -16,6 +16,8 @@ pub(crate) const DESTINATIONS: &str = "destinations";
 pub(crate) const OPEN: &str = "open";
 pub(crate) const DEAD: &str = "dead";
 pub(crate) const CLOSED: &str = "closed";
+pub(crate) const OUTCOMETO: &str = "outcometo";
+pub(crate) const OUTCOME_ID: &str = "outcome_id";
 pub(crate) const VERSION: &str = "version";
 pub(crate) const DISPATCHES: &str = "dispatches";
 pub(crate) const REDISPATCHED: &str = "redispatched";
@@ -47,6 +49,8 @@ pub(crate) const ENDED_AT: &str = "ended_at";
 pub(crate) const DEAD_LETTER_AT: &str = "dead_letter_at";
 pub(crate) const REASON: &str = "reason";
 pub(crate) const RESULT: &str = "result";
+pub(crate) const EMITS: &str = "emits";
+pub(crate) const EMITS_LEFT_OUT: &str = "emits_left_out";
 
 // Of a failed attempt, and of a fault.
 pub(crate) const AT: &str = "at";
@@ -87,6 +91,11 @@ pub(crate) const OF_RECORD: &[&str] = &[
     "sequence",
     "traceparent",
     "tracestate",
+    "causationid",
+    "correlationid",
+    "outcometo",
+    "outcome_destinations",
+    "outcome_id",
     "dataschema",
     "extensions",
     "data",
@@ -127,4 +136,6 @@ pub(crate) const OF_DELIVERY: &[&str] = &[
     "dead_letter_at",
     "reason",
     "result",
+    "emits",
+    "emits_left_out",
 ];

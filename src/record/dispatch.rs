@@ -99,6 +99,12 @@ struct Read<'a> {
     #[serde(default)]
     tracestate: Option<String>,
     #[serde(default)]
+    causationid: Option<String>,
+    #[serde(default)]
+    correlationid: Option<String>,
+    #[serde(default)]
+    outcometo: Option<String>,
+    #[serde(default)]
     dataschema: Option<String>,
     #[serde(default)]
     extensions: BTreeMap<String, Extension>,
@@ -189,6 +195,9 @@ impl Dispatch {
                 sequence: read.sequence,
                 traceparent: read.traceparent,
                 tracestate: read.tracestate,
+                causationid: read.causationid,
+                correlationid: read.correlationid,
+                outcometo: read.outcometo,
                 dataschema: read.dataschema,
                 extensions: read.extensions,
                 data: Json::of_copy(read.data),
@@ -293,7 +302,7 @@ mod tests {
         }
         let odd = text.replace("{\"spec", "{\"extensions\":{\"dispatch\":[7]},\"spec");
         assert!(Dispatch::decode(odd.as_bytes()).is_err());
-        let later = text.replace("{\"spec", "{\"causationid\":\"7\",\"spec");
+        let later = text.replace("{\"spec", "{\"priority\":\"7\",\"spec");
         assert_eq!(Dispatch::decode(later.as_bytes()).unwrap(), dispatch());
     }
 }

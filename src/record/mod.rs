@@ -9,6 +9,7 @@ pub(crate) mod attributes;
 mod decode;
 mod dispatch;
 mod due;
+mod outcome;
 mod pending;
 mod position;
 mod record;
@@ -28,12 +29,13 @@ pub use due::{
     dead_slots, open_slots,
 };
 pub(crate) use due::{DEAD_DUE_AFTER, DEAD_LETTERS_LAST, SECOND_CHECK_AFTER};
+pub use outcome::{Outcome, OutcomeAt};
 pub(crate) use pending::{Basis, PendingTransition, Reconsidered, TransitionOutcome};
 pub(crate) use position::{NotAPosition, Position, PositionUpdate, Readiness, ReconsideredPosition, Write};
 pub(crate) use record::shortened;
 pub use record::{
-    Change, Delivery, ERROR_BYTES_MAX, FailedAttempt, Item, RESULT_BYTES_MAX, Record, RecordedFault, Settled,
-    State, Status,
+    Change, Delivery, EMIT_NAMES_BYTES_MAX, ERROR_BYTES_MAX, Emitted, FailedAttempt, Item, RESULT_BYTES_MAX,
+    Record, RecordedFault, Settled, State, Status,
 };
 pub(crate) use redispatch::{Via, check_dead_later, check_later, dead_letter_renewed, dispatch_again};
 pub(crate) use sequence::SequenceKey;

@@ -1,8 +1,13 @@
 //! A transition on its way to the table, and what to do when its condition fails.
 
-use super::attributes::{CLOSED, DEAD, DIGEST, OPEN, VERSION};
+use aws_sdk_dynamodb::types::AttributeValue;
+
+use super::attributes::{
+    CLOSED, DEAD, DIGEST, EMITS, EMITS_LEFT_OUT, OPEN, OUTCOME_ID, OUTCOMETO, VERSION, of_delivery,
+};
 use super::dispatch::Dispatch;
-use super::record::{Record, State};
+use super::outcome::{is_end, outcome, outcome_id};
+use super::record::{EMIT_NAMES_BYTES_MAX, Record, State, Status};
 use super::transition::{Expected, Refused, Transition, TransitionTimes, plan};
 use super::update::{Condition, Set, Update, number, text};
 use crate::notification::{NotificationKey, digest};
@@ -21,6 +26,10 @@ pub(crate) struct PendingTransition {
     /// The digest that the record has to have, where its data was read from a copy: somebody else may have written
     /// that.
     pub(crate) digest: Option<String>,
+    /// The names of what the effect emits.
+    pub(crate) emits: Vec<String>,
+    /// The record as it was read, where it asks for its outcome.
+    pub(crate) asks_for_outcome: Option<Box<Record>>,
 }
 
 /// The numbers of a record that a transition changes.
@@ -104,6 +113,8 @@ impl PendingTransition {
             times,
             basis: None,
             digest: None,
+            emits: vec![],
+            asks_for_outcome: None,
         }
     }
 
@@ -112,9 +123,38 @@ impl PendingTransition {
         if let Some(basis) = &self.basis {
             basis.apply(&mut update);
         }
+        match &self.asks_for_outcome {
+            Some(record) if self.has_outcome() => {
+                update.sets.push((OUTCOME_ID.into(), Set::To(text(outcome_id(record)))));
+            }
+            // An end without its outcome is refused, so that the record is read.
+            None if self.expected.after != Status::Init => {
+                update.conditions.push(Condition::Absent(OUTCOMETO.into()));
+            }
+            Some(_) | None => (),
+        }
         let digest = self.digest.iter().map(|digest| Condition::Is(DIGEST.into(), text(digest)));
         update.conditions.extend(digest);
+        if !self.emits.is_empty() {
+            let (kept, left_out) = kept(&self.emits);
+            let here = |name| of_delivery(&self.destination, name);
+            update.sets.push((here(EMITS), Set::To(AttributeValue::L(kept.map(text).collect()))));
+            if left_out > 0 {
+                update.sets.push((here(EMITS_LEFT_OUT), Set::To(number(left_out))));
+            }
+        }
         update
+    }
+
+    /// Whether it leads to an end, and the sender asks for the outcome.
+    pub(crate) fn has_outcome(&self) -> bool {
+        self.asks_for_outcome.as_ref().is_some_and(|record| is_end(record, self.expected))
+    }
+
+    /// The INIT record of the outcome that goes with it, in one transaction.
+    pub(crate) fn outcome(&self) -> Option<Record> {
+        let record = self.asks_for_outcome.as_ref().filter(|_| self.has_outcome())?;
+        Some(outcome(record, &self.destination, &self.transition, self.expected, self.times.now))
     }
 
     /// Whether it was decided on the content of this record.
@@ -124,14 +164,20 @@ impl PendingTransition {
 
     /// Decides on the record that DynamoDB returned with the failed condition.
     pub(crate) fn reconsider(&mut self, record: &Record) -> Reconsidered {
-        let basis = self.basis.map(|_| Basis::of(record));
+        let asks_for_outcome = record.outcometo.as_ref().map(|_| Box::new(record.clone()));
+        // The outcome says what the record is, so it has to be that.
+        let basis = (self.basis.is_some() || asks_for_outcome.is_some()).then(|| Basis::of(record));
+        let is_told = asks_for_outcome.is_some() == self.asks_for_outcome.is_some();
         let is_other_digest = self.digest.as_ref().is_some_and(|digest| *digest != record.digest);
         match Expected::of(record, &self.destination, &self.transition, self.times.now) {
             Ok(_) if is_other_digest && !self.is_of(record) => Reconsidered::Refused(Refused::OtherContent),
-            Ok(expected) if expected == self.expected && basis == self.basis && !is_other_digest => {
+            Ok(expected)
+                if expected == self.expected && basis == self.basis && is_told && !is_other_digest =>
+            {
                 Reconsidered::Contended
             }
             Ok(expected) => {
+                self.asks_for_outcome = asks_for_outcome;
                 (self.expected, self.basis) = (expected, basis);
                 // By the rule of another release it may have another digest.
                 self.digest = self.digest.take().map(|_| record.digest.clone());
@@ -146,12 +192,23 @@ impl PendingTransition {
     }
 }
 
+/// The names that the record keeps, and how many it leaves out.
+fn kept(names: &[String]) -> (impl Iterator<Item = &String>, usize) {
+    let bytes = names.iter().scan(0, |bytes, name| {
+        *bytes += name.len();
+        Some(*bytes)
+    });
+    let count = bytes.take_while(|bytes| *bytes <= EMIT_NAMES_BYTES_MAX).count();
+    (names.iter().take(count), names.len() - count)
+}
+
 #[cfg(test)]
 mod tests {
     use jiff::SignedDuration;
 
     use super::*;
-    use crate::record::record::Status;
+    use crate::notification::Draft;
+    use crate::record::record::Emitted;
     use crate::record::tests::{applied, at, event_for};
 
     fn done() -> PendingTransition {
@@ -223,6 +280,28 @@ mod tests {
         assert_eq!(own.reconsider(&of_later), Reconsidered::SendAgain);
         assert!(applied(&own.update(), &of_later.encode()).is_some());
         assert_eq!(forged.reconsider(&of_later), Reconsidered::Refused(Refused::OtherContent));
+    }
+
+    #[test]
+    fn a_mark_keeps_the_names_of_its_emits_as_far_as_they_fit() {
+        let marked = |names: &[usize]| {
+            let emits = names.iter().map(|bytes| "x".repeat(*bytes)).collect();
+            let update = PendingTransition { emits, ..done() }.update();
+            let item = applied(&update, &event_for(&["a"]).encode()).unwrap();
+            Record::decode(item).unwrap()
+        };
+        let of = |record: &Record| {
+            let delivery = &record.destinations["a"];
+            (delivery.emits.iter().map(String::len).collect::<Vec<_>>(), delivery.emits_left_out)
+        };
+        assert_eq!(of(&marked(&[])), (vec![], 0));
+        assert_eq!(of(&marked(&[3, 1_000])), (vec![3, 1_000], 0));
+        assert_eq!(of(&marked(&[2_000, 48, 1, 0])), (vec![2_000, 48], 2));
+        let parent = event_for(&["a"]).notification();
+        let child = Draft::event("u", "s", &1).build_emitted(&parent, "a", "xxx").unwrap();
+        let marked = marked(&[3]);
+        let emits: Vec<_> = marked.emits().collect();
+        assert_eq!(emits, [Emitted { destination: Some("a"), name: "xxx", id: child.id.clone() }]);
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub type Item = HashMap<String, AttributeValue>;
 pub const ERROR_BYTES_MAX: usize = 512;
 /// Largest result of a stored effect, in bytes.
 pub const RESULT_BYTES_MAX: usize = 4 * 1024;
+/// Most bytes that the names of a delivery's emits take on the record.
+pub const EMIT_NAMES_BYTES_MAX: usize = 2 * 1024;
 
 /// The status of a notification over all its destinations.
 #[non_exhaustive]
@@ -254,6 +256,12 @@ pub struct Delivery {
     /// The result of a stored effect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<Json>,
+    /// The names of what its effect emitted, as far as they fit into [`EMIT_NAMES_BYTES_MAX`]. The ids derive from them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub emits: Vec<String>,
+    /// How many more there are.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub emits_left_out: u32,
 }
 
 impl Delivery {
@@ -263,6 +271,25 @@ impl Delivery {
         let later = attempted.max(self.redriven_at);
         self.fault.as_ref().filter(|fault| self.state == State::Pending && Some(fault.at) > later)
     }
+
+    /// Why it ended, if a reason is kept; or what keeps it pending; or the failed attempt of last.
+    pub fn last_error(&self) -> Option<&str> {
+        let fault = self.present_fault().map(|fault| &fault.error);
+        let last = self.failures.values().max_by_key(|failed| failed.at).map(|failed| &failed.error);
+        self.reason.as_ref().or(fault).or(last).map(String::as_str)
+    }
+}
+
+/// A notification that a delivery emitted.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Emitted<'a> {
+    /// The destination whose effect it is part of; none of an outcome.
+    pub destination: Option<&'a str>,
+    /// Its name among the emits of that effect.
+    pub name: &'a str,
+    /// Its id. Its source is not on the record.
+    pub id: String,
 }
 
 /// The record of one notification: the source of truth about it.
@@ -298,6 +325,22 @@ pub struct Record {
     /// What tracing systems add to the traceparent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tracestate: Option<String>,
+    /// The id of the notification that emitted it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub causationid: Option<String>,
+    /// The id of the first notification that it goes back to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correlationid: Option<String>,
+    /// The type of the outcome that its sender asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcometo: Option<String>,
+    /// The destinations that an outcome goes to, by the route of its type when this was accepted: so who writes an end
+    /// needs no routes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outcome_destinations: Vec<String>,
+    /// The id of the last outcome.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome_id: Option<String>,
     /// The address of the schema of the data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dataschema: Option<String>,
@@ -351,7 +394,18 @@ impl Record {
     /// When no route takes the notification, or it is over the limit of its route.
     pub fn accept(notification: Checked, routes: &Routes, now: Timestamp) -> Result<Record, Refusal> {
         let route = routes.of(&notification)?;
-        let notification = Notification::from(notification);
+        let outcome_destinations = routes.of_outcome(&notification)?.to_vec();
+        let destinations =
+            route.destinations.iter().map(|name| (name.clone(), route.sequenced.contains(name))).collect();
+        Ok(Record { outcome_destinations, ..Record::init(notification.into(), destinations, now) })
+    }
+
+    /// The INIT record of a notification for these destinations, each with whether it applies it in order.
+    pub(super) fn init(
+        notification: Notification,
+        destinations: Vec<(String, bool)>,
+        now: Timestamp,
+    ) -> Record {
         let delivery = Delivery {
             state: State::Pending,
             sequenced: false,
@@ -372,13 +426,12 @@ impl Record {
             dead_letter_at: None,
             reason: None,
             result: None,
+            emits: vec![],
+            emits_left_out: 0,
         };
-        let destinations = route.destinations.iter().map(|name| {
-            let sequenced = route.sequenced.contains(name);
-            (name.clone(), Delivery { sequenced, ..delivery.clone() })
-        });
+        let delivery = |(name, sequenced)| (name, Delivery { sequenced, ..delivery.clone() });
         let (time, time_nanos) = notification.time.map(parts).unzip();
-        Ok(Record {
+        Record {
             digest: digest(&notification),
             bucket: bucket(&notification.id, now + FIRST_DUE_AFTER),
             id: notification.id,
@@ -392,12 +445,17 @@ impl Record {
             sequence: notification.sequence,
             traceparent: notification.traceparent,
             tracestate: notification.tracestate,
+            causationid: notification.causationid,
+            correlationid: notification.correlationid,
+            outcometo: notification.outcometo,
+            outcome_destinations: vec![],
+            outcome_id: None,
             dataschema: notification.dataschema,
             extensions: notification.extensions,
             data: notification.data,
             status: Status::Init,
-            open: route.destinations.len() as u32,
-            destinations: destinations.collect(),
+            open: destinations.len() as u32,
+            destinations: destinations.into_iter().map(delivery).collect(),
             dead: 0,
             closed: 0,
             version: 1,
@@ -408,7 +466,7 @@ impl Record {
             accepted_at: now,
             updated_at: now,
             expires_at: None,
-        })
+        }
     }
 
     /// The same record, accepted at another time, for a transaction that is retried later.
@@ -450,6 +508,21 @@ impl Record {
         self.destinations.iter().filter(|(_, delivery)| delivery.state == State::Pending)
     }
 
+    /// What the destinations have emitted, as far as the record keeps its names, and the last outcome.
+    pub fn emits(&self) -> impl Iterator<Item = Emitted<'_>> {
+        let emitted = self.destinations.iter().flat_map(|(destination, delivery)| {
+            let emitted = |name| Emitted {
+                destination: Some(destination),
+                name,
+                id: self.key().emitted_id(destination, name),
+            };
+            delivery.emits.iter().map(move |name| emitted(name))
+        });
+        let outcome = self.outcome_id.iter();
+        let outcome = outcome.map(|id| Emitted { destination: None, name: "outcome", id: id.clone() });
+        emitted.chain(outcome)
+    }
+
     /// The notification.
     pub fn notification(&self) -> Notification {
         self.notification_with(self.data.clone())
@@ -468,6 +541,9 @@ impl Record {
             sequence: self.sequence,
             traceparent: self.traceparent.clone(),
             tracestate: self.tracestate.clone(),
+            causationid: self.causationid.clone(),
+            correlationid: self.correlationid.clone(),
+            outcometo: self.outcometo.clone(),
             dataschema: self.dataschema.clone(),
             extensions: self.extensions.clone(),
             data,

@@ -22,6 +22,9 @@ fn attribute(value: &Value) -> AttributeValue {
         (kind, Value::String(text)) if kind == "S" => AttributeValue::S(text.clone()),
         (kind, Value::String(digits)) if kind == "N" => AttributeValue::N(digits.clone()),
         (kind, Value::Bool(is)) if kind == "BOOL" => AttributeValue::Bool(*is),
+        (kind, Value::Array(listed)) if kind == "L" => {
+            AttributeValue::L(listed.iter().map(attribute).collect())
+        }
         (kind, members) if kind == "M" => AttributeValue::M(item(members)),
         (kind, value) => panic!("records hold no {kind}: {value}"),
     }

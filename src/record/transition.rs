@@ -168,7 +168,7 @@ pub(crate) struct TransitionTimes {
 
 impl Transition {
     /// The state that it leads to.
-    fn to(&self, from: State) -> State {
+    pub(super) fn to(&self, from: State) -> State {
         match self {
             Transition::Done { .. } => State::Done,
             Transition::Rejected { .. } => State::Rejected,
@@ -176,6 +176,21 @@ impl Transition {
             Transition::Attempt { .. } | Transition::Redrive { .. } => State::Pending,
             Transition::Dead { .. } => State::Dead,
             Transition::Closed { .. } => State::Closed,
+        }
+    }
+
+    /// Why it is rejected, dead or closed.
+    pub(super) fn reason(&self) -> Option<&str> {
+        match self {
+            Transition::Rejected { reason, .. }
+            | Transition::Dead { reason, .. }
+            | Transition::Closed { reason } => Some(reason),
+            Transition::Done { .. }
+            | Transition::Attempt { .. }
+            | Transition::Lease { .. }
+            | Transition::Release { .. }
+            | Transition::Fault { .. }
+            | Transition::Redrive { .. } => None,
         }
     }
 

@@ -252,13 +252,15 @@ impl Ledger {
     async fn transact(&self, mark: &PendingTransition, commit: &Commit<'_>) -> Result<(), Cancellation> {
         self.turnstile.pass().await;
         let mut actions = vec![update_action(&self.table, item_key(&mark.key), &mark.update())];
+        let outcome = mark.outcome();
         if let Some((positions, update)) = &commit.position {
             let most = TRANSACTION_ACTIONS_MAX - 1 - commit.writes.len() - commit.emits.len();
-            actions.extend(positions.actions(update).take(most));
+            actions.extend(positions.actions(update).take(most - outcome.iter().len()));
         }
         let position_actions = actions.len() - 1;
         actions.extend(commit.writes.iter().map(|write| write.action.clone()));
         actions.extend(commit.emits.iter().map(|record| self.accept_action(record)));
+        actions.extend(outcome.iter().map(|outcome| self.accept_action(outcome)));
         let token = token(&actions);
         let call =
             self.client.transact_write_items().set_transact_items(Some(actions)).client_request_token(token);
@@ -274,16 +276,20 @@ impl Ledger {
         }
     }
 
-    /// Applies one transition of a record by an update of its own: a failed attempt, a lease, the end of
-    /// attempts, or an operator's action.
+    /// Applies one transition of a record by an update of its own, with the outcome if it leads to one: a failed attempt,
+    /// a lease, the end of attempts, or an operator's action.
     pub(crate) async fn apply(
         &self,
         mut pending: PendingTransition,
     ) -> Result<TransitionOutcome, TransitionError> {
         for tries in 1.. {
-            let next = match self.update(&pending.key, &pending.update()).await {
+            let (call, updated) = match pending.has_outcome() {
+                false => (UPDATE_ITEM, self.update(&pending.key, &pending.update()).await),
+                true => (TRANSACT, self.end(&pending).await),
+            };
+            let next = match updated {
                 Ok(Updated::Applied) => return Ok(TransitionOutcome::Applied),
-                Ok(Updated::ConditionFailed(item)) => reconsider(&mut pending, UPDATE_ITEM, Some(item))?,
+                Ok(Updated::ConditionFailed(item)) => reconsider(&mut pending, call, Some(item))?,
                 Err(fault) => Next::Pause(fault),
             };
             let fault = match next {
@@ -297,6 +303,17 @@ impl Ledger {
             pause(tries).await;
         }
         unreachable!("the last try returns")
+    }
+
+    /// A transition and its outcome, in one transaction.
+    async fn end(&self, pending: &PendingTransition) -> Result<Updated, Fault> {
+        match self.transact(pending, &Commit::default()).await {
+            Ok(()) => Ok(Updated::Applied),
+            Err(Cancellation::Mark(item)) => Ok(Updated::ConditionFailed(item.unwrap_or_default())),
+            Err(Cancellation::Fault(fault)) => Err(fault),
+            // Of a commit that has more.
+            Err(other) => unreachable!("{other:?}"),
+        }
     }
 
     /// One conditional `UpdateItem` of a record.
@@ -327,7 +344,11 @@ impl Ledger {
         let mut results: Vec<Option<Result<TransitionOutcome, TransitionError>>> =
             pending.iter().map(|_| None).collect();
         for tries in 1.. {
-            let open: Vec<usize> = (0..pending.len()).filter(|at| results[*at].is_none()).collect();
+            let left = (0..pending.len()).filter(|at| results[*at].is_none());
+            let (ends, open): (Vec<usize>, Vec<usize>) = left.partition(|at| pending[*at].has_outcome());
+            // An outcome takes a transaction.
+            let ended = join_all(ends.iter().map(|at| self.apply(pending[*at].clone()))).await;
+            ends.into_iter().zip(ended).for_each(|(at, ended)| results[at] = Some(ended));
             if open.is_empty() {
                 break;
             }

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
+use crate::caller::{self, ENDED};
 use crate::commerce::sorted;
 use crate::operator::look_after;
 
@@ -26,6 +27,8 @@ const LATER: i64 = 1_000;
 const CUSTOMERS: &str = "customers";
 const WALLETS: &str = "wallets";
 const CUSTOMER: &str = "customer-0";
+/// What a sender says of the cause of its message.
+const FORGED: &str = "forged";
 
 /// The workload.
 #[derive(Clone, Copy, Debug, Default)]
@@ -36,22 +39,26 @@ impl Workload for Credit {
     const REDRIVES: bool = false;
 
     fn tables(&self) -> Vec<Table> {
-        vec![Table::new(CUSTOMERS, &["customer"]), Table::new(WALLETS, &["wallet"])]
+        vec![Table::new(CUSTOMERS, &["customer"]), Table::new(WALLETS, &["wallet"]), caller::table()]
     }
 
     fn routes(&self) -> Routes {
-        let routes = r#"{
+        let routes = json!({
             "credit.reserve": { "kind": "command", "destinations": ["credit"] },
             "credit.reserved": { "kind": "event", "destinations": ["audit"], "sources": ["credit"] },
             "credit.refused": { "kind": "event", "destinations": ["audit"], "sources": ["credit"] },
-            "credit.wanted": { "kind": "event", "destinations": ["audit"], "sources": ["shop"] }
-        }"#;
-        routes.parse().expect("routes")
+            // It is dead at one destination, and done or dead at the other.
+            "credit.wanted": { "kind": "event", "destinations": ["audit", "log"], "sources": ["shop"] },
+            ENDED: caller::route(),
+        });
+        routes.to_string().parse().expect("routes")
     }
 
     fn serve(&self, stack: &Stack) {
         stack.serve("credit", Reservations { dynamodb: stack.dynamodb().clone() });
         stack.serve("audit", Audit);
+        stack.serve("log", Log);
+        caller::serve(stack);
         for (at, credit) in CREDIT.iter().enumerate() {
             let item = json!({ "wallet": { "S": wallet(at) }, "credit": { "N": credit.to_string() } });
             stack.put(WALLETS, &item);
@@ -67,6 +74,8 @@ impl Workload for Credit {
         let records = stack.records();
         let mut found = reserved_once(stack, &records);
         found.extend(records.iter().filter_map(wrongly_ended));
+        found.extend(caller::violations(stack));
+        found.extend(wrongly_caused(&records));
         found
     }
 }
@@ -111,7 +120,7 @@ impl Destination for Reservations {
         let seen = if case == "never" { -1 } else { version };
         let event = |what: &str| {
             let of = json!({ "reservation": reservation.key().to_string() });
-            Draft::event(format!("credit.{what}"), "credit", &of)
+            Draft::event(format!("credit.{what}"), "credit", &of).outcome_to(ENDED)
         };
         let otherwise = match case.as_str() {
             // A condition that is never true, with another effect in turn.
@@ -171,6 +180,20 @@ impl Destination for Audit {
     }
 }
 
+/// Marks events, but for some that it never can.
+struct Log;
+
+impl Destination for Log {
+    type Data = Value;
+
+    async fn apply(&self, event: &Notification<Value>) -> Result<Effect, Failure> {
+        match event.data["amount"].as_u64().is_some_and(|amount| amount.is_multiple_of(2)) {
+            true => Err(Failure::permanent("the log takes odd amounts")),
+            false => Ok(Effect::new()),
+        }
+    }
+}
+
 async fn send_all(stack: &Stack) -> Vec<SentMessage> {
     let draw = |end, what: u64, at: u64| stack.draw_for_message(end, what, at);
     let mut sent = Vec::new();
@@ -208,6 +231,10 @@ fn message(at: u64, is_later: bool, draw: &dyn Fn(u64, u64, u64) -> u64) -> Sent
     let data = json!({ "amount": 1 + draw(40, 6, at), "case": case });
     let event = json!({
         "specversion": "1.0", "id": id, "type": r#type, "kind": kind, "source": source, "data": data,
+        // In CloudEvents null is absent.
+        "outcometo": (draw(3, 10, at) > 0).then_some(ENDED),
+        "causationid": (draw(3, 11, at) == 0).then_some(FORGED),
+        "correlationid": (draw(3, 11, at) == 0).then_some(FORGED),
     });
     let key = NotificationKey::new(id, source);
     let malformed = kind == "event" && source == "market";
@@ -251,6 +278,31 @@ fn reserved_once(stack: &Stack, records: &[Value]) -> Vec<String> {
     let left: i64 = stack.items(WALLETS).iter().map(|wallet| number(wallet, "credit")).sum();
     if left != CREDIT.iter().sum::<i64>() - taken {
         found.push(format!("G4: {left} of the credit is left, and reserved are {taken}"));
+    }
+    found
+}
+
+/// G12: a notification has the cause that it was emitted for, whatever its sender says, and that one's record names it.
+fn wrongly_caused(records: &[Value]) -> Vec<String> {
+    let mut found = Vec::new();
+    for record in records {
+        let [id, cause, first] = ["id", "causationid", "correlationid"].map(|name| text(record, name));
+        let parent = records.iter().find(|parent| text(parent, "id") == cause);
+        let expected = match (id.starts_with("emit:"), parent) {
+            (false, _) => "",
+            (true, None) => "that of a record",
+            (true, Some(parent)) if text(parent, "correlationid").is_empty() => text(parent, "id"),
+            (true, Some(parent)) => text(parent, "correlationid"),
+        };
+        if first != expected {
+            found.push(format!("G12: the first cause of {id} is `{first}`, not `{expected}`"));
+        }
+        let is_outcome = text(record, "source") == "handover";
+        let names =
+            |parent: &Value| destinations(parent).values().any(|delivery| delivery["emits"].is_object());
+        if parent.is_some_and(|parent| !is_outcome && !names(parent)) {
+            found.push(format!("G12: the record of {cause} does not name what it emitted"));
+        }
     }
     found
 }

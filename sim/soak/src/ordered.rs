@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
+use crate::caller::{self, ENDED};
 use crate::operator::look_after;
 use crate::payments::{CARD, paid_once, serve_endpoint};
 
@@ -36,23 +37,25 @@ impl Workload for Ordered {
     const TIMEOUT: Duration = Duration::from_secs(30);
 
     fn tables(&self) -> Vec<Table> {
-        vec![Table::new(LINES, &["line"])]
+        vec![Table::new(LINES, &["line"]), caller::table()]
     }
 
     fn routes(&self) -> Routes {
-        let routes = r#"{
+        let routes = json!({
             "line.told": { "kind": "event", "destinations": ["journal", "audit"], "sequenced": ["journal"] },
             "line.asked": { "kind": "command", "destinations": ["journal"], "sequenced": ["journal"] },
             "line.written": { "kind": "event", "destinations": ["audit"] },
-            "card.payment": { "kind": "command", "destinations": ["card"], "sequenced": ["card"] }
-        }"#;
-        routes.parse().expect("routes")
+            "card.payment": { "kind": "command", "destinations": ["card"], "sequenced": ["card"] },
+            ENDED: caller::route(),
+        });
+        routes.to_string().parse().expect("routes")
     }
 
     fn serve(&self, stack: &Stack) {
         stack.serve("journal", Journal { time: stack.time() });
         stack.serve("audit", Audit);
         serve_endpoint(stack, CARD);
+        caller::serve(stack);
     }
 
     async fn drive(&self, stack: &Stack) -> Vec<SentMessage> {
@@ -66,6 +69,7 @@ impl Workload for Ordered {
         if !stack.may_have_lost() {
             no_key_is_held(&records, &mut found);
         }
+        found.extend(caller::violations(stack));
         found
     }
 }
@@ -153,7 +157,7 @@ fn message(at: u64, book: &str, source: &str, sequence: u64, luck: &str) -> Sent
     };
     let event = json!({
         "specversion": "1.0", "id": id, "type": r#type, "kind": kind, "source": source, "data": data,
-        "partitionkey": book, "sequence": sequence,
+        "partitionkey": book, "sequence": sequence, "outcometo": at.is_multiple_of(2).then_some(ENDED),
     });
     let key = NotificationKey::new(id, source);
     SentMessage { key, data, message: event.to_string(), malformed: false, feasible: false }

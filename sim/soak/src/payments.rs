@@ -10,6 +10,8 @@ use handover_sim::{FAULTS_MS, KEY_LIFETIME, SentMessage, Stack, Table, Workload}
 use serde_json::json;
 use tokio::time::sleep;
 
+use crate::caller::{self, ENDED};
+
 /// Payments of a run at most.
 const PAYMENTS_MAX: u64 = 3;
 /// How errors say that the provider refuses a payment for now.
@@ -38,19 +40,21 @@ impl Workload for Payments {
     const TIMEOUT: Duration = Duration::from_secs(30);
 
     fn tables(&self) -> Vec<Table> {
-        Vec::new()
+        vec![caller::table()]
     }
 
     fn routes(&self) -> Routes {
         let route = |(name, _): Endpoint| {
             (format!("{name}.payment"), json!({ "kind": "command", "destinations": [name] }))
         };
-        let routes: serde_json::Map<_, _> = ENDPOINTS.into_iter().map(route).collect();
+        let ended = (ENDED.to_owned(), caller::route());
+        let routes: serde_json::Map<_, _> = ENDPOINTS.into_iter().map(route).chain([ended]).collect();
         json!(routes).to_string().parse().expect("routes")
     }
 
     fn serve(&self, stack: &Stack) {
         ENDPOINTS.into_iter().for_each(|endpoint| serve_endpoint(stack, endpoint));
+        caller::serve(stack);
     }
 
     async fn drive(&self, stack: &Stack) -> Vec<SentMessage> {
@@ -58,7 +62,7 @@ impl Workload for Payments {
     }
 
     fn violations(&self, stack: &Stack, _: &[SentMessage]) -> Vec<String> {
-        paid_once(stack).into_iter().chain(held_up(stack)).collect()
+        [paid_once(stack), held_up(stack), caller::violations(stack)].concat()
     }
 }
 
@@ -103,6 +107,8 @@ fn message(at: u64, endpoint: &str, source: &str) -> SentMessage {
     let event = json!({
         "specversion": "1.0", "id": id, "type": format!("{endpoint}.payment"), "kind": "command",
         "source": source, "data": data,
+        // The market does not ask.
+        "outcometo": (source == "shop").then_some(ENDED),
     });
     let key = NotificationKey::new(id, source);
     SentMessage { key, data, message: event.to_string(), malformed: false, feasible: false }

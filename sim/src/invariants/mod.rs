@@ -3,6 +3,7 @@
 
 pub mod cursor;
 pub mod lease;
+pub mod outcome;
 pub mod sequence;
 pub mod transition;
 
@@ -13,6 +14,7 @@ use serde_json::Value;
 
 use crate::invariants::cursor::Cursors;
 use crate::invariants::lease::Leases;
+use crate::invariants::outcome::Outcomes;
 use crate::invariants::sequence::Sequences;
 use crate::invariants::transition::{is_transition, is_whole};
 use crate::item::{self, destinations, number};
@@ -23,6 +25,7 @@ pub struct Invariants {
     leases: Leases,
     pub cursors: Cursors,
     pub sequences: Sequences,
+    pub outcomes: Outcomes,
     /// Failed attempts of each delivery, whatever redrives there were, by notification and destination.
     attempts: BTreeMap<(NotificationKey, String), i64>,
 }
@@ -43,7 +46,7 @@ impl Invariants {
     }
 
     /// What is wrong with a change of a record that `who` made: it has to be a transition of the table that
-    /// leaves a record which is whole, and to respect leases and sequences.
+    /// leaves a record which is whole, and to respect leases, sequences and outcomes.
     pub fn check(&mut self, change: &Value, who: &str) -> Option<String> {
         let (old, new) = (&change["dynamodb"]["OldImage"], &change["dynamodb"]["NewImage"]);
         let key = item::key(&change["dynamodb"]["Keys"]).to_string();
@@ -51,7 +54,8 @@ impl Invariants {
         let result = is_transition(old, new)
             .and_then(|()| if new.is_null() { Ok(()) } else { is_whole(new) })
             .and_then(|()| self.leases.follow(old, new, who))
-            .and_then(|()| self.sequences.follow(old, new));
+            .and_then(|()| self.sequences.follow(old, new))
+            .and_then(|()| self.outcomes.follow(old, new));
         let why = result.err()?;
         let mut changed = Vec::new();
         differences(&key, old, new, &mut changed);

@@ -13,7 +13,7 @@ const CHECKED_AFTER_MS: i64 = 1_800_000;
 /// Attempts of a delivery at most.
 const ATTEMPTS_MAX: i64 = 6;
 /// What a record keeps from its accept on.
-const CONSTANT: [&str; 16] = [
+const CONSTANT: [&str; 20] = [
     "id",
     "type",
     "kind",
@@ -25,6 +25,10 @@ const CONSTANT: [&str; 16] = [
     "sequence",
     "traceparent",
     "tracestate",
+    "causationid",
+    "correlationid",
+    "outcometo",
+    "outcome_destinations",
     "dataschema",
     "extensions",
     "data",

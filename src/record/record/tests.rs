@@ -22,11 +22,12 @@ pub(crate) fn event_for(destinations: &[&str]) -> Record {
 /// Bytes of an item as DynamoDB counts them: names and values, and a little per element
 /// of a map.
 fn size(item: &Item) -> usize {
-    fn value(value: &AttributeValue) -> usize {
-        match value {
+    fn value(of: &AttributeValue) -> usize {
+        match of {
             AttributeValue::S(text) => text.len(),
             AttributeValue::N(_) => 21,
             AttributeValue::Bool(_) => 1,
+            AttributeValue::L(list) => 3 + list.iter().map(|item| 1 + value(item)).sum::<usize>(),
             AttributeValue::M(map) => 3 + size(map) + map.len(),
             other => panic!("records hold no {other:?}"),
         }
@@ -100,7 +101,8 @@ fn survives_the_table() {
 #[test]
 fn an_attribute_that_was_not_sent_is_not_stored() {
     let item = event_for(&["a"]).encode();
-    for name in ["time", "time_nanos", "traceparent", "tracestate", "dataschema", "extensions"] {
+    for name in ["time", "time_nanos", "traceparent", "tracestate", "causationid", "dataschema", "extensions"]
+    {
         assert!(!item.contains_key(name), "{name}");
     }
 }
@@ -178,6 +180,10 @@ fn the_largest_record_fits_an_item() {
     record.traceparent = Some("x".repeat(55));
     record.tracestate = Some("x".repeat(512));
     record.dataschema = Some("x".repeat(DATASCHEMA_BYTES_MAX));
+    (record.causationid, record.correlationid) = (Some(record.id.clone()), Some(record.id.clone()));
+    record.outcometo = Some("x".repeat(TYPE_BYTES_MAX));
+    record.outcome_destinations = vec!["x".repeat(DESTINATION_BYTES_MAX); DESTINATIONS_MAX];
+    record.outcome_id = Some(record.id.clone());
     let extension = |n: usize| (n.to_string(), "x".repeat(EXTENSIONS_BYTES_MAX / EXTENSIONS_MAX).into());
     record.extensions = (0..EXTENSIONS_MAX).map(extension).collect();
     record.data = Json::from_serialize(&"x".repeat(EVENT_BYTES_MAX)).unwrap();
@@ -196,6 +202,9 @@ fn the_largest_record_fits_an_item() {
     (delivery.dead_letter_at, delivery.in_retry_queue) = (Some(at(1)), 1);
     (delivery.holder, delivery.called_at) = (Some("x".repeat(16)), Some(at(1)));
     delivery.settled = Some(Settled::Done);
+    // An effect has at most 99 emits.
+    delivery.emits = (0..99).map(|_| "x".repeat(EMIT_NAMES_BYTES_MAX / 99 + 1)).collect();
+    delivery.emits_left_out = 1;
     let name = |n: usize| format!("{n:0>width$}", width = DESTINATION_BYTES_MAX);
     record.destinations = (0..DESTINATIONS_MAX).map(|n| (name(n), delivery.clone())).collect();
     let item = record.encode();

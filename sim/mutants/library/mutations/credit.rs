@@ -44,4 +44,49 @@ pub const MUTANTS: &[Mutant] = &[
         "if !sources.contains(&notification.source) => {",
         "if !sources.contains(&notification.source) && !is(\"a route takes its type from any source\") => {",
     )]),
+    ("an end does not ask whether its sender wants to know", &[(
+        "record/pending.rs",
+        "            None if self.expected.after != Status::Init => {",
+        "            None if self.expected.after != Status::Init && !is(\"an end does not ask whether its sender wants to know\") => {",
+    )]),
+    ("an outcome is left out of its end", &[(
+        "store/ledger.rs",
+        "        actions.extend(outcome.iter().map(|outcome| self.accept_action(outcome)));",
+        "        actions.extend(outcome.iter().filter(|_| !is(\"an outcome is left out of its end\")).map(|outcome| self.accept_action(outcome)));",
+    )]),
+    ("who gives up or closes tells nobody", &[(
+        "store/ledger.rs",
+        "match pending.has_outcome() {",
+        "match pending.has_outcome() && !is(\"who gives up or closes tells nobody\") {",
+    )]),
+    ("what is dead still is told again", &[(
+        "record/outcome.rs",
+        "expected.after != Status::Init && expected.after != record.status",
+        "expected.after != Status::Init && (expected.after != record.status || is(\"what is dead still is told again\"))",
+    )]),
+    ("an outcome tells the status of before", &[(
+        "record/outcome.rs",
+        "            status: expected.after,",
+        "            status: if is(\"an outcome tells the status of before\") { record.status } else { expected.after },",
+    )]),
+    ("a sender is believed its cause", &[(
+        "notification/checked.rs",
+        "Checked::emitted(Notification { causationid: None, correlationid: None, ..notification })",
+        "Checked::emitted(Notification { causationid: None, correlationid: notification.extensions.get(\"correlationid\").filter(|_| is(\"a sender is believed its cause\")).map(|_| notification.id.clone()), ..notification })",
+    )]),
+    ("a cause goes back no further than its parent", &[(
+        "notification/draft.rs",
+        "        let first = parent.correlationid.as_ref().unwrap_or(&parent.id);",
+        "        let first = parent.correlationid.as_ref().filter(|_| !is(\"a cause goes back no further than its parent\")).unwrap_or(&parent.id);",
+    )]),
+    ("a mark does not name its emits", &[(
+        "record/pending.rs",
+        "        if !self.emits.is_empty() {",
+        "        if !self.emits.is_empty() && !is(\"a mark does not name its emits\") {",
+    )]),
+    ("an earlier outcome replaces a later one", &[(
+        "record/outcome.rs",
+        "            version: record.version + 1,",
+        "            version: if is(\"an earlier outcome replaces a later one\") { 1 } else { record.version + 1 },",
+    )]),
 ];

@@ -1,0 +1,57 @@
+//! Outcomes: whoever leads a notification to an end tells its sender, in the same write, if the sender asked for it.
+
+use std::collections::BTreeMap;
+
+use handover::NotificationKey;
+use serde_json::{Value, json};
+
+use crate::item::{self, data, number, text};
+
+/// The source of outcomes.
+const SOURCE: &str = "handover";
+
+/// What was seen of outcomes so far, by their ids.
+#[derive(Debug, Default)]
+pub struct Outcomes {
+    /// What each end says: its record names the outcome.
+    ended: BTreeMap<String, Value>,
+    /// What each outcome says.
+    told: BTreeMap<String, Value>,
+}
+
+impl Outcomes {
+    /// Notes the outcome that a change of a record names, and the record of an outcome.
+    pub fn follow(&mut self, old: &Value, new: &Value) -> Result<(), String> {
+        let (was, is) = (text(old, "outcome_id"), text(new, "outcome_id"));
+        let status = text(new, "status");
+        let is_end = !old.is_null() && status != "INIT" && status != text(old, "status");
+        let asks = new.get("outcometo").is_some();
+        if new.is_null() || (is_end && asks) != (was != is) {
+            let expires = new.is_null();
+            return expires
+                .then_some(())
+                .ok_or_else(|| "G11: an end has no outcome, or what is no end has one".into());
+        }
+        if is_end && asks {
+            let NotificationKey { id, source } = item::key(new);
+            let said = json!([id, source, status, number(new, "version")]);
+            self.ended.insert(is.to_owned(), said);
+        }
+        if old.is_null() && text(new, "source") == SOURCE {
+            let said = data(new);
+            let said = json!([said["id"], said["source"], said["status"], said["version"]]);
+            if self.told.insert(text(new, "id").to_owned(), said).is_some() {
+                return Err("an outcome was told again".into());
+            }
+        }
+        Ok(())
+    }
+
+    /// What does not hold: the ends and the outcomes are the same.
+    pub fn violations(&self) -> Vec<String> {
+        let found = self.ended.iter().filter(|(id, said)| self.told.get(*id) != Some(said));
+        let untold = found.map(|(id, said)| format!("G11: the outcome {id} of the end {said} is missing"));
+        let unknown = self.told.keys().filter(|id| !self.ended.contains_key(*id));
+        untold.chain(unknown.map(|id| format!("G11: the outcome {id} is of no end"))).collect()
+    }
+}
