@@ -92,6 +92,43 @@
 //! [`or_retry`](Write::or_retry) comes first and [`or_else`](Write::or_else) last: so a handler that reads before it
 //! decides puts `or_retry` on a condition that what it read is unchanged, and rejects nothing on a stale read.
 //!
+//! # Guide: commands, events, and their outcome
+//!
+//! A route says whether a type is a command or an event, and which sources may send it. A sender that wants to know how
+//! its command ended asks for its [outcome](record::Outcome): an event of a type that it names, at each end, whether that
+//! is done, rejected, dead or closed by an operator.
+//!
+//! ```
+//! use handover::record::{Outcome, Status};
+//! use handover::{Destination, Draft, Effect, Failure, Notification, Routes};
+//!
+//! let routes: Routes = r#"{
+//!     "credit.reserve":  { "kind": "command", "destinations": ["customers"] },
+//!     "credit.answered": { "kind": "event", "destinations": ["orders"], "sources": ["handover"] }
+//! }"#.parse()?;
+//! let reserve = Draft::command("credit.reserve", "orders", &50).outcome_to("credit.answered");
+//! # routes.of(&reserve.build("order-1")?)?;
+//!
+//! struct Orders;
+//!
+//! impl Destination for Orders {
+//!     type Data = Outcome;
+//!
+//!     async fn apply(&self, outcome: &Notification<Outcome>) -> Result<Effect, Failure> {
+//!         let ended = &outcome.data;
+//!         let answer = match ended.status {
+//!             Status::Done => format!("{} is paid", ended.id),
+//!             _ => format!("{} is not paid: {:?}", ended.id, ended.reason),
+//!         };
+//!         Ok(Effect::new().result(&answer))
+//!     }
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! What an effect emits has the notification as its cause: `causationid` is its id, and `correlationid` the id of the
+//! first of all. `handover trace ID` shows the tree, and who has custody of what is open in it.
+//!
 //! # Guide: an external effect
 //!
 //! No transaction spans a call to another system. An [`External`] makes such a call, and declares what follows

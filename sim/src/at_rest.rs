@@ -26,6 +26,8 @@ pub struct SentMessage {
     pub data: Value,
     /// Its body.
     pub message: String,
+    /// The unique id of the role that sent it.
+    pub sender: &'static str,
     /// It is no valid notification.
     pub malformed: bool,
     /// Its destinations can apply it from the beginning on, whatever faults there are.
@@ -166,9 +168,18 @@ fn messages_are_stored_or_refused(
             {
                 found.push(format!("G1: {} is refused without a reason", message.message));
             }
+            Some(dead_letter) if !message.malformed && !is_for_a_reason(dead_letter.attribute(REASON)) => {
+                let reason = dead_letter.attribute(REASON);
+                found.push(format!("G1: {} is valid, and refused: {reason}", message.message));
+            }
             _ => (),
         }
     }
+}
+
+/// Whether a valid message may be refused for this reason: another one has its id. SQS gives none when it moves a message.
+fn is_for_a_reason(reason: &str) -> bool {
+    reason.is_empty() || reason.starts_with("conflict:")
 }
 
 /// What is done, and what can be applied, is applied.

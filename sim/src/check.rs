@@ -17,6 +17,7 @@ use crate::aws::dynamodb::Table;
 use crate::aws::panic_text;
 use crate::faults::plan::Plan;
 use crate::faults::rates::Faults;
+use crate::names::PRODUCER;
 use crate::run::run;
 use crate::runner::run_all;
 use crate::shrink::shortest;
@@ -224,7 +225,14 @@ impl Workload for Check {
             stack.send(&message);
             let data = notification.data.deserialize().expect("JSON");
             let key = notification.key();
-            sent.push(SentMessage { key, data, message, malformed: false, feasible: false });
+            sent.push(SentMessage {
+                key,
+                data,
+                message,
+                sender: PRODUCER,
+                malformed: false,
+                feasible: false,
+            });
         }
         sent
     }

@@ -37,6 +37,7 @@ pub use faults::plan::{Plan, PlannedFaults};
 pub use faults::rates::Faults;
 pub use faults::site::Site;
 pub use history::History;
+pub use names::PRODUCER;
 pub use run::{Run, run};
 pub use runner::run_all;
 pub use shrink::shortest;

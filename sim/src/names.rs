@@ -31,3 +31,6 @@ pub fn dead_letter_queue(destination: &str) -> String {
 pub(crate) const HELD: &str = "held";
 /// Why it changes a record: it begins to hold a delivery, and ends that. Neither is dispatched.
 pub(crate) const HOLDS: [&str; 2] = ["hold", "resume"];
+
+/// The unique id of the role of a producer.
+pub const PRODUCER: &str = "AROAPRODUCER";

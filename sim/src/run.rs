@@ -156,7 +156,7 @@ async fn forget(stack: &Stack, sent: &[SentMessage]) -> bool {
     }
     stack.note("time", "passes: every record expires");
     stack.expire().await;
-    sent.iter().for_each(|sent| stack.send(&sent.message));
+    sent.iter().for_each(|sent| stack.send_as(sent.sender, &sent.message));
     settle(stack, false).await;
     true
 }

@@ -52,9 +52,28 @@ pub(crate) fn sent_at(message: &SqsMessage) -> Option<Timestamp> {
     Timestamp::from_millisecond(message.attributes.get("SentTimestamp")?.parse().ok()?).ok()
 }
 
+/// The unique id of the user or role that sent it, without the name of the role's session.
+///
+/// Source: <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html>.
+pub(crate) fn sender(message: &SqsMessage) -> Option<&str> {
+    message.attributes.get("SenderId").and_then(|sender| sender.split(':').next())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sender_is_a_user_or_a_role_whatever_its_session() {
+        let sent_by = |attributes: serde_json::Value| {
+            let message = serde_json::json!({ "attributes": attributes });
+            let message: SqsMessage = serde_json::from_value(message).unwrap();
+            sender(&message).map(str::to_owned)
+        };
+        assert_eq!(sent_by(serde_json::json!({ "SenderId": "AROA7:refunds" })), Some("AROA7".into()));
+        assert_eq!(sent_by(serde_json::json!({ "SenderId": "AIDA7" })), Some("AIDA7".into()));
+        assert_eq!(sent_by(serde_json::json!({})), None);
+    }
 
     #[test]
     fn attributes_keep_their_types() {

@@ -150,6 +150,17 @@ pub enum Refusal {
         /// The type.
         name: String,
     },
+    /// The route of this type does not take it from its source by this sender.
+    #[error(
+        "the type `{name}` is not taken from its `source` by {}; let its service send it, or add that one to `senders` of the route",
+        sent_by(sender.as_deref())
+    )]
+    ForeignSender {
+        /// The type.
+        name: String,
+        /// The unique id of the user or role that sent it, if it is known.
+        sender: Option<String>,
+    },
     /// The event is over the limit of its type's route.
     #[error(
         "the event takes {bytes} bytes, over the limit of {max} for the type `{name}`; store large data elsewhere and send a reference, or raise `max_bytes` of its route"
@@ -187,6 +198,10 @@ fn advice(nearest: Option<&str>) -> String {
     }
 }
 
+fn sent_by(sender: Option<&str>) -> String {
+    sender.map_or("a sender that is not known".into(), |id| format!("the user or role `{id}`"))
+}
+
 impl Refusal {
     /// A stable name for this kind of refusal, for alarms, dashboards and tests.
     pub fn code(&self) -> &'static str {
@@ -210,6 +225,7 @@ impl Refusal {
             Refusal::UnknownType { .. } => "unknown-type",
             Refusal::WrongKind { .. } => "wrong-kind",
             Refusal::ForeignSource { .. } => "foreign-source",
+            Refusal::ForeignSender { .. } => "foreign-sender",
             Refusal::TooLargeForRoute { .. } => "too-large-for-route",
             Refusal::NotNumbered { .. } => "not-numbered",
             Refusal::Outcome { .. } => "outcome",

@@ -44,6 +44,12 @@ pub struct Route {
     /// what it tells of. What was accepted before is carried.
     #[serde(default)]
     pub sources: Option<BTreeSet<String>>,
+    /// For sources of `sources`, the unique ids of the users and roles that may send this type from it to the queue,
+    /// such as `AROAEXAMPLE7`: what CloudFormation calls `RoleId`. A role that is made anew has another one. From a
+    /// source that is left out here, whoever may send to the queue may send it. What is emitted, and what comes by an
+    /// outbox, has no sender to check.
+    #[serde(default)]
+    pub senders: BTreeMap<String, BTreeSet<String>>,
     /// The destinations that apply the notifications of a source and `partitionkey` in the order of their
     /// `sequence`, which is then required. Such a destination has to get every numbered notification, of
     /// any type.
@@ -101,6 +107,7 @@ fn check(name: &str, route: &Route) -> Result<(), BadRoutes> {
     if route.sources.as_ref().is_some_and(BTreeSet::is_empty) {
         return bad("has no source in `sources`; name one, or leave it out to take the type from any source");
     }
+    check_senders(name, route)?;
     if let Some(stranger) = route.sequenced.iter().find(|name| !route.destinations.contains(name)) {
         return bad(&format!(
             "has `{stranger}` as sequenced, which is not one of its destinations; add it there"
@@ -112,6 +119,30 @@ fn check(name: &str, route: &Route) -> Result<(), BadRoutes> {
         )),
         None => Ok(()),
     }
+}
+
+fn check_senders(name: &str, route: &Route) -> Result<(), BadRoutes> {
+    let bad = |problem: String| Err(BadRoutes(format!("`{name}` {problem}")));
+    for (source, senders) in &route.senders {
+        if !route.sources.as_ref().is_some_and(|sources| sources.contains(source)) {
+            return bad(format!(
+                "has senders of the source `{source}`, which is not in its `sources`; add it there"
+            ));
+        }
+        if senders.is_empty() {
+            return bad(format!(
+                "has no sender of the source `{source}`; name one, or leave the source out of `senders`"
+            ));
+        }
+        let is_id =
+            |sender: &&String| !sender.is_empty() && sender.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        if let Some(sender) = senders.iter().find(|sender| !is_id(sender)) {
+            return bad(format!(
+                "has the sender `{sender}`, which is no unique id of a user or role, such as `AROAEXAMPLE7`; leave out the session's name"
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// A name is part of expressions, PartiQL statements and the wire; a plain one needs no quoting there.
@@ -180,6 +211,22 @@ impl Routes {
         }
     }
 
+    /// Checks who sent a notification: the unique id of a user or role, if it is known.
+    ///
+    /// # Errors
+    /// [`Refusal::ForeignSender`] where its route says who may send it from its source.
+    pub fn check_sender(&self, notification: &Notification, sender: Option<&str>) -> Result<(), Refusal> {
+        let senders =
+            self.0.get(&notification.r#type).and_then(|route| route.senders.get(&notification.source));
+        match senders {
+            Some(senders) if !sender.is_some_and(|sender| senders.contains(sender)) => {
+                let (name, sender) = (notification.r#type.clone(), sender.map(str::to_owned));
+                Err(Refusal::ForeignSender { name, sender })
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// The destinations of the outcome that a notification asks for; none if it asks for none.
     ///
     /// # Errors
@@ -245,6 +292,23 @@ mod tests {
         assert_eq!(of(r#","sources":["shop","market"]"#, "market"), None);
         assert_eq!(of(r#","sources":["shop","market"]"#, "Market"), foreign);
         assert_eq!(of(r#","sources":["shop"]"#, "shop/1"), foreign);
+    }
+
+    #[test]
+    fn a_source_is_taken_from_those_who_may_send_it() {
+        let text = r#"{"t":{"kind":"event","destinations":["a"],"sources":["shop","market"],
+            "senders":{"shop":["AROA1","AIDA2"]}}}"#;
+        let routes = routes(text).unwrap();
+        let by = |source: &str, sender: Option<&str>| {
+            let event = Draft::event("t", source, &()).build("1").unwrap();
+            routes.check_sender(&event, sender).map_err(|refusal| refusal.to_string())
+        };
+        assert_eq!((by("shop", Some("AROA1")), by("shop", Some("AIDA2"))), (Ok(()), Ok(())));
+        assert_eq!((by("market", Some("AROA3")), by("market", None)), (Ok(()), Ok(())));
+        assert!(
+            by("shop", Some("AROA3")).unwrap_err().contains("by the user or role `AROA3`; let its service")
+        );
+        assert!(by("shop", None).unwrap_err().contains("by a sender that is not known;"));
     }
 
     #[test]
@@ -359,6 +423,18 @@ mod tests {
             (r#"{"kind":"event","destinations":["a"],"sources":[]}"#, "has no source in `sources`"),
             (r#"{"kind":"event","destinations":["a"],"sources":["a b"]}"#, "has the source `a b`"),
             (r#"{"kind":"event","destinations":["a"],"sources":[""]}"#, "1 to 256 visible"),
+            (
+                r#"{"kind":"event","destinations":["a"],"senders":{"s":["AROA1"]}}"#,
+                "the source `s`, which is not in its `sources`",
+            ),
+            (
+                r#"{"kind":"event","destinations":["a"],"sources":["s"],"senders":{"s":[]}}"#,
+                "no sender of the source `s`",
+            ),
+            (
+                r#"{"kind":"event","destinations":["a"],"sources":["s"],"senders":{"s":["AROA1:x"]}}"#,
+                "has the sender `AROA1:x`",
+            ),
             (r#"{"kind":"query","destinations":["a"]}"#, "unknown variant `query`"),
             (r#"{"kind":"event","destinations":["a"],"sequenced":["b"]}"#, "`b` as sequenced"),
         ] {

@@ -34,6 +34,15 @@ impl AcceptOutcome {
     }
 }
 
+/// What is known of how an event was sent, beside what it says.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Envelope<'a> {
+    /// When it was sent.
+    pub sent_at: Option<Timestamp>,
+    /// The unique id of the user or role that sent it.
+    pub sender: Option<&'a str>,
+}
+
 /// The stage that accepts, behind whatever receives the messages.
 #[derive(Clone, Debug)]
 pub struct Accept {
@@ -48,18 +57,21 @@ impl Accept {
         Accept { ledger, routes, clock }
     }
 
-    /// Accepts an event as it was received; `sent_at` is when it was sent, if known.
+    /// Accepts an event as it was received.
     ///
     /// # Errors
     /// A [`Fault`] of the ledger; send the message again.
-    pub async fn accept(&self, event: &[u8], sent_at: Option<Timestamp>) -> Result<AcceptOutcome, Fault> {
-        let record = self
-            .routes
-            .decode(event)
-            .and_then(|notification| Record::accept(notification, &self.routes, self.clock.now()));
-        match record {
-            Ok(record) => self.ledger.accept(&Record { sent_at, ..record }).await.map(AcceptOutcome::Decided),
+    pub async fn accept(&self, event: &[u8], envelope: Envelope<'_>) -> Result<AcceptOutcome, Fault> {
+        match self.record(event, envelope) {
+            Ok(record) => self.ledger.accept(&record).await.map(AcceptOutcome::Decided),
             Err(refusal) => Ok(AcceptOutcome::Malformed(refusal)),
         }
+    }
+
+    fn record(&self, event: &[u8], Envelope { sent_at, sender }: Envelope) -> Result<Record, Refusal> {
+        let notification = self.routes.decode(event)?;
+        self.routes.check_sender(&notification, sender)?;
+        let record = Record::accept(notification, &self.routes, self.clock.now())?;
+        Ok(Record { sent_at, ..record })
     }
 }

@@ -16,7 +16,7 @@ mod upstream;
 #[cfg(feature = "lambda")]
 pub use crate::aws::sqs::ATTRIBUTES_MAX;
 #[cfg(feature = "lambda")]
-pub use accept::{Accept, AcceptOutcome};
+pub use accept::{Accept, AcceptOutcome, Envelope};
 pub use outbox::OutboxMessage;
 #[cfg(feature = "lambda")]
 pub use reconcile::{Found, Reconcile, ReconcileSettings};

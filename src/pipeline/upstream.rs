@@ -9,10 +9,10 @@ use aws_sdk_sqs::types::MessageAttributeValue;
 use futures_util::StreamExt;
 use tokio::time::{Instant, timeout_at};
 
-use super::accept::{Accept, AcceptOutcome};
+use super::accept::{Accept, AcceptOutcome, Envelope};
 use crate::aws::Fault;
 use crate::aws::queue::{NewMessage, delay_messages, send_messages};
-use crate::aws::sqs::{ATTRIBUTES_MAX, attributes, body, id, receives, sent_at};
+use crate::aws::sqs::{ATTRIBUTES_MAX, attributes, body, id, receives, sender, sent_at};
 use crate::record::shortened;
 use crate::store::{Acceptance, PUT_ITEM};
 
@@ -97,7 +97,8 @@ impl Upstream {
     }
 
     async fn accept(&self, message: &SqsMessage, stored_by: Instant) -> Result<AcceptOutcome, Fault> {
-        let accept = self.accept.accept(body(message).as_bytes(), sent_at(message));
+        let envelope = Envelope { sent_at: sent_at(message), sender: sender(message) };
+        let accept = self.accept.accept(body(message).as_bytes(), envelope);
         timeout_at(stored_by, accept).await.unwrap_or_else(|_| Err(Fault::out_of_time(PUT_ITEM)))
     }
 

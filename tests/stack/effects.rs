@@ -8,7 +8,7 @@ use aws_sdk_sqs::types::Message;
 use handover::destination::{Consumer, DestinationSettings};
 use handover::dynamodb::types::{AttributeValue, Update};
 use handover::notification::ROUTE_BYTES_MAX;
-use handover::record::{Change, Dispatch, Record, State, Status};
+use handover::record::{Change, Dispatch, Outcome, Record, State, Status};
 use handover::store::DestinationQueues;
 use handover::{Clock, Destination, Draft, Effect, Failure, Notification, Routes, Write};
 use jiff::SignedDuration;
@@ -36,7 +36,8 @@ fn routes() -> Routes {
         "fact":  { "kind": "event", "destinations": ["audit"] },
         "news":  { "kind": "event", "destinations": ["audit", "search"] },
         "wide":  { "kind": "event", "destinations": ["audit", "search", "mail"] },
-        "order": { "kind": "command", "destinations": ["audit"] }
+        "order": { "kind": "command", "destinations": ["audit"] },
+        "ended": { "kind": "event", "destinations": ["shop"], "sources": ["handover"] }
     }"#
     .parse()
     .unwrap()
@@ -371,6 +372,73 @@ async fn g9_a_failed_condition_rejects_a_command_or_lets_it_decide_again() {
     let facts = accepted(&world, "fact", 1).await;
     tested.deliver(By(reject), &facts, 20).await;
     assert_eq!(records(&world, &facts).await[0].status, Status::Dead, "an event cannot be rejected");
+}
+
+/// Accepts a notification whose sender asks for its outcome.
+async fn asking(world: &World, draft: Draft) -> Notification {
+    let notification = draft.outcome_to("ended").build(unique("asking")).unwrap();
+    let message = world.outbox(&routes()).accept(notification.clone()).unwrap();
+    world.dynamodb.transact_write_items().transact_items(message.action()).send().await.unwrap();
+    notification.into()
+}
+
+/// The record of a notification, and of the outcome that it names.
+async fn with_outcome(world: &World, of: &Notification) -> (Record, Record) {
+    let record = world.record(&of.id).await.unwrap();
+    let outcome = world.record(record.outcome_id.as_ref().expect("it has ended")).await.unwrap();
+    (record, outcome)
+}
+
+#[tokio::test]
+async fn g11_each_end_has_its_outcome_in_the_same_write() {
+    let world = World::connect().await;
+    let tested = Tested::new(&world, "audit").await;
+    let told = |outcome: &Record| -> (Status, Option<String>) {
+        assert_eq!((outcome.r#type.as_str(), outcome.source.as_str()), ("ended", "handover"));
+        assert!(outcome.destinations.contains_key("shop"), "{outcome:?}");
+        let told: Outcome = outcome.data.deserialize().unwrap();
+        (told.status, told.reason)
+    };
+
+    // A mark alone, as a statement in a batch; a rejection; an effect that emits.
+    let mut orders = Vec::new();
+    for _ in 0..3 {
+        orders.push(asking(&world, Draft::command("order", "tests", &7)).await);
+    }
+    let ids: Vec<String> = orders.iter().map(|order| order.id.clone()).collect();
+    let apply = move |order: &Notification<Value>| match ids.iter().position(|id| *id == order.id) {
+        Some(0) => Ok(Effect::new()),
+        Some(1) => Ok(Effect::reject("no such account")),
+        _ => Ok(Effect::new().emit("told", Draft::event("fact", "tests", &1))),
+    };
+    tested.deliver(By(apply), &orders, 20).await;
+    let expected =
+        [(Status::Done, None), (Status::Rejected, Some("no such account".to_owned())), (Status::Done, None)];
+    for (order, expected) in orders.iter().zip(expected) {
+        let (record, outcome) = with_outcome(&world, order).await;
+        assert_eq!((record.status, told(&outcome)), (expected.0, expected));
+        assert_eq!((outcome.causationid.as_ref(), outcome.status), (Some(&order.id), Status::Init));
+    }
+    let (record, _) = with_outcome(&world, &orders[2]).await;
+    let emitted = record.emits().next().unwrap();
+    assert_eq!((emitted.destination, emitted.name), (Some("audit"), "told"));
+    let child = world.record(&emitted.id).await.unwrap();
+    assert_eq!((child.causationid, child.correlationid), (Some(record.id.clone()), Some(record.id)));
+
+    // Dead at one destination, done at the other; then closed by an operator, which is another end.
+    let news = asking(&world, Draft::event("news", "tests", &7)).await;
+    let no = |_: &Notification<Value>| Err(Failure::permanent("no"));
+    tested.deliver(By(no), std::slice::from_ref(&news), 20).await;
+    assert_eq!(world.record(&news.id).await.unwrap().outcome_id, None, "it is open at the other one");
+    deliver(&world, "search", |_| Ok(Effect::new()), std::slice::from_ref(&news)).await;
+    let (record, first) = with_outcome(&world, &news).await;
+    assert_eq!((record.status, told(&first)), (Status::Dead, (Status::Dead, Some("no".into()))));
+    let (ledger, now) = (world.ledger(), jiff::Timestamp::now());
+    let retention = SignedDuration::from_hours(24);
+    ledger.close(&world.positions(), &news.key(), "audit", "by hand", now, retention).await.unwrap();
+    let (record, last) = with_outcome(&world, &news).await;
+    assert_eq!((record.status, told(&last)), (Status::Closed, (Status::Closed, Some("by hand".into()))));
+    assert!(world.record(&first.id).await.is_some_and(|first| first.id != last.id));
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ mod redrive;
 mod refused;
 mod scripted;
 mod send;
+mod trace;
 
 use std::io::Write;
 use std::process::{Child, Command, Output, Stdio};

@@ -27,6 +27,9 @@ const LATER: i64 = 1_000;
 const CUSTOMERS: &str = "customers";
 const WALLETS: &str = "wallets";
 const CUSTOMER: &str = "customer-0";
+/// The unique ids of the roles of the shop, and of somebody else.
+const SHOP: &str = "AROASHOP";
+const SOMEBODY: &str = "AROASOMEBODY";
 /// What a sender says of the cause of its message.
 const FORGED: &str = "forged";
 
@@ -48,7 +51,9 @@ impl Workload for Credit {
             "credit.reserved": { "kind": "event", "destinations": ["audit"], "sources": ["credit"] },
             "credit.refused": { "kind": "event", "destinations": ["audit"], "sources": ["credit"] },
             // It is dead at one destination, and done or dead at the other.
-            "credit.wanted": { "kind": "event", "destinations": ["audit", "log"], "sources": ["shop"] },
+            "credit.wanted": {
+                "kind": "event", "destinations": ["audit", "log"], "sources": ["shop"], "senders": { "shop": [SHOP] },
+            },
             ENDED: caller::route(),
         });
         routes.to_string().parse().expect("routes")
@@ -207,9 +212,10 @@ async fn send_all(stack: &Stack) -> Vec<SentMessage> {
         }
         if stack.sends(at as usize) {
             sleep(Duration::from_millis(draw(pause_ms, 3, at))).await;
-            let message = message(at, at >= count, &draw);
+            let sender = if draw(6, 12, at) == 0 { SOMEBODY } else { SHOP };
+            let message = message(at, at >= count, sender, &draw);
             for _ in 0..1 + draw(4, 4, at) / 3 {
-                stack.send(&message.message);
+                stack.send_as(sender, &message.message);
             }
             sent.push(message);
         }
@@ -217,7 +223,12 @@ async fn send_all(stack: &Stack) -> Vec<SentMessage> {
     sent
 }
 
-fn message(at: u64, is_later: bool, draw: &dyn Fn(u64, u64, u64) -> u64) -> SentMessage {
+fn message(
+    at: u64,
+    is_later: bool,
+    sender: &'static str,
+    draw: &dyn Fn(u64, u64, u64) -> u64,
+) -> SentMessage {
     let when = if is_later { "later" } else { "soon" };
     let (r#type, kind, case) = match draw(10, 5, at) {
         0 => ("credit.wanted", "event", "wanted"),
@@ -226,7 +237,7 @@ fn message(at: u64, is_later: bool, draw: &dyn Fn(u64, u64, u64) -> u64) -> Sent
         _ => ("credit.reserve", "command", "usual"),
     };
     let id = format!("{when}-{at}");
-    // Only the shop may say what is wanted.
+    // Only the shop may say what is wanted, and nobody may say it in its name.
     let source = if draw(4, 9, at) == 0 { "market" } else { "shop" };
     let data = json!({ "amount": 1 + draw(40, 6, at), "case": case });
     let event = json!({
@@ -237,8 +248,8 @@ fn message(at: u64, is_later: bool, draw: &dyn Fn(u64, u64, u64) -> u64) -> Sent
         "correlationid": (draw(3, 11, at) == 0).then_some(FORGED),
     });
     let key = NotificationKey::new(id, source);
-    let malformed = kind == "event" && source == "market";
-    SentMessage { key, data, message: event.to_string(), malformed, feasible: false }
+    let malformed = kind == "event" && (source == "market" || sender == SOMEBODY);
+    SentMessage { key, data, message: event.to_string(), sender, malformed, feasible: false }
 }
 
 async fn operate(stack: &Stack) {

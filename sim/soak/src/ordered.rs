@@ -8,7 +8,7 @@ use std::time::Duration;
 use handover::dynamodb::types::{AttributeValue, Put};
 use handover::{Destination, Draft, Effect, Failure, Notification, NotificationKey, Routes};
 use handover_sim::item::{self, data, destinations, number, state, text};
-use handover_sim::{FAULTS_MS, SentMessage, Stack, Table, Time, Workload};
+use handover_sim::{FAULTS_MS, PRODUCER, SentMessage, Stack, Table, Time, Workload};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -160,7 +160,7 @@ fn message(at: u64, book: &str, source: &str, sequence: u64, luck: &str) -> Sent
         "partitionkey": book, "sequence": sequence, "outcometo": at.is_multiple_of(2).then_some(ENDED),
     });
     let key = NotificationKey::new(id, source);
-    SentMessage { key, data, message: event.to_string(), malformed: false, feasible: false }
+    SentMessage { key, data, message: event.to_string(), sender: PRODUCER, malformed: false, feasible: false }
 }
 
 /// In half of the runs no operator acts before faults have stopped.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use handover::{NotificationKey, OnUnknown, Routes};
 use handover_sim::item::{data, destinations, key, state, text};
-use handover_sim::{FAULTS_MS, KEY_LIFETIME, SentMessage, Stack, Table, Workload};
+use handover_sim::{FAULTS_MS, KEY_LIFETIME, PRODUCER, SentMessage, Stack, Table, Workload};
 use serde_json::json;
 use tokio::time::sleep;
 
@@ -111,7 +111,7 @@ fn message(at: u64, endpoint: &str, source: &str) -> SentMessage {
         "outcometo": (source == "shop").then_some(ENDED),
     });
     let key = NotificationKey::new(id, source);
-    SentMessage { key, data, message: event.to_string(), malformed: false, feasible: false }
+    SentMessage { key, data, message: event.to_string(), sender: PRODUCER, malformed: false, feasible: false }
 }
 
 async fn operate(stack: &Stack) {

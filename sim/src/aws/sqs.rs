@@ -17,11 +17,16 @@ const IN_FLIGHT_MAX: usize = 120_000;
 /// Longest time from the receive of a message to the end of its visibility time-out, in milliseconds: 12 hours.
 const INVISIBLE_MS_MAX: u64 = 12 * 3_600_000;
 
+/// Who sends what the functions send.
+const FUNCTION: &str = "AROAFUNCTION:function";
+
 /// A message.
 #[derive(Clone, Debug)]
 pub struct Message {
     pub id: String,
     pub body: String,
+    /// The unique id of the role that sent it, and the session's name.
+    sender: String,
     /// As it was sent with.
     attributes: Value,
     /// When it was sent. It stays the same when SQS moves the message to a dead-letter queue.
@@ -100,11 +105,19 @@ impl Queues {
         format!("message-{}", self.next)
     }
 
+    /// Sends a message from outside of the stack.
+    pub fn send_as(&mut self, sender: &str, url: &str, body: &str, now_ms: u64) {
+        let id = self.send(url, body, json!({}), 0, now_ms);
+        let sent = self.queue(url).messages.iter_mut().find(|message| message.id == id);
+        sent.into_iter().for_each(|message| message.sender = sender.to_owned());
+    }
+
     pub fn send(&mut self, url: &str, body: &str, attributes: Value, delay_ms: u64, now_ms: u64) -> String {
         let id = self.id();
         let message = Message {
             id: id.clone(),
             body: body.to_owned(),
+            sender: FUNCTION.to_owned(),
             attributes,
             sent_ms: now_ms,
             visible_ms: now_ms + delay_ms,
@@ -293,6 +306,7 @@ impl Message {
             "awsRegion": "us-east-1", "messageAttributes": attributes.collect::<Map<_, _>>(),
             "attributes": {
                 "ApproximateReceiveCount": self.receives.to_string(), "SentTimestamp": self.sent_ms.to_string(),
+                "SenderId": self.sender,
             },
         })
     }

@@ -27,7 +27,7 @@ use crate::faults::plan::Plan;
 use crate::faults::rng::{Purpose, below};
 use crate::item::{self, destinations, number, sequence_key, state};
 use crate::names::{
-    NOTIFICATIONS, POSITIONS, RECONCILE, RELAY_QUEUE, UPSTREAM, dead_letter_queue, retry_queue,
+    NOTIFICATIONS, POSITIONS, PRODUCER, RECONCILE, RELAY_QUEUE, UPSTREAM, dead_letter_queue, retry_queue,
 };
 pub use crate::stack::counted::Killer;
 use crate::stack::counted::Tries;
@@ -205,9 +205,14 @@ impl Stack {
 
     /// Sends a message to the upstream queue.
     pub fn send(&self, message: &str) {
+        self.send_as(PRODUCER, message);
+    }
+
+    /// Sends a message to the upstream queue as the role with this unique id.
+    pub fn send_as(&self, sender: &str, message: &str) {
         let now_ms = self.aws.time().now_ms();
         self.aws.note("producer", &format!("sends {message}"));
-        self.aws.state().queues.send(UPSTREAM, message, json!({}), 0, now_ms);
+        self.aws.state().queues.send_as(&format!("{sender}:producer"), UPSTREAM, message, now_ms);
         self.aws.queued().notify_waiters();
     }
 

@@ -44,6 +44,16 @@ pub const MUTANTS: &[Mutant] = &[
         "if !sources.contains(&notification.source) => {",
         "if !sources.contains(&notification.source) && !is(\"a route takes its type from any source\") => {",
     )]),
+    ("a route takes a source from any sender", &[(
+        "notification/routes.rs",
+        "Some(senders) if !sender.is_some_and(|sender| senders.contains(sender)) => {",
+        "Some(senders) if !sender.is_some_and(|sender| senders.contains(sender)) && !is(\"a route takes a source from any sender\") => {",
+    )]),
+    ("a sender is compared with its session", &[(
+        "aws/sqs.rs",
+        ".and_then(|sender| sender.split(':').next())",
+        ".and_then(|sender| if is(\"a sender is compared with its session\") { Some(sender.as_str()) } else { sender.split(':').next() })",
+    )]),
     ("an end does not ask whether its sender wants to know", &[(
         "record/pending.rs",
         "            None if self.expected.after != Status::Init => {",

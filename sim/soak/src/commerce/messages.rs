@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use handover::NotificationKey;
-use handover_sim::SentMessage;
+use handover_sim::{PRODUCER, SentMessage};
 use serde_json::{Value, json};
 
 /// Notifications of a run at most: many small runs find more than few large ones.
@@ -33,7 +33,7 @@ pub struct Sale {
 /// The messages of a run.
 pub fn messages(draw: &dyn Fn(u64, u64, u64) -> u64) -> Vec<Message> {
     let (mut messages, mut of_others) = (Vec::new(), Vec::new());
-    // In a sixth of the runs ids and a source are not ASCII.
+    // In a sixth of the runs subjects are not ASCII, and the first id is not, which has to be.
     let letters = if draw(6, 33, 0) == 0 { "é\u{1d11e}" } else { "" };
     // Mostly one or two.
     let count = 1 + draw(NOTIFICATIONS_MAX, 0, 0).min(draw(NOTIFICATIONS_MAX, 0, 1));
@@ -78,17 +78,21 @@ pub fn messages(draw: &dyn Fn(u64, u64, u64) -> u64) -> Vec<Message> {
         // In a few the attributes have them, too, and a neighbour has the same key.
         let partitionkey = (draw(12, 21, at) == 0).then(|| format!("{ODD} {at}"));
         let partitionkey = partitionkey.as_deref();
+        let letters_of_id = if at == 0 { letters } else { "" };
+        let malformed = malformed || !letters_of_id.is_empty();
+        let subject = (!letters.is_empty()).then(|| format!("{name}{letters}"));
         let message = |source: &str, data: Value, malformed| {
-            message(&format!("{name}{letters}-{at}"), name, source, data, partitionkey, malformed)
+            let id = format!("{name}{letters_of_id}-{at}");
+            message(&id, name, source, data, (subject.as_deref(), partitionkey), malformed)
         };
         if partitionkey.is_some() {
             let (id, note) = (format!("neighbour-{at}"), json!({ "say": "hello" }));
-            of_others.push(self::message(&id, "note", SHOP, note, partitionkey, false));
+            of_others.push(self::message(&id, "note", SHOP, note, (None, partitionkey), false));
         }
         messages.push(message(SHOP, data.clone(), malformed));
         if draw(4, 14, at) == 0 {
             let other = json!({ "account": "account-0", "amount": 102, "item": "book", "luck": "good" });
-            of_others.push(message(&format!("market{letters}"), other, false));
+            of_others.push(message("market", other, !letters_of_id.is_empty()));
         }
         if draw(3, 5, at) == 0 {
             // The producer is not sure, and repeats it; or sends something else under the same id.
@@ -114,7 +118,7 @@ fn message(
     name: &str,
     source: &str,
     data: Value,
-    partitionkey: Option<&str>,
+    (subject, partitionkey): (Option<&str>, Option<&str>),
     malformed: bool,
 ) -> Message {
     let (r#type, kind) = match name {
@@ -127,11 +131,13 @@ fn message(
     });
     if let Some(partitionkey) = partitionkey {
         event["partitionkey"] = partitionkey.into();
-        event["subject"] = partitionkey.into();
+    }
+    if let Some(subject) = subject.or(partitionkey) {
+        event["subject"] = subject.into();
     }
     // As a producer has to write what SQS does not take.
     let mut message = event.to_string().replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff");
-    if malformed {
+    if malformed && id.is_ascii() {
         message = message.replace("specversion", "version");
     }
     let feasible = match name {
@@ -141,5 +147,5 @@ fn message(
         _ => false,
     };
     let key = NotificationKey::new(id, source);
-    Message::Upstream(SentMessage { key, data, message, malformed, feasible })
+    Message::Upstream(SentMessage { key, data, message, sender: PRODUCER, malformed, feasible })
 }
