@@ -19,6 +19,9 @@ use crate::stack::Stack;
 pub struct Arguments {
     #[command(flatten)]
     named: Named,
+    /// Begins with this notification, and does not go back to what caused it.
+    #[arg(long)]
+    from_here: bool,
     /// Prints JSON.
     #[arg(long)]
     json: bool,
@@ -26,7 +29,12 @@ pub struct Arguments {
 
 pub async fn trace(stack: &Stack, arguments: Arguments) -> anyhow::Result<ExitCode> {
     let record = arguments.named.one(stack).await?;
-    let tree = Tree::of(&stack.ledger(), record).await.map_err(|fault| stack.explained(fault))?;
+    let ledger = stack.ledger();
+    let tree = match arguments.from_here {
+        true => Tree::from(&ledger, record).await,
+        false => Tree::of(&ledger, record).await,
+    };
+    let tree = tree.map_err(|fault| stack.explained(fault))?;
     let view = View::of(&tree);
     match arguments.json {
         true => output::json(&view)?,
@@ -37,15 +45,22 @@ pub async fn trace(stack: &Stack, arguments: Arguments) -> anyhow::Result<ExitCo
 
 #[derive(Serialize)]
 struct View<'a> {
-    /// The id of the first notification's own cause, which is not on record any more.
+    /// The cause of the first one, which is not shown.
     #[serde(skip_serializing_if = "Option::is_none")]
-    missing_cause: Option<&'a str>,
+    unread_cause: Option<UnreadCauseView<'a>>,
     /// In the order of the tree: each after the one that emitted it.
     notifications: Vec<NotificationView<'a>>,
     /// Whether there are more than are shown.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     is_cut: bool,
     custody: Vec<Custody<'a>>,
+}
+
+#[derive(Serialize)]
+struct UnreadCauseView<'a> {
+    id: &'a str,
+    /// Whether there is a record with that id, which does not name it.
+    has_record: bool,
 }
 
 #[derive(Serialize)]
@@ -82,7 +97,10 @@ struct RecordView<'a> {
 impl<'a> View<'a> {
     fn of(tree: &'a Tree) -> View<'a> {
         View {
-            missing_cause: tree.missing_cause.as_deref(),
+            unread_cause: tree
+                .unread_cause
+                .as_ref()
+                .map(|cause| UnreadCauseView { id: &cause.id, has_record: cause.has_record }),
             notifications: tree.nodes.iter().map(NotificationView::of).collect(),
             is_cut: tree.is_cut,
             custody: tree.nodes.iter().filter_map(|node| node.record.as_ref()).flat_map(custody).collect(),
@@ -109,37 +127,42 @@ impl<'a> NotificationView<'a> {
 }
 
 fn print(view: &View) {
-    if let Some(id) = view.missing_cause {
-        say!("{id}  its record has expired; it emitted the first of these");
-    }
-    for notification in &view.notifications {
-        let indent = "  ".repeat(notification.depth);
-        let emitted = notification.emitted.as_ref();
-        let emitted = emitted.map_or_else(String::new, |EmittedView { by, r#as: name }| match by {
-            Some(by) => format!("{by} emits {name}: "),
-            None => format!("its {name}: "),
-        });
-        match &notification.record {
-            None => {
-                say!("{indent}{emitted}{}  its record has expired, after it was completed", notification.id)
-            }
-            Some(RecordView { source, r#type, status, accepted_at, emits_left_out }) => {
-                let status = status.as_str();
-                say!(
-                    "{indent}{emitted}{}  {type}, from {source}  {status}, accepted {accepted_at}",
-                    notification.id
-                );
-                if let Some(count) = emits_left_out {
-                    say!("{indent}  and {count} more, whose names the record did not keep");
-                }
-            }
+    match &view.unread_cause {
+        Some(UnreadCauseView { id, has_record: true }) => {
+            say!("{id}  is the cause of the first of these, and its record does not name it");
         }
+        Some(UnreadCauseView { id, has_record: false }) => {
+            say!("{id}  is the cause of the first of these, and not on record any more");
+        }
+        None => (),
     }
+    view.notifications.iter().for_each(print_notification);
+    let left_out = view.notifications.iter().filter_map(|one| one.record.as_ref()?.emits_left_out);
+    let has_all = !view.is_cut && left_out.sum::<u32>() == 0;
     if view.is_cut {
-        say!("There are more; trace the last one to see what it led to.");
+        say!("There are more: trace one of the last with --from-here.");
     }
     match view.custody[..] {
-        [] => say!("All of them are at their end."),
+        [] if has_all => say!("All of them are at their end."),
+        [] => say!("All that are shown are at their end."),
         _ => view.custody.iter().for_each(|custody| say!("{custody}")),
+    }
+}
+
+fn print_notification(NotificationView { id, depth, emitted, record }: &NotificationView) {
+    let indent = "  ".repeat(*depth);
+    let emitted = emitted.as_ref().map_or_else(String::new, |EmittedView { by, r#as }| {
+        // A destination chose the name, perhaps of what a sender says.
+        let name = r#as.replace(char::is_control, "\u{fffd}");
+        by.map_or_else(|| format!("its {name}: "), |by| format!("{by} emits {name}: "))
+    });
+    let Some(RecordView { source, r#type, status, accepted_at, emits_left_out }) = record else {
+        say!("{indent}{emitted}{id}  its record has expired, after it was completed");
+        return;
+    };
+    let status = status.as_str();
+    say!("{indent}{emitted}{id}  {type}, from {source}  {status}, accepted {accepted_at}");
+    if let Some(count) = emits_left_out {
+        say!("{indent}  and {count} more, whose names the record did not keep");
     }
 }

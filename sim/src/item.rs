@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use handover::NotificationKey;
+use handover::record::Record;
 use jiff::SignedDuration;
 use serde_json::Value;
 
@@ -17,6 +18,11 @@ pub fn text<'a>(item: &'a Value, name: &str) -> &'a str {
 /// What identifies the notification of a record.
 pub fn key(record: &Value) -> NotificationKey {
     NotificationKey::new(text(record, "id"), text(record, "source"))
+}
+
+/// The record of this item, if it is one.
+pub fn record(item: &Value) -> Option<Record> {
+    Record::decode(serde_json::from_value::<serde_dynamo::Item>(item.clone()).ok()?).ok()
 }
 
 /// The number of an attribute; the smallest there is where it has none.

@@ -134,8 +134,11 @@ impl DestinationSettings {
             End::Done { result } => Transition::Done { result: result.and_then(Result::ok), fence },
             End::Rejected { reason } => Transition::Rejected { reason, fence },
         };
-        let names = effect.emits.iter().map(|(name, _)| name.clone()).collect();
-        let mark = PendingTransition { emits: names, ..self.transition(work, transition) };
+        let names: Vec<String> = effect.emits.iter().map(|(name, _)| name.clone()).collect();
+        // What is emitted goes back to it, so that a copy must not say something else.
+        let rests_on_copy = work.delivery.is_none() && !names.is_empty();
+        let correlationid = rests_on_copy.then(|| work.dispatch.notification.correlationid.clone());
+        let mark = PendingTransition { emits: names, correlationid, ..self.transition(work, transition) };
         if effect.writes.is_empty() && emits.is_empty() && work.position.is_none() {
             // The lease of an external effect changed the record's version.
             let basis = work.basis.filter(|_| fence.is_none());
@@ -166,6 +169,7 @@ impl DestinationSettings {
                     Refusal::UnknownType { .. }
                     | Refusal::WrongKind { .. }
                     | Refusal::ForeignSource { .. }
+                    | Refusal::Outcome { .. }
                     | Refusal::TooLargeForRoute { .. } => Failure::transient(error),
                     _ => Failure::permanent(error),
                 }

@@ -9,7 +9,7 @@ use super::checked::Checked;
 use super::extension::Extension;
 use super::json::Json;
 use super::kind::Kind;
-use super::notification::Notification;
+use super::notification::{Notification, OUTCOME_SOURCE};
 use super::refusal::Refusal;
 use super::trace;
 
@@ -151,7 +151,14 @@ impl Draft {
         destination: &str,
         name: &str,
     ) -> Result<Checked, Refusal> {
-        let id = parent.key().emitted_id(destination, name);
+        match &self.notification {
+            Ok(notification) if notification.source == OUTCOME_SOURCE => Err(Refusal::ReservedSource),
+            _ => self.build_caused(parent, parent.key().emitted_id(destination, name)),
+        }
+    }
+
+    /// The notification with this id that `parent` led to.
+    pub(crate) fn build_caused(self, parent: &Notification, id: String) -> Result<Checked, Refusal> {
         Checked::emitted(self.trace_or(parent).caused_by(parent).identified(id)?)
     }
 

@@ -32,11 +32,11 @@ pub(crate) use hash::hex;
 pub(crate) use json::{Json, plain};
 pub(crate) use key::NotificationKey;
 pub(crate) use kind::Kind;
-pub(crate) use notification::Notification;
 pub use notification::{
     DATASCHEMA_BYTES_MAX, ID_BYTES_MAX, OUTCOME_SOURCE, PARTITIONKEY_BYTES_MAX, SEQUENCE_MAX,
     SOURCE_BYTES_MAX, SUBJECT_BYTES_MAX, TYPE_BYTES_MAX,
 };
+pub(crate) use notification::{Notification, is_id};
 pub(crate) use refusal::Refusal;
 pub use routes::{BadRoutes, DESTINATION_BYTES_MAX, DESTINATIONS_MAX, ROUTE_BYTES_MAX, Route};
 pub(crate) use routes::{Routes, is_destination};

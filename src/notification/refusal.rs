@@ -175,7 +175,7 @@ pub enum Refusal {
     },
     /// No route takes the outcome that it asks for.
     #[error(
-        "`outcometo` names the type `{name}`, which {problem}; add a route of an event that any source or `handover` may send"
+        "`outcometo` names the type `{name}`, which {problem}; route it as an event with `\"sources\": [\"handover\"]`"
     )]
     Outcome {
         /// The type.

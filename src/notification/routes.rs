@@ -18,6 +18,10 @@ pub const DESTINATION_BYTES_MAX: usize = 32;
 /// every 1 KB of it.
 pub const ROUTE_BYTES_MAX: usize = 64 * 1024;
 
+/// Largest outcome, in bytes as encoded: ten destinations, each with a reason (tested by
+/// `the_largest_outcome_is_within_its_limit`).
+pub(crate) const OUTCOME_BYTES_MAX: usize = 16 * 1024;
+
 /// The routes: for each type its kind and its destinations, of which it has at most [`DESTINATIONS_MAX`]. The name of a
 /// destination has 1 to 32 characters of a-z, 0-9 and _, a letter first.
 ///
@@ -45,9 +49,10 @@ pub struct Route {
     #[serde(default)]
     pub sources: Option<BTreeSet<String>>,
     /// For sources of `sources`, the unique ids of the users and roles that may send this type from it to the queue,
-    /// such as `AROAEXAMPLE7`: what CloudFormation calls `RoleId`. A role that is made anew has another one. From a
-    /// source that is left out here, whoever may send to the queue may send it. What is emitted, and what comes by an
-    /// outbox, has no sender to check.
+    /// such as `AROAEXAMPLE7`: what CloudFormation calls `RoleId`. A role that is made anew has another one. Of a
+    /// source that one route binds so, other types are taken from those senders, too: an id belongs to its source. From a
+    /// source that no route binds, whoever may send to the queue may send. What is emitted, and what comes by an outbox,
+    /// has no sender to check.
     #[serde(default)]
     pub senders: BTreeMap<String, BTreeSet<String>>,
     /// The destinations that apply the notifications of a source and `partitionkey` in the order of their
@@ -134,8 +139,11 @@ fn check_senders(name: &str, route: &Route) -> Result<(), BadRoutes> {
                 "has no sender of the source `{source}`; name one, or leave the source out of `senders`"
             ));
         }
-        let is_id =
-            |sender: &&String| !sender.is_empty() && sender.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        // That of an account, which all its federated users have, is a number.
+        let is_id = |sender: &&String| {
+            sender.starts_with(|first: char| first.is_ascii_alphabetic())
+                && sender.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        };
         if let Some(sender) = senders.iter().find(|sender| !is_id(sender)) {
             return bad(format!(
                 "has the sender `{sender}`, which is no unique id of a user or role, such as `AROAEXAMPLE7`; leave out the session's name"
@@ -216,14 +224,21 @@ impl Routes {
     /// # Errors
     /// [`Refusal::ForeignSender`] where its route says who may send it from its source.
     pub fn check_sender(&self, notification: &Notification, sender: Option<&str>) -> Result<(), Refusal> {
-        let senders =
-            self.0.get(&notification.r#type).and_then(|route| route.senders.get(&notification.source));
-        match senders {
-            Some(senders) if !sender.is_some_and(|sender| senders.contains(sender)) => {
+        let source = &notification.source;
+        let of_type = self.0.get(&notification.r#type).and_then(|route| route.senders.get(source));
+        let may_send = |senders: &BTreeSet<String>| sender.is_some_and(|sender| senders.contains(sender));
+        let mut of_source = self.0.values().filter_map(|route| route.senders.get(source)).peekable();
+        let is_taken = match of_type {
+            Some(senders) => may_send(senders),
+            // An id belongs to its source, whatever its type: nobody else may use up those of this one.
+            None => of_source.peek().is_none() || of_source.any(may_send),
+        };
+        match is_taken {
+            true => Ok(()),
+            false => {
                 let (name, sender) = (notification.r#type.clone(), sender.map(str::to_owned));
                 Err(Refusal::ForeignSender { name, sender })
             }
-            Some(_) | None => Ok(()),
         }
     }
 
@@ -236,10 +251,14 @@ impl Routes {
         let problem = match self.0.get(name) {
             None => "no route takes",
             Some(route) if route.kind != Kind::Event => "is routed as a command",
-            Some(Route { sources: Some(sources), .. }) if !sources.contains(OUTCOME_SOURCE) => {
-                "is not taken from the source `handover`"
+            // Otherwise anybody could tell an outcome.
+            Some(route)
+                if !route.sources.as_ref().is_some_and(|sources| sources.contains(OUTCOME_SOURCE)) =>
+            {
+                "does not have the source `handover` in its `sources`"
             }
             Some(route) if !route.sequenced.is_empty() => "is applied in sequence",
+            Some(route) if route.max_bytes < OUTCOME_BYTES_MAX => "has less than 16384 as its `max_bytes`",
             Some(route) => return Ok(&route.destinations),
         };
         Err(Refusal::Outcome { name: name.clone(), problem })
@@ -297,7 +316,8 @@ mod tests {
     #[test]
     fn a_source_is_taken_from_those_who_may_send_it() {
         let text = r#"{"t":{"kind":"event","destinations":["a"],"sources":["shop","market"],
-            "senders":{"shop":["AROA1","AIDA2"]}}}"#;
+            "senders":{"shop":["AROA1","AIDA2"]}},
+            "u":{"kind":"event","destinations":["a"]}}"#;
         let routes = routes(text).unwrap();
         let by = |source: &str, sender: Option<&str>| {
             let event = Draft::event("t", source, &()).build("1").unwrap();
@@ -309,6 +329,9 @@ mod tests {
             by("shop", Some("AROA3")).unwrap_err().contains("by the user or role `AROA3`; let its service")
         );
         assert!(by("shop", None).unwrap_err().contains("by a sender that is not known;"));
+        let other = Draft::event("u", "shop", &()).build("1").unwrap();
+        assert_eq!(routes.check_sender(&other, Some("AIDA2")), Ok(()));
+        assert!(routes.check_sender(&other, Some("AROA3")).is_err(), "its ids are those of the shop");
     }
 
     #[test]
@@ -316,10 +339,13 @@ mod tests {
         let routes = routes(
             r#"{
             "t": { "kind": "command", "destinations": ["a"] },
-            "ended": { "kind": "event", "destinations": ["b", "c"] },
+            "open": { "kind": "event", "destinations": ["b", "c"] },
+            "small": { "kind": "event", "destinations": ["b"], "sources": ["handover"], "max_bytes": 16383 },
             "told": { "kind": "event", "destinations": ["b"], "sources": ["handover"] },
             "mine": { "kind": "event", "destinations": ["b"], "sources": ["shop"] },
-            "numbered": { "kind": "event", "destinations": ["b"], "sequenced": ["b"] }
+            "numbered": {
+                "kind": "event", "destinations": ["b"], "sequenced": ["b"], "sources": ["handover"]
+            }
         }"#,
         )
         .unwrap();
@@ -329,14 +355,15 @@ mod tests {
             routes.of_outcome(&asking).map(<[String]>::to_vec)
         };
         assert_eq!(routes.of_outcome(&Draft::command("t", "s", &()).build("1").unwrap()), Ok(&[][..]));
-        assert_eq!(of("ended"), Ok(vec!["b".into(), "c".into()]));
         assert_eq!(of("told"), Ok(vec!["b".into()]));
         let refused = |name: &str| of(name).unwrap_err().to_string();
         assert!(
-            refused("other").starts_with("`outcometo` names the type `other`, which no route takes; add")
+            refused("other").starts_with("`outcometo` names the type `other`, which no route takes; route")
         );
         assert!(refused("t").contains("is routed as a command"));
-        assert!(refused("mine").contains("is not taken from the source `handover`"));
+        assert!(refused("mine").contains("does not have the source `handover`"));
+        assert!(refused("open").contains("does not have the source `handover`"), "anybody could tell it");
+        assert!(refused("small").contains("has less than 16384"));
         assert!(refused("numbered").contains("is applied in sequence"));
         let forged = Draft::event("told", "handover", &()).build("1");
         assert_eq!(forged, Err(Refusal::ReservedSource), "nobody else tells an outcome");
@@ -434,6 +461,10 @@ mod tests {
             (
                 r#"{"kind":"event","destinations":["a"],"sources":["s"],"senders":{"s":["AROA1:x"]}}"#,
                 "has the sender `AROA1:x`",
+            ),
+            (
+                r#"{"kind":"event","destinations":["a"],"sources":["s"],"senders":{"s":["123456789012"]}}"#,
+                "no unique id of a user or role",
             ),
             (r#"{"kind":"query","destinations":["a"]}"#, "unknown variant `query`"),
             (r#"{"kind":"event","destinations":["a"],"sequenced":["b"]}"#, "`b` as sequenced"),

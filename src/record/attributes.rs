@@ -16,6 +16,7 @@ pub(crate) const DESTINATIONS: &str = "destinations";
 pub(crate) const OPEN: &str = "open";
 pub(crate) const DEAD: &str = "dead";
 pub(crate) const CLOSED: &str = "closed";
+pub(crate) const CORRELATIONID: &str = "correlationid";
 pub(crate) const OUTCOMETO: &str = "outcometo";
 pub(crate) const OUTCOME_ID: &str = "outcome_id";
 pub(crate) const VERSION: &str = "version";

@@ -54,6 +54,9 @@ fn check(record: &Record) -> Result<(), String> {
         holds(!delivery.sequenced || record.sequence.is_some(), "a destination needs its sequence")?;
         check_delivery(delivery)?;
     }
+    holds(record.outcome_destinations.iter().all(|name| is_destination(name)), "an outcome goes nowhere")?;
+    let has_route = record.outcometo.is_some() != record.outcome_destinations.is_empty();
+    holds(has_route, "its outcome has a type and no destination, or the reverse")?;
     holds(tallies(record), "its tallies are not those of its deliveries")?;
     holds(has_its_status(record), "its status is not that of its deliveries")
 }

@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 use super::decode::{is_number, is_time};
 use super::record::Record;
 use super::sequence::SequenceKey;
-use crate::notification::{Event, Extension, Json, Kind, Notification};
+use crate::notification::{Event, Extension, Json, Kind, Notification, is_id};
 
 /// One trip of a notification through the stream. It is a copy: it may be lost or doubled, and it only says
 /// which record to look at.
@@ -195,8 +195,8 @@ impl Dispatch {
                 sequence: read.sequence,
                 traceparent: read.traceparent,
                 tracestate: read.tracestate,
-                causationid: read.causationid,
-                correlationid: read.correlationid,
+                causationid: read.causationid.filter(|id| is_id(id)),
+                correlationid: read.correlationid.filter(|id| is_id(id)),
                 outcometo: read.outcometo,
                 dataschema: read.dataschema,
                 extensions: read.extensions,

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use jiff::fmt::serde::timestamp::millisecond;
 use serde::{Deserialize, Serialize};
 
 use super::record::{ERROR_BYTES_MAX, Record, State, Status, shortened};
@@ -13,7 +14,8 @@ use crate::notification::{Draft, OUTCOME_SOURCE};
 /// The data of an outcome: how the notification with this id and source ended.
 ///
 /// What is dead may be redriven or closed, and then ends once more. Of several outcomes of a notification the one with
-/// the highest `version` holds.
+/// the latest `accepted_at` holds, and of those with the same one that with the highest `version`: an id may be used
+/// again after its record has expired.
 ///
 /// ```
 /// use handover::record::{Outcome, Status};
@@ -48,6 +50,9 @@ pub struct Outcome {
     pub reason: Option<String>,
     /// How it ended at each destination.
     pub destinations: BTreeMap<String, OutcomeAt>,
+    /// When it was accepted.
+    #[serde(with = "millisecond::required")]
+    pub accepted_at: Timestamp,
     /// The version of its record.
     pub version: u64,
 }
@@ -82,10 +87,14 @@ pub(super) fn outcome(
     now: Timestamp,
 ) -> Record {
     let outcome = Outcome::of(record, destination, transition, expected);
-    let r#type = record.outcometo.clone().unwrap_or_default();
-    let draft = Draft::event(r#type, OUTCOME_SOURCE, &outcome);
-    let event = draft.build_emitted(&record.notification(), NOWHERE, &name(record));
-    let event = event.expect("an outcome is within the limits of an event");
+    let (r#type, parent) = (record.outcometo.clone().unwrap_or_default(), record.notification());
+    let build = |outcome: &Outcome| {
+        let draft = Draft::event(r#type.clone(), OUTCOME_SOURCE, outcome);
+        draft.build_caused(&parent, outcome_id(record))
+    };
+    // Somebody else may have written a record with more destinations than any of ours.
+    let short = || build(&Outcome { destinations: BTreeMap::new(), ..outcome.clone() });
+    let event = build(&outcome).or_else(|_| short()).expect("its attributes are those of a record");
     let destinations = record.outcome_destinations.iter().map(|name| (name.clone(), false)).collect();
     Record::init(event.into(), destinations, now)
 }
@@ -95,7 +104,23 @@ const NOWHERE: &str = "";
 
 /// The name of the next outcome. An id may be used again after its record has expired; its outcomes have other names.
 fn name(record: &Record) -> String {
-    format!("{} {}", record.accepted_at.as_millisecond(), record.version + 1)
+    named(record.accepted_at, record.version + 1)
+}
+
+fn named(accepted_at: Timestamp, version: u64) -> String {
+    format!("{} {version}", accepted_at.as_millisecond())
+}
+
+impl Record {
+    /// Whether a notification is one that this one emitted, as far as the names are kept, or an outcome of it.
+    pub fn has_led_to(&self, child: &Record) -> bool {
+        let is_outcome = |outcome: Outcome| {
+            let name = named(outcome.accepted_at, outcome.version);
+            self.key().emitted_id(NOWHERE, &name) == child.id
+        };
+        self.emits().any(|emitted| emitted.id == child.id)
+            || (child.source == OUTCOME_SOURCE && child.data.deserialize().is_ok_and(is_outcome))
+    }
 }
 
 impl Outcome {
@@ -122,6 +147,7 @@ impl Outcome {
             status: expected.after,
             reason: destinations.values().find(says_status).and_then(|at| at.reason.clone()),
             destinations,
+            accepted_at: record.accepted_at,
             version: record.version + 1,
         }
     }
@@ -130,7 +156,11 @@ impl Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::notification::Routes;
+    use crate::notification::routes::OUTCOME_BYTES_MAX;
+    use crate::notification::{
+        DESTINATION_BYTES_MAX, DESTINATIONS_MAX, ID_BYTES_MAX, Routes, SOURCE_BYTES_MAX, TYPE_BYTES_MAX,
+        encode,
+    };
     use crate::record::tests::at;
     use jiff::SignedDuration;
 
@@ -213,5 +243,29 @@ mod tests {
         assert_eq!((told(&last).status, told(&last).reason.as_deref()), (Status::Closed, Some("by hand")));
         let again = Record { accepted_at: at(9_000), ..asking() };
         assert_ne!(outcome_id(&again), outcome_id(&asking()), "its id is used again after it expired");
+    }
+
+    #[test]
+    fn the_largest_outcome_is_within_its_limit() {
+        let name = |n: usize| format!("{n:0>width$}", width = DESTINATION_BYTES_MAX);
+        let at = OutcomeAt { state: State::Rejected, reason: Some("\\".repeat(ERROR_BYTES_MAX)) };
+        let largest = Outcome {
+            id: "x".repeat(ID_BYTES_MAX),
+            source: "x".repeat(SOURCE_BYTES_MAX),
+            r#type: "x".repeat(TYPE_BYTES_MAX),
+            status: Status::Rejected,
+            reason: at.reason.clone(),
+            destinations: (0..DESTINATIONS_MAX).map(|n| (name(n), at.clone())).collect(),
+            accepted_at: super::super::tests::at(1_000),
+            version: (1 << 53) - 1,
+        };
+        let mut parent = asking().notification();
+        parent.id = "x".repeat(ID_BYTES_MAX);
+        let (state, trace) =
+            (format!("a={}", "x".repeat(510)), "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+        let draft = Draft::event("x".repeat(TYPE_BYTES_MAX), OUTCOME_SOURCE, &largest);
+        let event =
+            draft.traceparent(trace).tracestate(state).build_caused(&parent, parent.id.clone()).unwrap();
+        assert!(encode(&event).len() <= OUTCOME_BYTES_MAX, "{}", encode(&event).len());
     }
 }

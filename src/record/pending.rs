@@ -3,7 +3,8 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::attributes::{
-    CLOSED, DEAD, DIGEST, EMITS, EMITS_LEFT_OUT, OPEN, OUTCOME_ID, OUTCOMETO, VERSION, of_delivery,
+    CLOSED, CORRELATIONID, DEAD, DIGEST, EMITS, EMITS_LEFT_OUT, OPEN, OUTCOME_ID, OUTCOMETO, VERSION,
+    of_delivery,
 };
 use super::dispatch::Dispatch;
 use super::outcome::{is_end, outcome, outcome_id};
@@ -26,6 +27,8 @@ pub(crate) struct PendingTransition {
     /// The digest that the record has to have, where its data was read from a copy: somebody else may have written
     /// that.
     pub(crate) digest: Option<String>,
+    /// The first cause that the record has to have, or that it has none, where a copy said so and the effect emits.
+    pub(crate) correlationid: Option<Option<String>>,
     /// The names of what the effect emits.
     pub(crate) emits: Vec<String>,
     /// The record as it was read, where it asks for its outcome.
@@ -113,6 +116,7 @@ impl PendingTransition {
             times,
             basis: None,
             digest: None,
+            correlationid: None,
             emits: vec![],
             asks_for_outcome: None,
         }
@@ -135,6 +139,10 @@ impl PendingTransition {
         }
         let digest = self.digest.iter().map(|digest| Condition::Is(DIGEST.into(), text(digest)));
         update.conditions.extend(digest);
+        update.conditions.extend(self.correlationid.iter().map(|id| match id {
+            Some(id) => Condition::Is(CORRELATIONID.into(), text(id)),
+            None => Condition::Absent(CORRELATIONID.into()),
+        }));
         if !self.emits.is_empty() {
             let (kept, left_out) = kept(&self.emits);
             let here = |name| of_delivery(&self.destination, name);
@@ -168,9 +176,12 @@ impl PendingTransition {
         // The outcome says what the record is, so it has to be that.
         let basis = (self.basis.is_some() || asks_for_outcome.is_some()).then(|| Basis::of(record));
         let is_told = asks_for_outcome.is_some() == self.asks_for_outcome.is_some();
+        let is_other_cause = self.correlationid.as_ref().is_some_and(|id| *id != record.correlationid);
         let is_other_digest = self.digest.as_ref().is_some_and(|digest| *digest != record.digest);
         match Expected::of(record, &self.destination, &self.transition, self.times.now) {
-            Ok(_) if is_other_digest && !self.is_of(record) => Reconsidered::Refused(Refused::OtherContent),
+            Ok(_) if is_other_cause || (is_other_digest && !self.is_of(record)) => {
+                Reconsidered::Refused(Refused::OtherContent)
+            }
             Ok(expected)
                 if expected == self.expected && basis == self.basis && is_told && !is_other_digest =>
             {

@@ -344,15 +344,15 @@ impl Ledger {
         let mut results: Vec<Option<Result<TransitionOutcome, TransitionError>>> =
             pending.iter().map(|_| None).collect();
         for tries in 1.. {
+            if results.iter().all(Option::is_some) {
+                break;
+            }
             let left = (0..pending.len()).filter(|at| results[*at].is_none());
             let (ends, open): (Vec<usize>, Vec<usize>) = left.partition(|at| pending[*at].has_outcome());
             // An outcome takes a transaction.
-            let ended = join_all(ends.iter().map(|at| self.apply(pending[*at].clone()))).await;
+            let ended = join_all(ends.iter().map(|at| self.apply(pending[*at].clone())));
+            let (answers, ended) = tokio::join!(self.execute(open.iter().map(|at| &pending[*at])), ended);
             ends.into_iter().zip(ended).for_each(|(at, ended)| results[at] = Some(ended));
-            if open.is_empty() {
-                break;
-            }
-            let answers = self.execute(open.iter().map(|at| &pending[*at])).await;
             let mut must_pause = false;
             for (at, answer) in open.into_iter().zip(answers) {
                 let next = match answer {
@@ -390,6 +390,9 @@ impl Ledger {
         &self,
         pending: impl Iterator<Item = &PendingTransition> + Clone,
     ) -> Vec<Result<Updated, Fault>> {
+        if pending.clone().next().is_none() {
+            return vec![];
+        }
         self.turnstile.pass().await;
         let statements = pending.clone().map(|pending| {
             let (statement, parameters) = statement(&self.table, &pending.key, &pending.update());

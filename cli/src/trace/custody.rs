@@ -68,10 +68,11 @@ pub fn custody(record: &Record) -> impl Iterator<Item = Custody<'_>> {
 
 fn holder(record: &Record, delivery: &Delivery) -> (Holder, jiff::Timestamp) {
     let begun = delivery.redriven_at.unwrap_or(record.accepted_at);
+    let called_at = delivery.called_at.filter(|_| delivery.settled.is_none());
     let failed = delivery.failures.get(&delivery.attempts.to_string()).map(|failed| failed.at);
     match delivery.state {
         State::Dead => (Holder::Operator, delivery.ended_at.unwrap_or(begun)),
-        State::Pending => match (delivery.called_at, delivery.present_fault(), failed) {
+        State::Pending => match (called_at, delivery.present_fault(), failed) {
             (Some(at), _, _) => (Holder::Call, at),
             (None, Some(fault), _) => (Holder::RetryQueue, fault.since),
             (None, None, Some(at)) => (Holder::RetryQueue, at),

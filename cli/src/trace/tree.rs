@@ -8,18 +8,26 @@ use handover::{Fault, Ledger};
 /// Most notifications of a tree that are read.
 const NODES_MAX: usize = 1_000;
 /// Most causes that are gone back.
-const DEPTH_MAX: usize = 1_000;
+const CAUSES_MAX: usize = 1_000;
 /// Most records that are read concurrently.
 const CONCURRENCY_MAX: usize = 16;
 
 /// The notifications that go back to one, each after the one that emitted it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Tree {
     pub nodes: Vec<Node>,
-    /// The id of the cause of the first one, where that is not on record any more.
-    pub missing_cause: Option<String>,
+    /// Why it begins where it does, if the first one has a cause.
+    pub unread_cause: Option<UnreadCause>,
     /// Whether some were not read.
     pub is_cut: bool,
+}
+
+/// The cause of the first notification of a tree.
+#[derive(Debug)]
+pub struct UnreadCause {
+    pub id: String,
+    /// Whether there is a record with that id, which does not name it.
+    pub has_record: bool,
 }
 
 /// A notification of a tree.
@@ -28,82 +36,122 @@ pub struct Node {
     pub id: String,
     /// How many emits lie between the first one and it.
     pub depth: usize,
-    /// The destination that emitted it, if it is not an outcome; and its name there.
+    /// The destination that emitted it, if that is known; and its name there.
     pub emitted: Option<(Option<String>, String)>,
     /// Its record, unless that has expired.
     pub record: Option<Record>,
+    /// The place of the one that emitted it.
+    parent: usize,
 }
 
 impl Tree {
-    /// The tree that a notification belongs to.
+    /// What a notification goes back to, and what that led to.
     pub async fn of(ledger: &Ledger, record: Record) -> Result<Tree, Fault> {
-        let (first, missing_cause) = first(ledger, record).await?;
-        let root = Node { id: first.id.clone(), depth: 0, emitted: None, record: Some(first) };
-        let mut tree = Tree { missing_cause, ..Tree::default() };
-        // Level by level, so that a cut leaves out the last.
-        let mut level = vec![root];
-        while !level.is_empty() {
-            let room = NODES_MAX.saturating_sub(tree.nodes.len());
-            tree.is_cut |= level.len() > room;
+        let (path, unread_cause) = causes(ledger, record).await?;
+        Tree::down(ledger, path, unread_cause).await
+    }
+
+    /// What a notification led to.
+    pub async fn from(ledger: &Ledger, record: Record) -> Result<Tree, Fault> {
+        Tree::down(ledger, vec![record], None).await
+    }
+
+    /// Reads what the first of a path led to, level by level, so that a cut leaves out the last.
+    async fn down(
+        ledger: &Ledger,
+        path: Vec<Record>,
+        unread_cause: Option<UnreadCause>,
+    ) -> Result<Tree, Fault> {
+        let root = path.first().map(|first| node(first.clone(), 0, None, 0));
+        let (mut nodes, mut begin, mut is_cut) = (Vec::from_iter(root), 0, false);
+        while begin < nodes.len() {
+            let room = NODES_MAX.saturating_sub(nodes.len());
+            let mut level = children(ledger, &nodes[begin..], begin, room + 1).await?;
+            is_cut |= level.len() > room;
             level.truncate(room);
-            let next = children(ledger, &level).await?;
-            tree.nodes.append(&mut level);
-            level = next;
+            // It is part of the tree, whether or not its name is kept.
+            let depth = nodes[begin].depth + 1;
+            if let Some(next) = path.get(depth).filter(|next| level.iter().all(|node| node.id != next.id)) {
+                let parent = nodes[begin..].iter().position(|node| node.id == path[depth - 1].id);
+                let emitted = Some((None, unnamed(next).to_owned()));
+                level.push(node(next.clone(), depth, emitted, begin + parent.unwrap_or_default()));
+            }
+            begin = nodes.len();
+            nodes.append(&mut level);
         }
-        tree.nodes = in_order(tree.nodes);
-        Ok(tree)
+        Ok(Tree { nodes: in_order(nodes), unread_cause, is_cut })
     }
 }
 
-/// Goes back from cause to cause, to the first that is on record; with the id of its own cause, which is not.
-async fn first(ledger: &Ledger, mut record: Record) -> Result<(Record, Option<String>), Fault> {
-    for _ in 0..DEPTH_MAX {
-        let Some(cause) = record.causationid.clone() else { return Ok((record, None)) };
-        match parent(ledger.find(&cause).await?, &record) {
-            Some(parent) => record = parent,
-            None => return Ok((record, Some(cause))),
-        }
+fn node(record: Record, depth: usize, emitted: Option<(Option<String>, String)>, parent: usize) -> Node {
+    Node { id: record.id.clone(), depth, emitted, record: Some(record), parent }
+}
+
+/// What it is called whose name its parent does not keep.
+fn unnamed(record: &Record) -> &'static str {
+    match record.source.as_str() {
+        handover::notification::OUTCOME_SOURCE => "earlier outcome",
+        _ => "unnamed emit",
     }
-    let cause = record.causationid.clone();
-    Ok((record, cause))
 }
 
-/// Of the records with the id of its cause, which several sources may have used, the one that emitted it.
-fn parent(found: Vec<Record>, child: &Record) -> Option<Record> {
-    found.into_iter().find(|record| {
-        record.emits().any(|emitted| emitted.id == child.id)
-            // Its name may be among those that were not kept.
-            || record.destinations.values().any(|delivery| delivery.emits_left_out > 0)
-    })
+/// Goes back from cause to cause: the first that is on record, down to the notification itself.
+async fn causes(ledger: &Ledger, record: Record) -> Result<(Vec<Record>, Option<UnreadCause>), Fault> {
+    let mut path = vec![record];
+    let unread_cause = loop {
+        let record = &path[path.len() - 1];
+        let Some(id) = record.causationid.clone() else { break None };
+        let found = ledger.find(&id).await?;
+        let has_record = !found.is_empty();
+        match parent(found, record).filter(|_| path.len() < CAUSES_MAX) {
+            Some(parent) => path.push(parent),
+            None => break Some(UnreadCause { id, has_record }),
+        }
+    };
+    path.reverse();
+    Ok((path, unread_cause))
 }
 
-/// What the notifications of a level emitted.
-async fn children(ledger: &Ledger, level: &[Node]) -> Result<Vec<Node>, Fault> {
-    let emitted = level.iter().filter_map(|node| Some((node.depth, node.record.as_ref()?)));
-    let emitted = emitted.flat_map(|(depth, record)| record.emits().map(move |emitted| (depth, emitted)));
-    let read = emitted.map(async |(depth, Emitted { destination, name, id, .. })| {
+/// Of the records with the id of its cause, which several sources may have used, the one that led to it.
+fn parent(mut found: Vec<Record>, child: &Record) -> Option<Record> {
+    if let Some(at) = found.iter().position(|record| record.has_led_to(child)) {
+        return Some(found.swap_remove(at));
+    }
+    // Its name may be among those that were not kept.
+    let may_have = |record: &Record| {
+        record.destinations.values().any(|delivery| delivery.emits_left_out > 0)
+            && child.correlationid.as_ref() == Some(record.correlationid.as_ref().unwrap_or(&record.id))
+    };
+    found.pop().filter(|record| found.is_empty() && may_have(record))
+}
+
+/// What the notifications of a level emitted, at most so many. The first of them is at this place.
+async fn children(ledger: &Ledger, level: &[Node], begin: usize, most: usize) -> Result<Vec<Node>, Fault> {
+    let with_record =
+        level.iter().enumerate().filter_map(|(at, node)| Some((at, node, node.record.as_ref()?)));
+    let emitted = with_record.flat_map(|(at, node, record)| {
+        record.emits().map(move |emitted| (begin + at, node.depth + 1, emitted))
+    });
+    let read = emitted.take(most).map(async |(parent, depth, Emitted { destination, name, id, .. })| {
         // No sender chooses such an id, so that one source alone has it.
         let record = ledger.find(&id).await?.into_iter().next();
         let emitted = Some((destination.map(str::to_owned), name.to_owned()));
-        Ok(Node { id, depth: depth + 1, emitted, record })
+        Ok(Node { id, depth, emitted, record, parent })
     });
     stream::iter(read.collect::<Vec<_>>()).buffered(CONCURRENCY_MAX).try_collect().await
 }
 
 /// Each after the one that emitted it, in the order of the emits.
 fn in_order(nodes: Vec<Node>) -> Vec<Node> {
+    let mut children: Vec<Vec<usize>> = nodes.iter().map(|_| vec![]).collect();
+    for (at, node) in nodes.iter().enumerate().skip(1).rev() {
+        children[node.parent].push(at);
+    }
     let mut left: Vec<Option<Node>> = nodes.into_iter().map(Some).collect();
-    let mut ordered = Vec::with_capacity(left.len());
-    let mut next = vec![0];
+    let (mut ordered, mut next) = (Vec::with_capacity(left.len()), vec![0]);
     while let Some(at) = next.pop() {
-        let Some(node) = left.get_mut(at).and_then(Option::take) else { continue };
-        let ids: Vec<String> = node.record.iter().flat_map(Record::emits).map(|emitted| emitted.id).collect();
-        let places = ids
-            .iter()
-            .rev()
-            .filter_map(|id| left.iter().position(|node| node.as_ref().is_some_and(|node| node.id == *id)));
-        next.extend(places);
-        ordered.push(node);
+        ordered.extend(left.get_mut(at).and_then(Option::take));
+        next.extend(children.get(at).into_iter().flatten());
     }
     ordered
 }

@@ -43,9 +43,11 @@ async fn trace_shows_what_a_notification_led_to_and_who_has_custody() {
     let failed = FailedAttempt { at: last.accepted_at, error: "no answer".into() };
     let delivery = last.destinations.get_mut("audit").unwrap();
     (delivery.attempts, delivery.failures) = (1, [("1".into(), failed)].into());
+    let mut gone_on = done(record(&unique("trace"), "shop", None), &[]);
+    gone_on.destinations.get_mut("audit").unwrap().emits_left_out = 2;
     // Another source has used the id, and emitted something else.
     let other = done(record(&id, "market", None), &["other"]);
-    for record in [&first, &told, &last, &other] {
+    for record in [&first, &told, &last, &other, &gone_on] {
         let put = dynamodb.put_item().table_name(&table).set_item(Some(record.encode()));
         put.send().await.unwrap();
     }
@@ -81,7 +83,20 @@ async fn trace_shows_what_a_notification_led_to_and_who_has_custody() {
     let orphan = record(&unique("trace"), "shop", Some("expired"));
     let put = dynamodb.put_item().table_name(&table).set_item(Some(orphan.encode()));
     put.send().await.unwrap();
-    assert!(trace(&[&orphan.id]).starts_with("expired  its record has expired; it emitted the first"));
+    assert!(
+        trace(&[&orphan.id]).starts_with("expired  is the cause of the first of these, and not on record")
+    );
+    // So is what the record with that id does not name.
+    let stranger = record(&unique("trace"), "shop", Some(&id));
+    let put = dynamodb.put_item().table_name(&table).set_item(Some(stranger.encode()));
+    put.send().await.unwrap();
+    let shown = trace(&[&stranger.id]);
+    assert!(shown.contains("and its record does not name it"), "{shown}");
+    assert!(trace(&["--from-here", &told.id]).starts_with(&told.id));
+    assert_eq!(
+        trace(&["--from-here", &gone_on.id]).lines().last(),
+        Some("All that are shown are at their end.")
+    );
     let ambiguous = handover(&["trace", &id], b"");
     assert!(text(&ambiguous.stderr).contains("name one with --source"), "{ambiguous:?}");
 }

@@ -5,8 +5,9 @@
 use std::time::Duration;
 
 use handover::dynamodb::types::{AttributeValue, ConditionCheck, Update};
+use handover::record::Record;
 use handover::{Destination, Draft, Effect, Failure, Notification, NotificationKey, Routes, Write};
-use handover_sim::item::{data, destinations, key, number, state, text};
+use handover_sim::item::{self, data, destinations, key, number, state, text};
 use handover_sim::{FAULTS_MS, SentMessage, Stack, Table, Workload};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -248,7 +249,7 @@ fn message(
         "correlationid": (draw(3, 11, at) == 0).then_some(FORGED),
     });
     let key = NotificationKey::new(id, source);
-    let malformed = kind == "event" && (source == "market" || sender == SOMEBODY);
+    let malformed = (source == "shop" && sender == SOMEBODY) || (kind == "event" && source == "market");
     SentMessage { key, data, message: event.to_string(), sender, malformed, feasible: false }
 }
 
@@ -296,23 +297,19 @@ fn reserved_once(stack: &Stack, records: &[Value]) -> Vec<String> {
 /// G12: a notification has the cause that it was emitted for, whatever its sender says, and that one's record names it.
 fn wrongly_caused(records: &[Value]) -> Vec<String> {
     let mut found = Vec::new();
-    for record in records {
-        let [id, cause, first] = ["id", "causationid", "correlationid"].map(|name| text(record, name));
-        let parent = records.iter().find(|parent| text(parent, "id") == cause);
-        let expected = match (id.starts_with("emit:"), parent) {
-            (false, _) => "",
-            (true, None) => "that of a record",
-            (true, Some(parent)) if text(parent, "correlationid").is_empty() => text(parent, "id"),
-            (true, Some(parent)) => text(parent, "correlationid"),
-        };
-        if first != expected {
-            found.push(format!("G12: the first cause of {id} is `{first}`, not `{expected}`"));
+    let records: Vec<Record> = records.iter().filter_map(item::record).collect();
+    for Record { id, source, causationid, correlationid, .. } in &records {
+        let parent = records.iter().find(|parent| Some(&parent.id) == causationid.as_ref());
+        let first = parent.map(|parent| parent.correlationid.as_ref().unwrap_or(&parent.id));
+        if id.starts_with("emit:") != parent.is_some() || correlationid.as_ref() != first {
+            found.push(format!(
+                "G12: the cause of {id} is {causationid:?}, and the first one {correlationid:?}"
+            ));
         }
-        let is_outcome = text(record, "source") == "handover";
-        let names =
-            |parent: &Value| destinations(parent).values().any(|delivery| delivery["emits"].is_object());
-        if parent.is_some_and(|parent| !is_outcome && !names(parent)) {
-            found.push(format!("G12: the record of {cause} does not name what it emitted"));
+        // A record names its last outcome alone.
+        let names = |parent: &Record| parent.emits().any(|emitted| emitted.id == *id);
+        if parent.is_some_and(|parent| source != "handover" && !names(parent)) {
+            found.push(format!("G12: the record of {causationid:?} does not name what it emitted"));
         }
     }
     found

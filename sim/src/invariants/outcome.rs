@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use handover::NotificationKey;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use crate::item::{self, data, number, text};
+use crate::item::{self, data, destinations, number, state, text};
 
 /// The source of outcomes.
 const SOURCE: &str = "handover";
@@ -34,14 +34,19 @@ impl Outcomes {
         }
         if is_end && asks {
             let NotificationKey { id, source } = item::key(new);
-            let said = json!([id, source, status, number(new, "version")]);
+            let states = destinations(new).into_iter();
+            let states = states.map(|(name, at)| (name.to_owned(), json!([state(at), at["reason"]["S"]])));
+            let said = json!([id, source, status, number(new, "version"), states.collect::<Map<_, _>>()]);
             self.ended.insert(is.to_owned(), said);
         }
         if old.is_null() && text(new, "source") == SOURCE {
             let said = data(new);
-            let said = json!([said["id"], said["source"], said["status"], said["version"]]);
+            let at = said["destinations"].as_object().into_iter().flatten();
+            let states = at.map(|(name, at)| (name.to_owned(), json!([at["state"], at["reason"]])));
+            let states: Map<_, _> = states.collect();
+            let said = json!([said["id"], said["source"], said["status"], said["version"], states]);
             if self.told.insert(text(new, "id").to_owned(), said).is_some() {
-                return Err("an outcome was told again".into());
+                return Err("G11: an outcome was told again".into());
             }
         }
         Ok(())

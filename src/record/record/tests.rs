@@ -202,8 +202,8 @@ fn the_largest_record_fits_an_item() {
     (delivery.dead_letter_at, delivery.in_retry_queue) = (Some(at(1)), 1);
     (delivery.holder, delivery.called_at) = (Some("x".repeat(16)), Some(at(1)));
     delivery.settled = Some(Settled::Done);
-    // An effect has at most 99 emits.
-    delivery.emits = (0..99).map(|_| "x".repeat(EMIT_NAMES_BYTES_MAX / 99 + 1)).collect();
+    // An effect has at most 98 emits.
+    delivery.emits = (0..98).map(|_| "x".repeat(EMIT_NAMES_BYTES_MAX / 98 + 1)).collect();
     delivery.emits_left_out = 1;
     let name = |n: usize| format!("{n:0>width$}", width = DESTINATION_BYTES_MAX);
     record.destinations = (0..DESTINATIONS_MAX).map(|n| (name(n), delivery.clone())).collect();

@@ -46,8 +46,8 @@ pub const MUTANTS: &[Mutant] = &[
     )]),
     ("a route takes a source from any sender", &[(
         "notification/routes.rs",
-        "Some(senders) if !sender.is_some_and(|sender| senders.contains(sender)) => {",
-        "Some(senders) if !sender.is_some_and(|sender| senders.contains(sender)) && !is(\"a route takes a source from any sender\") => {",
+        "            Some(senders) => may_send(senders),",
+        "            Some(senders) => may_send(senders) || is(\"a route takes a source from any sender\"),",
     )]),
     ("a sender is compared with its session", &[(
         "aws/sqs.rs",
@@ -78,6 +78,16 @@ pub const MUTANTS: &[Mutant] = &[
         "record/outcome.rs",
         "            status: expected.after,",
         "            status: if is(\"an outcome tells the status of before\") { record.status } else { expected.after },",
+    )]),
+    ("a copy is believed its cause", &[(
+        "destination/commit.rs",
+        "        let rests_on_copy = work.delivery.is_none() && !names.is_empty();",
+        "        let rests_on_copy = work.delivery.is_none() && !names.is_empty() && !is(\"a copy is believed its cause\");",
+    )]),
+    ("an outcome is told of what was read before", &[(
+        "record/pending.rs",
+        "(self.basis.is_some() || asks_for_outcome.is_some()).then(|| Basis::of(record));",
+        "(self.basis.is_some() || (asks_for_outcome.is_some() && !is(\"an outcome is told of what was read before\"))).then(|| Basis::of(record));",
     )]),
     ("a sender is believed its cause", &[(
         "notification/checked.rs",
