@@ -87,7 +87,7 @@ pub async fn refused(stack: &Stack, arguments: Arguments) -> anyhow::Result<Exit
     let interrupt = Interrupt::holding(HIDDEN_SECONDS);
     let Arguments { selection: Selection { message_id, error, .. }, resend, dry_run, yes, json, body } =
         arguments;
-    let wanted = Wanted { message_id, error };
+    let wanted = Wanted { message_id, error, resends: resend };
     let queue = RefusedQueue::new(stack, &interrupt);
     let run = async {
         match resend {

@@ -6,6 +6,7 @@ use super::letter::Letter;
 use crate::cause::has_text;
 use crate::held::{Held, Holder, Queue};
 use crate::interrupt::Interrupt;
+use crate::output::say_error;
 use crate::stack::Stack;
 
 /// What its dead letters are of.
@@ -15,12 +16,25 @@ const UPSTREAM: &str = "upstream";
 pub struct Wanted {
     pub message_id: Option<String>,
     pub error: Option<String>,
+    /// Whether they are sent again: then in the name of who does so, whatever sender accept refused.
+    pub resends: bool,
 }
+
+/// The code of messages that were refused for who sent them.
+pub const FOREIGN_SENDER: &str = "foreign-sender";
 
 impl Wanted {
     fn takes(&self, held: &Held<Letter>) -> bool {
         self.message_id.as_ref().is_none_or(|id| *id == held.message_id)
             && self.error.as_ref().is_none_or(|text| has_text(&held.reason, text))
+            && !self.spares(&held.reason)
+    }
+
+    /// Whether a message is left alone, since sending it again with many others would make it look like one of a sender
+    /// who may. It has to be named.
+    fn spares(&self, reason: &str) -> bool {
+        let is_named = self.message_id.is_some() || self.error.as_deref() == Some(FOREIGN_SENDER);
+        self.resends && !is_named && reason.starts_with(&format!("{FOREIGN_SENDER}:"))
     }
 }
 
@@ -45,6 +59,12 @@ impl<'a> RefusedQueue<'a> {
         let (mut received, others): (Vec<_>, Vec<_>) =
             received.into_iter().partition(|held| wanted.takes(held));
         self.holder.release(&others).await;
+        let spared = others.iter().filter(|held| wanted.spares(&held.reason)).count();
+        if spared > 0 {
+            say_error!(
+                "left {spared} that were refused for who sent them: look at each, then send them with --error {FOREIGN_SENDER}"
+            );
+        }
         if let (Some(id), true) = (&wanted.message_id, received.is_empty()) {
             anyhow::bail!("no message with the id `{id}` is in the queue {}", self.name(&name));
         }
@@ -69,5 +89,24 @@ impl<'a> RefusedQueue<'a> {
                 "there is no queue {name}, so no stack `{stack}`; name another with --stack or HANDOVER_STACK"
             )
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_refused_for_its_sender_is_sent_again_only_by_name() {
+        let spares = |message_id: Option<&str>, error: Option<&str>, resends| {
+            let [message_id, error] = [message_id, error].map(|text| text.map(str::to_owned));
+            let wanted = Wanted { message_id, error, resends };
+            ["foreign-sender: no", "unknown-type: no"].map(|reason| wanted.spares(reason))
+        };
+        assert_eq!(spares(None, None, true), [true, false]);
+        assert_eq!(spares(None, Some("no"), true), [true, false]);
+        assert_eq!(spares(None, Some("foreign-sender"), true), [false, false]);
+        assert_eq!(spares(Some("7"), None, true), [false, false]);
+        assert_eq!(spares(None, None, false), [false, false], "they are listed");
     }
 }

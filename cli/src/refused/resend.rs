@@ -119,7 +119,8 @@ mod tests {
 
     #[test]
     fn what_was_found_is_said_first() {
-        let wanted = |error: Option<&str>| Wanted { message_id: None, error: error.map(str::to_owned) };
+        let wanted =
+            |error: Option<&str>| Wanted { message_id: None, error: error.map(str::to_owned), resends: true };
         assert_eq!(found(2, &wanted(None)), "2 refused messages");
         assert_eq!(
             found(1, &wanted(Some("unknown-type"))),

@@ -47,8 +47,8 @@ pub struct Node {
 impl Tree {
     /// What a notification goes back to, and what that led to.
     pub async fn of(ledger: &Ledger, record: Record) -> Result<Tree, Fault> {
-        let (path, unread_cause) = causes(ledger, record).await?;
-        Tree::down(ledger, path, unread_cause).await
+        let (chain, unread_cause) = causes(ledger, record).await?;
+        Tree::down(ledger, chain, unread_cause).await
     }
 
     /// What a notification led to.
@@ -56,13 +56,13 @@ impl Tree {
         Tree::down(ledger, vec![record], None).await
     }
 
-    /// Reads what the first of a path led to, level by level, so that a cut leaves out the last.
+    /// Reads what the first of a chain led to, level by level, so that a cut leaves out the last.
     async fn down(
         ledger: &Ledger,
-        path: Vec<Record>,
+        chain: Vec<Record>,
         unread_cause: Option<UnreadCause>,
     ) -> Result<Tree, Fault> {
-        let root = path.first().map(|first| node(first.clone(), 0, None, 0));
+        let root = chain.first().map(|first| node(first.clone(), 0, None, 0));
         let (mut nodes, mut begin, mut is_cut) = (Vec::from_iter(root), 0, false);
         while begin < nodes.len() {
             let room = NODES_MAX.saturating_sub(nodes.len());
@@ -71,8 +71,8 @@ impl Tree {
             level.truncate(room);
             // It is part of the tree, whether or not its name is kept.
             let depth = nodes[begin].depth + 1;
-            if let Some(next) = path.get(depth).filter(|next| level.iter().all(|node| node.id != next.id)) {
-                let parent = nodes[begin..].iter().position(|node| node.id == path[depth - 1].id);
+            if let Some(next) = chain.get(depth).filter(|next| level.iter().all(|node| node.id != next.id)) {
+                let parent = nodes[begin..].iter().position(|node| node.id == chain[depth - 1].id);
                 let emitted = Some((None, unnamed(next).to_owned()));
                 level.push(node(next.clone(), depth, emitted, begin + parent.unwrap_or_default()));
             }
@@ -97,19 +97,19 @@ fn unnamed(record: &Record) -> &'static str {
 
 /// Goes back from cause to cause: the first that is on record, down to the notification itself.
 async fn causes(ledger: &Ledger, record: Record) -> Result<(Vec<Record>, Option<UnreadCause>), Fault> {
-    let mut path = vec![record];
+    let mut chain = vec![record];
     let unread_cause = loop {
-        let record = &path[path.len() - 1];
+        let record = &chain[chain.len() - 1];
         let Some(id) = record.causationid.clone() else { break None };
         let found = ledger.find(&id).await?;
         let has_record = !found.is_empty();
-        match parent(found, record).filter(|_| path.len() < CAUSES_MAX) {
-            Some(parent) => path.push(parent),
+        match parent(found, record).filter(|_| chain.len() < CAUSES_MAX) {
+            Some(parent) => chain.push(parent),
             None => break Some(UnreadCause { id, has_record }),
         }
     };
-    path.reverse();
-    Ok((path, unread_cause))
+    chain.reverse();
+    Ok((chain, unread_cause))
 }
 
 /// Of the records with the id of its cause, which several sources may have used, the one that led to it.
