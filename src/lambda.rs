@@ -249,7 +249,7 @@ mod tests {
                 "ROUTES_FILE names `none.json`, which cannot be read in the function's package",
             ),
             (None, Some("bad.json"), "ROUTES_FILE cannot be used: routes: "),
-            (None, Some("bad.json"), "at line 2 column 9"),
+            (None, Some("bad.json"), "line 2, column 9"),
         ] {
             let error = read(inline, file).unwrap_err();
             assert!(error.contains(said), "{error}");

@@ -177,22 +177,25 @@
 //!
 //! # Guide: order
 //!
-//! Nothing orders notifications by itself. A producer numbers those of a `partitionkey` from 1, and the route
-//! names the destinations that apply them in order:
+//! Nothing orders notifications by itself. A producer numbers those of a `partitionkey` from 1. The events of an entity
+//! go by a channel, whose subscribers get all of them. It names those that apply them in order:
 //!
 //! ```
 //! use handover::{Draft, Routes};
 //!
 //! let routes: Routes = r#"{
-//!     "account.changed": { "kind": "event", "destinations": ["search", "mail"], "sequenced": ["search"] }
+//!     "account":         { "kind": "channel", "destinations": ["search", "mail"], "sequenced": ["search"] },
+//!     "account.opened":  { "kind": "event", "channel": "account" },
+//!     "account.changed": { "kind": "event", "channel": "account" }
 //! }"#.parse()?;
 //! assert!(routes.is_sequenced("search"));
-//! let change = Draft::event("account.changed", "accounts", &7).partitionkey("account-1").sequence(1);
+//! let change = Draft::event("account.changed", "accounts", &7).partitionkey("account/1").sequence(1);
 //! # change.build("account-1-change-1")?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! An early notification waits without an attempt. A dead one blocks its own key until an operator redrives or
+//! A subscriber says which types it takes ([`Destination::takes`]); the others are marked done, and keep their place in
+//! the sequence. An early notification waits without an attempt. A dead one blocks its own key until an operator redrives or
 //! closes it.
 //!
 //! # Guide: the outbox

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use handover::notification::encode;
 use handover::record::Record;
-use handover::{Checked, Destination, Effect, Failure, Notification, Routes};
+use handover::{Checked, Destination, Effect, Failure, Kind, Notification, Routes};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
@@ -181,6 +181,27 @@ impl Check {
     }
 }
 
+impl Check {
+    /// The route of a message, with its channel if it is an event that is applied in sequence.
+    fn route(&self, sent: &Checked) -> Vec<(String, Value)> {
+        let r#type = sent.r#type.clone();
+        let to_it = |kind: &str| json!({ "kind": kind, "destinations": [self.name] });
+        let to_it_in_sequence =
+            |kind: &str| json!({ "kind": kind, "destinations": [self.name], "sequenced": [self.name] });
+        match (sent.kind, self.sequenced) {
+            (kind, false) => vec![(r#type, to_it(kind.as_str()))],
+            (Kind::Command, true) => vec![(r#type, to_it_in_sequence("command"))],
+            (Kind::Event, true) => {
+                let key = sent.partitionkey.as_deref().and_then(|key| key.split_once('/'));
+                let (channel, _) =
+                    key.expect("an event in sequence has its channel, `/` and an id as `partitionkey`");
+                let route = json!({ "kind": "event", "channel": channel });
+                vec![(r#type, route), (channel.to_owned(), to_it_in_sequence("channel"))]
+            }
+        }
+    }
+}
+
 impl Workload for Check {
     const REDRIVES: bool = true;
 
@@ -190,13 +211,8 @@ impl Workload for Check {
 
     fn routes(&self) -> Routes {
         self.routes.clone().unwrap_or_else(|| {
-            let route = |sent: &Checked| {
-                let sequenced = if self.sequenced { vec![&self.name] } else { vec![] };
-                let route = json!({ "kind": sent.kind, "destinations": [self.name], "sequenced": sequenced });
-                (sent.r#type.clone(), route)
-            };
-            let routes: serde_json::Map<String, Value> = self.messages.iter().map(route).collect();
-            Value::Object(routes).to_string().parse().expect("a route for each type")
+            let routes = self.messages.iter().flat_map(|sent| self.route(sent));
+            Value::Object(routes.collect()).to_string().parse().expect("a route for each type")
         })
     }
 

@@ -131,7 +131,7 @@ fn orders(of: &[u64]) -> Vec<Vec<u64>> {
 #[test]
 fn g8_a_sequenced_destination_applies_in_order_whatever_order_they_arrive_in() {
     let step = |n: u64| {
-        let draft = Draft::event("step.taken", "shop", &n).partitionkey("s-1").sequence(n);
+        let draft = Draft::event("step.taken", "shop", &n).partitionkey("stairs/s-1").sequence(n);
         draft.build(format!("step-{n}")).unwrap()
     };
     for order in orders(&[1, 2, 3, 4]) {

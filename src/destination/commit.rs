@@ -24,6 +24,10 @@ use crate::store::{Commit, EffectWrite, GET_ITEM, Positions, Precedence, Transit
 pub(crate) struct Commits<D>(pub(crate) D);
 
 impl<D: Destination> Handler for Commits<D> {
+    fn takes(&self, r#type: &str) -> bool {
+        self.0.takes(r#type)
+    }
+
     fn handle<'a>(
         &'a self,
         settings: &'a DestinationSettings,
@@ -169,6 +173,8 @@ impl DestinationSettings {
                     Refusal::UnknownType { .. }
                     | Refusal::WrongKind { .. }
                     | Refusal::ForeignSource { .. }
+                    | Refusal::NotKeyed { .. }
+                    | Refusal::NotNumbered { .. }
                     | Refusal::Outcome { .. }
                     | Refusal::TooLargeForRoute { .. } => Failure::transient(error),
                     _ => Failure::permanent(error),

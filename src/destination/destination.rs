@@ -33,6 +33,14 @@ pub trait Destination: Send + Sync + 'static {
     /// The data of its notifications, `serde_json::Value` for any. Data of another form is a permanent failure.
     type Data: DeserializeOwned + Send + Sync;
 
+    /// Whether it applies notifications of this type: of any, unless you say otherwise. A subscriber of a channel gets
+    /// every event of it. An event that it does not take is marked done without a call, and takes its turn in a sequence;
+    /// a command that it does not take is a permanent failure.
+    fn takes(&self, r#type: &str) -> bool {
+        let _ = r#type;
+        true
+    }
+
     /// Decides the effect of a notification.
     fn apply(
         &self,

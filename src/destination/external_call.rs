@@ -111,6 +111,10 @@ pub(crate) fn never_works(timeout: Duration, on_unknown: OnUnknown, work_time: D
 pub(crate) struct Calls<E>(pub(crate) E);
 
 impl<E: External> Handler for Calls<E> {
+    fn takes(&self, r#type: &str) -> bool {
+        self.0.takes(r#type)
+    }
+
     fn handle<'a>(
         &'a self,
         settings: &'a DestinationSettings,

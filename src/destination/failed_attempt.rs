@@ -376,8 +376,8 @@ mod tests {
     fn g3_what_is_completed_at_a_sequenced_destination_is_gone_on_with() {
         let work = |sequenced: &str| {
             let routes =
-                format!(r#"{{"t":{{"kind":"event","destinations":["a"],"sequenced":[{sequenced}]}}}}"#);
-            let numbered = Draft::event("t", "s", &"x").partitionkey("k").sequence(1).build("1").unwrap();
+                format!(r#"{{"t":{{"kind":"command","destinations":["a"],"sequenced":[{sequenced}]}}}}"#);
+            let numbered = Draft::command("t", "s", &"x").partitionkey("k").sequence(1).build("1").unwrap();
             let record = Record::accept(numbered, &routes.parse().unwrap(), at(1_000)).unwrap();
             let dispatch = Dispatch::new(&record, vec!["a".to_owned()], at(2_000));
             WorkItem::of_copy("copy".to_owned(), dispatch, at(2_000), "a")

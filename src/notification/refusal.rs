@@ -183,6 +183,16 @@ pub enum Refusal {
         /// Why not.
         problem: &'static str,
     },
+    /// This type belongs to a channel, and its key does not say what it is about.
+    #[error(
+        "the type `{name}` is of the channel `{channel}`; send `{channel}/` and the id of what it is about as `partitionkey`"
+    )]
+    NotKeyed {
+        /// The type.
+        name: String,
+        /// The channel.
+        channel: String,
+    },
     /// A destination takes this type in sequence, and it is not numbered.
     #[error("the type `{name}` is applied in sequence; send `partitionkey` and `sequence`, numbered from 1")]
     NotNumbered {
@@ -227,6 +237,7 @@ impl Refusal {
             Refusal::ForeignSource { .. } => "foreign-source",
             Refusal::ForeignSender { .. } => "foreign-sender",
             Refusal::TooLargeForRoute { .. } => "too-large-for-route",
+            Refusal::NotKeyed { .. } => "not-keyed",
             Refusal::NotNumbered { .. } => "not-numbered",
             Refusal::Outcome { .. } => "outcome",
         }

@@ -34,8 +34,8 @@ pub(crate) use pending::{Basis, PendingTransition, Reconsidered, TransitionOutco
 pub(crate) use position::{NotAPosition, Position, PositionUpdate, Readiness, ReconsideredPosition, Write};
 pub(crate) use record::shortened;
 pub use record::{
-    Change, Delivery, EMIT_NAMES_BYTES_MAX, ERROR_BYTES_MAX, Emitted, FailedAttempt, Item, RESULT_BYTES_MAX,
-    Record, RecordedFault, Settled, State, Status,
+    Change, Delivery, EMIT_NAMES_BYTES_MAX, ERROR_BYTES_MAX, Emitted, FailedAttempt, Item,
+    KEPT_WITHOUT_SUBSCRIBERS, RESULT_BYTES_MAX, Record, RecordedFault, Settled, State, Status,
 };
 pub(crate) use redispatch::{Via, check_dead_later, check_later, dead_letter_renewed, dispatch_again};
 pub(crate) use sequence::SequenceKey;

@@ -26,6 +26,9 @@ pub const RESULT_BYTES_MAX: usize = 4 * 1024;
 /// Most bytes that the names of a delivery's emits take on the record.
 pub const EMIT_NAMES_BYTES_MAX: usize = 2 * 1024;
 
+/// How long the record of an event is kept whose channel has no subscriber.
+pub const KEPT_WITHOUT_SUBSCRIBERS: SignedDuration = SignedDuration::from_hours(30 * 24);
+
 /// The status of a notification over all its destinations.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -388,7 +391,8 @@ pub struct Record {
 }
 
 impl Record {
-    /// The INIT record of a notification, as accept, an emit and the outbox put it.
+    /// The record of a notification, as accept, an emit and the outbox put it: INIT, or DONE where it is an event of a
+    /// channel without subscribers.
     ///
     /// # Errors
     /// When no route takes the notification, or it is over the limit of its route.
@@ -397,7 +401,14 @@ impl Record {
         let outcome_destinations = routes.of_outcome(&notification)?.to_vec();
         let destinations =
             route.destinations.iter().map(|name| (name.clone(), route.sequenced.contains(name))).collect();
-        Ok(Record { outcome_destinations, ..Record::init(notification.into(), destinations, now) })
+        let record = Record { outcome_destinations, ..Record::init(notification.into(), destinations, now) };
+        Ok(if record.open == 0 { record.without_subscribers() } else { record })
+    }
+
+    /// The record of an event that goes nowhere. Nothing carries it, and reconcile does not look for it.
+    fn without_subscribers(self) -> Record {
+        let expires_at = Some(self.accepted_at + KEPT_WITHOUT_SUBSCRIBERS);
+        Record { status: Status::Done, dispatches: 0, change: Change::Mark, expires_at, ..self }
     }
 
     /// The INIT record of a notification for these destinations, each with whether it applies it in order.
@@ -474,6 +485,7 @@ impl Record {
         let mut record = self.clone();
         record.bucket = bucket(&record.id, now + FIRST_DUE_AFTER);
         (record.accepted_at, record.updated_at) = (now, now);
+        record.expires_at = record.expires_at.map(|_| now + KEPT_WITHOUT_SUBSCRIBERS);
         record.destinations.values_mut().for_each(|delivery| delivery.due_at = now + FIRST_DUE_AFTER);
         record
     }

@@ -1,4 +1,4 @@
-//! Numbered notifications: lines of two books, and payments. They come in any order, with gaps that are
+//! Numbered notifications: events of two books and commands to write in them, and payments. They come in any order, with gaps that are
 //! filled late and numbers that are used twice. Each has to be applied in its turn, and none may be held up
 //! for good.
 
@@ -42,9 +42,13 @@ impl Workload for Ordered {
 
     fn routes(&self) -> Routes {
         let routes = json!({
-            "line.told": { "kind": "event", "destinations": ["journal", "audit"], "sequenced": ["journal"] },
+            "book": { "kind": "channel", "destinations": ["journal", "audit"], "sequenced": ["journal"] },
+            "line.told": { "kind": "event", "channel": "book" },
+            "line.noted": { "kind": "event", "channel": "book" },
             "line.asked": { "kind": "command", "destinations": ["journal"], "sequenced": ["journal"] },
             "line.written": { "kind": "event", "destinations": ["audit"] },
+            "shelf": { "kind": "channel", "destinations": [] },
+            "shelf.filled": { "kind": "event", "channel": "shelf" },
             "card.payment": { "kind": "command", "destinations": ["card"], "sequenced": ["card"] },
             ENDED: caller::route(),
         });
@@ -101,8 +105,8 @@ fn messages(draw: &dyn Fn(u64, u64, u64) -> u64) -> Vec<(u64, SentMessage)> {
     // In a sixth of the runs the keys are not ASCII.
     let letters = if draw(6, 16, 0) == 0 { "é\u{1d11e}" } else { "" };
     for at in 0..count {
-        let book = if has_payments && draw(4, 1, at) > 0 { "card" } else { "journal" };
-        let book = format!("{book} {}{letters}", draw(4, 2, at) / 3);
+        let book = if has_payments && draw(4, 1, at) > 0 { "card" } else { "book" };
+        let book = format!("{book}/{}{letters}", draw(4, 2, at) / 3);
         let last = last.entry(book.clone()).or_insert(0);
         // Now and then a number is used twice; of payments either could be made under it.
         let is_used_again = *last > 0 && !book.starts_with("card") && draw(6, 3, at) == 0;
@@ -141,18 +145,20 @@ fn numbered_anew(
 /// Another shop uses the same ids and keys for lines of its own.
 fn of_another_shop(draw: &dyn Fn(u64, u64, u64) -> u64, count: u64, from_ms: u64) -> Vec<(u64, SentMessage)> {
     let used = (0..count).filter(|at| draw(4, 14, *at) == 0).zip(1..);
-    used.map(|(at, sequence)| (from_ms, message(at, "journal 0", "market", sequence, "good"))).collect()
+    used.map(|(at, sequence)| (from_ms, message(at, "book/0", "market", sequence, "good"))).collect()
 }
 
 fn message(at: u64, book: &str, source: &str, sequence: u64, luck: &str) -> SentMessage {
     let (r#type, kind) = match (book, luck) {
         (book, _) if book.starts_with("card") => ("card.payment", "command"),
         (_, "reject") => ("line.asked", "command"),
+        (_, "mark") if at % 2 == 1 => ("line.noted", "event"),
         _ => ("line.told", "event"),
     };
     let id = format!("line-{at}");
     let data = match r#type {
         "card.payment" => json!({ "account": "account-0", "amount": 1 + at }),
+        "line.noted" => json!({ "luck": "noted" }),
         _ => json!({ "luck": luck }),
     };
     let event = json!({
@@ -204,6 +210,10 @@ struct Line {
 impl Destination for Journal {
     type Data = Line;
 
+    fn takes(&self, r#type: &str) -> bool {
+        r#type != "line.noted"
+    }
+
     async fn apply(&self, line: &Notification<Line>) -> Result<Effect, Failure> {
         let is_after = |time: Duration| self.time.elapsed_ms() >= time.as_millis() as u64;
         let is_well = is_after(WELL_AFTER);
@@ -222,7 +232,8 @@ impl Destination for Journal {
         let key = line.key().to_string();
         let written = Draft::event("line.written", "shop", &json!({ "line": key }));
         let put = Put::builder().table_name(LINES).item("line", AttributeValue::S(key)).build()?;
-        Ok(Effect::new().write(put).emit("written", written))
+        let filled = Draft::event("shelf.filled", "shop", &json!({})).partitionkey("shelf/1");
+        Ok(Effect::new().write(put).emit("written", written).emit("filled", filled))
     }
 }
 
@@ -242,7 +253,7 @@ fn lines_are_written_once(stack: &Stack, records: &[Value], found: &mut Vec<Stri
     let writes = |record: &&Value| {
         let all = destinations(record);
         let is_done = all.get("journal").is_some_and(|delivery| state(delivery) == "done");
-        is_done && data(record)["luck"] != "mark"
+        is_done && !["mark", "noted"].map(Value::from).contains(&data(record)["luck"])
     };
     let done: BTreeSet<String> =
         records.iter().filter(writes).map(|record| item::key(record).to_string()).collect();

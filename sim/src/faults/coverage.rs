@@ -68,6 +68,7 @@ const SITES: &[(&str, &[&str])] = &[
             "BatchGetItem",
             "GetItem",
             "UpdateItem",
+            "TransactWriteItems",
             "SendMessage to dead letters",
         ],
     ),

@@ -1,9 +1,9 @@
 //! The table of transitions, and what makes a record whole.
 
+use handover::record::KEPT_WITHOUT_SUBSCRIBERS;
 use serde_json::Value;
 
-use crate::item::RETENTION;
-use crate::item::{destinations, number, state, text};
+use crate::item::{RETENTION, destinations, number, state, text};
 use crate::names::{HELD, HOLDS};
 
 /// How often a fault that lasts is recorded at most, in milliseconds.
@@ -93,7 +93,12 @@ pub fn is_transition(old: &Value, new: &Value) -> Result<(), String> {
 fn is_accept(new: &Value) -> Result<(), String> {
     let is_new = |delivery: &&Value| state(delivery) == "pending" && number(delivery, "attempts") == 0;
     let all = destinations(new);
-    let is_accept = all.values().all(is_new) && number(new, "version") == 1 && number(new, "dispatches") == 1;
+    // What goes nowhere is never dispatched.
+    let dispatches = i64::from(!all.is_empty());
+    let is_accept = all.values().all(is_new)
+        && number(new, "version") == 1
+        && number(new, "dispatches") == dispatches
+        && (text(new, "change") == "dispatch") != all.is_empty();
     is_accept.then_some(()).ok_or_else(|| "an accept of a record that is not new".into())
 }
 
@@ -245,7 +250,11 @@ pub fn is_whole(record: &Value) -> Result<(), String> {
     if (open + dead == 0) != record.get("expires_at").is_some() {
         return Err("the record expires though it is not completed, or does not though it is".into());
     }
-    let kept_until_ms = number(record, "updated_at").saturating_add(RETENTION.as_millis() as i64);
+    let kept_ms = match all.is_empty() {
+        true => KEPT_WITHOUT_SUBSCRIBERS.as_millis() as i64,
+        false => RETENTION.as_millis() as i64,
+    };
+    let kept_until_ms = number(record, "updated_at").saturating_add(kept_ms);
     // In whole seconds.
     if record.get("expires_at").is_some() && 1_000 * (number(record, "expires_at") + 1) < kept_until_ms {
         return Err("G2: the record expires before its retention is over".into());

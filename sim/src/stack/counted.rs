@@ -105,6 +105,10 @@ impl<D> Clone for Counted<D> {
 impl<D: Destination> Destination for Counted<D> {
     type Data = D::Data;
 
+    fn takes(&self, r#type: &str) -> bool {
+        self.destination.takes(r#type)
+    }
+
     async fn apply(&self, notification: &Notification<D::Data>) -> Result<Effect, Failure> {
         self.tries.count(&self.name, notification.key());
         let effect = self.destination.apply(notification).await?;
@@ -117,6 +121,10 @@ impl<D: Destination> Destination for Counted<D> {
 
 impl<D: External> External for Counted<D> {
     type Data = D::Data;
+
+    fn takes(&self, r#type: &str) -> bool {
+        self.destination.takes(r#type)
+    }
 
     fn timeout(&self) -> Duration {
         self.destination.timeout()

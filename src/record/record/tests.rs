@@ -47,11 +47,25 @@ fn an_accepted_record_is_init_and_dispatched_once() {
 
 #[test]
 fn an_accepted_record_says_which_destinations_apply_it_in_sequence() {
-    let routes = r#"{"t":{"kind":"event","destinations":["a","b"],"sequenced":["b"]}}"#.parse().unwrap();
-    let numbered = Draft::event("t", "s", &"x").partitionkey("k").sequence(1).build("1").unwrap();
+    let routes = r#"{"c":{"kind":"channel","destinations":["a","b"],"sequenced":["b"]},
+        "t":{"kind":"event","channel":"c"}}"#;
+    let routes = routes.parse().unwrap();
+    let numbered = Draft::event("t", "s", &"x").partitionkey("c/7").sequence(1).build("1").unwrap();
     let record = Record::accept(numbered, &routes, at(1_000)).unwrap();
     assert_eq!(["a", "b"].map(|name| record.destinations[name].sequenced), [false, true]);
     assert_eq!(record.bucket, bucket("1", at(1_000) + FIRST_DUE_AFTER));
+}
+
+#[test]
+fn an_event_without_subscribers_is_done_when_it_is_accepted() {
+    let routes = r#"{"c":{"kind":"channel","destinations":[]},"t":{"kind":"event","channel":"c"}}"#;
+    let event = || Draft::event("t", "s", &"x").partitionkey("c/7").build("1").unwrap();
+    let accepted = |now| Record::accept(event(), &routes.parse().unwrap(), now).unwrap();
+    let record = accepted(at(1_000));
+    assert_eq!((record.status, record.open, record.change), (Status::Done, 0, Change::Mark));
+    assert_eq!(record.expires_at, Some(at(1_000) + KEPT_WITHOUT_SUBSCRIBERS));
+    assert_eq!(Record::decode(record.encode()).unwrap(), record);
+    assert_eq!(record.accepted_at(at(900_000)), accepted(at(900_000)));
 }
 
 #[test]

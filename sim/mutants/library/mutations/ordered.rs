@@ -9,6 +9,30 @@ pub const MUTANTS: &[Mutant] = &[
         "            Rule::V2 => notification.sequence,",
         "            Rule::V2 => if is(\"an id with another number is a repeat\") { None } else { notification.sequence },",
     )]),
+    ("an event that is not taken is applied", &[(
+        "destination/handler.rs",
+        "        _ if handler.takes(&notification.r#type) =>",
+        "        _ if handler.takes(&notification.r#type) || is(\"an event that is not taken is applied\") =>",
+    )]),
+    ("an event that is not taken is dead", &[(
+        "destination/handler.rs",
+        "        Kind::Event => settings",
+        "        Kind::Event if !is(\"an event that is not taken is dead\") => settings",
+    ), (
+        "destination/handler.rs",
+        "        Kind::Command => {",
+        "        _ => {",
+    )]),
+    ("an event without subscribers is dispatched", &[(
+        "record/record.rs",
+        "        Ok(if record.open == 0 {",
+        "        Ok(if record.open == 0 && !is(\"an event without subscribers is dispatched\") {",
+    )]),
+    ("an event without subscribers expires at once", &[(
+        "record/record.rs",
+        "Some(self.accepted_at + KEPT_WITHOUT_SUBSCRIBERS);",
+        "Some(if is(\"an event without subscribers expires at once\") { self.accepted_at } else { self.accepted_at + KEPT_WITHOUT_SUBSCRIBERS });",
+    )]),
     ("it does not wait for its turn", &[(
         "record/position.rs",
         "        if sequence_key.sequence > self.at + 1 {",

@@ -132,7 +132,11 @@ fn row(beside: &'static str, keys: u64, took: Vec<Took>) -> Row {
 
 fn message(key: &str, sequence: u64, luck: &str) -> String {
     let draft = Draft::event("line.told", "shop", &json!({ "luck": luck }));
-    let line = draft.partitionkey(key).sequence(sequence).build(format!("{key}-{sequence}")).expect("an id");
+    let line = draft
+        .partitionkey(format!("book/{key}"))
+        .sequence(sequence)
+        .build(format!("{key}-{sequence}"))
+        .expect("an id");
     String::from_utf8(handover::notification::encode(&line)).expect("JSON")
 }
 
@@ -187,9 +191,12 @@ impl Workload for Keys {
     }
 
     fn routes(&self) -> Routes {
-        r#"{ "line.told": { "kind": "event", "destinations": ["journal"], "sequenced": ["journal"] } }"#
-            .parse()
-            .expect("routes")
+        r#"{
+            "book": { "kind": "channel", "destinations": ["journal"], "sequenced": ["journal"] },
+            "line.told": { "kind": "event", "channel": "book" }
+        }"#
+        .parse()
+        .expect("routes")
     }
 
     fn serve(&self, stack: &Stack) {
