@@ -252,7 +252,7 @@ functions() {
     for manifest in "$root"/functions/*/Cargo.toml; do basename "${manifest%/Cargo.toml}"; done
 }
 
-# Deploys the unmodified template with the parameters of the stage `local`.
+# Deploys the unmodified templates with the parameters of the stage `local`.
 deploy() {
     local name architecture functions=target/local/target/lambda
     case $(uname -m) in arm64 | aarch64) architecture=arm64 ;; *) architecture=x86_64 ;; esac
@@ -264,7 +264,9 @@ deploy() {
         --secret-string "$HANDOVER_PROVIDER_TOKEN" >"$state/tmp/secret" 2>"$logs/deploy.log" ||
         die_with_log deploy "The secret with the payment provider's token could not be created."
     # SAM looks for the functions from the template's folder.
-    cp "$root/template.yaml" "$root/target/local/template.yaml"
+    mkdir -p "$root/target/local/infra"
+    cp "$root/template.yaml" "$root/target/local/"
+    cp "$root/infra/core.yaml" "$root/infra/destination.yaml" "$root/target/local/infra/"
     say "Deploying template.yaml as $STACK to $LOCAL"
     # SAM's own files go under .local/, not into the user's home; no telemetry.
     SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR=$state/sam start deploy sam_deploy \

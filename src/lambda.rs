@@ -5,7 +5,7 @@
 
 mod invocations;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
@@ -24,10 +24,13 @@ use crate::destination::OnUnknown;
 use crate::error::Error;
 use crate::metrics::{METRICS, MetricLines};
 use crate::notification::{BadRoutes, Routes};
-use crate::store::{DeadLetters, Ledger, Positions};
+use crate::store::{AllDeadLetters, Ledger, Positions};
 
 pub(crate) use invocations::work_time;
 pub use invocations::{MARGIN_MS, serve, serve_both};
+
+/// The variable with the stack's name, with which the names of its tables and queues begin.
+pub(crate) const PREFIX: &str = "HANDOVER_PREFIX";
 
 /// Longest time of one try of a call to AWS, in milliseconds.
 pub const CALL_TIMEOUT_MS: u64 = 3_000;
@@ -139,7 +142,7 @@ pub fn deployed_routes() -> Result<Routes, Error> {
         Some(name) => Err(Error::invalid(
             variable_of_routes,
             format!(
-                "has the destination `{name}`, which is not deployed; deploy it and name it in DESTINATIONS, or in the parameter OtherDestinations if another stack has it; or correct the routes"
+                "has the destination `{name}`, which is not deployed; deploy it and name it in the parameter Destinations of the core (in OtherDestinations, if another stack has it); or correct the routes"
             ),
         )),
     }
@@ -187,32 +190,28 @@ fn not_deployed<'a>(routes: &'a Routes, destinations: &str) -> Option<&'a str> {
     routes.destinations().into_iter().find(|name| !deployed.contains(name))
 }
 
-/// The ledger, from `NOTIFICATIONS_TABLE`.
+/// The ledger, by `HANDOVER_PREFIX`.
 ///
 /// # Errors
 /// [`Error::Missing`].
 pub fn ledger(aws: &SdkConfig) -> Result<Ledger, Error> {
-    Ok(Ledger::new(aws_sdk_dynamodb::Client::new(aws), variable("NOTIFICATIONS_TABLE")?))
+    Ok(Ledger::new(aws_sdk_dynamodb::Client::new(aws), format!("{}-notifications", variable(PREFIX)?)))
 }
 
-/// The positions of sequenced destinations, from `POSITIONS_TABLE`.
+/// The positions of sequenced destinations, by `HANDOVER_PREFIX`.
 ///
 /// # Errors
 /// [`Error::Missing`].
 pub fn positions(aws: &SdkConfig) -> Result<Positions, Error> {
-    Ok(Positions::new(aws_sdk_dynamodb::Client::new(aws), variable("POSITIONS_TABLE")?))
+    Ok(Positions::new(aws_sdk_dynamodb::Client::new(aws), format!("{}-positions", variable(PREFIX)?)))
 }
 
-/// The dead-letter queue of each destination, from `DEAD_LETTER_QUEUES`: a JSON object of names and URLs.
+/// The dead-letter queues of all destinations, from `HANDOVER_PREFIX`.
 ///
 /// # Errors
-/// [`Error::Missing`] or [`Error::Invalid`].
-pub fn dead_letters(aws: &SdkConfig) -> Result<HashMap<String, DeadLetters>, Error> {
-    const NAME: &str = "DEAD_LETTER_QUEUES";
-    let invalid = |_| Error::invalid(NAME, "is not a JSON object of destinations and their queues' URLs");
-    let urls: HashMap<String, String> = serde_json::from_str(&variable(NAME)?).map_err(invalid)?;
-    let client = aws_sdk_sqs::Client::new(aws);
-    Ok(urls.into_iter().map(|(name, url)| (name, DeadLetters::new(client.clone(), url))).collect())
+/// [`Error::Missing`].
+pub fn dead_letters(aws: &SdkConfig) -> Result<AllDeadLetters, Error> {
+    Ok(AllDeadLetters::new(aws_sdk_sqs::Client::new(aws), variable(PREFIX)?))
 }
 
 #[cfg(test)]

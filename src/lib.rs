@@ -242,8 +242,8 @@
 //! # Guide: deploying
 //!
 //! A function's `main` only wires. [`run`] and [`run_external`] run a destination; the functions of the pipeline take a
-//! stage of [`pipeline`] and [`lambda::serve`] it, or [`lambda::serve_both`] its event sources. `template.yaml` deploys
-//! them, with one role for each function; `make deploy STAGE=dev` builds and deploys.
+//! stage of [`pipeline`] and [`lambda::serve`] it, or [`lambda::serve_both`] its event sources. `infra/core.yaml`
+//! deploys those, and `infra/destination.yaml` what belongs to a destination; `make deploy STAGE=dev` builds and deploys.
 //!
 //! ```no_run
 //! use handover::lambda::{serve_both, start, variable};

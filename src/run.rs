@@ -7,16 +7,16 @@ use aws_config::SdkConfig;
 use crate::clock::Clock;
 use crate::destination::{Consumer, Destination, DestinationSettings, DispatchBatch, External, never_works};
 use crate::error::Error;
-use crate::lambda::{days, ledger, positions, routes, seconds, serve_both, start, variable, work_time};
+use crate::lambda::{
+    PREFIX, days, ledger, positions, routes, seconds, serve_both, start, variable, work_time,
+};
 use crate::store::DestinationQueues;
 
 /// Runs a destination as a Lambda function, on the Kinesis stream and on its retry queue.
 ///
-/// The environment has its name in `DESTINATION`, the routes in `ROUTES` or their file in `ROUTES_FILE`, the table of
-/// records in `NOTIFICATIONS_TABLE`, its queues in `RETRY_QUEUE_URL` and `DEAD_LETTER_QUEUE_URL`,
-/// the wait after a first failed attempt in `RETRY_BACKOFF_SECONDS`, and how long a completed record is kept in
-/// `LEDGER_DAYS`. Where the routes say that it applies notifications in order, `POSITIONS_TABLE` has its
-/// positions.
+/// The environment has its name in `DESTINATION`, the stack's name in `HANDOVER_PREFIX`, from which the names of tables
+/// and queues derive, the routes in `ROUTES` or their file in `ROUTES_FILE`, the wait after a first failed attempt in
+/// `RETRY_BACKOFF_SECONDS`, and how long a completed record is kept in `LEDGER_DAYS`.
 ///
 /// # Errors
 /// When the environment is not complete, or the Lambda runtime stops.
@@ -47,19 +47,13 @@ pub async fn run_external(external: impl External) -> Result<(), Error> {
 }
 
 fn settings(aws: &SdkConfig) -> Result<DestinationSettings, Error> {
-    let queues = (variable("RETRY_QUEUE_URL")?, variable("DEAD_LETTER_QUEUE_URL")?);
-    let (name, routes) = (variable("DESTINATION")?, routes()?);
-    // A notification may be sequenced though its route no longer is.
-    let positions = match positions(aws) {
-        Err(missing) if routes.is_sequenced(&name) => return Err(missing),
-        positions => positions.ok(),
-    };
+    let (name, prefix) = (variable("DESTINATION")?, variable(PREFIX)?);
     Ok(DestinationSettings {
-        positions,
-        name,
         ledger: ledger(aws)?,
-        queues: DestinationQueues::new(aws_sdk_sqs::Client::new(aws), queues.0, queues.1),
-        routes,
+        positions: positions(aws)?,
+        queues: DestinationQueues::new(aws_sdk_sqs::Client::new(aws), &prefix, &name),
+        name,
+        routes: routes()?,
         retention: days("LEDGER_DAYS")?,
         backoff: seconds("RETRY_BACKOFF_SECONDS")?,
         clock: Clock::system(),

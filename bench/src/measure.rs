@@ -69,7 +69,7 @@ pub async fn effective_latency() -> Result<Duration> {
 fn call_repeatedly(address: SocketAddr) -> Result<Vec<Duration>> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;
-    let body = r#"{"TableName":"notifications","Key":{"id":{"S":"1"},"source":{"S":"s"}}}"#;
+    let body = r#"{"TableName":"bench-notifications","Key":{"id":{"S":"1"},"source":{"S":"s"}}}"#;
     let head = "POST / HTTP/1.1\r\nhost: stub\r\nx-amz-target: DynamoDB_20120810.GetItem\r\ncontent-length";
     let request = format!("{head}: {}\r\n\r\n{body}", body.len());
     let call = |_| {

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::events::{self, BATCH, DESTINATION, MESSAGES, routes};
 use crate::process::Process;
 use crate::runtime_api::RuntimeApi;
-use crate::stub::{Behaviour, Stub};
+use crate::stub::{Behaviour, NOTIFICATIONS, Stub};
 
 /// A function under one kind of load.
 #[derive(Clone, Copy, Debug)]
@@ -250,11 +250,11 @@ fn environment(aws: &SocketAddr, api: &SocketAddr, tls: bool) -> Vec<(&'static s
         ("AWS_LAMBDA_LOG_GROUP_NAME", "bench"),
         ("AWS_LAMBDA_LOG_STREAM_NAME", "bench"),
         ("RUST_LOG", "info"),
-        ("NOTIFICATIONS_TABLE", "notifications"),
+        ("HANDOVER_PREFIX", "bench"),
+        ("NOTIFICATIONS_TABLE", NOTIFICATIONS),
         ("IDEMPOTENCY_TABLE", "idempotency"),
         ("ACCOUNTS_TABLE", "accounts"),
         ("ENTRIES_TABLE", "entries"),
-        ("POSITIONS_TABLE", "positions"),
         ("NOTIFICATIONS_STREAM", "notifications"),
         ("DESTINATION", DESTINATION),
         ("DESTINATIONS", DESTINATION),
@@ -269,8 +269,6 @@ fn environment(aws: &SocketAddr, api: &SocketAddr, tls: bool) -> Vec<(&'static s
         ("AWS_LAMBDA_RUNTIME_API", api.to_string()),
         ("ROUTES", routes()),
         ("RELAY_QUEUE_URL", queue("relay")),
-        ("RETRY_QUEUE_URL", queue("retry")),
-        ("DEAD_LETTER_QUEUE_URL", queue("dead-letters")),
         ("UPSTREAM_QUEUE_URL", queue("upstream")),
         ("UPSTREAM_DEAD_LETTER_QUEUE_URL", queue("upstream-dead-letters")),
     ]);

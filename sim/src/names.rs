@@ -7,6 +7,14 @@ pub const RECONCILE: &str = "reconcile";
 /// The table of the positions of sequenced destinations.
 pub const POSITIONS: &str = "positions";
 
+/// What the names of the queues of destinations begin with.
+pub const PREFIX: &str = "stack";
+
+/// The URL of a queue with this name.
+pub fn queue_url(name: &str) -> String {
+    format!("https://sqs/{name}")
+}
+
 /// The URL of the upstream queue.
 pub const UPSTREAM: &str = "https://sqs/upstream";
 /// The URL of the upstream queue's dead-letter queue.
@@ -19,12 +27,12 @@ pub const RELAY_DEAD_LETTERS: &str = "https://sqs/relay-dead-letters";
 
 /// The URL of a destination's retry queue.
 pub fn retry_queue(destination: &str) -> String {
-    format!("https://sqs/{destination}-retry")
+    queue_url(&format!("{PREFIX}-{destination}-retry"))
 }
 
 /// The URL of a destination's dead-letter queue.
 pub fn dead_letter_queue(destination: &str) -> String {
-    format!("https://sqs/{destination}-dead-letters")
+    queue_url(&format!("{PREFIX}-{destination}-dead-letters"))
 }
 
 /// The state of a later release, which counts as open.

@@ -40,8 +40,6 @@ pub(crate) enum Cause {
     /// The item exists but is malformed.
     #[error("{0}")]
     Unreadable(String),
-    #[error("{0}")]
-    Misconfigured(&'static str),
 }
 
 impl Fault {
@@ -92,7 +90,6 @@ impl Fault {
             Cause::Missing => "missing",
             Cause::LaterRelease => "later-release",
             Cause::Unreadable(_) => "unreadable",
-            Cause::Misconfigured(_) => "misconfigured",
         }
     }
 
@@ -211,7 +208,6 @@ mod tests {
             (Cause::Missing, "missing", &["missing item"]),
             (Cause::LaterRelease, "later-release", &["retryable"]),
             (Cause::Unreadable(text()), "unreadable", &["unreadable"]),
-            (Cause::Misconfigured(""), "misconfigured", &[]),
         ] {
             let fault = Fault::new("PutItem", cause);
             assert_eq!((fault.kind(), &*said_of(&fault)), (kind, expected));

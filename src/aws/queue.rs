@@ -2,16 +2,18 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
+use std::sync::{Arc, OnceLock};
 
 use aws_lambda_events::sqs::SqsMessage;
 use aws_sdk_sqs::Client;
+use aws_sdk_sqs::operation::send_message::builders::SendMessageFluentBuilder;
 use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, MessageAttributeValue, SendMessageBatchRequestEntry,
     SendMessageBatchResultEntry,
 };
 use futures_util::future::join_all;
 
-use super::fault::Fault;
+use super::fault::{Cause, Fault};
 use super::packing::pack;
 use super::sqs::MESSAGE_BYTES_MAX;
 
@@ -19,6 +21,41 @@ use super::sqs::MESSAGE_BYTES_MAX;
 const BATCH_MAX: usize = 10;
 /// Most bytes of one request.
 const BATCH_BYTES_MAX: usize = MESSAGE_BYTES_MAX;
+
+/// A queue that is known by its name. Its URL, which differs by local AWS, is asked for when it is first needed.
+#[derive(Clone, Debug)]
+pub(crate) struct NamedQueue {
+    client: Client,
+    name: String,
+    url: Arc<OnceLock<String>>,
+}
+
+impl NamedQueue {
+    pub(crate) fn new(client: Client, name: String) -> NamedQueue {
+        NamedQueue { client, name, url: Arc::default() }
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// A message to send to the queue.
+    pub(crate) async fn message(&self) -> Result<SendMessageFluentBuilder, Fault> {
+        Ok(self.client.send_message().queue_url(self.url().await?))
+    }
+
+    /// The queue's URL. Calls that need it at once may each ask for it.
+    pub(crate) async fn url(&self) -> Result<&str, Fault> {
+        if let Some(url) = self.url.get() {
+            return Ok(url);
+        }
+        let answer = self.client.get_queue_url().queue_name(&self.name).send().await;
+        let answer = answer.map_err(|error| Fault::from_sdk("GetQueueUrl", &error))?;
+        let none = || Fault::new("GetQueueUrl", Cause::Unreadable("the answer has no URL".into()));
+        let url = answer.queue_url.ok_or_else(none)?;
+        Ok(self.url.get_or_init(|| url))
+    }
+}
 
 /// A message to send.
 #[derive(Debug, Default)]

@@ -15,10 +15,10 @@ use super::effect::{CALLS_MAX, Effect, End, Otherwise, Write};
 use super::failure::Failure;
 use super::handler::{Deadlines, DestinationSettings, Handled, Handler, WorkItem};
 use super::retry_policy::NotCompleted;
-use crate::aws::{Cause, Fault, pause};
+use crate::aws::pause;
 use crate::notification::{Draft, Notification, Refusal};
 use crate::record::{PendingTransition, Record, Transition};
-use crate::store::{Commit, EffectWrite, GET_ITEM, Positions, Precedence, TransitionError};
+use crate::store::{Commit, EffectWrite, Precedence, TransitionError};
 
 /// Runs a [`Destination`].
 pub(crate) struct Commits<D>(pub(crate) D);
@@ -148,10 +148,7 @@ impl DestinationSettings {
             let basis = work.basis.filter(|_| fence.is_none());
             return Ok(Handled::ToMark(Box::new(PendingTransition { basis, ..mark })));
         }
-        let position = match &work.position {
-            Some(update) => Some((self.positions().map_err(TransitionError::from)?, update.clone())),
-            None => None,
-        };
+        let position = work.position.as_ref().map(|update| (&self.positions, update.clone()));
         let mut commit = Commit { writes: effect.writes.iter().map(to_commit).collect(), emits, position };
         // On the heap: a mark alone need not make room for it.
         let committed = Box::pin(self.ledger.commit(mark, &mut commit));
@@ -182,12 +179,6 @@ impl DestinationSettings {
             })
         });
         records.collect()
-    }
-
-    /// The positions of a sequenced destination.
-    pub(crate) fn positions(&self) -> Result<&Positions, Fault> {
-        let missing = "the destination applies notifications in order and has no POSITIONS_TABLE; set it in the template";
-        self.positions.as_ref().ok_or(Fault::new(GET_ITEM, Cause::Misconfigured(missing)))
     }
 }
 

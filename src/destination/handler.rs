@@ -24,8 +24,8 @@ pub struct DestinationSettings {
     pub name: String,
     /// The records.
     pub ledger: Ledger,
-    /// The positions, where the destination applies notifications in order.
-    pub positions: Option<Positions>,
+    /// The positions of what it applies in order.
+    pub positions: Positions,
     /// The destination's queues.
     pub queues: DestinationQueues,
     /// The routes of what it emits.

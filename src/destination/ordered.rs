@@ -222,7 +222,7 @@ impl Ordered<'_> {
         work: &mut WorkItem,
         sequence_key: &SequenceKey,
     ) -> Result<Turn, TransitionError> {
-        let positions = self.settings.positions()?;
+        let positions = &self.settings.positions;
         let mut position = match self.position.take() {
             Some(position) => position,
             None => positions.get(sequence_key).await?,
@@ -252,7 +252,7 @@ impl Ordered<'_> {
 
 impl DestinationSettings {
     async fn position(&self, sequence_key: &SequenceKey) -> Result<Position, Fault> {
-        self.positions()?.current(sequence_key).await
+        self.positions.current(sequence_key).await
     }
 
     /// The record of a notification, and its delivery here.

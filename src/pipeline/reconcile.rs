@@ -11,7 +11,7 @@
 mod decide;
 mod found;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 
 use futures_util::future::join_all;
@@ -32,7 +32,7 @@ use crate::record::{
     check_dead_later, check_later, dead_letter_renewed,
 };
 use crate::store::{
-    Cursors, DeadLetters, GET_ITEM, Ledger, PartitionProgress, Place, TransitionError, Updated, Walk,
+    AllDeadLetters, Cursors, GET_ITEM, Ledger, PartitionProgress, Place, TransitionError, Updated, Walk,
 };
 
 /// Most records of one partition of a slot that are looked at concurrently. The partitions of a slot are read
@@ -52,8 +52,8 @@ pub struct ReconcileSettings {
     pub ledger: Ledger,
     /// How far reconcile has come.
     pub cursors: Cursors,
-    /// The dead-letter queue of each destination. Reconcile never gives up for a destination without one.
-    pub dead_letters: HashMap<String, DeadLetters>,
+    /// The dead-letter queues. Reconcile never gives up for a destination that has none.
+    pub dead_letters: AllDeadLetters,
     /// How long after accept or redrive reconcile gives up.
     pub give_up_after: SignedDuration,
     /// Most dispatches and dead letters a second, so that the end of an outage causes no overload.
@@ -168,7 +168,7 @@ impl Reconcile {
 
     /// Acts on a record. Where it changes meanwhile, reads it again.
     async fn check_record(&self, key: NotificationKey, bucket: &str, run: &Run) -> Result<(), Fault> {
-        let ReconcileSettings { ledger, give_up_after, dead_letters, clock, .. } = &self.settings;
+        let ReconcileSettings { ledger, give_up_after, clock, .. } = &self.settings;
         let counts = &run.counts;
         // The destinations whose dead letter could not be renewed just now: they hold up only what goes there.
         let mut in_trouble: BTreeSet<String> = BTreeSet::new();
@@ -189,7 +189,7 @@ impl Reconcile {
             let now = clock.now();
             let oldest = record.pending().map(|(_, delivery)| record.since(delivery)).min();
             oldest.into_iter().for_each(|since| counts.saw_open(now.duration_since(since).as_secs()));
-            let has_dead_letters = |name: &str| dead_letters.contains_key(name) && !in_trouble.contains(name);
+            let has_dead_letters = |name: &str| !in_trouble.contains(name);
             let (update, count) = match decide(&record, bucket, now, *give_up_after, has_dead_letters) {
                 Action::Nothing => return Ok(()),
                 Action::GiveUp(names) => match self.give_up_at(&record, &names, now, run).await {
@@ -238,9 +238,7 @@ impl Reconcile {
     /// is dead now by this call.
     async fn give_up(&self, record: &Record, name: &str, now: Timestamp, run: &Run) -> Result<bool, Fault> {
         let ReconcileSettings { ledger, dead_letters, give_up_after, .. } = &self.settings;
-        let Some((queue, delivery)) = dead_letters.get(name).zip(record.destinations.get(name)) else {
-            return Ok(false);
-        };
+        let Some(delivery) = record.destinations.get(name) else { return Ok(false) };
         run.dispatches.take(1.0).await;
         let waited = if delivery.sequenced { ", in which it may have waited for its turn" } else { "" };
         let reason = format!("not completed within {} h{waited}", give_up_after.as_hours());
@@ -252,7 +250,7 @@ impl Reconcile {
             "dead-lettered"
         );
         let dispatch = Dispatch::new(record, vec![name.to_owned()], now);
-        queue.send(&dispatch, name, delivery.attempts, &reason).await?;
+        dead_letters.of(name).send(&dispatch, name, delivery.attempts, &reason).await?;
         let transition = Transition::Dead {
             attempts: delivery.attempts,
             dispatches: record.dispatches,
@@ -298,14 +296,12 @@ impl Reconcile {
     }
 
     async fn send_again(&self, record: &Record, name: &str, now: Timestamp, run: &Run) -> Result<(), Fault> {
-        let dead_letters = &self.settings.dead_letters;
-        let Some((queue, delivery)) = dead_letters.get(name).zip(record.destinations.get(name)) else {
-            return Ok(());
-        };
+        let Some(delivery) = record.destinations.get(name) else { return Ok(()) };
         run.dispatches.take(1.0).await;
         let dispatch = Dispatch::new(record, vec![name.to_owned()], now);
         let reason = delivery.reason.as_deref().unwrap_or("its reason is not on the record");
-        queue.send(&dispatch, name, delivery.attempts, reason).await
+        let dead_letters = self.settings.dead_letters.of(name);
+        dead_letters.send(&dispatch, name, delivery.attempts, reason).await
     }
 }
 

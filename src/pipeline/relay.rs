@@ -251,7 +251,7 @@ mod tests {
         assert_eq!(not_taken(vec!["a", "b"], &[taken]), ["b"], "no result is no success");
     }
 
-    /// A message that is throttled for a day is received fewer times than `template.yaml` lets it be.
+    /// A message that is throttled for a day is received fewer times than `infra/core.yaml` lets it be.
     #[test]
     fn what_is_throttled_for_a_day_is_not_dead_lettered() {
         let waits = |random: f64| (1..).map(move |receives| wait_seconds(receives, random));
@@ -263,7 +263,7 @@ mod tests {
             waited < 24 * 3_600
         };
         let receives = waits(0.0).take_while(is_within_a_day).count();
-        let template = include_str!("../../template.yaml");
+        let template = include_str!("../../infra/core.yaml");
         let (_, queue) = template.split_once("\n  RelayQueue:").unwrap();
         let (_, most) = queue.split_once("maxReceiveCount: ").unwrap();
         let most: usize = most[..most.find('\n').unwrap()].parse().unwrap();

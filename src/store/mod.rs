@@ -29,7 +29,9 @@ pub(crate) use ledger::{Commit, Ledger, STATEMENTS_MAX};
 pub use operator::OperatorOutcome;
 pub(crate) use positions::Positions;
 #[cfg(feature = "lambda")]
-pub use queues::{ATTEMPTS, DESTINATION, DeadLetters, DestinationQueues, ENCODING, ERROR, PART};
+pub use queues::{
+    ATTEMPTS, AllDeadLetters, DESTINATION, DeadLetters, DestinationQueues, ENCODING, ERROR, PART,
+};
 #[cfg(feature = "lambda")]
 pub use relay_queue::RelayQueue;
 pub(crate) use transaction::{EffectWrite, Precedence};

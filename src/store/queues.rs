@@ -3,7 +3,9 @@
 //! A copy in the retry queue and a dead letter have the same body, the dispatch. Therefore moving a dead letter
 //! to the retry queue, for example in the SQS console, grants the notification one more attempt.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_lambda_events::sqs::SqsMessage;
@@ -13,7 +15,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
 use crate::aws::Fault;
-use crate::aws::queue::delay_messages;
+use crate::aws::queue::{NamedQueue, delay_messages};
 use crate::aws::sqs::{self, MESSAGE_BYTES_MAX, takes};
 use crate::record::{Dispatch, ERROR_BYTES_MAX, shortened};
 
@@ -40,27 +42,46 @@ const DELAY_SECONDS_MAX: u64 = 900;
 /// The retry queue and the dead-letter queue of a destination.
 #[derive(Clone, Debug)]
 pub struct DestinationQueues {
-    client: Client,
-    retry_queue_url: String,
+    retry: NamedQueue,
     dead_letters: DeadLetters,
 }
 
 /// The dead-letter queue of a destination.
 #[derive(Clone, Debug)]
-pub struct DeadLetters {
+pub struct DeadLetters(NamedQueue);
+
+/// The dead-letter queues of all destinations of a stack.
+#[derive(Clone, Debug)]
+pub struct AllDeadLetters {
     client: Client,
-    url: String,
+    prefix: String,
+    /// Those that were needed.
+    known: Arc<Mutex<BTreeMap<String, DeadLetters>>>,
+}
+
+impl AllDeadLetters {
+    /// Those of the stack with this prefix.
+    pub fn new(client: Client, prefix: impl Into<String>) -> AllDeadLetters {
+        AllDeadLetters { client, prefix: prefix.into(), known: Arc::default() }
+    }
+
+    /// That of a destination, whether it is deployed or not.
+    pub(crate) fn of(&self, destination: &str) -> DeadLetters {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(dead_letters) = known.get(destination) {
+            return dead_letters.clone();
+        }
+        let dead_letters = DeadLetters::new(self.client.clone(), &self.prefix, destination);
+        known.entry(destination.to_owned()).or_insert(dead_letters).clone()
+    }
 }
 
 impl DestinationQueues {
-    /// The queues of these URLs.
-    pub fn new(
-        client: Client,
-        retry_queue_url: impl Into<String>,
-        dead_letter_queue_url: impl Into<String>,
-    ) -> DestinationQueues {
-        let dead_letters = DeadLetters::new(client.clone(), dead_letter_queue_url);
-        DestinationQueues { client, retry_queue_url: retry_queue_url.into(), dead_letters }
+    /// The queues of a destination of the stack with this prefix: `PREFIX-DESTINATION-retry` and
+    /// `PREFIX-DESTINATION-dead-letters`.
+    pub fn new(client: Client, prefix: &str, destination: &str) -> DestinationQueues {
+        let retry = NamedQueue::new(client.clone(), format!("{prefix}-{destination}-retry"));
+        DestinationQueues { retry, dead_letters: DeadLetters::new(client, prefix, destination) }
     }
 
     /// The dead-letter queue.
@@ -76,7 +97,7 @@ impl DestinationQueues {
         wait: Duration,
     ) -> Result<(), Fault> {
         let delay = wait.as_secs().min(DELAY_SECONDS_MAX) as i32;
-        let send = self.client.send_message().queue_url(&self.retry_queue_url).delay_seconds(delay);
+        let send = self.retry.message().await?.delay_seconds(delay);
         let send = send.message_body(body(dispatch)).message_attributes(ATTEMPTS, number(attempts));
         send.send().await.map(drop).map_err(|error| Fault::from_sdk("SendMessage", &error))
     }
@@ -85,14 +106,19 @@ impl DestinationQueues {
     /// visibility time-out.
     pub(crate) async fn delay(&self, waits: &[(&SqsMessage, Duration)]) {
         let waits: Vec<_> = waits.iter().map(|(message, wait)| (*message, wait.as_secs() as i32)).collect();
-        delay_messages(&self.client, &self.retry_queue_url, &waits).await;
+        match self.retry.url().await {
+            Ok(url) => delay_messages(self.retry.client(), url, &waits).await,
+            Err(fault) => {
+                tracing::warn!(%fault, "messages are redelivered after the queue's own visibility time-out");
+            }
+        }
     }
 }
 
 impl DeadLetters {
-    /// The queue of this URL.
-    pub fn new(client: Client, url: impl Into<String>) -> DeadLetters {
-        DeadLetters { client, url: url.into() }
+    /// That of a destination of the stack with this prefix.
+    pub fn new(client: Client, prefix: &str, destination: &str) -> DeadLetters {
+        DeadLetters(NamedQueue::new(client, format!("{prefix}-{destination}-dead-letters")))
     }
 
     /// Sends a dead letter: the dispatch, the error and the number of attempts.
@@ -103,7 +129,7 @@ impl DeadLetters {
         attempts: u32,
         error: &str,
     ) -> Result<(), Fault> {
-        let send = self.client.send_message().queue_url(&self.url).message_body(body(dispatch));
+        let send = self.0.message().await?.message_body(body(dispatch));
         let send = send.message_attributes(ATTEMPTS, number(attempts));
         let send =
             send.message_attributes(DESTINATION, text(destination)).message_attributes(ERROR, text(error));
@@ -118,7 +144,7 @@ impl DeadLetters {
         destination: &str,
         error: &str,
     ) -> Result<(), Fault> {
-        let send = self.client.send_message().queue_url(&self.url).message_body(sqs::body(message));
+        let send = self.0.message().await?.message_body(sqs::body(message));
         let send = send.set_message_attributes(Some(sqs::attributes(message)));
         let send =
             send.message_attributes(DESTINATION, text(destination)).message_attributes(ERROR, text(error));
@@ -128,7 +154,7 @@ impl DeadLetters {
     /// Sends bytes that are not a dispatch as a dead letter, from which they can be restored.
     pub(crate) async fn send_raw(&self, bytes: &[u8], destination: &str, error: &str) -> Result<(), Fault> {
         for RawBody { body, attributes } in raw_bodies(bytes) {
-            let send = self.client.send_message().queue_url(&self.url).message_body(body);
+            let send = self.0.message().await?.message_body(body);
             let send = send.message_attributes(DESTINATION, text(destination));
             let send = send.message_attributes(ERROR, text(error));
             let send = attributes

@@ -1,24 +1,25 @@
-//! What the template says in two places agrees: each alarm names a section of the runbooks, and each destination that
-//! accept knows has a dead-letter queue that reconcile knows.
+//! What the templates say in two places agrees: each alarm names a section of the runbooks, and a parameter of several
+//! templates has one default.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::links::anchors;
 use crate::tree::Tree;
 
-const TEMPLATE: &str = "template.yaml";
+const TEMPLATES: [&str; 3] = ["template.yaml", "infra/core.yaml", "infra/destination.yaml"];
 const RUNBOOKS: &str = "docs/runbooks.md";
 const ALARM: &str = "Type: AWS::CloudWatch::Alarm";
 
 pub fn check(tree: &Tree) -> Vec<String> {
-    let (template, runbooks) = (&tree.files[TEMPLATE], &tree.files[RUNBOOKS]);
-    let mut findings = alarms(template, &anchors(runbooks));
-    findings.extend(destinations(template));
+    let templates = TEMPLATES.map(|file| (file, &*tree.files[file]));
+    let sections = anchors(&tree.files[RUNBOOKS]);
+    let mut findings = defaults(&templates);
+    findings.extend(templates.iter().flat_map(|(file, template)| alarms(file, template, &sections)));
     findings
 }
 
 /// The alarms without a section that says what to do.
-fn alarms(template: &str, sections: &BTreeSet<String>) -> Vec<String> {
+fn alarms(file: &str, template: &str, sections: &BTreeSet<String>) -> Vec<String> {
     let mut findings = Vec::new();
     for resource in template.split(ALARM).skip(1) {
         let name = value(resource, "AlarmName: ").unwrap_or_default();
@@ -26,10 +27,10 @@ fn alarms(template: &str, sections: &BTreeSet<String>) -> Vec<String> {
         match section.and_then(|(_, section)| section.strip_prefix('#')) {
             Some(section) if sections.contains(section) => (),
             Some(section) => findings.push(format!(
-                "{TEMPLATE}: the alarm {name} names `{section}`, which is no section of {RUNBOOKS}\n  -> write that section"
+                "{file}: the alarm {name} names `{section}`, which is no section of {RUNBOOKS}\n  -> write that section"
             )),
             None => findings.push(format!(
-                "{TEMPLATE}: the description of the alarm {name} ends without {RUNBOOKS}#SECTION\n  -> add it"
+                "{file}: the description of the alarm {name} ends without {RUNBOOKS}#SECTION\n  -> add it"
             )),
         }
     }
@@ -41,29 +42,32 @@ fn value<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.split_once(name)?.1.lines().next()
 }
 
-/// The cases in which accept and reconcile know other destinations.
-fn destinations(template: &str) -> Vec<String> {
-    let of_accept = cases(template, "DESTINATIONS: !If").map(|names| {
-        let names = names.split(',').filter(|name| !name.contains("OtherDestinations"));
-        names.map(str::to_owned).collect::<BTreeSet<_>>()
-    });
-    let of_reconcile = cases(template, "DEAD_LETTER_QUEUES: !If").map(|queues| {
-        let queues: BTreeMap<String, String> = serde_json::from_str(queues).expect("a JSON object");
-        queues.into_keys().collect::<BTreeSet<_>>()
-    });
-    let other = of_accept.zip(of_reconcile).filter(|(accept, reconcile)| accept != reconcile);
-    let said = |(accept, reconcile)| {
-        format!(
-            "{TEMPLATE}: DESTINATIONS of accept has {accept:?}, and DEAD_LETTER_QUEUES of reconcile {reconcile:?}\n  -> name the same in both: reconcile gives up nothing at a destination whose queue it does not know"
-        )
-    };
-    other.map(said).collect()
+/// The parameters that two templates have with other defaults. A template that leaves one out relies on the other's.
+fn defaults(templates: &[(&str, &str)]) -> Vec<String> {
+    let mut first: BTreeMap<&str, (&str, &str)> = BTreeMap::new();
+    let mut findings = Vec::new();
+    for (file, template) in templates {
+        for (name, default) in parameters(template) {
+            let (before, of_before) = *first.entry(name).or_insert((file, default));
+            if of_before != default {
+                findings.push(format!(
+                    "{file}: the default of {name} is {default}, and {of_before} in {before}\n  -> choose one"
+                ));
+            }
+        }
+    }
+    findings
 }
 
-/// The two texts of a variable that depends on a condition.
-fn cases<'a>(template: &'a str, variable: &str) -> impl Iterator<Item = &'a str> {
-    let (_, after) = template.split_once(variable).expect("the variable");
-    after.lines().skip(2).take(2).map(|line| line.trim().trim_start_matches("- !Sub ").trim_matches('\''))
+/// The parameters that have a default, with it.
+fn parameters(template: &str) -> impl Iterator<Item = (&str, &str)> {
+    let (_, after) = template.split_once("\nParameters:\n").expect("parameters");
+    let mut name = "";
+    after.lines().take_while(|line| line.is_empty() || line.starts_with(' ')).filter_map(move |line| {
+        let of_parameter = line.strip_prefix("  ").filter(|rest| !rest.starts_with([' ', '#']));
+        name = of_parameter.and_then(|rest| rest.strip_suffix(':')).unwrap_or(name);
+        line.strip_prefix("    Default: ").map(|default| (name, default))
+    })
 }
 
 #[cfg(test)]
@@ -75,7 +79,7 @@ mod tests {
         let sections = BTreeSet::from(["late".to_owned()]);
         let alarm = |description: &str| {
             let template = format!("{ALARM}\n  AlarmName: a\n  AlarmDescription: {description}\n");
-            alarms(&template, &sections).len()
+            alarms("a.yaml", &template, &sections).len()
         };
         assert_eq!(alarm("It is late. docs/runbooks.md#late"), 0);
         assert_eq!(alarm("It is late. docs/runbooks.md#later"), 1);
@@ -83,15 +87,14 @@ mod tests {
     }
 
     #[test]
-    fn accept_and_reconcile_know_the_same_destinations() {
-        let template = |queues: &str| {
+    fn a_parameter_has_one_default() {
+        let template = |days: u32| {
             format!(
-                "DESTINATIONS: !If\n - C\n - !Sub a,b,${{OtherDestinations}}\n - !Sub a,${{OtherDestinations}}\n\
-                 DEAD_LETTER_QUEUES: !If\n - C\n - !Sub '{queues}'\n - !Sub '{{\"a\":\"${{A}}\"}}'\n"
+                "Parameters:\n  A:\n    Type: String\n  Days:\n    Default: {days}\n\nConditions:\n  Days:\n    Default: 0\n"
             )
         };
-        assert_eq!(destinations(&template(r#"{"a":"${A}","b":"${B}"}"#)), Vec::<String>::new());
-        let missing = destinations(&template(r#"{"a":"${A}"}"#));
-        assert!(missing.len() == 1 && missing[0].contains(r#"{"a", "b"}"#), "{missing:?}");
+        let templates = [4, 4, 7].map(|days| format!("\n{}", template(days)));
+        let found = |second: usize| defaults(&[("one", &templates[0]), ("two", &templates[second])]).len();
+        assert_eq!((found(1), found(2)), (0, 1));
     }
 }

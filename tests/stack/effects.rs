@@ -69,13 +69,14 @@ pub struct Tested<'a> {
 
 impl Tested<'_> {
     pub async fn new<'a>(world: &'a World, name: &str) -> Tested<'a> {
-        let (retry_queue, dead_letters) =
-            tokio::join!(world.create_queue(unique("retry")), world.create_queue(unique("dead")));
+        let prefix = unique("stack");
+        let queue = |kind| world.create_queue(format!("{prefix}-{name}-{kind}"));
+        let (retry_queue, dead_letters) = tokio::join!(queue("retry"), queue("dead-letters"));
         let settings = DestinationSettings {
             name: name.into(),
             ledger: world.ledger(),
-            positions: Some(world.positions()),
-            queues: DestinationQueues::new(world.sqs.clone(), &retry_queue, &dead_letters),
+            positions: world.positions(),
+            queues: DestinationQueues::new(world.sqs.clone(), &prefix, name),
             routes: routes(),
             retention: SignedDuration::from_hours(24),
             backoff: Duration::from_secs(1),

@@ -38,7 +38,7 @@ fn built(name: &str) -> PathBuf {
 
 /// Deploys the faulty destination, and starts `event-sources` for its stream mapping where the local AWS's
 /// own mapping is disabled.
-async fn deploy(world: &World) -> (String, Option<Running>) {
+async fn deploy(world: &World) -> Option<Running> {
     let root = root();
     // The Python of the tools has the modules that the script needs.
     let mut add = Command::new(root.join(".local/venv/bin/python"));
@@ -46,12 +46,11 @@ async fn deploy(world: &World) -> (String, Option<Running>) {
     let output = add.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let function = String::from_utf8(output.stdout).unwrap().trim().to_owned();
-    let driver = world.has_disabled_mapping(&function).await.then(|| {
+    world.has_disabled_mapping(&function).await.then(|| {
         let mut driver = Command::new(built("event-sources"));
         let driver = driver.args(["--functions", &function, "--expect", "1"]);
         Running(driver.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
-    });
-    (function, driver)
+    })
 }
 
 /// What the destination under test does, for a notification of each kind.
@@ -108,7 +107,7 @@ async fn g8_a_record_that_kills_the_function_does_not_delay_its_neighbours() {
         sound.extend(faulty.accept_sound(8).await);
         faults.push(faulty.accept(does).await);
     }
-    let (function, _driver) = deploy(world).await;
+    let _driver = deploy(world).await;
     faulty.done_in_time(&sound).await;
     let (failing, killers) = faults.split_at(2);
     for (id, error) in failing.iter().zip(["the handler panicked", "the handler took too long"]) {
@@ -117,8 +116,7 @@ async fn g8_a_record_that_kills_the_function_does_not_delay_its_neighbours() {
 
     // A function that is killed cannot count the attempt. The mapping gives the record up and reports it.
     let begun = Instant::now();
-    let failures = world.sqs.get_queue_url().queue_name(format!("{function}-failures")).send().await.unwrap();
-    let failures = failures.queue_url.unwrap();
+    let failures = world.queue_url("faulty-failures").await;
     let mut given_up = 0;
     while given_up < killers.len() {
         assert!(begun.elapsed().as_secs() < WAIT_SECONDS_MAX, "the mapping gave up {given_up} of 2");

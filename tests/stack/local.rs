@@ -48,7 +48,13 @@ fn a_build_for_this_machine_is_not_deployed_to_aws() {
     let folder = root().join("target/nothing-built");
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(folder.join("infra")).unwrap();
-    for file in ["template.yaml", "infra/samconfig.toml", "infra/dev.yaml"] {
+    for file in [
+        "template.yaml",
+        "infra/core.yaml",
+        "infra/destination.yaml",
+        "infra/samconfig.toml",
+        "infra/dev.yaml",
+    ] {
         std::fs::copy(root().join(file), folder.join(file)).unwrap();
     }
     let mut sam = Command::new(root().join(".local/venv/bin/sam"));

@@ -10,7 +10,7 @@ use handover::dynamodb::types::{
 };
 use handover::pipeline::{Reconcile, ReconcileSettings};
 use handover::record::{Change, Dispatch, Record, SLOT_SECONDS, Slot, SlotKind, State, Status, bucket};
-use handover::store::{Cursors, DeadLetters, OperatorOutcome, Walk};
+use handover::store::{AllDeadLetters, Cursors, OperatorOutcome, Walk};
 use handover::{Checked, Draft};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -46,11 +46,10 @@ fn lost(notification: Checked, accepted_ago: SignedDuration) -> Record {
 impl World {
     /// Runs reconcile once, over the slots since these records were due, and returns them as they are then.
     async fn reconciled(&self, records: &[&Record]) -> Vec<Record> {
-        let url = self.queue_url("refund-dead-letters").await;
         let settings = ReconcileSettings {
             ledger: self.ledger(),
             cursors: Cursors::new(self.dynamodb.clone(), self.cursor_of_its_own().await),
-            dead_letters: [("refund".to_owned(), DeadLetters::new(self.sqs.clone(), url))].into(),
+            dead_letters: AllDeadLetters::new(self.sqs.clone(), &self.stack),
             give_up_after: SignedDuration::from_hours(24),
             dispatches_per_second: 100,
             read_units_per_second: 1_000,

@@ -32,7 +32,7 @@ pub struct World {
     pub kinesis: aws_sdk_kinesis::Client,
     lambda: aws_sdk_lambda::Client,
     secrets: aws_sdk_secretsmanager::Client,
-    stack: String,
+    pub stack: String,
 }
 
 impl World {

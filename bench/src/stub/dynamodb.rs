@@ -14,7 +14,7 @@ const WRITE_UNIT_BYTES: usize = 1024;
 /// Bytes of an item that one read unit covers in a consistent read.
 const READ_UNIT_BYTES: usize = 4096;
 /// The table of records.
-pub const NOTIFICATIONS: &str = "notifications";
+pub const NOTIFICATIONS: &str = "bench-notifications";
 /// The tables, the attributes of their keys, and the key attribute of their index.
 const TABLES: [(&str, &[&str], Option<&str>); 4] = [
     (NOTIFICATIONS, &["id", "source"], Some("bucket")),
@@ -386,7 +386,7 @@ mod tests {
             db.order.expect(&joined([id, "s"]), "k", at as u64);
         }
         let done = |id: &str| {
-            json!({ "Statement": r#"UPDATE "notifications" SET "status"='DONE' WHERE "id"=? AND "source"=? AND "status"='INIT'"#,
+            json!({ "Statement": r#"UPDATE "bench-notifications" SET "status"='DONE' WHERE "id"=? AND "source"=? AND "status"='INIT'"#,
             "Parameters": [{ "S": id }, { "S": "s" }], "ReturnValuesOnConditionCheckFailure": "ALL_OLD" })
         };
         let request = json!({ "Statements": [done("1"), done("3"), done("1"), done("2")] });

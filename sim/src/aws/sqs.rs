@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::aws::dynamodb::Answer;
 use crate::aws::sqs::limits::{BATCH_TOO_LONG, is_too_long, not_taken};
+use crate::names::queue_url;
 
 /// Most messages of a queue in flight.
 const IN_FLIGHT_MAX: usize = 120_000;
@@ -153,6 +154,11 @@ impl Queues {
         now_ms: u64,
         refused: impl Fn(usize) -> bool,
     ) -> Answer {
+        if operation == "GetQueueUrl" {
+            let url = queue_url(request["QueueName"].as_str().expect("QueueName"));
+            assert!(self.queues.contains_key(&url), "there is no queue {url}");
+            return (200, json!({ "QueueUrl": url }).to_string());
+        }
         let url = request["QueueUrl"].as_str().expect("QueueUrl");
         let not_taken =
             |entry: &Value| not_taken(entry).or_else(|| self.is_hidden_too_long(url, entry, now_ms));

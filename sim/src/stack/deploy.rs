@@ -16,7 +16,7 @@ use crate::aws::stream::{SHARDS, StreamName};
 use crate::faults::rng::{Purpose, below};
 use crate::item::RETENTION;
 use crate::names::{
-    RELAY_DEAD_LETTERS, RELAY_QUEUE, UPSTREAM, UPSTREAM_DEAD_LETTERS, dead_letter_queue, retry_queue,
+    PREFIX, RELAY_DEAD_LETTERS, RELAY_QUEUE, UPSTREAM, UPSTREAM_DEAD_LETTERS, dead_letter_queue, retry_queue,
 };
 use crate::stack::counted::Counted;
 use crate::stack::{RECEIVES_MAX, STREAM_RETRIES, Stack};
@@ -153,8 +153,8 @@ impl Stack {
         DestinationSettings {
             name: name.to_owned(),
             ledger: self.ledger(),
-            positions: self.routes.is_sequenced(name).then(|| self.positions()),
-            queues: DestinationQueues::new(self.sqs.clone(), retry, dead_letters),
+            positions: self.positions(),
+            queues: DestinationQueues::new(self.sqs.clone(), PREFIX, name),
             routes: self.routes.clone(),
             retention: RETENTION,
             backoff: self.backoff(),

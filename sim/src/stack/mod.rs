@@ -1,4 +1,4 @@
-//! The deployed stack: tables, stream, queues, functions and their mappings, as `template.yaml` makes them,
+//! The deployed stack: tables, stream, queues, functions and their mappings, as the templates make them,
 //! with the destinations of a workload.
 
 mod counted;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use handover::pipeline::{Reconcile, ReconcileSettings};
 use handover::record::{Slot, SlotKind};
-use handover::store::{Cursors, DeadLetters, Walk};
+use handover::store::{AllDeadLetters, Cursors, Walk};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use crate::aws::lambda::Function;
 use crate::faults::rng::{Purpose, below};
 use crate::item::RETENTION;
-use crate::names::{RECONCILE, dead_letter_queue};
+use crate::names::{PREFIX, RECONCILE};
 use crate::stack::Stack;
 
 const RECONCILE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -41,14 +41,10 @@ impl Stack {
             let begin = Slot::of(walk.slots(), self.aws.time().timestamp(-before_ms));
             self.put(RECONCILE, &cursor_at(walk, begin.begin()));
         }
-        let dead_letters = |name: String| {
-            let dead_letters = DeadLetters::new(self.sqs.clone(), dead_letter_queue(&name));
-            (name, dead_letters)
-        };
         let settings = ReconcileSettings {
             ledger: self.ledger(),
             cursors: Cursors::new(self.dynamodb.clone(), RECONCILE),
-            dead_letters: self.destinations().into_iter().map(dead_letters).collect(),
+            dead_letters: AllDeadLetters::new(self.sqs.clone(), PREFIX),
             give_up_after: self.give_up_after(),
             dispatches_per_second: RECONCILE_DISPATCHES_PER_SECOND,
             read_units_per_second: RECONCILE_READ_UNITS_PER_SECOND,

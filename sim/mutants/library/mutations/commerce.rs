@@ -318,8 +318,8 @@ pub const MUTANTS: &[Mutant] = &[
     )]),
     ("a dead letter without its payload", &[(
         "store/queues.rs",
-        "        let send = self.client.send_message().queue_url(&self.url).message_body(body(dispatch));",
-        "        let body = if is(\"a dead letter without its payload\") { format!(r#\"{{\"id\":\"{}\"}}\"#, dispatch.notification.id) } else { body(dispatch) };\n        let send = self.client.send_message().queue_url(&self.url).message_body(body);",
+        "        let send = self.0.message().await?.message_body(body(dispatch));",
+        "        let body = if is(\"a dead letter without its payload\") { format!(r#\"{{\"id\":\"{}\"}}\"#, dispatch.notification.id) } else { body(dispatch) };\n        let send = self.0.message().await?.message_body(body);",
     )]),
     ("reconcile moves past what it could not check", &[(
         "pipeline/reconcile.rs",
@@ -358,17 +358,17 @@ pub const MUTANTS: &[Mutant] = &[
     )]),
     ("given up though the dead letter failed", &[(
         "pipeline/reconcile.rs",
-        "        queue.send(&dispatch, name, delivery.attempts, &reason).await?;",
-        "        let sent = queue.send(&dispatch, name, delivery.attempts, &reason).await;\n        if !is(\"given up though the dead letter failed\") { sent?; }",
+        "        dead_letters.of(name).send(&dispatch, name, delivery.attempts, &reason).await?;",
+        "        let sent = dead_letters.of(name).send(&dispatch, name, delivery.attempts, &reason).await;\n        if !is(\"given up though the dead letter failed\") { sent?; }",
     )]),
     ("given up before the dead letter", &[(
         "pipeline/reconcile.rs",
-        "        let sent = queue.send(&dispatch, name, delivery.attempts, &reason).await;",
-        "        let early = is(\"given up before the dead letter\");\n        let sent = if early { Ok(()) } else { queue.send(&dispatch, name, delivery.attempts, &reason).await };\n        let text = reason.clone();",
+        "        let sent = dead_letters.of(name).send(&dispatch, name, delivery.attempts, &reason).await;",
+        "        let early = is(\"given up before the dead letter\");\n        let sent = if early { Ok(()) } else { dead_letters.of(name).send(&dispatch, name, delivery.attempts, &reason).await };\n        let text = reason.clone();",
     ), (
         "pipeline/reconcile.rs",
         "        match ledger.apply(dead).await {",
-        "        let applied = ledger.apply(dead).await;\n        if early { queue.send(&dispatch, name, delivery.attempts, &text).await?; }\n        match applied {",
+        "        let applied = ledger.apply(dead).await;\n        if early { dead_letters.of(name).send(&dispatch, name, delivery.attempts, &text).await?; }\n        match applied {",
     )]),
     ("a record that reconcile does not find is skipped", &[(
         "pipeline/reconcile.rs",
