@@ -16,7 +16,7 @@ use super::failure::Failure;
 use super::handler::{Deadlines, DestinationSettings, Handled, Handler, WorkItem};
 use super::retry_policy::NotCompleted;
 use crate::aws::pause;
-use crate::notification::{Draft, Notification, Refusal};
+use crate::notification::{Draft, Kind, Notification, Refusal};
 use crate::record::{PendingTransition, Record, Transition};
 use crate::store::{Commit, EffectWrite, Precedence, TransitionError};
 
@@ -24,10 +24,6 @@ use crate::store::{Commit, EffectWrite, Precedence, TransitionError};
 pub(crate) struct Commits<D>(pub(crate) D);
 
 impl<D: Destination> Handler for Commits<D> {
-    fn takes(&self, r#type: &str) -> bool {
-        self.0.takes(r#type)
-    }
-
     fn handle<'a>(
         &'a self,
         settings: &'a DestinationSettings,
@@ -47,6 +43,9 @@ impl<D: Destination> Commits<D> {
         work: &WorkItem,
         deadlines: Deadlines,
     ) -> Result<Handled, NotCompleted> {
+        if !taken(|| self.0.takes(&work.dispatch.notification.r#type)).await? {
+            return settings.leave(work, None, deadlines).await;
+        }
         let notification = typed(&work.dispatch.notification)?;
         for call in 1.. {
             let effect = decided(self.0.apply(&notification), deadlines).await?;
@@ -86,6 +85,11 @@ pub(crate) async fn decided(
     }
 }
 
+/// Whether the destination takes a type, as the user's code says.
+pub(crate) async fn taken(takes: impl FnOnce() -> bool) -> Result<bool, Failure> {
+    caught(async { takes() }).await.ok_or_else(|| Failure::transient("the handler panicked"))
+}
+
 /// The result of the user's code, unless it panicked.
 pub(crate) async fn caught<T>(work: impl Future<Output = T>) -> Option<T> {
     AssertUnwindSafe(work).catch_unwind().await.ok()
@@ -101,6 +105,23 @@ fn to_commit(Write { action, otherwise }: &Write) -> EffectWrite<'_> {
 }
 
 impl DestinationSettings {
+    /// Completes a notification of a type that the destination does not take: an event is marked done.
+    pub(crate) async fn leave(
+        &self,
+        work: &WorkItem,
+        fence: Option<u32>,
+        deadlines: Deadlines,
+    ) -> Result<Handled, NotCompleted> {
+        let notification = &work.dispatch.notification;
+        match notification.kind {
+            Kind::Event => self.commit(work, Effect::new(), fence, deadlines).await,
+            Kind::Command => {
+                let error = format!("this destination does not take the type `{}`", notification.r#type);
+                Err(Failure::permanent(error).into())
+            }
+        }
+    }
+
     /// Commits an effect with its mark, unless that is a mark alone. Where a condition fails that says `or_else`, the
     /// other effect is committed in its place, under the same conditions of the mark: if an earlier try of the first
     /// took effect after all, that is found.
@@ -173,6 +194,7 @@ impl DestinationSettings {
                     | Refusal::NotKeyed { .. }
                     | Refusal::NotNumbered { .. }
                     | Refusal::Outcome { .. }
+                    | Refusal::NoOutcome { .. }
                     | Refusal::TooLargeForRoute { .. } => Failure::transient(error),
                     _ => Failure::permanent(error),
                 }

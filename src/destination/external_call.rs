@@ -14,7 +14,7 @@ use futures_util::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::commit::{caught, decided, typed};
+use super::commit::{caught, decided, taken, typed};
 use super::effect::Effect;
 use super::external::{Asked, CallFailure, External, OnUnknown};
 use super::failure::Failure;
@@ -111,10 +111,6 @@ pub(crate) fn never_works(timeout: Duration, on_unknown: OnUnknown, work_time: D
 pub(crate) struct Calls<E>(pub(crate) E);
 
 impl<E: External> Handler for Calls<E> {
-    fn takes(&self, r#type: &str) -> bool {
-        self.0.takes(r#type)
-    }
-
     fn handle<'a>(
         &'a self,
         settings: &'a DestinationSettings,
@@ -132,6 +128,11 @@ impl<E: External> Calls<E> {
         work: &WorkItem,
         deadlines: Deadlines,
     ) -> Result<Handled, NotCompleted> {
+        if !taken(|| self.0.takes(&work.dispatch.notification.r#type)).await?
+            && let Some(fence) = self.never_called(settings, work)
+        {
+            return settings.leave(work, Some(fence), deadlines).await;
+        }
         let notification = typed(&work.dispatch.notification)?;
         let timeout = SignedDuration::try_from(self.0.timeout()).unwrap_or(SignedDuration::MAX);
         let mut delivery = work.delivery.clone();
@@ -172,6 +173,17 @@ impl<E: External> Calls<E> {
                     }
                 }
             }
+        }
+    }
+
+    /// The fence of a delivery for which no call was made, as far as is known: the mark asks whether it is still the same.
+    /// A call that an earlier release made is brought to its end, whether this one takes the type or not.
+    fn never_called(&self, settings: &DestinationSettings, work: &WorkItem) -> Option<u32> {
+        let Some(delivery) = &work.delivery else { return Some(0) };
+        let timeout = SignedDuration::try_from(self.0.timeout()).unwrap_or(SignedDuration::MAX);
+        match next_step(Some(delivery), self.0.on_unknown(), timeout, settings.clock.now()) {
+            NextStep::Call { .. } if delivery.called_at.is_none() => Some(delivery.fence),
+            _ => None,
         }
     }
 

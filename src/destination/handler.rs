@@ -6,11 +6,9 @@ use futures_util::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, timeout_at};
 
-use super::effect::Effect;
-use super::failure::Failure;
 use super::retry_policy::NotCompleted;
 use crate::clock::Clock;
-use crate::notification::{Kind, NotificationKey, Routes, digest};
+use crate::notification::{NotificationKey, Routes, digest};
 use crate::record::{
     Basis, Delivery, Dispatch, Expected, PendingTransition, PositionUpdate, Record, SequenceKey, Transition,
     TransitionOutcome, TransitionTimes,
@@ -166,33 +164,12 @@ impl Deadlines {
 
 /// How a destination applies a notification: it commits an effect, or makes a call.
 pub(crate) trait Handler: Send + Sync {
-    /// Whether it applies notifications of this type.
-    fn takes(&self, r#type: &str) -> bool;
-
     fn handle<'a>(
         &'a self,
         settings: &'a DestinationSettings,
         work: &'a WorkItem,
         deadlines: Deadlines,
     ) -> BoxFuture<'a, Result<Handled, NotCompleted>>;
-}
-
-/// Handles a notification that is taken here. Of the others an event is marked done.
-pub(crate) async fn handle(
-    handler: &dyn Handler,
-    settings: &DestinationSettings,
-    work: &WorkItem,
-    deadlines: Deadlines,
-) -> Result<Handled, NotCompleted> {
-    let notification = &work.dispatch.notification;
-    match notification.kind {
-        _ if handler.takes(&notification.r#type) => handler.handle(settings, work, deadlines).await,
-        Kind::Event => settings.commit(work, Effect::new(), None, deadlines).await,
-        Kind::Command => {
-            let error = format!("this destination does not take the type `{}`", notification.r#type);
-            Err(Failure::permanent(error).into())
-        }
-    }
 }
 
 /// How far a handler has brought a notification.

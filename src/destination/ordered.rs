@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use tokio::time::Instant;
 
-use super::handler::{self, Deadlines, DestinationSettings, Handled, Handler, WorkItem};
+use super::handler::{Deadlines, DestinationSettings, Handled, Handler, WorkItem};
 use super::retry_policy::NotCompleted;
 use crate::aws::{Cause, Fault, pause};
 use crate::notification::{NotificationKey, digest};
@@ -184,7 +184,7 @@ impl Ordered<'_> {
             Turn::Past(completed) => return Ok(completed),
             Turn::Now(update) => work.position = Some(update),
         }
-        let handled = match handler::handle(self.handler, self.settings, work, self.deadlines).await {
+        let handled = match self.handler.handle(self.settings, work, self.deadlines).await {
             Err(error) if error.finds_sequence_taken() => {
                 // Maybe by another copy of it, after its condition on a registration failed.
                 let state = self.deadlines.in_time(self.settings.final_state(sequence_key)).await?;

@@ -5,7 +5,7 @@ use futures_util::{StreamExt, stream};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
-use super::handler::{self, Deadlines, DestinationSettings, Handled, Handler, WorkItem};
+use super::handler::{Deadlines, DestinationSettings, Handled, Handler, WorkItem};
 use super::ordered::{Group, group_by_key, process_in_order};
 use super::retry_policy::NotCompleted;
 use crate::record::{PendingTransition, TransitionOutcome};
@@ -67,7 +67,7 @@ async fn handle(
     if Instant::now() >= deadlines.start_by {
         return processed(work, Err(NotCompleted::OutOfTime));
     }
-    match handler::handle(handler, settings, &work, deadlines).await {
+    match handler.handle(settings, &work, deadlines).await {
         Ok(Handled::Completed { outcome, .. }) => processed(work, Ok(outcome)),
         Ok(Handled::ToMark(mark)) => Progress::ToMark(mark, work),
         Err(error) => processed(work, Err(error)),

@@ -111,10 +111,6 @@ pub(crate) struct Watched<'w> {
 }
 
 impl Handler for Watched<'_> {
-    fn takes(&self, r#type: &str) -> bool {
-        self.handler.takes(r#type)
-    }
-
     fn handle<'a>(
         &'a self,
         settings: &'a DestinationSettings,

@@ -183,6 +183,14 @@ pub enum Refusal {
         /// Why not.
         problem: &'static str,
     },
+    /// It asks for an outcome, and has no destination that would end it.
+    #[error(
+        "the type `{name}` is of a channel without subscribers, so it has no outcome; leave out `outcometo`"
+    )]
+    NoOutcome {
+        /// The type.
+        name: String,
+    },
     /// This type belongs to a channel, and its key does not say what it is about.
     #[error(
         "the type `{name}` is of the channel `{channel}`; send `{channel}/` and the id of what it is about as `partitionkey`"
@@ -240,6 +248,7 @@ impl Refusal {
             Refusal::NotKeyed { .. } => "not-keyed",
             Refusal::NotNumbered { .. } => "not-numbered",
             Refusal::Outcome { .. } => "outcome",
+            Refusal::NoOutcome { .. } => "no-outcome",
         }
     }
 }

@@ -122,7 +122,8 @@ impl Routes {
     /// # Errors
     /// [`Refusal::UnknownType`], [`Refusal::WrongKind`], [`Refusal::ForeignSource`] or [`Refusal::TooLargeForRoute`];
     /// [`Refusal::NotKeyed`] where it belongs to a channel; [`Refusal::NotNumbered`] where a destination takes it in
-    /// sequence; [`Refusal::Outcome`] where it asks for an outcome that goes nowhere, or that nobody would write.
+    /// sequence; [`Refusal::Outcome`] where it asks for an outcome that goes nowhere, and [`Refusal::NoOutcome`] where
+    /// it goes nowhere itself.
     pub fn of(&self, notification: &Checked) -> Result<&Route, Refusal> {
         let name = || notification.r#type.clone();
         let bytes = notification.bytes();
@@ -142,6 +143,9 @@ impl Routes {
             }
             Some(route) if !route.sequenced.is_empty() && notification.sequence.is_none() => {
                 Err(Refusal::NotNumbered { name: name() })
+            }
+            Some(route) if route.destinations.is_empty() && notification.outcometo.is_some() => {
+                Err(Refusal::NoOutcome { name: name() })
             }
             Some(route) => {
                 self.of_outcome(notification)?;
@@ -188,7 +192,7 @@ impl Routes {
             {
                 "does not have the source `handover` in its `sources`"
             }
-            Some(Route { channel: Some(_), .. }) => "belongs to a channel",
+            Some(Route { channel: Some(_), .. }) => "belongs to a channel; give it destinations of its own",
             Some(route) if route.max_bytes < OUTCOME_BYTES_MAX => "has less than 16384 as its `max_bytes`",
             Some(route) => return Ok(&route.destinations),
         };

@@ -193,7 +193,10 @@ impl Reconcile {
             let (update, count) = match decide(&record, bucket, now, *give_up_after, has_dead_letters) {
                 Action::Nothing => return Ok(()),
                 Action::GiveUp(names) => match self.give_up_at(&record, &names, now, run).await {
-                    Ok(()) => continue,
+                    Ok(without_queue) => {
+                        in_trouble.extend(without_queue);
+                        continue;
+                    }
                     Err(fault) => {
                         tracing::error!(id = key.id, source = key.source, %fault, "reconcile tries again later");
                         (tried_later(&record, now), &counts.waiting)
@@ -220,18 +223,29 @@ impl Reconcile {
         }
     }
 
-    /// Gives up at several destinations concurrently, and counts those that are dead now.
+    /// Gives up at several destinations concurrently, and counts those that are dead now. Returns those that have no
+    /// dead-letter queue: their notifications stay open, and are dispatched again.
     async fn give_up_at(
         &self,
         record: &Record,
         names: &[String],
         now: Timestamp,
         run: &Run,
-    ) -> Result<(), Fault> {
+    ) -> Result<Vec<String>, Fault> {
         let given_up = join_all(names.iter().map(|name| self.give_up(record, name, now, run))).await;
         let count = given_up.iter().filter(|given_up| matches!(given_up, Ok(true))).count();
         run.counts.given_up.fetch_add(count as u32, Ordering::Relaxed);
-        given_up.into_iter().find_map(Result::err).map_or(Ok(()), Err)
+        let mut without_queue = Vec::new();
+        for (name, given_up) in names.iter().zip(given_up) {
+            match given_up {
+                Err(fault) if fault.is_missing_resource() => {
+                    tracing::error!(destination = name, %fault, "it has no dead-letter queue");
+                    without_queue.push(name.clone());
+                }
+                given_up => drop(given_up?),
+            }
+        }
+        Ok(without_queue)
     }
 
     /// Sends the dead letter, then marks the destination dead, unless that changed meanwhile. Says whether it

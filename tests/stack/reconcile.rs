@@ -11,7 +11,7 @@ use handover::dynamodb::types::{
 use handover::pipeline::{Reconcile, ReconcileSettings};
 use handover::record::{Change, Dispatch, Record, SLOT_SECONDS, Slot, SlotKind, State, Status, bucket};
 use handover::store::{AllDeadLetters, Cursors, OperatorOutcome, Walk};
-use handover::{Checked, Draft};
+use handover::{Checked, Draft, Routes};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use tokio::time::Instant;
@@ -35,8 +35,12 @@ fn refund(account: &str) -> Checked {
 
 /// A pending record without a copy, accepted this long ago.
 fn lost(notification: Checked, accepted_ago: SignedDuration) -> Record {
+    lost_by(&routes(), notification, accepted_ago)
+}
+
+fn lost_by(routes: &Routes, notification: Checked, accepted_ago: SignedDuration) -> Record {
     let now = Timestamp::now();
-    let mut record = Record::accept(notification, &routes(), now - accepted_ago).unwrap();
+    let mut record = Record::accept(notification, routes, now - accepted_ago).unwrap();
     // Its last change looks like a failed attempt, so relay does not dispatch it.
     record.change = Change::Attempt;
     record.bucket = bucket(&record.id, now - DUE_AGO);
@@ -127,6 +131,26 @@ async fn g3_a_notification_that_lost_its_copies_is_dispatched_again_and_a_very_l
     let done = world.record_when(&very_late.id, |record| record.status == Status::Done).await;
     assert_eq!(done.destinations["refund"].state, State::Done);
     assert_eq!(world.balance(&account).await, 21);
+}
+
+/// Reconcile knows a destination's queue by its name, in whatever stack it is.
+#[tokio::test]
+async fn g3_a_destination_elsewhere_is_given_up_if_it_has_a_queue() {
+    let world = World::connect().await;
+    let routed = |name: &str| -> Routes {
+        format!(r#"{{"refund.requested":{{"kind":"command","destinations":["{name}"]}}}}"#).parse().unwrap()
+    };
+    let (elsewhere, nowhere) = (format!("e{}", fastrand::u32(..)), format!("n{}", fastrand::u32(..)));
+    world.create_queue(world.named(&format!("{elsewhere}-dead-letters"))).await;
+    let day = SignedDuration::from_hours(25);
+    let [given_up, open] = [&elsewhere, &nowhere].map(|name| lost_by(&routed(name), refund("nobody"), day));
+    for record in [&given_up, &open] {
+        world.put(record).await;
+    }
+    let [given_up, open] = world.reconciled(&[&given_up, &open]).await.try_into().unwrap();
+    assert_eq!((given_up.status, open.status), (Status::Dead, Status::Init), "{open:?}");
+    assert_eq!(open.change, Change::Dispatch, "without a queue it is dispatched again");
+    world.dead_letter(&elsewhere, &given_up.id).await;
 }
 
 #[tokio::test]

@@ -18,6 +18,9 @@ const IN_FLIGHT_MAX: usize = 120_000;
 /// Longest time from the receive of a message to the end of its visibility time-out, in milliseconds: 12 hours.
 const INVISIBLE_MS_MAX: u64 = 12 * 3_600_000;
 
+/// The code of a queue that does not exist.
+const NO_QUEUE: &str = "com.amazonaws.sqs#QueueDoesNotExist";
+
 /// Who sends what the functions send.
 const FUNCTION: &str = "AROAFUNCTION:function";
 
@@ -156,8 +159,10 @@ impl Queues {
     ) -> Answer {
         if operation == "GetQueueUrl" {
             let url = queue_url(request["QueueName"].as_str().expect("QueueName"));
-            assert!(self.queues.contains_key(&url), "there is no queue {url}");
-            return (200, json!({ "QueueUrl": url }).to_string());
+            return match self.queues.contains_key(&url) {
+                true => (200, json!({ "QueueUrl": url }).to_string()),
+                false => (400, json!({ "__type": NO_QUEUE, "message": "there is none" }).to_string()),
+            };
         }
         let url = request["QueueUrl"].as_str().expect("QueueUrl");
         let not_taken =

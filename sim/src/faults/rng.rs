@@ -30,6 +30,7 @@ pub enum Purpose {
     Instance,
     Expiry,
     Held,
+    QueueUrl,
 }
 
 /// A number for this purpose, the same for the same seed.

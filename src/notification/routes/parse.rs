@@ -10,6 +10,7 @@ use crate::notification::checked::EVENT_BYTES_MAX;
 use crate::notification::json::{self, Json};
 use crate::notification::kind::Kind;
 use crate::notification::notification::{SOURCE_BYTES_MAX, visible};
+use crate::notification::refusal::Refusal;
 
 /// An entry of the text: a type, or a channel.
 #[derive(Deserialize)]
@@ -42,13 +43,16 @@ struct Channel {
     sequenced: Vec<String>,
 }
 
+/// The queues of these names are the core's.
+const RESERVED: [&str; 2] = ["upstream", "relay"];
+
 type Channels = BTreeMap<String, Channel>;
 
 impl std::str::FromStr for Routes {
     type Err = BadRoutes;
 
     fn from_str(text: &str) -> Result<Self, BadRoutes> {
-        let value = json::parse(text).map_err(|refusal| BadRoutes(refusal.to_string()))?;
+        let value = json::parse(text).map_err(|refusal| BadRoutes(malformed(&refusal)))?;
         let Value::Object(entries) = value else {
             return Err(BadRoutes("not a JSON object; send one that has an entry for each type".into()));
         };
@@ -73,6 +77,12 @@ impl std::str::FromStr for Routes {
         });
         Ok(Routes(routes.collect::<Result<_, _>>()?))
     }
+}
+
+/// What is wrong with a text, without the advice for who sends a message.
+fn malformed(refusal: &Refusal) -> String {
+    let text = refusal.to_string();
+    text.split_once("; ").map_or(text.clone(), |(problem, _)| problem.to_owned())
 }
 
 fn check_channel(name: &str, channel: &Channel) -> Result<(), String> {
@@ -144,6 +154,9 @@ fn check_destinations(destinations: &[String], sequenced: &[String]) -> Result<(
         return Err(format!(
             "has `{stranger}` as sequenced, which is not one of its destinations; add it there"
         ));
+    }
+    if let Some(name) = destinations.iter().find(|name| RESERVED.contains(&name.as_str())) {
+        return Err(format!("has the destination `{name}`, whose queues the core has; choose another name"));
     }
     match destinations.iter().find(|name| !is_destination(name)) {
         Some(name) => Err(format!(

@@ -144,6 +144,9 @@ fn an_event_of_a_channel_goes_to_its_subscribers() {
     }
     let without_key = Draft::event("shelf.moved", "s", &()).build("1").unwrap();
     assert_eq!(routes.of(&without_key).unwrap_err(), not_keyed);
+    let asks = Draft::event("shelf.moved", "s", &()).partitionkey("shelf/7").outcome_to("told");
+    let no_outcome = Err(Refusal::NoOutcome { name: "shelf.moved".into() });
+    assert_eq!(routes.of(&asks.build("1").unwrap()).map(|_| ()), no_outcome);
     assert!(of("shelf", "s", "shelf/7").unwrap_err().to_string().contains("no route takes"));
     assert_eq!(routes.destinations().into_iter().collect::<Vec<_>>(), ["a", "b"]);
 }
@@ -226,6 +229,7 @@ fn bad_ones_say_what_is_wrong() {
         ),
         (r#"{"kind":"query","destinations":["a"]}"#, "unknown variant `query`"),
         (r#"{"kind":"event","destinations":["a"],"sequenced":["a"]}"#, "without a channel"),
+        (r#"{"kind":"event","destinations":["relay"]}"#, "whose queues the core has"),
         (r#"{"kind":"event"}"#, "has no destination"),
         (r#"{"kind":"event","channel":"c"}"#, "the channel `c`, which has no entry"),
         (r#"{"kind":"event","channel":"c","destinations":["a"]}"#, "has the destinations; remove"),

@@ -10,18 +10,18 @@ pub const MUTANTS: &[Mutant] = &[
         "            Rule::V2 => if is(\"an id with another number is a repeat\") { None } else { notification.sequence },",
     )]),
     ("an event that is not taken is applied", &[(
-        "destination/handler.rs",
-        "        _ if handler.takes(&notification.r#type) =>",
-        "        _ if handler.takes(&notification.r#type) || is(\"an event that is not taken is applied\") =>",
+        "destination/commit.rs",
+        "        if !taken(|| self.0.takes(",
+        "        if !is(\"an event that is not taken is applied\") && !taken(|| self.0.takes(",
     )]),
     ("an event that is not taken is dead", &[(
-        "destination/handler.rs",
-        "        Kind::Event => settings",
-        "        Kind::Event if !is(\"an event that is not taken is dead\") => settings",
+        "destination/commit.rs",
+        "            Kind::Event => self",
+        "            Kind::Event if !is(\"an event that is not taken is dead\") => self",
     ), (
-        "destination/handler.rs",
-        "        Kind::Command => {",
-        "        _ => {",
+        "destination/commit.rs",
+        "            Kind::Command => {",
+        "            _ => {",
     )]),
     ("an event without subscribers is dispatched", &[(
         "record/record.rs",
