@@ -35,6 +35,11 @@ impl NamedQueue {
         NamedQueue { client, name, url: Arc::default() }
     }
 
+    /// A queue whose URL is known.
+    pub(crate) fn at(client: Client, url: String) -> NamedQueue {
+        NamedQueue { client, name: String::new(), url: Arc::new(OnceLock::from(url)) }
+    }
+
     pub(crate) fn client(&self) -> &Client {
         &self.client
     }

@@ -65,6 +65,15 @@ impl AllDeadLetters {
         AllDeadLetters { client, prefix: prefix.into(), known: Arc::default() }
     }
 
+    /// The same, of which this one of a destination is known.
+    pub fn with(self, destination: &str, dead_letters: DeadLetters) -> AllDeadLetters {
+        self.known
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(destination.to_owned(), dead_letters);
+        self
+    }
+
     /// That of a destination, whether it is deployed or not.
     pub(crate) fn of(&self, destination: &str) -> DeadLetters {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -82,6 +91,11 @@ impl DestinationQueues {
     pub fn new(client: Client, prefix: &str, destination: &str) -> DestinationQueues {
         let retry = NamedQueue::new(client.clone(), format!("{prefix}-{destination}-retry"));
         DestinationQueues { retry, dead_letters: DeadLetters::new(client, prefix, destination) }
+    }
+
+    /// The queues of these URLs.
+    pub fn at(client: Client, retry_queue_url: String, dead_letters: DeadLetters) -> DestinationQueues {
+        DestinationQueues { retry: NamedQueue::at(client, retry_queue_url), dead_letters }
     }
 
     /// The dead-letter queue.
@@ -116,6 +130,11 @@ impl DestinationQueues {
 }
 
 impl DeadLetters {
+    /// The queue of this URL.
+    pub fn at(client: Client, url: String) -> DeadLetters {
+        DeadLetters(NamedQueue::at(client, url))
+    }
+
     /// That of a destination of the stack with this prefix.
     pub fn new(client: Client, prefix: &str, destination: &str) -> DeadLetters {
         DeadLetters(NamedQueue::new(client, format!("{prefix}-{destination}-dead-letters")))

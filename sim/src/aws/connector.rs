@@ -22,7 +22,7 @@ use crate::aws::invocation::{INVOCATION, Invocation};
 use crate::aws::provider::{self, PROVIDER};
 use crate::faults::fault::Fault;
 use crate::faults::injected::InjectedFault;
-use crate::faults::rng::{Purpose, below, of_name};
+use crate::faults::rng::{Purpose, of_name};
 use crate::faults::site::{Call, OF_CURSOR, OF_HANDLER, OF_POSITION, Site};
 use crate::item;
 use crate::names::NOTIFICATIONS;
@@ -69,12 +69,6 @@ impl Aws {
         let back_ms = self.call_ms().map_or(1 + draw(Purpose::WayBack, 20), |all_ms| all_ms - all_ms / 2);
         sleep(Duration::from_millis(back_ms)).await;
         if fault == Some(Fault::LostAnswer) { Err(NoAnswer) } else { Ok(answer) }
-    }
-
-    /// Whether functions have the URLs of their queues from an invocation before, as nearly all have. Else the first
-    /// failure asks for them.
-    fn knows_queue_urls(&self) -> bool {
-        below(8, self.seed(), &[Purpose::QueueUrl as u64]) > 0
     }
 
     /// Injects the fault of a call, if it has one.
@@ -160,12 +154,6 @@ impl HttpConnector for Aws {
             return HttpConnectorFuture::ready(Err(ConnectorError::user(error.into())));
         };
         let body = self.of_release(&caller, operation, body);
-        if operation == "GetQueueUrl" && self.knows_queue_urls() {
-            let request = serde_json::from_slice(&body).expect("JSON");
-            let (status, answer) = self.state().queues.call(operation, &request, 0, |_| false);
-            let status = StatusCode::try_from(status).expect("a status");
-            return HttpConnectorFuture::ready(Ok(HttpResponse::new(status, SdkBody::from(answer))));
-        }
         let nth = caller.next_call();
         let payment = (operation == provider::TAKE).then(|| self.begin_payment(&caller.name, &body));
         let site = Site { stage: caller.stage, call: operation_and_use(service, operation, &body) };

@@ -7,7 +7,7 @@ use std::time::Duration;
 use event_sources::{Filters, MappingSettings};
 use handover::destination::{Consumer, DestinationSettings};
 use handover::pipeline::{Accept, Relay, Upstream};
-use handover::store::{DestinationQueues, RelayQueue};
+use handover::store::{DeadLetters, DestinationQueues, RelayQueue};
 use handover::{Destination, External};
 
 use crate::aws::lambda::Function;
@@ -154,12 +154,29 @@ impl Stack {
             name: name.to_owned(),
             ledger: self.ledger(),
             positions: self.positions(),
-            queues: DestinationQueues::new(self.sqs.clone(), PREFIX, name),
+            queues: self.queues(name),
             routes: self.routes.clone(),
             retention: RETENTION,
             backoff: self.backoff(),
             clock: self.clock(name),
         }
+    }
+
+    /// The queues of a destination. In most runs its functions have their URLs from an invocation before, and in some they
+    /// ask for them.
+    fn queues(&self, name: &str) -> DestinationQueues {
+        match self.knows_queue_urls() {
+            true => DestinationQueues::at(self.sqs.clone(), retry_queue(name), self.dead_letters(name)),
+            false => DestinationQueues::new(self.sqs.clone(), PREFIX, name),
+        }
+    }
+
+    pub(super) fn dead_letters(&self, name: &str) -> DeadLetters {
+        DeadLetters::at(self.sqs.clone(), dead_letter_queue(name))
+    }
+
+    pub(super) fn knows_queue_urls(&self) -> bool {
+        below(8, self.aws.seed(), &[Purpose::QueueUrl as u64]) != 1
     }
 
     fn serve_consumer(&self, name: &str, consumer: impl Fn(DestinationSettings) -> Consumer) {

@@ -44,7 +44,7 @@ impl Stack {
         let settings = ReconcileSettings {
             ledger: self.ledger(),
             cursors: Cursors::new(self.dynamodb.clone(), RECONCILE),
-            dead_letters: AllDeadLetters::new(self.sqs.clone(), PREFIX),
+            dead_letters: self.all_dead_letters(),
             give_up_after: self.give_up_after(),
             dispatches_per_second: RECONCILE_DISPATCHES_PER_SECOND,
             read_units_per_second: RECONCILE_READ_UNITS_PER_SECOND,
@@ -56,6 +56,16 @@ impl Stack {
                 reconcile.run(until).await
             });
         self.spawn(self.lambda.clone().serve_schedule(RECONCILE_EVERY, reconcile));
+    }
+
+    fn all_dead_letters(&self) -> AllDeadLetters {
+        let by_name = AllDeadLetters::new(self.sqs.clone(), PREFIX);
+        match self.knows_queue_urls() {
+            true => {
+                self.destinations().iter().fold(by_name, |all, name| all.with(name, self.dead_letters(name)))
+            }
+            false => by_name,
+        }
     }
 
     /// Lets days pass in which nothing is sent. What is open by now stays so: the cursors of its slots are put behind
