@@ -68,6 +68,7 @@ const KNOWN_OF: &[(&str, &str)] = &[
     ("ordered", "781 messages=1,3,4 faults="),
     ("ordered", "127 messages=0,3 faults=journal#4/slow/1"),
     ("ordered", "985 messages=1,2,3,4,5,6 faults="),
+    ("ordered", "985 messages=0,1,2,3,4,8,9 faults="),
     ("ordered", "348 messages=0,2 faults=journal#2/slow/0,journal#2/slow/3,relay#1/lost-request/0"),
     ("ordered", "78 messages=0,3,4,5 faults="),
     ("ordered", "856 messages=0,1,2 faults="),
