@@ -195,8 +195,8 @@
 //! ```
 //!
 //! A subscriber says which types it takes ([`Destination::takes`]); the others are marked done, and keep their place in
-//! the sequence. An early notification waits without an attempt. A dead one blocks its own key until an operator redrives or
-//! closes it.
+//! the sequence. An early notification waits without an attempt. A dead one blocks its own key until an operator
+//! redrives or closes it.
 //!
 //! # Guide: the outbox
 //!

@@ -179,26 +179,20 @@ impl Check {
         };
         panic!("{failed}To replay exactly this: {REPLAY}='{}' cargo test", failed.plan);
     }
-}
 
-impl Check {
     /// The route of a message, with its channel if it is an event that is applied in sequence.
     fn route(&self, sent: &Checked) -> Vec<(String, Value)> {
         let r#type = sent.r#type.clone();
-        let to_it = |kind: &str| json!({ "kind": kind, "destinations": [self.name] });
-        let to_it_in_sequence =
-            |kind: &str| json!({ "kind": kind, "destinations": [self.name], "sequenced": [self.name] });
-        match (sent.kind, self.sequenced) {
-            (kind, false) => vec![(r#type, to_it(kind.as_str()))],
-            (Kind::Command, true) => vec![(r#type, to_it_in_sequence("command"))],
-            (Kind::Event, true) => {
-                let key = sent.partitionkey.as_deref().and_then(|key| key.split_once('/'));
-                let (channel, _) =
-                    key.expect("an event in sequence has its channel, `/` and an id as `partitionkey`");
-                let route = json!({ "kind": "event", "channel": channel });
-                vec![(r#type, route), (channel.to_owned(), to_it_in_sequence("channel"))]
-            }
+        let sequenced = if self.sequenced { vec![&self.name] } else { vec![] };
+        let to_it = |kind: &str| json!({ "kind": kind, "destinations": [self.name], "sequenced": sequenced });
+        if sent.kind == Kind::Command || !self.sequenced {
+            return vec![(r#type, to_it(sent.kind.as_str()))];
         }
+        let key = sent.partitionkey.as_deref().and_then(|key| key.split_once('/'));
+        let (channel, _) =
+            key.expect("an event in sequence has its channel, `/` and an id as `partitionkey`");
+        let route = json!({ "kind": "event", "channel": channel });
+        vec![(r#type, route), (channel.to_owned(), to_it("channel"))]
     }
 }
 

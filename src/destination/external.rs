@@ -58,8 +58,8 @@ pub trait External: Send + Sync + 'static {
     fn timeout(&self) -> Duration;
 
     /// Whether it applies notifications of this type: of any, unless you say otherwise. A subscriber of a channel gets
-    /// every event of it. An event that it does not take is marked done without a call of the provider, and takes its turn in a sequence;
-    /// a command that it does not take is a permanent failure.
+    /// every event of it. An event that it does not take is marked done without a call of the provider, and takes its turn
+    /// in a sequence; a command that it does not take is a permanent failure.
     fn takes(&self, r#type: &str) -> bool {
         let _ = r#type;
         true

@@ -134,11 +134,10 @@ impl<E: External> Calls<E> {
             return settings.leave(work, Some(fence), deadlines).await;
         }
         let notification = typed(&work.dispatch.notification)?;
-        let timeout = SignedDuration::try_from(self.0.timeout()).unwrap_or(SignedDuration::MAX);
         let mut delivery = work.delivery.clone();
         loop {
             let now = settings.clock.now();
-            match next_step(delivery.as_ref(), self.0.on_unknown(), timeout, now) {
+            match self.next_step(delivery.as_ref(), now) {
                 NextStep::Completed(outcome) => return Ok(Handled::Completed { outcome, moved: None }),
                 NextStep::Wait => return Err(TransitionError::Refused(Refused::Held).into()),
                 NextStep::Done { fence } => {
@@ -176,12 +175,16 @@ impl<E: External> Calls<E> {
         }
     }
 
+    fn next_step(&self, delivery: Option<&Delivery>, now: Timestamp) -> NextStep {
+        let timeout = SignedDuration::try_from(self.0.timeout()).unwrap_or(SignedDuration::MAX);
+        next_step(delivery, self.0.on_unknown(), timeout, now)
+    }
+
     /// The fence of a delivery for which no call was made, as far as is known: the mark asks whether it is still the same.
     /// A call that an earlier release made is brought to its end, whether this one takes the type or not.
     fn never_called(&self, settings: &DestinationSettings, work: &WorkItem) -> Option<u32> {
         let Some(delivery) = &work.delivery else { return Some(0) };
-        let timeout = SignedDuration::try_from(self.0.timeout()).unwrap_or(SignedDuration::MAX);
-        match next_step(Some(delivery), self.0.on_unknown(), timeout, settings.clock.now()) {
+        match self.next_step(Some(delivery), settings.clock.now()) {
             NextStep::Call { .. } if delivery.called_at.is_none() => Some(delivery.fence),
             _ => None,
         }

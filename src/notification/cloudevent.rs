@@ -1,8 +1,9 @@
 //! The wire shape: a CloudEvents 1.0 event in JSON, structured mode.
 //!
 //! Specification: <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md>.
-//! `kind`, `traceparent`, `tracestate`, `partitionkey`, `sequence` and `outcometo` are extension attributes that Handover knows.
-//! Others are carried. Of an emitted notification it writes `causationid` and `correlationid`, as CloudEvents names them:
+//! `kind`, `traceparent`, `tracestate`, `partitionkey`, `sequence` and `outcometo` are extension attributes that Handover
+//! knows. Others are carried. Of an emitted notification it writes `causationid` and `correlationid`, as CloudEvents names
+//! them:
 //! <https://github.com/cloudevents/spec/blob/main/cloudevents/extensions/correlation.md>.
 
 use std::collections::BTreeMap;

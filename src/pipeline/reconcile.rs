@@ -170,7 +170,8 @@ impl Reconcile {
     async fn check_record(&self, key: NotificationKey, bucket: &str, run: &Run) -> Result<(), Fault> {
         let ReconcileSettings { ledger, give_up_after, clock, .. } = &self.settings;
         let counts = &run.counts;
-        // The destinations whose dead letter could not be renewed just now: they hold up only what goes there.
+        // The destinations without a dead-letter queue, or whose dead letter could not be renewed just now: they hold up
+        // only what goes there.
         let mut in_trouble: BTreeSet<String> = BTreeSet::new();
         loop {
             let record = match ledger.get(&key).await {

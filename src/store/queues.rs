@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_lambda_events::sqs::SqsMessage;
@@ -67,21 +67,18 @@ impl AllDeadLetters {
 
     /// The same, of which this one of a destination is known.
     pub fn with(self, destination: &str, dead_letters: DeadLetters) -> AllDeadLetters {
-        self.known
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(destination.to_owned(), dead_letters);
+        self.known().insert(destination.to_owned(), dead_letters);
         self
     }
 
     /// That of a destination, whether it is deployed or not.
     pub(crate) fn of(&self, destination: &str) -> DeadLetters {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(dead_letters) = known.get(destination) {
-            return dead_letters.clone();
-        }
-        let dead_letters = DeadLetters::new(self.client.clone(), &self.prefix, destination);
-        known.entry(destination.to_owned()).or_insert(dead_letters).clone()
+        let by_name = || DeadLetters::new(self.client.clone(), &self.prefix, destination);
+        self.known().entry(destination.to_owned()).or_insert_with(by_name).clone()
+    }
+
+    fn known(&self) -> MutexGuard<'_, BTreeMap<String, DeadLetters>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

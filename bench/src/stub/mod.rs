@@ -106,9 +106,7 @@ impl State {
                 "PutRecords" => {
                     self.put_records(throttles_one_in, request.get("Records").context("no records")?)
                 }
-                "GetQueueUrl" => {
-                    json!({ "QueueUrl": request.get("QueueName") })
-                }
+                "GetQueueUrl" => json!({ "QueueUrl": request.get("QueueName") }),
                 "SendMessage" => json!({ "MessageId": "1", "MD5OfMessageBody": "" }),
                 "SendMessageBatch" | "ChangeMessageVisibilityBatch" => {
                     json!({ "Successful": ids("Entries").collect::<Vec<_>>(), "Failed": [] })

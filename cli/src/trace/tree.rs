@@ -125,7 +125,7 @@ fn parent(mut found: Vec<Record>, child: &Record) -> Option<Record> {
     found.pop().filter(|record| found.is_empty() && may_have(record))
 }
 
-/// What the notifications of a level emitted, at most so many. The first of them is at this place.
+/// What the notifications of a level emitted, `most` of them at most. The level begins at the place `begin` of the tree.
 async fn children(ledger: &Ledger, level: &[Node], begin: usize, most: usize) -> Result<Vec<Node>, Fault> {
     let with_record =
         level.iter().enumerate().filter_map(|(at, node)| Some((at, node, node.record.as_ref()?)));

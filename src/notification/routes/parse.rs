@@ -43,6 +43,8 @@ struct Channel {
     sequenced: Vec<String>,
 }
 
+/// What [`is_destination`] asks for, of the name of a channel, too.
+const NAME: &str = "a name has 1 to 32 characters of a-z, 0-9 and _, a letter first";
 /// The queues of these names are the core's.
 const RESERVED: [&str; 2] = ["upstream", "relay"];
 
@@ -59,6 +61,7 @@ impl std::str::FromStr for Routes {
         let bad = |name: &str, problem: String| BadRoutes(format!("`{name}` {problem}"));
         let (mut channels, mut types) = (Channels::new(), Vec::new());
         for (name, entry) in entries {
+            // As text: numbers are doubles in the value, and whole numbers there.
             match Json::canonical(&entry)
                 .deserialize()
                 .map_err(|error| bad(&name, format!("is no route: {error}")))?
@@ -87,9 +90,7 @@ fn malformed(refusal: &Refusal) -> String {
 
 fn check_channel(name: &str, channel: &Channel) -> Result<(), String> {
     if !is_destination(name) {
-        return Err(
-            "is no name of a channel; it has 1 to 32 characters of a-z, 0-9 and _, a letter first".into()
-        );
+        return Err(format!("is no name of a channel; {NAME}"));
     }
     check_destinations(&channel.destinations, &channel.sequenced)?;
     check_sources(channel.sources.as_ref())
@@ -159,9 +160,7 @@ fn check_destinations(destinations: &[String], sequenced: &[String]) -> Result<(
         return Err(format!("has the destination `{name}`, whose queues the core has; choose another name"));
     }
     match destinations.iter().find(|name| !is_destination(name)) {
-        Some(name) => Err(format!(
-            "has the destination `{name}`; a name has 1 to 32 characters of a-z, 0-9 and _, a letter first"
-        )),
+        Some(name) => Err(format!("has the destination `{name}`; {NAME}")),
         None => Ok(()),
     }
 }
