@@ -302,6 +302,8 @@ pub use destination::destination::Destination;
 pub use destination::effect::{Effect, Write};
 pub use destination::external::{Asked, CallFailure, External, OnUnknown};
 pub use destination::failure::Failure;
+#[cfg(feature = "lambda")]
+pub use destination::to_queue::ToQueue;
 pub use error::Error;
 pub use notification::checked::Checked;
 pub use notification::draft::Draft;

@@ -1,6 +1,7 @@
 //! What SQS takes, and the attributes of a message as Lambda passes it.
 
 use std::collections::HashMap;
+use std::fmt::Write;
 
 use aws_lambda_events::sqs::SqsMessage;
 use aws_sdk_sqs::primitives::Blob;
@@ -20,6 +21,22 @@ pub const ATTRIBUTES_MAX: usize = 10;
 /// Source: <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html>.
 pub(crate) fn takes(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
+}
+
+/// JSON with an escape for each character that SQS does not take. Such a character is inside a string there,
+/// since JSON has no other place for it.
+pub(crate) fn escaped(json: String) -> String {
+    if json.chars().all(takes) {
+        return json;
+    }
+    let mut body = String::with_capacity(json.len() + 16);
+    for c in json.chars() {
+        match takes(c) {
+            true => body.push(c),
+            false => write!(body, "\\u{:04x}", u32::from(c)).expect("writing to a string cannot fail"),
+        }
+    }
+    body
 }
 
 /// The attributes that a message was sent with.

@@ -35,6 +35,8 @@ mod retry_policy;
 #[cfg(feature = "lambda")]
 mod stream_batch;
 #[cfg(feature = "lambda")]
+pub(crate) mod to_queue;
+#[cfg(feature = "lambda")]
 mod watch;
 
 #[cfg(feature = "lambda")]

@@ -70,6 +70,28 @@ pub struct Notification<T = Json> {
 }
 
 impl<T> Notification<T> {
+    /// The same notification with other data.
+    pub(crate) fn with_data<U>(&self, data: U) -> Notification<U> {
+        Notification {
+            id: self.id.clone(),
+            kind: self.kind,
+            r#type: self.r#type.clone(),
+            source: self.source.clone(),
+            subject: self.subject.clone(),
+            time: self.time,
+            partitionkey: self.partitionkey.clone(),
+            sequence: self.sequence,
+            traceparent: self.traceparent.clone(),
+            tracestate: self.tracestate.clone(),
+            causationid: self.causationid.clone(),
+            correlationid: self.correlationid.clone(),
+            outcometo: self.outcometo.clone(),
+            dataschema: self.dataschema.clone(),
+            extensions: self.extensions.clone(),
+            data,
+        }
+    }
+
     /// What identifies it: its id and its source.
     pub fn key(&self) -> NotificationKey {
         NotificationKey::new(&self.id, &self.source)
@@ -106,24 +128,7 @@ impl Notification {
     /// # Errors
     /// When the data is not of that type.
     pub fn typed<T: DeserializeOwned>(&self) -> Result<Notification<T>, serde_json::Error> {
-        Ok(Notification {
-            id: self.id.clone(),
-            kind: self.kind,
-            r#type: self.r#type.clone(),
-            source: self.source.clone(),
-            subject: self.subject.clone(),
-            time: self.time,
-            partitionkey: self.partitionkey.clone(),
-            sequence: self.sequence,
-            traceparent: self.traceparent.clone(),
-            tracestate: self.tracestate.clone(),
-            causationid: self.causationid.clone(),
-            correlationid: self.correlationid.clone(),
-            outcometo: self.outcometo.clone(),
-            dataschema: self.dataschema.clone(),
-            extensions: self.extensions.clone(),
-            data: self.data.deserialize()?,
-        })
+        Ok(self.with_data(self.data.deserialize()?))
     }
 }
 

@@ -4,7 +4,6 @@
 //! to the retry queue, for example in the SQS console, grants the notification one more attempt.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use base64::prelude::BASE64_STANDARD;
 
 use crate::aws::Fault;
 use crate::aws::queue::{NamedQueue, delay_messages};
-use crate::aws::sqs::{self, MESSAGE_BYTES_MAX, takes};
+use crate::aws::sqs::{self, MESSAGE_BYTES_MAX, escaped, takes};
 use crate::record::{Dispatch, ERROR_BYTES_MAX, shortened};
 
 /// The message attribute of a dead letter with the reason.
@@ -185,22 +184,6 @@ impl DeadLetters {
 /// The body of a copy and of a dead letter: the dispatch as JSON.
 fn body(dispatch: &Dispatch) -> String {
     escaped(String::from_utf8(dispatch.encode()).expect("JSON is UTF-8"))
-}
-
-/// JSON with an escape for each character that SQS does not take. Such a character is inside a string there,
-/// since JSON has no other place for it.
-pub(super) fn escaped(json: String) -> String {
-    if json.chars().all(takes) {
-        return json;
-    }
-    let mut body = String::with_capacity(json.len() + 16);
-    for c in json.chars() {
-        match takes(c) {
-            true => body.push(c),
-            false => write!(body, "\\u{:04x}", u32::from(c)).expect("writing to a string cannot fail"),
-        }
-    }
-    body
 }
 
 /// A body for bytes that are not a dispatch, and the attributes that say how to read it.

@@ -3,8 +3,8 @@
 use aws_lambda_events::sqs::SqsMessage;
 use aws_sdk_sqs::Client;
 
-use super::queues::escaped;
 use crate::aws::queue::{NewMessage, delay_messages, send_messages};
+use crate::aws::sqs::escaped;
 
 /// The queue in which dispatches wait that Kinesis throttled.
 #[derive(Clone, Debug)]

@@ -3,6 +3,7 @@
 mod caller;
 mod commerce;
 mod credit;
+mod fan_out;
 mod operator;
 mod ordered;
 mod payments;
@@ -10,6 +11,7 @@ pub mod timing;
 
 pub use commerce::Commerce;
 pub use credit::Credit;
+pub use fan_out::FanOut;
 use handover_sim::{Plan, Run, run};
 pub use ordered::Ordered;
 pub use payments::Payments;
@@ -26,5 +28,8 @@ pub const ORDERED: NamedWorkload = ("ordered", |plan| run(&Ordered, plan));
 /// Commands that their owner may reject, and effects whose conditions say what follows.
 pub const CREDIT: NamedWorkload = ("credit", |plan| run(&Credit, plan));
 
+/// Events that go to several destinations, some of which hand over to queues.
+pub const FAN_OUT: NamedWorkload = ("fan_out", |plan| run(&FanOut, plan));
+
 /// Every workload.
-pub const WORKLOADS: [NamedWorkload; 4] = [COMMERCE, PAYMENTS, ORDERED, CREDIT];
+pub const WORKLOADS: [NamedWorkload; 5] = [COMMERCE, PAYMENTS, ORDERED, CREDIT, FAN_OUT];

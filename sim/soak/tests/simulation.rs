@@ -4,7 +4,7 @@ use std::process::Command;
 
 use handover_sim::{Fault, Faults, Plan, PlannedFaults, Run, run, run_all};
 use handover_soak::timing::hot_key;
-use handover_soak::{Commerce, Credit, Ordered, Payments};
+use handover_soak::{Commerce, Credit, FanOut, Ordered, Payments};
 
 /// Plans of commerce that found a violation once; the change log says which. The mutants find the same for
 /// good, since a plan means something else when the workload draws other messages.
@@ -88,6 +88,15 @@ fn g9_a_command_is_rejected_only_on_what_is_true() {
         [(0..60, Faults::NONE), (0..220, Faults::USUAL), (0..30, Faults::LOSING), (0..60, Faults::STALLING)];
     for (seeds, faults) in seeds {
         hold(|plan| run(&Credit, plan), &drawn(seeds, faults));
+    }
+}
+
+#[test]
+fn g3_an_event_reaches_each_queue_whatever_becomes_of_the_others() {
+    let seeds =
+        [(0..60, Faults::NONE), (0..220, Faults::USUAL), (0..30, Faults::LOSING), (0..60, Faults::STALLING)];
+    for (seeds, faults) in seeds {
+        hold(|plan| run(&FanOut, plan), &drawn(seeds, faults));
     }
 }
 

@@ -127,7 +127,8 @@ fn operation_and_use(service: &str, operation: &str, body: &[u8]) -> String {
     let contains = |text: &str| body.windows(text.len()).any(|part| part == text.as_bytes());
     match operation {
         "SendMessage" if contains("-retry\"") => format!("{operation} to retry"),
-        "SendMessage" => format!("{operation} to dead letters"),
+        "SendMessage" if contains("-dead-letters\"") => format!("{operation} to dead letters"),
+        "SendMessage" => format!("{operation} {OF_HANDLER}"),
         // As a table's name, in JSON and in a statement.
         _ if contains("\"notifications\"") || contains("\\\"notifications\\\"") => operation.to_owned(),
         _ if contains("\"reconcile\"") => format!("{operation} {OF_CURSOR}"),

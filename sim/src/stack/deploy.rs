@@ -16,7 +16,8 @@ use crate::aws::stream::{SHARDS, StreamName};
 use crate::faults::rng::{Purpose, below};
 use crate::item::RETENTION;
 use crate::names::{
-    PREFIX, RELAY_DEAD_LETTERS, RELAY_QUEUE, UPSTREAM, UPSTREAM_DEAD_LETTERS, dead_letter_queue, retry_queue,
+    PREFIX, RELAY_DEAD_LETTERS, RELAY_QUEUE, UPSTREAM, UPSTREAM_DEAD_LETTERS, dead_letter_queue, queue_url,
+    retry_queue,
 };
 use crate::stack::counted::Counted;
 use crate::stack::{RECEIVES_MAX, STREAM_RETRIES, Stack};
@@ -131,6 +132,13 @@ impl Stack {
         self.aws.state().exact_clocks.insert(name.to_owned());
         let external = self.counted(name, external);
         self.serve_consumer(name, |settings| Consumer::external(external.clone(), settings));
+    }
+
+    /// Creates a queue that somebody else reads, and returns its URL.
+    pub fn create_queue(&self, name: &str) -> String {
+        let url = queue_url(name);
+        self.aws.state().queues.create(&url, self.visibility_ms(), DEAD_LETTERS_KEPT, None);
+        url
     }
 
     fn counted<D>(&self, name: &str, destination: D) -> Counted<D> {

@@ -108,6 +108,16 @@ impl Stack {
         &self.dynamodb
     }
 
+    /// A client of the simulated SQS.
+    pub fn sqs(&self) -> &aws_sdk_sqs::Client {
+        &self.sqs
+    }
+
+    /// The bodies of the messages of a queue.
+    pub fn messages(&self, url: &str) -> Vec<String> {
+        self.aws.state().queues.queues[url].messages.iter().map(|message| message.body.clone()).collect()
+    }
+
     /// The connector that reaches the simulated payment provider.
     pub fn http(&self) -> SharedHttpConnector {
         SharedHttpConnector::new(self.aws.clone())

@@ -302,7 +302,7 @@ pub const MUTANTS: &[Mutant] = &[
         "State::Pending if !is(\"two copies count at once\") && is_too_soon(&self.settings, delivery)",
     )]),
     ("a copy with characters that SQS refuses", &[(
-        "store/queues.rs",
+        "aws/sqs.rs",
         "    if json.chars().all(takes) {",
         "    if json.chars().all(takes) || is(\"a copy with characters that SQS refuses\") {",
     )]),

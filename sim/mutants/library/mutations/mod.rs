@@ -4,6 +4,7 @@
 
 mod commerce;
 mod credit;
+mod fan_out;
 mod ordered;
 mod payments;
 
@@ -14,9 +15,10 @@ pub type Edit = (&'static str, &'static str, &'static str);
 pub type Mutant = (&'static str, &'static [Edit]);
 
 /// Every mutant, by the workload that has to find it.
-pub const MUTANTS: [(&str, &[Mutant]); 4] = [
+pub const MUTANTS: [(&str, &[Mutant]); 5] = [
     ("commerce", commerce::MUTANTS),
     ("payments", payments::MUTANTS),
     ("ordered", ordered::MUTANTS),
     ("credit", credit::MUTANTS),
+    ("fan_out", fan_out::MUTANTS),
 ];

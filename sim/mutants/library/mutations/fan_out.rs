@@ -1,0 +1,17 @@
+//! The mutants that the workload of fan-out has to find.
+
+use super::Mutant;
+
+#[rustfmt::skip]
+pub const MUTANTS: &[Mutant] = &[
+    ("what the queue did not take is done", &[(
+        "destination/to_queue.rs",
+        "        send.send().await.map_err(|error| failed(&Fault::from_sdk(\"SendMessage\", &error)))?;",
+        "        let sent = send.send().await.map_err(|error| failed(&Fault::from_sdk(\"SendMessage\", &error)));\n        if !is(\"what the queue did not take is done\") { sent?; }",
+    )]),
+    ("a queue that does not answer has taken the message", &[(
+        "destination/to_queue.rs",
+        "        if !is(\"what the queue did not take is done\") { sent?; }",
+        "        let unknown = sent.as_ref().is_err_and(|error| error.is_unknown);\n        let forgets = is(\"what the queue did not take is done\") || unknown && is(\"a queue that does not answer has taken the message\");\n        if !forgets { sent?; }",
+    )]),
+];
