@@ -288,7 +288,7 @@ start_event_sources() {
     [[ $stream_mappings == disabled ]] || return 0
     local i program=$root/target/debug/event-sources
     [[ -x $program ]] || die "target/debug/event-sources is missing; build it: make build"
-    start event-sources "$program" --functions "$STACK-" --expect 3 >"$logs/event-sources.log" 2>&1
+    start event-sources "$program" --functions "$STACK-" --expect 4 >"$logs/event-sources.log" 2>&1
     for ((i = 0; i < 150; i++)); do
         grep -q '^ready: ' "$logs/event-sources.log" && return
         is_running event-sources || break

@@ -316,7 +316,7 @@ pub use notification::refusal::Refusal;
 pub use notification::routes::Routes;
 pub use pipeline::outbox::Outbox;
 #[cfg(feature = "lambda")]
-pub use run::{run, run_external};
+pub use run::{Destinations, run, run_external};
 pub use store::ledger::Ledger;
 pub use store::positions::Positions;
 

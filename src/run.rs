@@ -1,18 +1,24 @@
-//! Runs a destination as a Lambda function: its settings from the environment, and its two event sources.
+//! Runs destinations as a Lambda function: their settings from the environment, and its two kinds of event source.
 
-use std::sync::Arc;
+use std::time::Duration;
 
 use aws_config::SdkConfig;
 
 use crate::clock::Clock;
-use crate::destination::{Consumer, Destination, DestinationSettings, DispatchBatch, External, never_works};
+use crate::destination::{
+    Consumer, Consumers, Destination, DestinationSettings, DispatchBatch, External, never_works,
+};
 use crate::error::Error;
 use crate::lambda::{
     PREFIX, days, ledger, positions, routes, seconds, serve_both, start, variable, work_time,
 };
+use crate::notification::Routes;
 use crate::store::DestinationQueues;
 
-/// Runs a destination as a Lambda function, on the Kinesis stream and on its retry queue.
+/// The variable with the name of a function's one destination.
+const DESTINATION: &str = "DESTINATION";
+
+/// Runs a destination as a Lambda function, on the Kinesis stream and on its retry queue. [`Destinations`] runs several.
 ///
 /// The environment has its name in `DESTINATION`, the stack's name in `HANDOVER_PREFIX`, from which the names of tables
 /// and queues derive, the routes in `ROUTES` or their file in `ROUTES_FILE`, the wait after a first failed attempt in
@@ -21,7 +27,7 @@ use crate::store::DestinationQueues;
 /// # Errors
 /// When the environment is not complete, or the Lambda runtime stops.
 pub async fn run(destination: impl Destination) -> Result<(), Error> {
-    serve_batches(Consumer::new(destination, settings(&start()?)?)).await
+    Destinations::new()?.add(&variable(DESTINATION)?, destination)?.run().await
 }
 
 /// Runs a destination whose effect is a call as a Lambda function, as [`run`] does. The environment also has the
@@ -31,40 +37,117 @@ pub async fn run(destination: impl Destination) -> Result<(), Error> {
 /// As [`run`]; and when its calls could never be made or repeated, since they do not fit into the function's time-out
 /// or the life of an idempotency key.
 pub async fn run_external(external: impl External) -> Result<(), Error> {
-    let aws = start()?;
-    match seconds("TIMEOUT_SECONDS") {
-        Ok(time) => {
-            let problem = never_works(external.timeout(), external.on_unknown(), work_time(time));
-            problem.map_or(Ok(()), |problem| Err(Error::NeverWorks(problem)))?;
+    Destinations::new()?.add_external(&variable(DESTINATION)?, external)?.run().await
+}
+
+/// The destinations of a Lambda function, which read the Kinesis stream by one mapping: a shard serves five reads a second
+/// to all mappings together. Each has its own retry queue, dead letters and attempts, and one that fails holds up no
+/// other. But where a handler kills its function, or takes its memory, it does so to all: give such a one a function of
+/// its own.
+///
+/// ```no_run
+/// use handover::{Destination, Destinations, Effect, Error, Failure, Notification};
+///
+/// struct Orders;
+/// # impl Destination for Orders {
+/// #     type Data = u32;
+/// #     async fn apply(&self, _: &Notification<u32>) -> Result<Effect, Failure> {
+/// #         Ok(Effect::new())
+/// #     }
+/// # }
+/// # type Stock = Orders;
+///
+/// #[tokio::main(flavor = "current_thread")]
+/// async fn main() -> Result<(), Error> {
+///     Destinations::new()?.add("orders", Orders)?.add("stock", Stock {})?.run().await
+/// }
+/// ```
+pub struct Destinations {
+    aws: SdkConfig,
+    routes: Routes,
+    names: Vec<String>,
+    consumers: Vec<Consumer>,
+}
+
+impl Destinations {
+    /// None yet. The environment is that of [`run`], without `DESTINATION`.
+    ///
+    /// # Errors
+    /// When the environment is not complete.
+    pub fn new() -> Result<Destinations, Error> {
+        Ok(Destinations { aws: start()?, routes: routes()?, names: vec![], consumers: vec![] })
+    }
+
+    /// Adds a destination by its name in the routes.
+    ///
+    /// # Errors
+    /// When the environment is not complete, or the name is there already.
+    pub fn add(self, name: &str, destination: impl Destination) -> Result<Destinations, Error> {
+        self.with(name, |settings| Consumer::new(destination, settings))
+    }
+
+    /// Adds a destination whose effect is a call, by its name in the routes.
+    ///
+    /// # Errors
+    /// As [`add`](Destinations::add); and when its calls could never be made or repeated, as in [`run_external`].
+    pub fn add_external(self, name: &str, external: impl External) -> Result<Destinations, Error> {
+        fits(&external)?;
+        self.with(name, |settings| Consumer::external(external, settings))
+    }
+
+    /// Runs them.
+    ///
+    /// # Errors
+    /// When the Lambda runtime stops.
+    pub async fn run(self) -> Result<(), Error> {
+        let consumers = &Consumers::new(self.consumers);
+        serve_both(
+            async |batch: DispatchBatch, until| consumers.receive_apart(batch, until).await,
+            async |event, until| consumers.retry_apart(event, until).await,
+        )
+        .await
+    }
+
+    fn with(
+        mut self,
+        name: &str,
+        consumer: impl FnOnce(DestinationSettings) -> Consumer,
+    ) -> Result<Destinations, Error> {
+        let settings = self.settings(name)?;
+        if self.names.iter().any(|other| other == name) {
+            return Err(Error::NeverWorks(format!("`{name}` is added twice")));
         }
+        self.names.push(name.to_owned());
+        self.consumers.push(consumer(settings));
+        Ok(self)
+    }
+
+    fn settings(&self, name: &str) -> Result<DestinationSettings, Error> {
+        let (aws, prefix) = (&self.aws, variable(PREFIX)?);
+        Ok(DestinationSettings {
+            name: name.to_owned(),
+            ledger: ledger(aws)?,
+            positions: positions(aws)?,
+            queues: DestinationQueues::new(aws_sdk_sqs::Client::new(aws), &prefix, name),
+            routes: self.routes.clone(),
+            retention: days("LEDGER_DAYS")?,
+            backoff: seconds("RETRY_BACKOFF_SECONDS")?,
+            clock: Clock::system(),
+        })
+    }
+}
+
+/// Whether its calls can be made and repeated in the time that the function has.
+fn fits(external: &impl External) -> Result<(), Error> {
+    let time: Duration = match seconds("TIMEOUT_SECONDS") {
+        Ok(time) => time,
         // A function's code is updated before its environment, which may be of the release before.
         Err(Error::Missing(name)) => {
             tracing::error!("the environment has no {name}: whether calls fit into it is not checked");
+            return Ok(());
         }
         Err(invalid) => return Err(invalid),
-    }
-    serve_batches(Consumer::external(external, settings(&aws)?)).await
-}
-
-fn settings(aws: &SdkConfig) -> Result<DestinationSettings, Error> {
-    let (name, prefix) = (variable("DESTINATION")?, variable(PREFIX)?);
-    Ok(DestinationSettings {
-        ledger: ledger(aws)?,
-        positions: positions(aws)?,
-        queues: DestinationQueues::new(aws_sdk_sqs::Client::new(aws), &prefix, &name),
-        name,
-        routes: routes()?,
-        retention: days("LEDGER_DAYS")?,
-        backoff: seconds("RETRY_BACKOFF_SECONDS")?,
-        clock: Clock::system(),
-    })
-}
-
-async fn serve_batches(consumer: Consumer) -> Result<(), Error> {
-    let consumer = Arc::new(consumer);
-    serve_both(
-        async |batch: DispatchBatch, until| consumer.clone().receive_apart(batch, until).await,
-        async |event, until| consumer.clone().retry_apart(event, until).await,
-    )
-    .await
+    };
+    let problem = never_works(external.timeout(), external.on_unknown(), work_time(time));
+    problem.map_or(Ok(()), |problem| Err(Error::NeverWorks(problem)))
 }

@@ -9,6 +9,7 @@ use crate::aws::connector::DELAYED_MS;
 use crate::faults::fault::Fault;
 use crate::faults::injected::InjectedFault;
 use crate::item::{self, number, state};
+use crate::names::runs;
 use crate::stack::{STREAM_RETRIES, Stack};
 
 /// Within how many milliseconds a delivery is completed that has no fault and does not fail: the time-outs
@@ -81,7 +82,7 @@ fn faults_on_way<'a>(stack: &Stack, aws: &'a State, name: &str) -> Vec<&'a Injec
     let destinations = stack.destinations();
     let is_on_way = |fault: &&InjectedFault| {
         let of = fault.who.split('#').next().unwrap_or_default();
-        of == name || !destinations.iter().any(|other| other == of)
+        runs(of, name) || !destinations.iter().any(|other| runs(of, other))
     };
     aws.history.injected.iter().filter(is_on_way).collect()
 }

@@ -42,6 +42,6 @@ pub use run::{Run, run};
 pub use runner::run_all;
 pub use shrink::shortest;
 pub use stack::operator::{DeadLetter, OperatorResult};
-pub use stack::{Killer, Stack};
+pub use stack::{Killer, Stack, Undeployed};
 pub use timing::Timing;
 pub use workload::Workload;

@@ -35,6 +35,16 @@ pub fn dead_letter_queue(destination: &str) -> String {
     queue_url(&format!("{PREFIX}-{destination}-dead-letters"))
 }
 
+/// The name of the function that runs these destinations.
+pub(crate) fn function_of(destinations: &[String]) -> String {
+    destinations.join("+")
+}
+
+/// Whether a function runs this destination.
+pub(crate) fn runs(function: &str, destination: &str) -> bool {
+    function.split('+').any(|name| name == destination)
+}
+
 /// The state of a later release, which counts as open.
 pub(crate) const HELD: &str = "held";
 /// Why it changes a record: it begins to hold a delivery, and ends that. Neither is dispatched.

@@ -26,7 +26,7 @@ pub(crate) enum Cause {
     /// AWS gives the same answer until somebody corrects permissions or set-up.
     #[error("denied ({0}); check the credentials, the role and the environment")]
     Denied(String),
-    /// The request is over a limit, or the table does not take its form.
+    /// The request is over a limit, or the table or the queue does not take its form.
     #[error("AWS rejected the request as invalid ({0})")]
     Invalid(String),
     #[error("there is no such table, queue, stream, function or secret ({0})")]
@@ -161,7 +161,9 @@ impl Cause {
             | "ResourceNotFoundException"
             | "QueueDoesNotExist"
             | "AWS.SimpleQueueService.NonExistentQueue") => Cause::NoResource(code.into()),
-            code @ ("ItemCollectionSizeLimitExceeded"
+            code @ ("InvalidMessageContents"
+            | "InvalidParameterValue"
+            | "ItemCollectionSizeLimitExceeded"
             | "ItemCollectionSizeLimitExceededException"
             | "ValidationError"
             | "ValidationException") => Cause::Invalid(code.into()),

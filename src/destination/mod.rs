@@ -1,7 +1,7 @@
 //! The user's end: what a destination is, and how it applies each notification once.
 //!
 //! A user writes a [`Destination`], which returns an [`Effect`](crate::Effect), or an [`External`], which makes a call.
-//! Read on from the top of the pipeline: `stream_batch.rs` takes a batch of the stream, `retry_batch.rs` one of the
+//! Read on from the top of the pipeline: `several.rs` has the destinations of a function; `stream_batch.rs` takes a batch of the stream, `retry_batch.rs` one of the
 //! retry queue, and `batch.rs` has what both share; `process.rs` runs its notifications concurrently; `ordered.rs` runs
 //! those of one key in order; `commit.rs` and `external_call.rs` apply one notification. If that fails,
 //! `failed_attempt.rs` does what `retry_policy.rs` decides. `blocked.rs` decides where a handler does not yield, by
@@ -33,6 +33,8 @@ mod retry_batch;
 #[cfg(feature = "lambda")]
 mod retry_policy;
 #[cfg(feature = "lambda")]
+mod several;
+#[cfg(feature = "lambda")]
 mod stream_batch;
 #[cfg(feature = "lambda")]
 pub(crate) mod to_queue;
@@ -50,5 +52,7 @@ pub(crate) use external::{External, OnUnknown};
 pub(crate) use external_call::never_works;
 #[cfg(feature = "lambda")]
 pub use handler::DestinationSettings;
+#[cfg(feature = "lambda")]
+pub use several::Consumers;
 #[cfg(feature = "lambda")]
 pub use stream_batch::DispatchBatch;

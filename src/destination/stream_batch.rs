@@ -18,18 +18,18 @@ use crate::store::TransitionError;
 
 /// A batch of the Kinesis stream, as Lambda passes it. It deserialises only the fields that are used, since
 /// batches are large.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 pub struct DispatchBatch {
     #[serde(rename = "Records")]
     records: Vec<StreamRecord>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 struct StreamRecord {
     kinesis: KinesisRecord,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct KinesisRecord {
     sequence_number: String,

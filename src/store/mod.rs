@@ -29,6 +29,8 @@ pub(crate) use ledger::{Commit, Ledger, STATEMENTS_MAX};
 pub use operator::OperatorOutcome;
 pub(crate) use positions::Positions;
 #[cfg(feature = "lambda")]
+pub(crate) use queues::destination_of_retry_queue;
+#[cfg(feature = "lambda")]
 pub use queues::{
     ATTEMPTS, AllDeadLetters, DESTINATION, DeadLetters, DestinationQueues, ENCODING, ERROR, PART,
 };

@@ -38,6 +38,14 @@ const PART_BYTES_MAX: usize = BODY_BYTES_MAX / 4 * 3;
 /// received.
 const DELAY_SECONDS_MAX: u64 = 900;
 
+/// How the name of a retry queue ends.
+const RETRY: &str = "-retry";
+
+/// The destination whose retry queue this ARN or name is of. No name of a destination has a hyphen.
+pub(crate) fn destination_of_retry_queue(queue: &str) -> Option<&str> {
+    queue.strip_suffix(RETRY)?.rsplit('-').next()
+}
+
 /// The retry queue and the dead-letter queue of a destination.
 #[derive(Clone, Debug)]
 pub struct DestinationQueues {
@@ -85,7 +93,7 @@ impl DestinationQueues {
     /// The queues of a destination of the stack with this prefix: `PREFIX-DESTINATION-retry` and
     /// `PREFIX-DESTINATION-dead-letters`.
     pub fn new(client: Client, prefix: &str, destination: &str) -> DestinationQueues {
-        let retry = NamedQueue::new(client.clone(), format!("{prefix}-{destination}-retry"));
+        let retry = NamedQueue::new(client.clone(), format!("{prefix}-{destination}{RETRY}"));
         DestinationQueues { retry, dead_letters: DeadLetters::new(client, prefix, destination) }
     }
 
@@ -230,6 +238,13 @@ mod tests {
 
     use super::*;
     use crate::notification::{Draft, EVENT_BYTES_MAX};
+
+    #[test]
+    fn a_retry_queue_names_its_destination() {
+        let of = destination_of_retry_queue;
+        assert_eq!(of("arn:aws:sqs:eu-west-1:1:my-shop-books_2-retry"), Some("books_2"));
+        assert_eq!(of("arn:aws:sqs:eu-west-1:1:my-shop-books-dead-letters"), None);
+    }
 
     /// A dispatch whose data, subject and partition key have the characters that SQS does not take, and text
     /// that looks like their escapes.

@@ -8,6 +8,7 @@ mod documents;
 mod effects;
 mod external;
 mod failure;
+mod fan_out;
 mod fatal;
 mod local;
 mod outbox;

@@ -292,7 +292,12 @@ pub fn refunds(account: &str, count: usize) -> (Vec<String>, Vec<String>) {
 
 /// The routes of the deployed stack.
 pub fn routes() -> Routes {
-    r#"{"refund.requested":{"kind":"command","destinations":["refund"]}}"#.parse().unwrap()
+    r#"{
+        "refund.requested": {"kind": "command", "destinations": ["refund"]},
+        "refund.approved": {"kind": "event", "destinations": ["refund", "books", "crm", "stock"]}
+    }"#
+    .parse()
+    .unwrap()
 }
 
 /// The first dispatch of a notification to these destinations.

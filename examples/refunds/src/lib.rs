@@ -2,6 +2,7 @@
 //! and the check of every cent.
 
 pub mod discrepancies;
+pub mod fan_out;
 pub mod generate;
 pub mod stack;
 pub mod summary;

@@ -9,6 +9,7 @@ use anyhow::{Context, ensure};
 use clap::{Parser, Subcommand};
 use handover::record::{Record, Status};
 use indicatif::{ProgressBar, ProgressStyle};
+use refunds::fan_out;
 use refunds::generate::{ABSENT, ABSENT_REFUNDS, ACCOUNTS, LATE, account, file, lines};
 use refunds::stack::Stack;
 use refunds::summary::{Row, Summary};
@@ -87,7 +88,7 @@ async fn run(name: &str, path: &Path) -> anyhow::Result<bool> {
     let found = stack.found(refused.collect()).await?;
     let summary = Summary::of(&lines(), &found, attempts(&found.records, &died));
     println!("{summary}");
-    Ok(summary.agrees())
+    Ok(fan_out::run(stack).await? && summary.agrees())
 }
 
 /// Runs the command `handover`. Returns whether it succeeded.

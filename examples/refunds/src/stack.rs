@@ -1,11 +1,12 @@
 //! The tables and queues of the deployed stack.
 
 use std::collections::{BTreeMap, HashMap};
-use std::process::Command;
+use std::io::Write;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, anyhow, ensure};
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, Select, WriteRequest};
-use aws_sdk_sqs::types::QueueAttributeName;
+use aws_sdk_sqs::types::{Message, QueueAttributeName};
 use handover::pipeline::REASON;
 use handover::record::{Item, Record, Status};
 
@@ -74,6 +75,14 @@ impl Stack {
         let mut command = Command::new(command);
         command.args(["--stack", &self.name]).args(arguments);
         Ok(command)
+    }
+
+    /// Sends events, one a line, by the command.
+    pub fn send(&self, lines: &str) -> anyhow::Result<()> {
+        let mut send = self.handover(&["send", "-"])?.stdin(Stdio::piped()).spawn()?;
+        send.stdin.take().expect("it is piped").write_all(lines.as_bytes())?;
+        ensure!(send.wait()?.success(), "some events were not sent");
+        Ok(())
     }
 
     /// Opens accounts with a balance of 0.
@@ -168,25 +177,56 @@ impl Stack {
         Ok(attributes.values().filter_map(|count| count.parse::<u64>().ok()).sum())
     }
 
+    /// Deletes a queue.
+    pub async fn delete_queue(&self, name: &str) -> anyhow::Result<()> {
+        self.sqs.delete_queue().queue_url(self.queue(name).await?).send().await?;
+        Ok(())
+    }
+
+    /// Creates a queue that was deleted.
+    pub async fn create_queue(&self, name: &str) -> anyhow::Result<()> {
+        self.sqs.create_queue().queue_name(format!("{}-{name}", self.name)).send().await?;
+        Ok(())
+    }
+
+    /// Receives and deletes all messages of a queue: the ids of their events.
+    pub async fn take_ids(&self, queue: &str) -> anyhow::Result<Vec<String>> {
+        let id = |message: &Message| -> anyhow::Result<String> {
+            let event: serde_json::Value = serde_json::from_str(message.body().unwrap_or_default())?;
+            Ok(event["id"].as_str().context("an event has no id")?.to_owned())
+        };
+        self.take(queue).await?.iter().map(id).collect()
+    }
+
     /// Receives and deletes all messages of the upstream's dead-letter queue: each text, with the reason if
     /// accept refused it. SQS itself moved those without a reason.
     pub async fn take_refused(&self) -> anyhow::Result<Vec<(String, Option<String>)>> {
-        let url = self.queue("upstream-dead-letters").await?;
-        let mut refused = Vec::new();
+        let taken = self.take("upstream-dead-letters").await?.into_iter();
+        Ok(taken
+            .map(|message| {
+                let attributes = message.message_attributes.unwrap_or_default();
+                let reason = attributes.get(REASON).and_then(|value| value.string_value.clone());
+                (message.body.unwrap_or_default(), reason)
+            })
+            .collect())
+    }
+
+    /// Receives and deletes all messages of a queue.
+    async fn take(&self, queue: &str) -> anyhow::Result<Vec<Message>> {
+        let url = self.queue(queue).await?;
+        let mut taken = Vec::new();
         loop {
             // A long poll asks all servers of the queue; a short one may miss messages.
             let call =
                 self.sqs.receive_message().queue_url(&url).max_number_of_messages(10).wait_time_seconds(1);
             let messages = call.message_attribute_names("All").send().await?.messages.unwrap_or_default();
             if messages.is_empty() {
-                return Ok(refused);
+                return Ok(taken);
             }
             for message in messages {
-                let attributes = message.message_attributes.unwrap_or_default();
-                let reason = attributes.get(REASON).and_then(|value| value.string_value.clone());
-                refused.push((message.body.unwrap_or_default(), reason));
-                let handle = message.receipt_handle.unwrap_or_default();
+                let handle = message.receipt_handle.clone().unwrap_or_default();
                 self.sqs.delete_message().queue_url(&url).receipt_handle(handle).send().await?;
+                taken.push(message);
             }
         }
     }

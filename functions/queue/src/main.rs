@@ -1,11 +1,16 @@
-//! Runs a destination that hands its notifications over to a queue of SQS as a Lambda function.
+//! Runs destinations that hand their notifications over to queues of SQS, in one Lambda function.
 
 use aws_sdk_sqs::Client;
 use handover::lambda::{start, variable};
-use handover::{Error, ToQueue, run_external};
+use handover::{Destinations, Error, ToQueue};
+use queue::named_queues;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let queue = ToQueue::new(Client::new(&start()?), variable("QUEUE_URL")?);
-    run_external(queue).await
+    let client = Client::new(&start()?);
+    let mut destinations = Destinations::new()?;
+    for (name, url) in named_queues(&variable("QUEUES")?)? {
+        destinations = destinations.add_external(&name, ToQueue::new(client.clone(), url))?;
+    }
+    destinations.run().await
 }

@@ -1,5 +1,5 @@
-//! Fan-out: an event goes to several destinations, each with its own attempts. Two hand it over to queues, a third one fails
-//! for good or for a while, and holds up neither.
+//! Fan-out: an event goes to several destinations, each with its own attempts. Two hand it over to queues,
+//! and share a function; a third one fails for good or for a while, and holds up neither.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -38,10 +38,11 @@ impl Workload for FanOut {
     }
 
     fn serve(&self, stack: &Stack) {
-        for name in QUEUES {
+        let queues = QUEUES.map(|name| {
             let url = stack.create_queue(&queue(name));
-            stack.serve_external(name, ToQueue::new(stack.sqs().clone(), url));
-        }
+            stack.external(name, ToQueue::new(stack.sqs().clone(), url))
+        });
+        stack.serve_together(queues.into());
         stack.serve("stock", Stock { time: stack.time() });
     }
 

@@ -68,7 +68,9 @@ impl Lambda {
 
     /// Invokes the function with these messages, and deletes those that it did.
     async fn deliver(self, url: String, function: Function, messages: Vec<Message>, running: Rc<()>) {
-        let event = json!({ "Records": messages.iter().map(Message::event).collect::<Vec<_>>() });
+        let queue = url.rsplit('/').next().unwrap_or_default();
+        let records = messages.iter().map(|message| message.event(queue));
+        let event = json!({ "Records": records.collect::<Vec<_>>() });
         let (answer, again) = self.invoke(&function, event).await;
         // Standard queues deliver a message again, now and then, though it was deleted.
         if let InvocationOutcome::Returned(answer) = answer

@@ -302,7 +302,7 @@ impl Message {
     }
 
     /// Its record in an event of Lambda.
-    pub fn event(&self) -> Value {
+    pub fn event(&self, queue: &str) -> Value {
         let attributes: Map<String, Value> = self.attributes.as_object().cloned().unwrap_or_default();
         let attributes = attributes.into_iter().map(|(name, attribute)| {
             let value = json!({
@@ -313,7 +313,7 @@ impl Message {
         });
         json!({
             "messageId": self.id, "receiptHandle": self.receipt, "body": self.body, "md5OfBody": "",
-            "eventSource": "aws:sqs", "eventSourceARN": "arn:aws:sqs:us-east-1:000000000000:queue",
+            "eventSource": "aws:sqs", "eventSourceARN": format!("arn:aws:sqs:us-east-1:000000000000:{queue}"),
             "awsRegion": "us-east-1", "messageAttributes": attributes.collect::<Map<_, _>>(),
             "attributes": {
                 "ApproximateReceiveCount": self.receives.to_string(), "SentTimestamp": self.sent_ms.to_string(),

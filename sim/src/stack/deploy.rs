@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use event_sources::{Filters, MappingSettings};
-use handover::destination::{Consumer, DestinationSettings};
+use handover::destination::{Consumer, Consumers, DestinationSettings};
 use handover::pipeline::{Accept, Relay, Upstream};
 use handover::store::{DeadLetters, DestinationQueues, RelayQueue};
 use handover::{Destination, External};
@@ -16,10 +16,11 @@ use crate::aws::stream::{SHARDS, StreamName};
 use crate::faults::rng::{Purpose, below};
 use crate::item::RETENTION;
 use crate::names::{
-    PREFIX, RELAY_DEAD_LETTERS, RELAY_QUEUE, UPSTREAM, UPSTREAM_DEAD_LETTERS, dead_letter_queue, queue_url,
-    retry_queue,
+    PREFIX, RELAY_DEAD_LETTERS, RELAY_QUEUE, UPSTREAM, UPSTREAM_DEAD_LETTERS, dead_letter_queue, function_of,
+    queue_url, retry_queue,
 };
 use crate::stack::counted::Counted;
+use crate::stack::undeployed::Undeployed;
 use crate::stack::{RECEIVES_MAX, STREAM_RETRIES, Stack};
 
 const ACCEPT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -121,17 +122,29 @@ impl Stack {
         self.aws.clone().spawn("a mapping", mapping);
     }
 
-    /// Deploys a destination, with its queues and mappings.
+    /// Deploys a destination in a function of its own, with its queues and mappings.
     pub fn serve(&self, name: &str, destination: impl Destination) {
-        let destination = self.counted(name, destination);
-        self.serve_consumer(name, |settings| Consumer::new(destination.clone(), settings));
+        self.serve_together(vec![self.destination(name, destination)]);
     }
 
-    /// Deploys a destination whose effect is a call to another system.
+    /// Deploys a destination whose effect is a call to another system, in a function of its own.
     pub fn serve_external(&self, name: &str, external: impl External) {
+        self.serve_together(vec![self.external(name, external)]);
+    }
+
+    /// A destination to deploy.
+    pub fn destination(&self, name: &str, destination: impl Destination) -> Undeployed {
+        let destination = self.counted(name, destination);
+        let consumer = Box::new(move |settings| Consumer::new(destination.clone(), settings));
+        Undeployed { name: name.to_owned(), consumer }
+    }
+
+    /// A destination to deploy whose effect is a call to another system.
+    pub fn external(&self, name: &str, external: impl External) -> Undeployed {
         self.aws.state().exact_clocks.insert(name.to_owned());
         let external = self.counted(name, external);
-        self.serve_consumer(name, |settings| Consumer::external(external.clone(), settings));
+        let consumer = Box::new(move |settings| Consumer::external(external.clone(), settings));
+        Undeployed { name: name.to_owned(), consumer }
     }
 
     /// Creates a queue that somebody else reads, and returns its URL.
@@ -187,25 +200,36 @@ impl Stack {
         below(8, self.aws.seed(), &[Purpose::QueueUrl as u64]) != 1
     }
 
-    fn serve_consumer(&self, name: &str, consumer: impl Fn(DestinationSettings) -> Consumer) {
-        let later = self.settings(name);
-        let earlier = DestinationSettings { routes: self.earlier_routes.clone(), ..later.clone() };
-        let (later, earlier) = (Rc::new(consumer(later)), Rc::new(consumer(earlier)));
+    /// Deploys destinations in one function, with one mapping of the stream, and one of each retry queue.
+    pub fn serve_together(&self, destinations: Vec<Undeployed>) {
+        let (mut later, mut earlier, mut names) = (vec![], vec![], vec![]);
+        for Undeployed { name, consumer } in destinations {
+            let settings = self.settings(&name);
+            earlier.push(consumer(DestinationSettings {
+                routes: self.earlier_routes.clone(),
+                ..settings.clone()
+            }));
+            later.push(consumer(settings));
+            names.push(name);
+        }
+        let (later, earlier) = (Rc::new(Consumers::new(later)), Rc::new(Consumers::new(earlier)));
         let aws = self.aws.clone();
-        let consumer = move || if aws.has_earlier_routes() { earlier.clone() } else { later.clone() };
+        let consumers = move || if aws.has_earlier_routes() { earlier.clone() } else { later.clone() };
         let mut settings = MappingSettings::default();
         settings.report_batch_item_failures = true;
         settings.bisect_batch_on_function_error = true;
         settings.maximum_retry_attempts = Some(STREAM_RETRIES);
         settings.parallelization_factor = 2;
-        let of_stream = consumer.clone();
-        let stream = Function::new(name, "stream", self.timeout, async move |event, until| {
+        let (function, of_stream) = (function_of(&names), consumers.clone());
+        let stream = Function::new(&function, "stream", self.timeout, async move |event, until| {
             of_stream().receive(event, until).await
         });
         self.serve_shards(&settings, &stream, StreamName::Kinesis);
-        let retry = Function::new(name, "retry", self.timeout, async move |event, until| {
-            consumer().retry(event, until).await
+        let retry = Function::new(&function, "retry", self.timeout, async move |event, until| {
+            consumers().retry(event, until).await
         });
-        self.spawn(self.lambda.clone().serve_queue(retry_queue(name), retry));
+        for name in names {
+            self.spawn(self.lambda.clone().serve_queue(retry_queue(&name), retry.clone()));
+        }
     }
 }

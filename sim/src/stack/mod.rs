@@ -6,6 +6,7 @@ mod deploy;
 pub(crate) mod later_release;
 pub mod operator;
 mod reconcile;
+mod undeployed;
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -31,6 +32,7 @@ use crate::names::{
 };
 pub use crate::stack::counted::Killer;
 use crate::stack::counted::Tries;
+pub use crate::stack::undeployed::Undeployed;
 use crate::timing::Timing;
 
 /// How many times a message of the upstream queue is received before SQS moves it to the dead-letter queue.

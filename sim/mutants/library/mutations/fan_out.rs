@@ -14,4 +14,14 @@ pub const MUTANTS: &[Mutant] = &[
         "        if !is(\"what the queue did not take is done\") { sent?; }",
         "        let unknown = sent.as_ref().is_err_and(|error| error.is_unknown);\n        let forgets = is(\"what the queue did not take is done\") || unknown && is(\"a queue that does not answer has taken the message\");\n        if !forgets { sent?; }",
     )]),
+    ("what one destination gives back is done for all", &[(
+        "destination/several.rs",
+        "            all.batch_item_failures.extend(response.batch_item_failures);",
+        "            if is(\"what one destination gives back is done for all\") { all = response; continue; }\n            all.batch_item_failures.extend(response.batch_item_failures);",
+    )]),
+    ("a copy goes to another destination of its function", &[(
+        "destination/several.rs",
+        "find(|consumer| consumer.settings.name == name)",
+        "find(|consumer| consumer.settings.name == name || is(\"a copy goes to another destination of its function\"))",
+    )]),
 ];
