@@ -11,10 +11,7 @@ use serde_json::Value;
 use crate::aws::sqs::{Message, Queues};
 use crate::disturbance;
 use crate::item::{self, data, destinations, number, state, text};
-use crate::names::{
-    NOTIFICATIONS, POSITIONS, RELAY_DEAD_LETTERS, RELAY_QUEUE, UPSTREAM, UPSTREAM_DEAD_LETTERS,
-    dead_letter_queue, retry_queue,
-};
+use crate::names::{NOTIFICATIONS, POSITIONS, UPSTREAM_DEAD_LETTERS, dead_letter_queue};
 use crate::stack::{RECEIVES_MAX, Stack};
 
 /// A message that was sent to the upstream queue. Two may have the same id.
@@ -41,12 +38,11 @@ const SEQUENCE_TAKEN: &str = "has its `sequence`";
 /// notification is completed, or is dead with a dead letter that has its payload.
 pub fn violations(stack: &Stack, sent: &[SentMessage]) -> Vec<String> {
     let mut found = Vec::new();
-    let records = stack.items(NOTIFICATIONS);
+    let (records, queues) = (stack.items(NOTIFICATIONS), stack.working_queues());
     let mut state = stack.aws.state();
     state.queues.expire(stack.aws.time().now_ms());
-    let retry_queues = stack.destinations().into_iter().map(|name| retry_queue(&name));
     // SQS dead-letters nothing in relay's queue: what is throttled ends long before.
-    for url in retry_queues.chain([UPSTREAM, RELAY_QUEUE, RELAY_DEAD_LETTERS].map(str::to_owned)) {
+    for url in queues {
         let left = state.queues.queues[&url].messages.iter();
         found.extend(left.map(|message| format!("not at rest: {} in {url}", message.id)));
     }

@@ -24,14 +24,15 @@ const KILLS_MAX: i64 = 3 + 1 + STREAM_RETRIES as i64;
 const WAIT_MS_MAX: i64 = 900_000;
 
 /// G7: a destination is tried once for each attempt that is recorded, once for each time that the provider refused it
-/// for now, and once more where it succeeded. Each fault, further dispatch, operation and killed function is a reason
-/// for one copy more, which is tried once, and once beside each attempt and beside the success: copies that fail at once
-/// count one attempt. A try is one call of the handler, or several where its effect may say so.
+/// for now, or a queue elsewhere, and once more where it succeeded. Each fault, further dispatch, operation and killed
+/// function is a reason for one copy more, which is tried once, and once beside each attempt and beside the success:
+/// copies that fail at once count one attempt. A try is one call of the handler, or several where its effect may say so.
 /// G8: a delivery that never failed is delayed by its own faults alone, unless it waits for its turn.
 pub fn violations(stack: &Stack, aws: &State, record: &Value, name: &str, delivery: &Value) -> Vec<String> {
     let key = item::key(record);
     let on_way: Vec<&InjectedFault> = faults_on_way(stack, aws, name);
-    let held_up = aws.provider.held_up(name, Some(&key.idempotency_key(name)));
+    // A queue that takes nothing holds up whoever sends to it.
+    let held_up = aws.provider.held_up(name, Some(&key.idempotency_key(name))) + aws.queues.not_taken;
     let attempts = aws.invariants.attempts(&key, name);
     let has_succeeded = matches!(state(delivery), "done" | "rejected");
     let kills = stack.tries().kills(name);

@@ -25,6 +25,13 @@ pub const RELAY_QUEUE: &str = "https://sqs/relay";
 /// The URL of the dead-letter queue of relay's queue.
 pub const RELAY_DEAD_LETTERS: &str = "https://sqs/relay-dead-letters";
 
+/// The table of another stack's records.
+pub const ELSEWHERE: &str = "elsewhere";
+/// The URL of another stack's upstream queue.
+pub const UPSTREAM_ELSEWHERE: &str = "https://sqs/elsewhere-upstream";
+/// The URL of its dead-letter queue.
+pub const UPSTREAM_DEAD_LETTERS_ELSEWHERE: &str = "https://sqs/elsewhere-upstream-dead-letters";
+
 /// The URL of a destination's retry queue.
 pub fn retry_queue(destination: &str) -> String {
     queue_url(&format!("{PREFIX}-{destination}-retry"))

@@ -22,7 +22,7 @@ use super::handler::{Deadlines, DestinationSettings, Handled, Handler, WorkItem}
 use super::retry_policy::NotCompleted;
 use crate::aws::{Cause, Fault};
 use crate::notification::Notification;
-use crate::record::{Called, Delivery, Refused, Settled, Transition, TransitionOutcome};
+use crate::record::{Called, Delivery, PendingTransition, Refused, Settled, Transition, TransitionOutcome};
 use crate::store::{GET_ITEM, TransitionError};
 
 /// How much longer than its call a lease lasts: for its own write, and for [`CALL_MARGIN`].
@@ -276,7 +276,10 @@ async fn take_lease(
 ) -> Result<Leased, NotCompleted> {
     let holder = format!("{:016x}", fastrand::u64(..));
     let lease = Transition::Lease { fence, until, holder, called_at };
-    let lease = settings.ledger.apply(settings.transition(work, lease));
+    // A call passes the cause on, such as to another stack, so that a copy must not say something else.
+    let correlationid = work.delivery.is_none().then(|| work.dispatch.notification.correlationid.clone());
+    let lease = PendingTransition { correlationid, ..settings.transition(work, lease) };
+    let lease = settings.ledger.apply(lease);
     match timeout_at(deadlines.end_by, lease).await.map_err(|_| NotCompleted::OutOfTime)? {
         Ok(TransitionOutcome::Applied) => Ok(Leased::Taken),
         Ok(outcome) => Ok(Leased::Completed(outcome)),

@@ -1,9 +1,10 @@
 //! A notification that is within every limit but its route's.
 
+use std::collections::BTreeMap;
 use std::ops::Deref;
 
 use super::cloudevent::{encoded_bytes, read};
-use super::extension;
+use super::extension::{self, Extension};
 use super::key::EMITTED;
 use super::kind::Kind;
 use super::notification::{Notification, OUTCOME_SOURCE};
@@ -34,10 +35,22 @@ impl Checked {
         if notification.id.starts_with(EMITTED) {
             return Err(Refusal::ReservedId);
         }
-        if notification.source == OUTCOME_SOURCE {
-            return Err(Refusal::ReservedSource);
+        Checked::sent(Notification { causationid: None, correlationid: None, ..notification })
+    }
+
+    /// Checks a notification that another stack forwards: its id may be that of an emit, and its cause is believed.
+    fn forwarded(mut notification: Notification) -> Result<Checked, Refusal> {
+        notification.causationid = taken_text(&mut notification.extensions, "causationid");
+        notification.correlationid = taken_text(&mut notification.extensions, "correlationid");
+        Checked::sent(notification)
+    }
+
+    /// Checks a notification that this stack did not emit: it is no outcome. Those of two stacks could have one id.
+    fn sent(notification: Notification) -> Result<Checked, Refusal> {
+        match notification.source == OUTCOME_SOURCE {
+            true => Err(Refusal::ReservedSource),
+            false => Checked::emitted(notification),
         }
-        Checked::emitted(Notification { causationid: None, correlationid: None, ..notification })
     }
 
     /// Checks a notification whose id was not chosen by its sender.
@@ -61,17 +74,22 @@ impl Checked {
     /// # Errors
     /// The first reason found. The same bytes always give the same reason.
     pub fn decode(bytes: &[u8]) -> Result<Checked, Refusal> {
-        Checked::decode_by(bytes, |_| Err(Refusal::Missing { field: "kind" }))
+        Checked::decode_by(bytes, |_| Err(Refusal::Missing { field: "kind" }), |_| false)
     }
 
-    /// The same of an event that may leave out its `kind`: then it has the one of its type.
+    /// The same of an event that may leave out its `kind`: then it has the one of its type. It may be one that another
+    /// stack forwards.
     pub(super) fn decode_by(
         bytes: &[u8],
         kind_of: impl Fn(&str) -> Result<Kind, Refusal>,
+        is_forwarded: impl Fn(&Notification) -> bool,
     ) -> Result<Checked, Refusal> {
         within_limit(bytes.len())?;
         let (notification, says_kind) = read(bytes)?;
-        let mut checked = Checked::new(notification)?;
+        let mut checked = match is_forwarded(&notification) {
+            true => Checked::forwarded(notification),
+            false => Checked::new(notification),
+        }?;
         if !says_kind {
             checked.notification.kind = kind_of(&checked.notification.r#type)?;
             checked.bytes = encoded_bytes(&checked.notification);
@@ -93,6 +111,18 @@ pub(crate) fn check_stored<T>(notification: &Notification<T>) -> Result<(), Refu
         false => {
             Err(Refusal::Invalid { field: "traceparent".into(), problem: "is none of W3C Trace Context" })
         }
+    }
+}
+
+/// Takes an attribute that is a text out of the extension attributes.
+fn taken_text(extensions: &mut BTreeMap<String, Extension>, name: &str) -> Option<String> {
+    match extensions.get(name) {
+        Some(Extension::Text(text)) => {
+            let text = text.clone();
+            extensions.remove(name);
+            Some(text)
+        }
+        _ => None,
     }
 }
 

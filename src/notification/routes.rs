@@ -66,6 +66,9 @@ pub struct Route {
     /// source that no route binds, whoever may send to the queue may send. What is emitted, and what comes by an outbox,
     /// has no sender to check.
     pub senders: BTreeMap<String, BTreeSet<String>>,
+    /// For sources of `sources`, the unique ids of the roles that forward this type from another stack. They may send it,
+    /// as `senders` may; and they are believed an id that begins with `emit:`, and `causationid` and `correlationid`.
+    pub forwarders: BTreeMap<String, BTreeSet<String>>,
     /// The destinations that apply the notifications of a source and `partitionkey` in the order of their `sequence`,
     /// which is then required. Such a destination has to get every numbered notification, of any type: so events are
     /// sequenced by their channel, and a command by its owner.
@@ -86,6 +89,15 @@ pub(crate) fn is_destination(name: &str) -> bool {
 fn is_keyed_by(channel: &str, notification: &Notification) -> bool {
     let key = notification.partitionkey.as_deref().and_then(|key| key.split_once('/'));
     key.is_some_and(|(name, id)| name == channel && !id.is_empty())
+}
+
+impl Route {
+    /// Who may send from a source, where the route says that.
+    fn senders_of(&self, source: &str) -> Option<BTreeSet<&str>> {
+        let lists = [self.senders.get(source), self.forwarders.get(source)];
+        let is_bound = lists.iter().any(Option::is_some);
+        is_bound.then(|| lists.into_iter().flatten().flatten().map(String::as_str).collect())
+    }
 }
 
 impl Routes {
@@ -111,10 +123,27 @@ impl Routes {
     /// # Errors
     /// The first reason found. The same bytes always give the same reason.
     pub fn decode(&self, bytes: &[u8]) -> Result<Checked, Refusal> {
-        Checked::decode_by(bytes, |r#type| match self.0.get(r#type) {
-            Some(route) => Ok(route.kind),
-            None => Err(Refusal::UnknownType { name: r#type.to_owned() }),
-        })
+        Checked::decode_by(bytes, |r#type| self.kind_of(r#type), |_| false)
+    }
+
+    /// Reads an event as it came to the queue, and checks who sent it: the unique id of a user or role, if it is known.
+    ///
+    /// # Errors
+    /// As [`decode`](Routes::decode); and [`Refusal::ForeignSender`] where its route says who may send it from its source.
+    pub fn decode_sent(&self, bytes: &[u8], sender: Option<&str>) -> Result<Checked, Refusal> {
+        let is_forwarded = |notification: &Notification| {
+            let route = self.0.get(&notification.r#type);
+            let forwarders = route.and_then(|route| route.forwarders.get(&notification.source));
+            forwarders.zip(sender).is_some_and(|(forwarders, sender)| forwarders.contains(sender))
+        };
+        let notification = Checked::decode_by(bytes, |r#type| self.kind_of(r#type), is_forwarded)?;
+        self.check_sender(&notification, sender)?;
+        Ok(notification)
+    }
+
+    fn kind_of(&self, r#type: &str) -> Result<Kind, Refusal> {
+        let route = self.0.get(r#type).ok_or_else(|| Refusal::UnknownType { name: r#type.to_owned() })?;
+        Ok(route.kind)
     }
 
     /// The route of a notification.
@@ -154,15 +183,11 @@ impl Routes {
         }
     }
 
-    /// Checks who sent a notification: the unique id of a user or role, if it is known.
-    ///
-    /// # Errors
-    /// [`Refusal::ForeignSender`] where its route says who may send it from its source.
-    pub fn check_sender(&self, notification: &Notification, sender: Option<&str>) -> Result<(), Refusal> {
+    fn check_sender(&self, notification: &Notification, sender: Option<&str>) -> Result<(), Refusal> {
         let source = &notification.source;
-        let of_type = self.0.get(&notification.r#type).and_then(|route| route.senders.get(source));
-        let may_send = |senders: &BTreeSet<String>| sender.is_some_and(|sender| senders.contains(sender));
-        let mut of_source = self.0.values().filter_map(|route| route.senders.get(source)).peekable();
+        let of_type = self.0.get(&notification.r#type).and_then(|route| route.senders_of(source));
+        let may_send = |senders: BTreeSet<&str>| sender.is_some_and(|sender| senders.contains(sender));
+        let mut of_source = self.0.values().filter_map(|route| route.senders_of(source)).peekable();
         let is_taken = match of_type {
             Some(senders) => may_send(senders),
             // An id belongs to its source, whatever its type: nobody else may use up those of this one.

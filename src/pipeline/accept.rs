@@ -69,8 +69,7 @@ impl Accept {
     }
 
     fn record(&self, event: &[u8], Envelope { sent_at, sender }: Envelope) -> Result<Record, Refusal> {
-        let notification = self.routes.decode(event)?;
-        self.routes.check_sender(&notification, sender)?;
+        let notification = self.routes.decode_sent(event, sender)?;
         let record = Record::accept(notification, &self.routes, self.clock.now())?;
         Ok(Record { sent_at, ..record })
     }

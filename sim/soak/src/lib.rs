@@ -4,6 +4,7 @@ mod caller;
 mod commerce;
 mod credit;
 mod fan_out;
+mod forward;
 mod operator;
 mod ordered;
 mod payments;
@@ -12,6 +13,7 @@ pub mod timing;
 pub use commerce::Commerce;
 pub use credit::Credit;
 pub use fan_out::FanOut;
+pub use forward::Forward;
 use handover_sim::{Plan, Run, run};
 pub use ordered::Ordered;
 pub use payments::Payments;
@@ -27,9 +29,10 @@ pub const PAYMENTS: NamedWorkload = ("payments", |plan| run(&Payments, plan));
 pub const ORDERED: NamedWorkload = ("ordered", |plan| run(&Ordered, plan));
 /// Commands that their owner may reject, and effects whose conditions say what follows.
 pub const CREDIT: NamedWorkload = ("credit", |plan| run(&Credit, plan));
-
 /// Events that go to several destinations, some of which hand over to queues.
 pub const FAN_OUT: NamedWorkload = ("fan_out", |plan| run(&FanOut, plan));
+/// What one stack forwards to another.
+pub const FORWARD: NamedWorkload = ("forward", |plan| run(&Forward, plan));
 
 /// Every workload.
-pub const WORKLOADS: [NamedWorkload; 5] = [COMMERCE, PAYMENTS, ORDERED, CREDIT, FAN_OUT];
+pub const WORKLOADS: [NamedWorkload; 6] = [COMMERCE, PAYMENTS, ORDERED, CREDIT, FAN_OUT, FORWARD];

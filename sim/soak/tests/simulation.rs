@@ -4,7 +4,7 @@ use std::process::Command;
 
 use handover_sim::{Fault, Faults, Plan, PlannedFaults, Run, run, run_all};
 use handover_soak::timing::hot_key;
-use handover_soak::{Commerce, Credit, FanOut, Ordered, Payments};
+use handover_soak::{Commerce, Credit, FanOut, Forward, Ordered, Payments};
 
 /// Plans of commerce that found a violation once; the change log says which. The mutants find the same for
 /// good, since a plan means something else when the workload draws other messages.
@@ -97,6 +97,15 @@ fn g3_an_event_reaches_each_queue_whatever_becomes_of_the_others() {
         [(0..60, Faults::NONE), (0..220, Faults::USUAL), (0..30, Faults::LOSING), (0..60, Faults::STALLING)];
     for (seeds, faults) in seeds {
         hold(|plan| run(&FanOut, plan), &drawn(seeds, faults));
+    }
+}
+
+#[test]
+fn g3_what_is_forwarded_is_stored_or_refused_there_with_either_stack_down_for_a_day() {
+    let seeds =
+        [(0..20, Faults::NONE), (0..60, Faults::USUAL), (0..20, Faults::LOSING), (0..20, Faults::STALLING)];
+    for (seeds, faults) in seeds {
+        hold(|plan| run(&Forward, plan), &drawn(seeds, faults));
     }
 }
 

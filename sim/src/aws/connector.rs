@@ -131,6 +131,8 @@ fn operation_and_use(service: &str, operation: &str, body: &[u8]) -> String {
         "SendMessage" => format!("{operation} {OF_HANDLER}"),
         // As a table's name, in JSON and in a statement.
         _ if contains("\"notifications\"") || contains("\\\"notifications\\\"") => operation.to_owned(),
+        // Accept elsewhere makes the calls of accept.
+        _ if contains("\"elsewhere\"") => operation.to_owned(),
         _ if contains("\"reconcile\"") => format!("{operation} {OF_CURSOR}"),
         _ if contains("\"positions\"") => format!("{operation} {OF_POSITION}"),
         _ if service.starts_with("DynamoDB") => format!("{operation} {OF_HANDLER}"),

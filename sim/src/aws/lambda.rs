@@ -103,6 +103,12 @@ impl Lambda {
         self.state.borrow().stopped_until_ms
     }
 
+    /// Notes that something is down until then, in milliseconds of the run.
+    pub fn is_stopped_until(&self, until_ms: u64) {
+        let mut state = self.state.borrow_mut();
+        state.stopped_until_ms = state.stopped_until_ms.max(until_ms);
+    }
+
     /// Runs something as an invocation, for at most `limit`: the invocation's name, and the result unless
     /// it died.
     pub async fn run<T: 'static>(

@@ -55,8 +55,7 @@ impl Lambda {
 
     fn disable(&self, function: &Function, stop: InjectedFault) {
         self.aws.note(&function.name, "its mapping is disabled");
-        let mut lambda = self.state.borrow_mut();
-        lambda.stopped_until_ms = lambda.stopped_until_ms.max(stop.at + stop.for_ms);
+        self.is_stopped_until(stop.at + stop.for_ms);
         self.aws.state().history.inject(stop, [function.site()]);
     }
 

@@ -21,6 +21,9 @@ const INVISIBLE_MS_MAX: u64 = 12 * 3_600_000;
 /// The code of a queue that does not exist.
 const NO_QUEUE: &str = "com.amazonaws.sqs#QueueDoesNotExist";
 
+/// The code of a service in trouble.
+const UNAVAILABLE: &str = "com.amazonaws.sqs#ServiceUnavailable";
+
 /// Who sends what the functions send.
 const FUNCTION: &str = "AROAFUNCTION:function";
 
@@ -64,6 +67,10 @@ pub struct Queues {
     /// Requests that SQS refused for what they say.
     pub refused: Vec<String>,
     next: u64,
+    /// Until when a queue takes nothing, by its URL.
+    broken: BTreeMap<String, u64>,
+    /// Calls that such a queue did not take.
+    pub not_taken: i64,
     /// Whether a message was received so often that it was moved to a dead-letter queue.
     pub gave_up: bool,
 }
@@ -84,6 +91,11 @@ impl Queues {
             redrive: redrive.map(|(receives, url)| (receives, url.to_owned())),
         };
         self.queues.insert(url.to_owned(), queue);
+    }
+
+    /// Has every call of a queue fail until then.
+    pub fn break_until(&mut self, url: &str, until_ms: u64) {
+        self.broken.insert(url.to_owned(), until_ms);
     }
 
     /// Lowers the limit of the messages in flight, so that a few reach it.
@@ -165,6 +177,10 @@ impl Queues {
             };
         }
         let url = request["QueueUrl"].as_str().expect("QueueUrl");
+        if self.broken.get(url).is_some_and(|until_ms| now_ms < *until_ms) {
+            self.not_taken += 1;
+            return (503, json!({ "__type": UNAVAILABLE, "message": "try again" }).to_string());
+        }
         let not_taken =
             |entry: &Value| not_taken(entry).or_else(|| self.is_hidden_too_long(url, entry, now_ms));
         let entries = request["Entries"].as_array();

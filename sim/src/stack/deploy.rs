@@ -20,7 +20,6 @@ use crate::names::{
     queue_url, retry_queue,
 };
 use crate::stack::counted::Counted;
-use crate::stack::undeployed::Undeployed;
 use crate::stack::{RECEIVES_MAX, STREAM_RETRIES, Stack};
 
 const ACCEPT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -47,6 +46,12 @@ const FEW_IN_FLIGHT: usize = 2;
 /// What the template's mapping of the table's stream passes.
 const RELAY_FILTER: &str =
     r#"{"eventName":["INSERT","MODIFY"],"dynamodb":{"NewImage":{"change":{"S":["dispatch"]}}}}"#;
+
+/// A destination that no function runs yet.
+pub struct Undeployed {
+    name: String,
+    consumer: Box<dyn Fn(DestinationSettings) -> Consumer>,
+}
 
 impl Stack {
     pub(super) fn serve_upstream(&self) {

@@ -2,11 +2,11 @@
 //! with the destinations of a workload.
 
 mod counted;
-mod deploy;
+pub mod deploy;
+pub mod elsewhere;
 pub(crate) mod later_release;
 pub mod operator;
 mod reconcile;
-mod undeployed;
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -28,11 +28,11 @@ use crate::faults::plan::Plan;
 use crate::faults::rng::{Purpose, below};
 use crate::item::{self, destinations, number, sequence_key, state};
 use crate::names::{
-    NOTIFICATIONS, POSITIONS, PRODUCER, RECONCILE, RELAY_QUEUE, UPSTREAM, dead_letter_queue, retry_queue,
+    NOTIFICATIONS, POSITIONS, PRODUCER, RECONCILE, RELAY_DEAD_LETTERS, RELAY_QUEUE, UPSTREAM,
+    UPSTREAM_ELSEWHERE, dead_letter_queue, retry_queue,
 };
 pub use crate::stack::counted::Killer;
 use crate::stack::counted::Tries;
-pub use crate::stack::undeployed::Undeployed;
 use crate::timing::Timing;
 
 /// How many times a message of the upstream queue is received before SQS moves it to the dead-letter queue.
@@ -222,9 +222,13 @@ impl Stack {
 
     /// Sends a message to the upstream queue as the role with this unique id.
     pub fn send_as(&self, sender: &str, message: &str) {
+        self.send_to(UPSTREAM, sender, message);
+    }
+
+    fn send_to(&self, url: &str, sender: &str, message: &str) {
         let now_ms = self.aws.time().now_ms();
         self.aws.note("producer", &format!("sends {message}"));
-        self.aws.state().queues.send_as(&format!("{sender}:producer"), UPSTREAM, message, now_ms);
+        self.aws.state().queues.send_as(&format!("{sender}:producer"), url, message, now_ms);
         self.aws.queued().notify_waiters();
     }
 
@@ -302,9 +306,17 @@ impl Stack {
 
     /// Whether nothing runs, and the queues are empty.
     pub(crate) fn is_quiet(&self) -> bool {
+        let is_empty = |url: &String| self.aws.state().queues.queues[url].messages.is_empty();
+        self.lambda.is_idle() && self.working_queues().iter().all(is_empty)
+    }
+
+    /// The URLs of the queues that are empty at rest.
+    pub(crate) fn working_queues(&self) -> Vec<String> {
         let retry_queues = self.destinations().into_iter().map(|name| retry_queue(&name));
-        let mut urls = retry_queues.chain([UPSTREAM, RELAY_QUEUE].map(str::to_owned));
-        self.lambda.is_idle() && urls.all(|url| self.aws.state().queues.queues[&url].messages.is_empty())
+        let others = [UPSTREAM, RELAY_QUEUE, RELAY_DEAD_LETTERS, UPSTREAM_ELSEWHERE].map(str::to_owned);
+        let has_elsewhere = self.aws.state().queues.queues.contains_key(UPSTREAM_ELSEWHERE);
+        let is_there = |url: &String| has_elsewhere || url != UPSTREAM_ELSEWHERE;
+        retry_queues.chain(others).filter(is_there).collect()
     }
 
     /// The notifications that are not completed.

@@ -30,6 +30,8 @@ struct Type {
     #[serde(default)]
     senders: BTreeMap<String, BTreeSet<String>>,
     #[serde(default)]
+    forwarders: BTreeMap<String, BTreeSet<String>>,
+    #[serde(default)]
     sequenced: Vec<String>,
     max_bytes: Option<usize>,
 }
@@ -98,7 +100,7 @@ fn check_channel(name: &str, channel: &Channel) -> Result<(), String> {
 
 /// The route of a type, which has what it leaves out from its channel.
 fn route(kind: Kind, entry: Type, channels: &Channels) -> Result<Route, String> {
-    let Type { channel, destinations, sources, senders, sequenced, max_bytes } = entry;
+    let Type { channel, destinations, sources, senders, forwarders, sequenced, max_bytes } = entry;
     let (destinations, sequenced, sources) = match &channel {
         Some(_) if kind == Kind::Command => {
             return Err("is a command, which belongs to no channel; name its owner in `destinations`".into());
@@ -135,12 +137,13 @@ fn route(kind: Kind, entry: Type, channels: &Channels) -> Result<Route, String> 
     }
     check_destinations(&destinations, &sequenced)?;
     check_sources(sources.as_ref())?;
-    check_senders(&senders, sources.as_ref())?;
+    check_senders("sender", &senders, sources.as_ref())?;
+    check_senders("forwarder", &forwarders, sources.as_ref())?;
     let max_bytes = max_bytes.unwrap_or(ROUTE_BYTES_MAX);
     if !(1..=EVENT_BYTES_MAX).contains(&max_bytes) {
         return Err(format!("has {max_bytes} as `max_bytes`; choose 1 to {EVENT_BYTES_MAX}"));
     }
-    Ok(Route { kind, channel, destinations, sources, senders, sequenced, max_bytes })
+    Ok(Route { kind, channel, destinations, sources, senders, forwarders, sequenced, max_bytes })
 }
 
 fn check_destinations(destinations: &[String], sequenced: &[String]) -> Result<(), String> {
@@ -178,19 +181,21 @@ fn check_sources(sources: Option<&BTreeSet<String>>) -> Result<(), String> {
     }
 }
 
+/// What is wrong with `senders` or `forwarders`.
 fn check_senders(
+    role: &str,
     senders: &BTreeMap<String, BTreeSet<String>>,
     sources: Option<&BTreeSet<String>>,
 ) -> Result<(), String> {
     for (source, senders) in senders {
         if !sources.is_some_and(|sources| sources.contains(source)) {
             return Err(format!(
-                "has senders of the source `{source}`, which is not in its `sources`; add it there"
+                "has {role}s of the source `{source}`, which is not in its `sources`; add it there"
             ));
         }
         if senders.is_empty() {
             return Err(format!(
-                "has no sender of the source `{source}`; name one, or leave the source out of `senders`"
+                "has no {role} of the source `{source}`; name one, or leave the source out of `{role}s`"
             ));
         }
         // That of an account, which all its federated users have, is a number.
@@ -200,7 +205,7 @@ fn check_senders(
         };
         if let Some(sender) = senders.iter().find(|sender| !is_id(sender)) {
             return Err(format!(
-                "has the sender `{sender}`, which is no unique id of a user or role, such as `AROAEXAMPLE7`; leave out the session's name"
+                "has the {role} `{sender}`, which is no unique id of a user or role, such as `AROAEXAMPLE7`; leave out the session's name"
             ));
         }
     }

@@ -62,6 +62,33 @@ fn a_source_is_taken_from_those_who_may_send_it() {
 }
 
 #[test]
+fn what_another_stack_forwards_keeps_its_id_and_its_cause() {
+    let text = r#"{"t":{"kind":"event","destinations":["a"],"sources":["shop"],
+        "senders":{"shop":["AROA1"]},"forwarders":{"shop":["AROA2"]}}}"#;
+    let routes = routes(text).unwrap();
+    let sent = |id: &str, source: &str, sender: Option<&str>| {
+        let event = format!(
+            r#"{{"specversion":"1.0","id":"{id}","source":"{source}","type":"t","data":1,
+                "causationid":"parent","correlationid":true}}"#
+        );
+        routes.decode_sent(event.as_bytes(), sender).map(Notification::from)
+    };
+    let forwarded = sent("emit:1", "shop", Some("AROA2")).unwrap();
+    assert_eq!((&*forwarded.id, forwarded.causationid.as_deref()), ("emit:1", Some("parent")));
+    let odd: Vec<_> = forwarded.extensions.keys().map(String::as_str).collect();
+    assert_eq!((forwarded.correlationid, odd), (None, vec!["correlationid"]), "it is no id");
+    let own = sent("1", "shop", Some("AROA1")).unwrap();
+    assert_eq!((own.causationid, own.extensions.len()), (None, 2), "a sender is not believed a cause");
+    for (source, sender) in [("shop", Some("AROA1")), ("shop", None), ("market", Some("AROA2"))] {
+        assert_eq!(sent("emit:1", source, sender), Err(Refusal::ReservedId), "{source} {sender:?}");
+    }
+    assert_eq!(sent("1", "shop", Some("AROA3")).unwrap_err().code(), "foreign-sender");
+    let of_handover: Routes = text.replace("shop", "handover").parse().unwrap();
+    let outcome = r#"{"specversion":"1.0","id":"1","source":"handover","type":"t","data":1}"#;
+    assert_eq!(of_handover.decode_sent(outcome.as_bytes(), Some("AROA2")), Err(Refusal::ReservedSource));
+}
+
+#[test]
 fn an_outcome_goes_where_the_route_of_its_type_says() {
     let routes = routes(
         r#"{

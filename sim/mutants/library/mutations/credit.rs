@@ -91,8 +91,8 @@ pub const MUTANTS: &[Mutant] = &[
     )]),
     ("a sender is believed its cause", &[(
         "notification/checked.rs",
-        "Checked::emitted(Notification { causationid: None, correlationid: None, ..notification })",
-        "Checked::emitted(Notification { causationid: None, correlationid: notification.extensions.get(\"correlationid\").filter(|_| is(\"a sender is believed its cause\")).map(|_| notification.id.clone()), ..notification })",
+        "Checked::sent(Notification { causationid: None, correlationid: None, ..notification })",
+        "Checked::sent(Notification { causationid: None, correlationid: notification.extensions.get(\"correlationid\").filter(|_| is(\"a sender is believed its cause\")).map(|_| notification.id.clone()), ..notification })",
     )]),
     ("a cause goes back no further than its parent", &[(
         "notification/draft.rs",

@@ -5,6 +5,7 @@
 mod commerce;
 mod credit;
 mod fan_out;
+mod forward;
 mod ordered;
 mod payments;
 
@@ -15,10 +16,11 @@ pub type Edit = (&'static str, &'static str, &'static str);
 pub type Mutant = (&'static str, &'static [Edit]);
 
 /// Every mutant, by the workload that has to find it.
-pub const MUTANTS: [(&str, &[Mutant]); 5] = [
+pub const MUTANTS: [(&str, &[Mutant]); 6] = [
     ("commerce", commerce::MUTANTS),
     ("payments", payments::MUTANTS),
     ("ordered", ordered::MUTANTS),
     ("credit", credit::MUTANTS),
     ("fan_out", fan_out::MUTANTS),
+    ("forward", forward::MUTANTS),
 ];
