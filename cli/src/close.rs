@@ -8,6 +8,7 @@ use handover::{Ledger, NotificationKey};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::dead_letter_queues::DeadLetterQueues;
+use crate::error::{UNKNOWN_DESTINATION, coded};
 use crate::held::HIDDEN_SECONDS;
 use crate::interrupt::{Interrupt, exit_code};
 use crate::named::Named;
@@ -54,7 +55,9 @@ async fn close_one(stack: &Stack, arguments: Arguments, interrupt: &Interrupt) -
     };
     if let Some(wanted) = destination.as_ref().filter(|wanted| !record.destinations.contains_key(*wanted)) {
         let names: Vec<&str> = record.destinations.keys().map(String::as_str).collect();
-        anyhow::bail!("`{wanted}` is not a destination of `{}`; it has: {}", record.id, names.join(", "));
+        let text =
+            format!("`{wanted}` is not a destination of `{}`; it has: {}", record.id, names.join(", "));
+        return Err(coded(UNKNOWN_DESTINATION, text));
     }
     let (ledger, queues) = (stack.ledger(), DeadLetterQueues::new(stack, interrupt));
     let retention = SignedDuration::from_hours(24 * i64::from(ledger_days));

@@ -3,12 +3,12 @@
 //! They, and not the records, say what is dead: a queue also has what SQS moved there itself, bytes that are not a
 //! dispatch, and dead letters of notifications that are open elsewhere.
 
-use anyhow::anyhow;
 use aws_sdk_sqs::types::Message;
 use handover::NotificationKey;
 use handover::record::Dispatch;
 use handover::store::ERROR;
 
+use crate::error::{NOT_DEPLOYED, coded};
 use crate::held::{Held, Holder, Queue};
 use crate::interrupt::Interrupt;
 use crate::output::say_error;
@@ -98,14 +98,8 @@ impl<'a> DeadLetterQueues<'a> {
             };
         }
         let mut queues = Vec::new();
-        let routes = self.0.stack.routes().await.map_err(|error| match error {
-            unread @ (NoSettings::Forbidden(_) | NoSettings::Packaged(_)) => {
-                anyhow!(
-                    "the stack's routes cannot be read ({unread}); without them, name a destination with --destination"
-                )
-            }
-            NoSettings::Error(error) => error,
-        })?;
+        let instead = "without them, name a destination with --destination";
+        let routes = self.0.stack.routes_or(instead).await?;
         for name in routes.destinations() {
             match self.url(name).await? {
                 Some(url) => queues.push(Queue { of: name.to_owned(), url }),
@@ -132,12 +126,15 @@ impl<'a> DeadLetterQueues<'a> {
         let routes = match self.0.stack.routes().await {
             Ok(routes) => routes,
             Err(NoSettings::Forbidden(_) | NoSettings::Packaged(_)) => {
-                return anyhow!("there is no queue {queue}; is `{destination}` a destination of `{stack}`?");
+                let text =
+                    format!("there is no queue {queue}; is `{destination}` a destination of `{stack}`?");
+                return coded(NOT_DEPLOYED, text);
             }
             Err(NoSettings::Error(error)) => return error,
         };
         let unknown = self.0.stack.check_destination(destination, &routes).err();
-        unknown.unwrap_or_else(|| anyhow!("the destination `{destination}` has no queue {queue}"))
+        let text = format!("the destination `{destination}` has no queue {queue}; is it deployed?");
+        unknown.unwrap_or_else(|| coded(NOT_DEPLOYED, text))
     }
 }
 

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use futures_util::future::pending;
 use tokio::sync::SetOnce;
 
+use crate::error;
 use crate::output::say_error;
 
 /// The exit code of a command that was interrupted, as shells have it.
@@ -49,7 +50,7 @@ impl Interrupt {
             result = run => match (self.has_come(), result) {
                 (true, result) => {
                     if let Err(error) = result {
-                        say_error!("error: {error:#}");
+                        error::say(&error);
                     }
                     Ok(ExitCode::from(INTERRUPTED))
                 }

@@ -8,6 +8,7 @@ mod combinations;
 mod dead_letter_queues;
 mod dead_letters;
 mod dispatch;
+mod error;
 mod held;
 mod index;
 mod interrupt;
@@ -23,17 +24,24 @@ mod status;
 mod trace;
 mod value;
 
+use std::io::{Write, stdout};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::output::say_error;
+/// As `docs/command-line.md` has them.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    It is done.
+  1    It failed or left something undone, and says what.
+  2    The arguments are wrong, and nothing was done.
+  130  Ctrl-C interrupted it.";
 
 /// Transactional messaging on AWS: accepted once, applied once.
 ///
 /// Works with AWS or a local AWS, as the standard AWS environment and profile say.
 #[derive(Parser)]
-#[command(version, max_term_width = 100)]
+#[command(version, max_term_width = 100, after_help = EXIT_CODES)]
 struct Arguments {
     #[command(flatten)]
     stack: stack::StackArguments,
@@ -65,12 +73,21 @@ enum Command {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let code = run(Arguments::parse()).await.unwrap_or_else(|error| {
-        say_error!("error: {error:#}");
-        ExitCode::FAILURE
-    });
+    let code = match Arguments::try_parse() {
+        Ok(arguments) => run(arguments).await.unwrap_or_else(|error| {
+            error::say(&error);
+            ExitCode::FAILURE
+        }),
+        Err(answer) => print(&answer),
+    };
     // What it did is done; whoever asked does not know all of it.
     if output::is_incomplete() { ExitCode::FAILURE } else { code }
+}
+
+/// Prints the help, the version, or what is wrong with the arguments.
+fn print(answer: &clap::Error) -> ExitCode {
+    output::note(answer.print().and_then(|()| stdout().flush()));
+    u8::try_from(answer.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
 async fn run(Arguments { stack, command }: Arguments) -> anyhow::Result<ExitCode> {

@@ -3,6 +3,7 @@
 use handover::NotificationKey;
 use handover::record::Record;
 
+use crate::error::{SEVERAL_SOURCES, UNKNOWN_NOTIFICATION, coded};
 use crate::stack::Stack;
 use crate::value;
 
@@ -34,12 +35,14 @@ impl Named {
         };
         let found: Vec<Record> = found.map_err(|fault| stack.explained(fault))?;
         let of = self.source.as_ref().map_or_else(String::new, |source| format!(" of `{source}`"));
-        anyhow::ensure!(
-            !found.is_empty(),
-            "there is no record of `{}`{of} in the stack `{stack}`: it is not accepted yet (does the function accept run?), it was refused (see `handover refused`), or its record expired after it was completed",
-            self.id,
-            stack = stack.name()
-        );
+        let text = || {
+            format!(
+                "there is no record of `{}`{of} in the stack `{}`: it is not accepted yet (does the function accept run?), it was refused (see `handover refused`), or its record expired after it was completed",
+                self.id,
+                stack.name()
+            )
+        };
+        anyhow::ensure!(!found.is_empty(), coded(UNKNOWN_NOTIFICATION, text()));
         Ok(found)
     }
 
@@ -52,11 +55,14 @@ impl Named {
         let sources: Vec<String> = found.iter().map(|record| format!("`{}`", record.source)).collect();
         match found.pop() {
             Some(record) if found.is_empty() => Ok(record),
-            _ => anyhow::bail!(
-                "several sources have used the id `{}`: {}; name one with --source",
-                self.id,
-                sources.join(", ")
-            ),
+            _ => Err(coded(
+                SEVERAL_SOURCES,
+                format!(
+                    "several sources have used the id `{}`: {}; name one with --source",
+                    self.id,
+                    sources.join(", ")
+                ),
+            )),
         }
     }
 }

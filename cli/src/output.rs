@@ -4,7 +4,7 @@
 //! what it began; but it says so, and fails.
 
 use std::fmt::{self, Display};
-use std::io::{Error, ErrorKind, IsTerminal, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -32,15 +32,15 @@ pub fn is_incomplete() -> bool {
 /// Writes a line.
 pub fn line(mut to: impl Write, text: &str) {
     let plain = |c: char| if c.is_control() && c != '\n' { '\u{fffd}' } else { c };
-    match writeln!(to, "{}", text.chars().map(plain).collect::<String>()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => say_once(&error),
-        _ => (),
-    }
+    note(writeln!(to, "{}", text.chars().map(plain).collect::<String>()));
 }
 
-/// Says the first error of the output.
-fn say_once(error: &Error) {
-    if !IS_INCOMPLETE.swap(true, Ordering::Relaxed) {
+/// Notes whether an output could be written, and says its first error.
+pub fn note(written: io::Result<()>) {
+    if let Err(error) = written
+        && error.kind() != ErrorKind::BrokenPipe
+        && !IS_INCOMPLETE.swap(true, Ordering::Relaxed)
+    {
         // It may be the standard error itself that cannot be written.
         let _ = writeln!(std::io::stderr(), "error: the output cannot be written: {error}");
     }

@@ -14,6 +14,7 @@ use handover::store::Cursors;
 use handover::{Fault, Ledger, Positions, Routes};
 
 use self::configuration::configuration;
+use crate::error::{NO_ROUTES, UNKNOWN_DESTINATION, UNKNOWN_STACK, coded};
 use crate::value::{check_region, check_stack};
 
 /// The heading of these options in the help, beside the command's own.
@@ -114,30 +115,46 @@ impl Stack {
         if let Some(file) = &self.routes_file {
             let text = std::fs::read_to_string(file).map_err(anyhow::Error::from);
             let routes = text.and_then(|text| Ok(text.parse()?));
-            let named = || {
-                format!(
-                    "the file of routes `{}` (--routes or HANDOVER_ROUTES) cannot be used",
-                    file.display()
-                )
-            };
-            return Ok(routes.with_context(named)?);
+            return Ok(routes.map_err(|error| {
+                let file = file.display();
+                let text = format!(
+                    "the file of routes `{file}` (--routes or HANDOVER_ROUTES) cannot be used: {error:#}"
+                );
+                coded(NO_ROUTES, text)
+            })?);
         }
         let mut settings = self.settings().await?;
         if let Some(file) = settings.remove("ROUTES_FILE") {
             return Err(NoSettings::Packaged(file));
         }
-        Ok(self.setting(settings, "ROUTES")?.parse().map_err(anyhow::Error::from)?)
+        let routes = self.setting(settings, "ROUTES").and_then(|routes| Ok(routes.parse()?));
+        Ok(routes.map_err(|error| coded(NO_ROUTES, error.to_string()))?)
+    }
+
+    /// The routes, for a command that cannot do without them.
+    ///
+    /// # Errors
+    /// When they cannot be read; `instead` says what to do then.
+    pub async fn routes_or(&self, instead: &str) -> anyhow::Result<Routes> {
+        self.routes().await.map_err(|error| match error {
+            unread @ (NoSettings::Forbidden(_) | NoSettings::Packaged(_)) => {
+                coded(NO_ROUTES, format!("the stack's routes cannot be read ({unread}); {instead}"))
+            }
+            NoSettings::Error(error) => error,
+        })
     }
 
     /// Checks that the routes of the deployed stack name a destination.
     pub fn check_destination(&self, name: &str, routes: &Routes) -> anyhow::Result<()> {
         let names: Vec<&str> = routes.destinations().into_iter().collect();
-        anyhow::ensure!(
-            names.contains(&name),
-            "`{name}` is not a destination of the stack `{}`; its routes name: {}",
-            self.name,
-            names.join(", ")
-        );
+        let text = || {
+            format!(
+                "`{name}` is not a destination of the stack `{}`; its routes name: {}",
+                self.name,
+                names.join(", ")
+            )
+        };
+        anyhow::ensure!(names.contains(&name), coded(UNKNOWN_DESTINATION, text()));
         Ok(())
     }
 
@@ -188,21 +205,24 @@ impl Stack {
     pub fn explained(&self, fault: Fault) -> anyhow::Error {
         let location = self.location();
         if fault.is_missing_resource() {
-            anyhow!(
+            let text = format!(
                 "there is no stack `{}` at {location}; deploy it, or name another with --stack or HANDOVER_STACK ({fault})",
                 self.name
-            )
-        } else if fault.could_have_taken_effect() {
-            anyhow!(
+            );
+            return coded(UNKNOWN_STACK, text);
+        }
+        let text = if fault.could_have_taken_effect() {
+            format!(
                 "{location} does not answer ({fault}); check the network, the proxy variables and those that begin with AWS_ENDPOINT_URL, and that the local AWS is running if you use one"
             )
         } else if fault.is_denied() && std::env::var_os("HANDOVER_LOCAL").is_some() {
-            anyhow!(
+            format!(
                 "{location}: {fault} (a local AWS has new keys each time that it starts: source its `.local/env` again)"
             )
         } else {
-            anyhow!("{location}: {fault}")
-        }
+            format!("{location}: {fault}")
+        };
+        coded(fault.kind(), text)
     }
 
     fn location(&self) -> impl Display {

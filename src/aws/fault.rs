@@ -78,8 +78,8 @@ impl Fault {
         Fault::new(operation, Cause::Unavailable("no time was left".into()))
     }
 
-    /// Its kind, as metrics name it.
-    pub(crate) fn kind(&self) -> &'static str {
+    /// Its kind, a stable name: as metrics and the command name it.
+    pub fn kind(&self) -> &'static str {
         match self.cause {
             Cause::Contended => "contended",
             Cause::Throttled => "throttled",

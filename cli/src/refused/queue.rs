@@ -1,9 +1,8 @@
 //! The dead-letter queue of the upstream queue, and which of its messages are wanted.
 
-use anyhow::Context;
-
 use super::letter::Letter;
 use crate::cause::has_text;
+use crate::error::{UNKNOWN_NOTIFICATION, UNKNOWN_STACK, coded};
 use crate::held::{Held, Holder, Queue};
 use crate::interrupt::Interrupt;
 use crate::output::say_error;
@@ -66,7 +65,8 @@ impl<'a> RefusedQueue<'a> {
             );
         }
         if let (Some(id), true) = (&wanted.message_id, received.is_empty()) {
-            anyhow::bail!("no message with the id `{id}` is in the queue {}", self.name(&name));
+            let text = format!("no message with the id `{id}` is in the queue {}", self.name(&name));
+            return Err(coded(UNKNOWN_NOTIFICATION, text));
         }
         received.sort_by(|one, next| (one.since, &one.message_id).cmp(&(next.since, &next.message_id)));
         Ok(received)
@@ -83,11 +83,12 @@ impl<'a> RefusedQueue<'a> {
 
     async fn url(&self, queue: &str) -> anyhow::Result<String> {
         let name = self.name(queue);
-        self.holder.queue_url(&name).await?.with_context(|| {
+        self.holder.queue_url(&name).await?.ok_or_else(|| {
             let stack = self.holder.stack.name();
-            format!(
+            let text = format!(
                 "there is no queue {name}, so no stack `{stack}`; name another with --stack or HANDOVER_STACK"
-            )
+            );
+            coded(UNKNOWN_STACK, text)
         })
     }
 }

@@ -1,11 +1,16 @@
 //! Arguments that are wrong, and are said to be before any call. These tests need no deployed stack.
 
+use std::fs::OpenOptions;
 use std::process::{Command, Output};
 
 use crate::text;
 
 /// The command where no call is answered: nothing listens on port 9, the discard port.
 fn handover(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    command(arguments, variables).output().unwrap()
+}
+
+fn command(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
     let of_all = [
         ("AWS_ENDPOINT_URL", "http://127.0.0.1:9"),
         ("AWS_REGION", "us-east-1"),
@@ -15,7 +20,7 @@ fn handover(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     ];
     let mut command = Command::new(env!("CARGO_BIN_EXE_handover"));
     command.args(arguments).env_clear().envs(of_all).envs(variables.iter().copied());
-    command.output().unwrap()
+    command
 }
 
 #[test]
@@ -73,6 +78,26 @@ fn what_cannot_be_read_is_named() {
     let refused = handover(&["send", folder.to_str().unwrap()], &[]);
     let expected = format!("error: cannot read {}: it is a directory; ", folder.display());
     assert!(text(&refused.stderr).starts_with(&expected), "{refused:?}");
+}
+
+/// What clap prints itself.
+#[test]
+fn what_cannot_be_written_fails() {
+    for arguments in [&["--help"][..], &["help", "close"], &["--version"]] {
+        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = command(arguments, &[]).stdout(full).output().unwrap();
+        let errors = text(&output.stderr);
+        assert!(errors.starts_with("error: the output cannot be written: "), "{arguments:?}: {errors}");
+        assert_eq!((errors.lines().count(), output.status.code()), (1, Some(1)), "{arguments:?}: {errors}");
+    }
+}
+
+#[test]
+fn the_help_has_the_exit_codes() {
+    let help = handover(&["--help"], &[]);
+    let (_, codes) = text(&help.stdout).split_once("\nExit codes:\n").unwrap();
+    let codes: Vec<&str> = codes.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(codes, ["0", "1", "2", "130"]);
 }
 
 #[test]

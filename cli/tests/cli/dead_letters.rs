@@ -187,9 +187,9 @@ async fn a_list_hides_nothing_and_says_what_it_cannot_see() {
 
     let (_, error) = stack.handover(&["dead-letters", "--destination", "c"]);
     let expected = format!("`c` is not a destination of the stack `{}`; its routes name: a, b", stack.name);
-    assert!(error.contains(&expected), "{error}");
+    assert!(error.starts_with(&format!("error[unknown-destination]: {expected}")), "{error}");
     let (_, error) = stack.handover(&["dead-letters", "--destination", "b"]);
-    assert!(error.contains("the destination `b` has no queue "), "{error}");
+    assert!(error.starts_with("error[not-deployed]: the destination `b` has no queue "), "{error}");
 
     // Another consumer holds one of them.
     let receive = stack.sqs.receive_message().queue_url(&stack.queue).visibility_timeout(60);
@@ -216,7 +216,10 @@ async fn routes_that_are_in_a_file_are_read_from_the_one_that_is_named() {
 
     let unread = "(they are in the file `odd.routes.json`: name it with --routes or HANDOVER_ROUTES)";
     let (_, error) = stack.handover(&["dead-letters"]);
-    assert!(error.starts_with(&format!("error: the stack's routes cannot be read {unread}")), "{error}");
+    assert!(
+        error.starts_with(&format!("error[no-routes]: the stack's routes cannot be read {unread}")),
+        "{error}"
+    );
     let (_, notes) = stack.handover(&["--routes", &routes, "dead-letters"]);
     assert!(notes.starts_with("note: the destination `b` has no queue "), "{notes}");
 

@@ -105,7 +105,9 @@ async fn an_id_of_several_sources_is_shown_and_has_to_be_named() {
     }
     assert_eq!(shown(&["--source", "shop"]).len(), 1);
     let ambiguous = handover(&["redrive", &id], b"");
-    assert!(text(&ambiguous.stderr).contains("`orders`, `shop`; name one with --source"), "{ambiguous:?}");
+    let error = text(&ambiguous.stderr);
+    assert!(error.starts_with("error[several-sources]: "), "{error}");
+    assert!(error.contains("`orders`, `shop`; name one with --source"), "{error}");
     let done = handover(&["redrive", &id, "--source", "shop"], b"");
     assert_eq!(text(&done.stdout), format!("{id} is DONE: nothing to redrive\n"));
     let done = handover(&["dispatch", &id, "--source", "orders"], b"");
@@ -120,10 +122,11 @@ fn an_error_names_what_is_missing() {
         text(&output.stderr).to_owned()
     };
     let unknown = error(&["status", "never-sent"]);
-    assert!(unknown.contains("there is no record of `never-sent`"), "{unknown}");
+    let expected = "error[unknown-notification]: there is no record of `never-sent`";
+    assert!(unknown.starts_with(expected), "{unknown}");
     for arguments in [&["--stack", "absent", "status", "1"][..], &["--stack", "absent", "send", "-"]] {
         let absent = error(arguments);
-        assert!(absent.contains("there is no stack `absent`"), "{absent}");
+        assert!(absent.starts_with("error[unknown-stack]: there is no stack `absent`"), "{absent}");
     }
     // Nothing is redriven without a word that says what.
     for arguments in [&["redrive"][..], &["redrive", "--as", "done"], &["redrive", "1", "--all"]] {

@@ -27,7 +27,8 @@ fn a_redrive_whose_dead_letter_stays_is_said_to_have_taken_effect() {
     let (said, errors, code) = redriven(&stack, &ONE);
     assert_eq!((&*said, code), ("1 redriven, 0 left\n", Some(1)), "{errors}");
     assert!(
-        errors.starts_with("error: `1` at `a`: the redrive took effect, but its dead letter is kept; "),
+        errors
+            .starts_with("error[denied]: `1` at `a`: the redrive took effect, but its dead letter is kept; "),
         "{errors}"
     );
     assert_eq!(stack.calls("ChangeMessageVisibilityBatch").len(), 1);
@@ -41,7 +42,7 @@ fn what_was_redriven_before_a_fault_is_said() {
     });
     let (said, errors, code) = redriven(&stack, &ONE);
     assert_eq!((&*said, code), ("1 redriven, 1 left\n", Some(1)), "{errors}");
-    assert!(errors.starts_with("error: `1` at `b`: its dead letters are kept: "), "{errors}");
+    assert!(errors.starts_with("error[denied]: `1` at `b`: its dead letters are kept: "), "{errors}");
 }
 
 #[test]

@@ -108,7 +108,8 @@ async fn refused_messages_are_listed_by_cause_and_sent_again() {
     assert_eq!(queues.handover(&["--resend", &unrouted]).1, "1 sent again, 0 left\n");
     assert_eq!(queues.sent().await, [(secret.to_owned(), vec!["ce-id".to_owned()])]);
     let (code, _, error) = queues.handover(&["--resend", &unrouted]);
-    assert!(code == Some(1) && error.contains(&format!("no message with the id `{unrouted}`")), "{error}");
+    let expected = format!("error[unknown-notification]: no message with the id `{unrouted}`");
+    assert!(code == Some(1) && error.starts_with(&expected), "{error}");
     let some = queues.handover(&["--resend", "--yes", "--error", "column … is not JSON"]);
     assert_eq!((some.0, &*some.1), (Some(0), "2 sent again, 0 left\n"));
     assert_eq!(queues.groups(&[])[0]["messages"][0]["message_id"], *moved);
@@ -123,7 +124,8 @@ async fn refused_messages_are_listed_by_cause_and_sent_again() {
         queues.sqs.delete_queue().queue_url(url).send().await.unwrap();
     }
     let (code, _, error) = queues.handover(&[]);
-    assert!(code == Some(1) && error.contains(&format!("no stack `{}`", queues.stack)), "{error}");
+    assert!(error.contains(&format!("no stack `{}`", queues.stack)), "{error}");
+    assert!(code == Some(1) && error.starts_with("error[unknown-stack]: "), "{error}");
 }
 
 /// What accept takes now is done; what it still refuses comes back.

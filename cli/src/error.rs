@@ -1,0 +1,56 @@
+//! The errors that a script may want to tell apart. Each has a stable code, which is shown as `error[code]: text`.
+//! A call to AWS that failed has the code of its fault.
+
+use crate::output::say_error;
+
+/// There is no stack of this name.
+pub const UNKNOWN_STACK: &str = "unknown-stack";
+/// There is no record of the notification, or no refused message with the id.
+pub const UNKNOWN_NOTIFICATION: &str = "unknown-notification";
+/// Several sources have used the id, and none is named.
+pub const SEVERAL_SOURCES: &str = "several-sources";
+/// The routes of the stack do not name the destination, or the notification does not go there.
+pub const UNKNOWN_DESTINATION: &str = "unknown-destination";
+/// The routes name the destination, and it has no queues.
+pub const NOT_DEPLOYED: &str = "not-deployed";
+/// The routes of the stack cannot be read or used.
+pub const NO_ROUTES: &str = "no-routes";
+
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+struct CodedError {
+    code: &'static str,
+    text: String,
+}
+
+/// An error with this code.
+pub fn coded(code: &'static str, text: impl Into<String>) -> anyhow::Error {
+    CodedError { code, text: text.into() }.into()
+}
+
+/// The code of an error, whatever context it was given.
+pub fn code(error: &anyhow::Error) -> Option<&'static str> {
+    error.downcast_ref::<CodedError>().map(|coded| coded.code)
+}
+
+/// Says an error, with its code if it has one.
+pub fn say(error: &anyhow::Error) {
+    match code(error) {
+        Some(code) => say_error!("error[{code}]: {error:#}"),
+        None => say_error!("error: {error:#}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+
+    #[test]
+    fn a_context_leaves_an_error_its_code() {
+        let error = coded(NO_ROUTES, "no routes").context("inner").context("outer");
+        assert_eq!((code(&error), format!("{error:#}")), (Some(NO_ROUTES), "outer: inner: no routes".into()));
+        assert_eq!(code(&anyhow!("another").context("outer")), None);
+    }
+}
