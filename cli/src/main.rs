@@ -5,6 +5,7 @@ mod cause;
 mod close;
 #[cfg(test)]
 mod combinations;
+mod completion;
 mod dead_letter_queues;
 mod dead_letters;
 mod dispatch;
@@ -51,6 +52,14 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    #[command(flatten)]
+    OfStack(OfStack),
+    /// Prints the script by which a shell completes the command's words; it needs no stack.
+    Completion(completion::Arguments),
+}
+
+#[derive(Subcommand)]
+enum OfStack {
     /// Sends events to the upstream queue, one JSON object a line.
     Send(send::Arguments),
     /// Shows the record of a notification and its timeline.
@@ -91,16 +100,23 @@ fn print(answer: &clap::Error) -> ExitCode {
 }
 
 async fn run(Arguments { stack, command }: Arguments) -> anyhow::Result<ExitCode> {
+    let command = match command {
+        Command::OfStack(command) => command,
+        Command::Completion(arguments) => {
+            completion::completion::<Arguments>(&arguments);
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
     let stack = stack.connect().await?;
     match command {
-        Command::Send(arguments) => send::send(&stack, arguments).await,
-        Command::Status(arguments) => status::status(&stack, arguments).await,
-        Command::Trace(arguments) => trace::trace(&stack, arguments).await,
-        Command::List(arguments) => list::list(&stack, arguments).await,
-        Command::Dispatch(arguments) => dispatch::dispatch(&stack, arguments).await,
-        Command::Refused(arguments) => refused::refused(&stack, arguments).await,
-        Command::DeadLetters(arguments) => dead_letters::dead_letters(&stack, arguments).await,
-        Command::Redrive(arguments) => redrive::redrive(&stack, arguments).await,
-        Command::Close(arguments) => close::close(&stack, arguments).await,
+        OfStack::Send(arguments) => send::send(&stack, arguments).await,
+        OfStack::Status(arguments) => status::status(&stack, arguments).await,
+        OfStack::Trace(arguments) => trace::trace(&stack, arguments).await,
+        OfStack::List(arguments) => list::list(&stack, arguments).await,
+        OfStack::Dispatch(arguments) => dispatch::dispatch(&stack, arguments).await,
+        OfStack::Refused(arguments) => refused::refused(&stack, arguments).await,
+        OfStack::DeadLetters(arguments) => dead_letters::dead_letters(&stack, arguments).await,
+        OfStack::Redrive(arguments) => redrive::redrive(&stack, arguments).await,
+        OfStack::Close(arguments) => close::close(&stack, arguments).await,
     }
 }

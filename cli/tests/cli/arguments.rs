@@ -80,10 +80,10 @@ fn what_cannot_be_read_is_named() {
     assert!(text(&refused.stderr).starts_with(&expected), "{refused:?}");
 }
 
-/// What clap prints itself.
+/// What clap prints itself, and what needs no stack.
 #[test]
 fn what_cannot_be_written_fails() {
-    for arguments in [&["--help"][..], &["help", "close"], &["--version"]] {
+    for arguments in [&["--help"][..], &["help", "close"], &["--version"], &["completion", "bash"]] {
         let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
         let output = command(arguments, &[]).stdout(full).output().unwrap();
         let errors = text(&output.stderr);
@@ -98,6 +98,19 @@ fn the_help_has_the_exit_codes() {
     let (_, codes) = text(&help.stdout).split_once("\nExit codes:\n").unwrap();
     let codes: Vec<&str> = codes.lines().filter_map(|line| line.split_whitespace().next()).collect();
     assert_eq!(codes, ["0", "1", "2", "130"]);
+}
+
+#[test]
+fn a_shell_completes_every_command() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let script = handover(&["completion", shell], &[("HANDOVER_STACK", "")]);
+        assert_eq!(script.status.code(), Some(0), "{shell}");
+        for word in ["dead-letters", "completion", "--older-than"] {
+            // Fish has its options without the dashes.
+            assert!(text(&script.stdout).contains(word.trim_start_matches('-')), "{shell}: {word}");
+        }
+    }
+    assert_eq!(handover(&["completion", "tcsh"], &[]).status.code(), Some(2));
 }
 
 #[test]
