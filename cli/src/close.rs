@@ -6,13 +6,14 @@ use handover::record::State;
 use handover::store::OperatorOutcome;
 use handover::{Ledger, NotificationKey};
 use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
 
 use crate::dead_letter_queues::DeadLetterQueues;
-use crate::error::{UNKNOWN_DESTINATION, coded};
+use crate::error::{self, UNKNOWN_DESTINATION, coded};
 use crate::held::HIDDEN_SECONDS;
 use crate::interrupt::{Interrupt, exit_code};
 use crate::named::Named;
-use crate::output::{say, say_error};
+use crate::output::{self, say, say_error};
 use crate::stack::{LEDGER_DAYS, Stack};
 use crate::value;
 
@@ -29,6 +30,47 @@ pub struct Arguments {
     /// How many days the completed record is kept, 30 to 3650. Default: the stack's `LedgerDays`.
     #[arg(long, value_parser = clap::value_parser!(u32).range(LEDGER_DAYS))]
     ledger_days: Option<u32>,
+    /// Prints JSON: what it is at each destination where it was to be closed.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What came of it, as JSON.
+#[derive(Serialize)]
+struct View<'a> {
+    id: &'a str,
+    source: &'a str,
+    destinations: Vec<DeliveryView<'a>>,
+}
+
+#[derive(Serialize)]
+struct DeliveryView<'a> {
+    name: &'a str,
+    /// Its state now, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<State>,
+    /// What the record showed instead, where no call failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
+    /// The code of the error, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'static str>,
+    /// What went wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+const LATER_RELEASE: &str = "it is in a state of a later release; close it with the command of that release";
+const CHANGED: &str = "the record changed meanwhile; look at its status and try again";
+
+/// What came of a close at one destination.
+struct End {
+    /// Its state then, if that is known.
+    state: Option<State>,
+    /// What the record showed instead.
+    note: Option<String>,
+    /// The first fault.
+    problem: Option<anyhow::Error>,
 }
 
 /// What a close works on.
@@ -47,7 +89,7 @@ pub async fn close(stack: &Stack, arguments: Arguments) -> anyhow::Result<ExitCo
 }
 
 async fn close_one(stack: &Stack, arguments: Arguments, interrupt: &Interrupt) -> anyhow::Result<ExitCode> {
-    let Arguments { named, reason, destination, ledger_days } = arguments;
+    let Arguments { named, reason, destination, ledger_days, json } = arguments;
     let record = named.one(stack).await?;
     let ledger_days = match ledger_days {
         Some(days) => days,
@@ -62,21 +104,29 @@ async fn close_one(stack: &Stack, arguments: Arguments, interrupt: &Interrupt) -
     let (ledger, queues) = (stack.ledger(), DeadLetterQueues::new(stack, interrupt));
     let retention = SignedDuration::from_hours(24 * i64::from(ledger_days));
     let close = Close { stack, ledger, queues, key: record.key(), reason, retention };
-    let (mut closed, mut is_complete) = (0, true);
+    let (mut closed, mut is_complete, mut views) = (0, true, Vec::new());
     let states = record.destinations.iter().map(|(name, delivery)| (name.as_str(), delivery.state));
     for (name, was) in meant(states, destination.as_deref()) {
         if interrupt.has_come() {
             is_complete = false;
             break;
         }
-        let (state, problem) = close.at(name, was).await;
+        let End { state, note, problem } = close.at(name, was).await;
         closed += usize::from(state == Some(State::Closed));
         is_complete &= state == Some(State::Closed) && problem.is_none();
-        if let Some(problem) = problem {
+        if let Some(note) = note.as_ref().filter(|_| !json) {
+            say!("{name}: {note}");
+        }
+        if let Some(problem) = &problem {
             say_error!("{name}: {problem:#}");
         }
+        let code = problem.as_ref().and_then(error::code);
+        let error = problem.map(|problem| format!("{problem:#}"));
+        views.push(DeliveryView { name, state, note, code, error });
     }
-    say!("{} closed at {closed} of {} destinations", record.id, record.destinations.len());
+    let words =
+        format_args!("{} closed at {closed} of {} destinations", record.id, record.destinations.len());
+    output::did(json, &View { id: &record.id, source: &record.source, destinations: views }, words)?;
     Ok(exit_code(is_complete))
 }
 
@@ -93,37 +143,27 @@ fn meant<'a>(
 }
 
 impl Close<'_> {
-    /// Closes it at a destination where it was in this state. Returns its state then, if that is known, and the first
-    /// problem.
-    async fn at(&self, name: &str, was: State) -> (Option<State>, Option<anyhow::Error>) {
+    /// Closes it at a destination where it was in this state.
+    async fn at(&self, name: &str, was: State) -> End {
         let (key, now) = (&self.key, Timestamp::now());
         let positions = self.stack.positions();
         let outcome = self.ledger.close(&positions, key, name, &self.reason, now, self.retention).await;
-        let state = match &outcome {
-            Ok(OperatorOutcome::Applied) => Some(State::Closed),
+        let (state, note) = match &outcome {
+            Ok(OperatorOutcome::Applied) => (Some(State::Closed), None),
             Ok(OperatorOutcome::Was(State::Unknown)) => {
-                say!(
-                    "{name}: it is in a state of a later release; close it with the command of that release"
-                );
-                Some(State::Unknown)
+                (Some(State::Unknown), Some(LATER_RELEASE.to_owned()))
             }
-            Ok(OperatorOutcome::Was(state)) => {
-                say!("{name}: already {}", state.as_str());
-                Some(*state)
-            }
-            Ok(_) => {
-                say!("{name}: the record changed meanwhile; look at its status and try again");
-                None
-            }
+            Ok(OperatorOutcome::Was(state)) => (Some(*state), Some(format!("already {}", state.as_str()))),
+            Ok(_) => (None, Some(CHANGED.to_owned())),
             // It may be closed all the same, and then its dead letters are obsolete.
-            Err(_) => self.state(name).await,
+            Err(_) => (self.state(name).await, None),
         };
         let deleted = match state.is_some_and(|state| has_obsolete(was, state)) {
             true => self.queues.delete_of(key, name).await,
             false => Ok(()),
         };
         let fault = outcome.err().map(|fault| self.stack.explained(fault));
-        (state, fault.or(deleted.err()))
+        End { state, note, problem: fault.or(deleted.err()) }
     }
 
     async fn state(&self, name: &str) -> Option<State> {

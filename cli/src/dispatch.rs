@@ -2,16 +2,18 @@
 
 mod every;
 
+use std::fmt::Display;
 use std::process::ExitCode;
 
 use handover::Ledger;
 use handover::record::Record;
 use handover::store::OperatorOutcome;
 use jiff::Timestamp;
+use serde::Serialize;
 
-use crate::interrupt::{Interrupt, exit_code};
+use crate::interrupt::Interrupt;
 use crate::named::Named;
-use crate::output::say;
+use crate::output;
 use crate::stack::Stack;
 use crate::value;
 
@@ -28,6 +30,18 @@ pub struct Arguments {
     /// Dispatches many notifications without asking.
     #[arg(long, conflicts_with = "id")]
     yes: bool,
+    /// Prints JSON: how many were dispatched, and how many are left.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What came of it, as JSON.
+#[derive(Serialize)]
+struct View {
+    dispatched: usize,
+    /// Absent where it was interrupted before it knew.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    left: Option<usize>,
 }
 
 /// What to dispatch: one of these.
@@ -50,12 +64,13 @@ struct Dispatch<'a> {
     interrupt: &'a Interrupt,
     dry_run: bool,
     yes: bool,
+    json: bool,
 }
 
 pub async fn dispatch(stack: &Stack, arguments: Arguments) -> anyhow::Result<ExitCode> {
     let interrupt = &Interrupt::default();
-    let Arguments { selection, source, dry_run, yes } = arguments;
-    let dispatch = Dispatch { stack, ledger: stack.ledger(), interrupt, dry_run, yes };
+    let Arguments { selection, source, dry_run, yes, json } = arguments;
+    let dispatch = Dispatch { stack, ledger: stack.ledger(), interrupt, dry_run, yes, json };
     match selection {
         Selection { id: Some(id), .. } => dispatch.one(Named::new(id, source)).await,
         Selection { destination, .. } => {
@@ -69,29 +84,39 @@ impl Dispatch<'_> {
         let record = named.one(self.stack).await?;
         let pending: Vec<&str> = record.pending().map(|(name, _)| name.as_str()).collect();
         if self.dry_run {
-            match pending.is_empty() {
-                true => say!("{}", nothing(&record)),
-                false => say!("would dispatch {} to {}", record.id, pending.join(", ")),
-            }
-            return Ok(exit_code(!pending.is_empty()));
+            return match pending.is_empty() {
+                true => self.nothing(&record),
+                false => {
+                    self.did(
+                        0,
+                        Some(1),
+                        format_args!("would dispatch {} to {}", record.id, pending.join(", ")),
+                    )?;
+                    Ok(ExitCode::SUCCESS)
+                }
+            };
         }
         let outcome = self.ledger.dispatch_again(&record.key(), Timestamp::now()).await;
         match outcome.map_err(|fault| self.stack.explained(fault))? {
             OperatorOutcome::Applied => {
-                say!("{} dispatched again to what is pending", record.id);
+                self.did(1, Some(0), format_args!("{} dispatched again to what is pending", record.id))?;
                 Ok(ExitCode::SUCCESS)
             }
-            _ => {
-                say!("{}", nothing(&record));
-                Ok(ExitCode::FAILURE)
-            }
+            _ => self.nothing(&record),
         }
     }
-}
 
-fn nothing(record: &Record) -> String {
-    let hint = if record.dead > 0 { "; `handover redrive` retries what is dead" } else { "" };
-    format!("{} is {}: nothing to dispatch{hint}", record.id, record.status.as_str())
+    fn nothing(&self, record: &Record) -> anyhow::Result<ExitCode> {
+        let hint = if record.dead > 0 { "; `handover redrive` retries what is dead" } else { "" };
+        let status = record.status.as_str();
+        self.did(0, Some(0), format_args!("{} is {status}: nothing to dispatch{hint}", record.id))?;
+        Ok(ExitCode::FAILURE)
+    }
+
+    /// Says how many are dispatched, and how many are left.
+    fn did(&self, dispatched: usize, left: Option<usize>, words: impl Display) -> serde_json::Result<()> {
+        output::did(self.json, &View { dispatched, left }, words)
+    }
 }
 
 #[cfg(test)]
@@ -100,8 +125,8 @@ mod tests {
 
     #[test]
     fn an_option_that_has_no_effect_is_not_taken() {
-        let options: [&[&str]; 5] =
-            [&["1"], &["--destination", "a"], &["--source", "s"], &["--dry-run"], &["--yes"]];
+        let options: [&[&str]; 6] =
+            [&["1"], &["--destination", "a"], &["--source", "s"], &["--dry-run"], &["--yes"], &["--json"]];
         check("dispatch", &options, |has| {
             let is_one = has("1") != has("--destination");
             [is_one, !has("--source") || has("1"), !has("--yes") || has("--destination")]

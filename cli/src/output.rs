@@ -71,6 +71,20 @@ pub fn json(value: &impl Serialize) -> serde_json::Result<()> {
     Ok(())
 }
 
+/// Prints what a command did: as JSON where that is asked for, else in words.
+///
+/// # Errors
+/// As [`json`].
+pub fn did(is_json: bool, value: &impl Serialize, words: impl Display) -> serde_json::Result<()> {
+    match is_json {
+        true => json(value),
+        false => {
+            say!("{words}");
+            Ok(())
+        }
+    }
+}
+
 /// The same JSON, with escapes for the control characters that JSON allows in strings.
 fn escaped(json: &str) -> String {
     let mut text = String::with_capacity(json.len());

@@ -18,7 +18,6 @@ use crate::dead_letter_queues::DeadLetterQueues;
 use crate::held::HIDDEN_SECONDS;
 use crate::interrupt::Interrupt;
 use crate::named::Named;
-use crate::output::say;
 use crate::stack::Stack;
 use crate::value;
 
@@ -45,6 +44,9 @@ pub struct Arguments {
     /// Waits until what was redriven is completed or dead again.
     #[arg(long)]
     wait: bool,
+    /// Prints JSON: how many were redriven, how many are left, and with --wait what became of them.
+    #[arg(long)]
+    json: bool,
 }
 
 /// What to retry: one of these.
@@ -79,9 +81,9 @@ impl From<As> for Settled {
 
 pub async fn redrive(stack: &Stack, arguments: Arguments) -> anyhow::Result<ExitCode> {
     let interrupt = &Interrupt::holding(HIDDEN_SECONDS);
-    let Arguments { selection, source, error, settled, dry_run, yes, wait } = arguments;
+    let Arguments { selection, source, error, settled, dry_run, yes, wait, json } = arguments;
     let queues = DeadLetterQueues::new(stack, interrupt);
-    let redrive = Redrive { stack, ledger: stack.ledger(), queues, interrupt, dry_run, yes, wait };
+    let redrive = Redrive { stack, ledger: stack.ledger(), queues, interrupt, dry_run, yes, wait, json };
     let run = async {
         match selection.id {
             Some(id) => redrive.one(Named::new(id, source), settled.map(Settled::from)).await,
@@ -99,30 +101,27 @@ impl Redrive<'_> {
         let dead: Vec<&String> = dead.map(|(name, _)| name).collect();
         if dead.is_empty() {
             let hint = if record.open > 0 { "; `handover dispatch` sends what is pending again" } else { "" };
-            say!("{id} is {}: nothing to redrive{hint}", record.status.as_str());
+            let status = record.status.as_str();
+            self.did(0, 0, format_args!("{id} is {status}: nothing to redrive{hint}"))?;
             return Ok(ExitCode::FAILURE);
         }
         if self.dry_run {
-            dead.iter().for_each(|destination| say!("would redrive {key} at {destination}"));
+            let would = dead.iter().map(|destination| format!("would redrive {key} at {destination}"));
+            self.did(0, dead.len(), would.collect::<Vec<_>>().join("\n"))?;
             return Ok(ExitCode::SUCCESS);
         }
         let (mut redriven, mut problem) = (Vec::new(), None);
         for destination in &dead {
+            let delivery = (key.clone(), destination.to_string());
             if let Err(NotRedriven { is_dispatched, error }) = self.at(&key, destination, settled).await {
-                redriven.extend(is_dispatched.then_some(destination));
+                redriven.extend(is_dispatched.then_some(delivery));
                 problem = Some(error.context(format!("`{id}` at `{destination}`")));
                 break;
             }
-            redriven.push(destination);
+            redriven.push(delivery);
         }
-        say!("{} redriven, {} left", redriven.len(), dead.len() - redriven.len());
-        if let Some(problem) = problem {
-            return Err(problem);
-        }
-        if self.wait {
-            return self.wait_for(dead.into_iter().map(|name| (key.clone(), name.clone())).collect()).await;
-        }
-        Ok(ExitCode::SUCCESS)
+        let left = dead.len() - redriven.len();
+        self.end(redriven, left, problem).await
     }
 
     /// Redrives it at one destination.
@@ -170,7 +169,7 @@ mod tests {
 
     #[test]
     fn an_option_that_has_no_effect_is_not_taken() {
-        let options: [&[&str]; 9] = [
+        let options: [&[&str]; 10] = [
             &["1"],
             &["--destination", "a"],
             &["--all"],
@@ -180,6 +179,7 @@ mod tests {
             &["--dry-run"],
             &["--yes"],
             &["--wait"],
+            &["--json"],
         ];
         check("redrive", &options, |has| {
             let selections = ["1", "--destination", "--all"].into_iter().filter(|option| has(option)).count();

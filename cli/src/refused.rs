@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use self::letter::Letter;
 use self::queue::{RefusedQueue, Wanted};
+use self::resend::Resend;
 use crate::cause::{self, by_cause};
 use crate::held::{HIDDEN_SECONDS, Held};
 use crate::interrupt::Interrupt;
@@ -26,15 +27,15 @@ pub struct Arguments {
     #[command(flatten)]
     selection: Selection,
     /// Sends them to accept once more, as they were sent; correct the cause first, such as the routes.
-    #[arg(long, requires = "Selection", conflicts_with_all = ["json", "body"])]
+    #[arg(long, requires = "Selection", conflicts_with = "body")]
     resend: bool,
     /// Says what it would send, and changes nothing.
-    #[arg(long, requires = "resend", conflicts_with_all = ["json", "body"])]
+    #[arg(long, requires = "resend", conflicts_with = "body")]
     dry_run: bool,
     /// Sends many without asking.
-    #[arg(long, requires = "resend", conflicts_with_all = ["json", "body", "message_id"])]
+    #[arg(long, requires = "resend", conflicts_with_all = ["body", "message_id"])]
     yes: bool,
-    /// Prints JSON with all messages.
+    /// Prints JSON with all messages; with --resend: how many were sent, and how many are left.
     #[arg(long)]
     json: bool,
     /// With --json: also shows what was sent, which may be anything.
@@ -53,7 +54,7 @@ struct Selection {
     #[arg(long, value_name = "TEXT", value_parser = value::text)]
     error: Option<String>,
     /// With --resend: takes every message.
-    #[arg(long, requires = "resend", conflicts_with_all = ["json", "body"])]
+    #[arg(long, requires = "resend", conflicts_with = "body")]
     all: bool,
 }
 
@@ -91,7 +92,7 @@ pub async fn refused(stack: &Stack, arguments: Arguments) -> anyhow::Result<Exit
     let queue = RefusedQueue::new(stack, &interrupt);
     let run = async {
         match resend {
-            true => resend::resend(&queue, &wanted, dry_run, yes).await,
+            true => resend::resend(&queue, &wanted, Resend { dry_run, yes, json }).await,
             false => list(&queue, &wanted, json, body).await,
         }
     };
@@ -172,14 +173,13 @@ mod tests {
             &["--body"],
         ];
         check("refused", &options, |has| {
-            let is_list = has("--json") || has("--body");
             let is_of_resend = has("--dry-run") || has("--yes");
             let selections = [has("1"), has("--error"), has("--all")].iter().filter(|has| **has).count();
             [
                 selections <= 1 && (!has("--resend") || selections == 1),
                 !has("1") || !has("--yes"),
                 !has("--all") || has("--resend"),
-                !has("--resend") || !is_list,
+                !has("--resend") || !has("--body"),
                 !is_of_resend || has("--resend"),
                 !has("--body") || has("--json"),
             ]

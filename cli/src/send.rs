@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use futures_util::{Stream, StreamExt};
 use indicatif::ProgressBar;
+use serde::Serialize;
 use tokio::sync::Notify;
 
 use self::batch::{Batch, Check, NotSent, batches};
@@ -31,6 +32,19 @@ pub struct Arguments {
     /// Also sends lines that accept will refuse; they go to the upstream's dead-letter queue.
     #[arg(long)]
     unchecked: bool,
+    /// Prints JSON: how many were sent, and each line that was not.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What came of the lines, as JSON.
+#[derive(Default, Serialize)]
+struct View {
+    sent: usize,
+    not_sent: Vec<NotSent>,
+    /// Where it stopped: this line and later ones may or may not have been sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stopped_at: Option<usize>,
 }
 
 pub async fn send(stack: &Stack, arguments: Arguments) -> anyhow::Result<ExitCode> {
@@ -56,7 +70,7 @@ pub async fn send(stack: &Stack, arguments: Arguments) -> anyhow::Result<ExitCod
     let batches = batches(lines, check, &progress);
     let batches = batches.map(|batch| batch.with_context(|| format!("cannot read the rest of {name}")));
     let send = async |batch| queue.send(batch).await;
-    interrupt.run(send_all(send, batches, &progress, &interrupt)).await
+    interrupt.run(send_all(send, batches, &progress, &interrupt, arguments.json)).await
 }
 
 /// Sends the batches, several concurrently. After a fault it takes no further one, and ends those that are under way.
@@ -65,12 +79,13 @@ async fn send_all(
     batches: impl Stream<Item = anyhow::Result<Batch>>,
     progress: &ProgressBar,
     interrupt: &Interrupt,
+    json: bool,
 ) -> anyhow::Result<ExitCode> {
     let stop = Notify::new();
     let batches = batches.take_until(stop.notified());
     let sent = batches.map(async |batch| Ok::<_, anyhow::Error>(send(batch?).await));
     let mut sent = std::pin::pin!(sent.buffer_unordered(BATCHES_MAX));
-    let (mut total_sent, mut total_not_sent, mut last_line) = (0, 0, 0);
+    let (mut view, mut total_not_sent, mut last_line) = (View::default(), 0, 0);
     let (mut stopped, mut unread): (Option<Stopped>, _) = (None, None);
     while let Some(batch) = sent.next().await {
         let batch = match batch {
@@ -81,12 +96,14 @@ async fn send_all(
                 continue;
             }
         };
-        total_sent += batch.sent;
+        view.sent += batch.sent;
         last_line = batch.last_line.max(last_line);
-        for NotSent { number, reason } in batch.not_sent {
+        for NotSent { number, reason } in &batch.not_sent {
             total_not_sent += 1;
-            progress.suspend(|| say_error!("line {number}: {}", of_line(&reason)));
+            progress.suspend(|| say_error!("line {number}: {reason}"));
         }
+        // The input may have no end, so that only what is asked for is kept.
+        view.not_sent.extend(batch.not_sent.into_iter().filter(|_| json));
         if batch.stopped.is_some() {
             stop.notify_one();
         }
@@ -99,7 +116,12 @@ async fn send_all(
             _ => say_error!("no line after line {last_line} was sent"),
         }
     }
-    say!("{total_sent} sent, {total_not_sent} not sent");
+    view.not_sent.sort_by_key(|not_sent| not_sent.number);
+    view.stopped_at = stopped.as_ref().map(|stopped| stopped.line);
+    match json {
+        true => output::json(&view)?,
+        false => say!("{} sent, {total_not_sent} not sent", view.sent),
+    }
     stopped.map(not_sent_from).or(unread).map_or(Ok(exit_code(total_not_sent == 0)), Err)
 }
 
@@ -145,12 +167,6 @@ fn progress(length: Option<u64>) -> ProgressBar {
     output::progress(bar, template)
 }
 
-/// A refusal in the words of a file, which has a message on each line.
-fn of_line(reason: &str) -> String {
-    let reason = reason.replacen("malformed-json: line 1, column", "malformed-json: column", 1);
-    reason.replace("send one JSON object per message", "write each message on one line, as one JSON object")
-}
-
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
@@ -185,7 +201,7 @@ mod tests {
             let stopped = fails.then(|| Stopped { line: last_line - 9, error: anyhow!("denied") });
             BatchSent { sent: if fails { 0 } else { 10 }, not_sent: vec![], last_line, stopped }
         };
-        let sent = send_all(send, batches(100), &ProgressBar::hidden(), &Interrupt::default()).await;
+        let sent = send_all(send, batches(100), &ProgressBar::hidden(), &Interrupt::default(), false).await;
         let error = format!("{:#}", sent.unwrap_err());
         assert!(error.starts_with("stopped at line 11; ") && error.ends_with(": denied"), "{error}");
         assert_eq!((taken.get(), ended.get()), (BATCHES_MAX, BATCHES_MAX));
@@ -200,7 +216,7 @@ mod tests {
             BatchSent { sent: 10, not_sent: vec![], last_line, stopped: None }
         };
         let input = batches(3).chain(stream::once(async { Err(anyhow!("cannot read the rest of it")) }));
-        let sent = send_all(send, input, &ProgressBar::hidden(), &Interrupt::default()).await;
+        let sent = send_all(send, input, &ProgressBar::hidden(), &Interrupt::default(), false).await;
         assert_eq!(sent.unwrap_err().to_string(), "cannot read the rest of it");
         assert_eq!(ended.get(), 3);
     }

@@ -14,7 +14,7 @@ use crate::ask::{can_ask, is_confirmed};
 use crate::index::Index;
 use crate::interrupt::exit_code;
 use crate::many::each;
-use crate::output::{counter, say, say_error};
+use crate::output::{counter, say_error};
 
 /// Most dispatches that are made concurrently.
 const CALLS_MAX: usize = 16;
@@ -30,7 +30,7 @@ impl Dispatch<'_> {
         let pending = tokio::select! {
             pending = self.pending(destination) => pending?,
             () = self.interrupt.wait() => {
-                say!("0 dispatched again");
+                self.did(0, None, "0 dispatched again")?;
                 return Ok(exit_code(false));
             }
         };
@@ -44,12 +44,12 @@ impl Dispatch<'_> {
             count => format!("{count} notifications that are pending at {destination}"),
         };
         if self.dry_run {
-            say!("would dispatch {found}");
+            self.did(0, Some(pending.len()), format_args!("would dispatch {found}"))?;
             return Ok(ExitCode::SUCCESS);
         }
         say_error!("found {found}");
         if !self.yes && !pending.is_empty() && !is_confirmed("Dispatch them again?", self.interrupt).await {
-            say!("0 dispatched again, {} left", pending.len());
+            self.did_all(0, pending.len())?;
             return Ok(exit_code(false));
         }
         self.dispatch_all(pending).await
@@ -84,11 +84,15 @@ impl Dispatch<'_> {
             }
         }
         progress.finish_and_clear();
-        say!("{dispatched} dispatched again, {left} left");
+        self.did_all(dispatched, left)?;
         match fault {
             Some(fault) => Err(self.stack.explained(fault)),
             None => Ok(exit_code(left == 0)),
         }
+    }
+
+    fn did_all(&self, dispatched: usize, left: usize) -> serde_json::Result<()> {
+        self.did(dispatched, Some(left), format_args!("{dispatched} dispatched again, {left} left"))
     }
 }
 

@@ -17,7 +17,7 @@ use crate::dead_letter_queues::DeadLetter;
 use crate::held::Held;
 use crate::interrupt::exit_code;
 use crate::many::each;
-use crate::output::{counter, say, say_error};
+use crate::output::{counter, say_error};
 
 /// Most deliveries that are redriven concurrently. Each takes a write of DynamoDB and a call of SQS.
 const REDRIVES_MAX: usize = 16;
@@ -54,36 +54,30 @@ impl Redrive<'_> {
         let found = found(received.len(), &wanted);
         if self.dry_run {
             self.queues.release(&received).await;
-            say!("would redrive up to {found}");
+            self.did(0, received.len(), format_args!("would redrive up to {found}"))?;
             return Ok(ExitCode::SUCCESS);
         }
         say_error!("found {found}");
         if !self.yes && !received.is_empty() && !is_confirmed("Redrive them?", self.interrupt).await {
             self.queues.release(&received).await;
-            say!("0 redriven, {} left", received.len());
+            self.did(0, received.len(), format_args!("0 redriven, {} left", received.len()))?;
             return Ok(exit_code(false));
         }
         let (deliveries, unreadable) = by_delivery(received);
         for letter in &unreadable {
             say_error!("{}: {}; the dead letter is kept", letter.destination, letter.error);
         }
-        let (redriven, left) = self.redrive_all(deliveries, unreadable).await?;
-        if !self.wait {
-            return Ok(exit_code(left == 0));
-        }
-        let ended = self.wait_for(redriven).await?;
-        Ok(if left == 0 { ended } else { exit_code(false) })
+        let (redriven, left, fault) = self.redrive_all(deliveries, unreadable).await;
+        self.end(redriven, left, fault).await
     }
 
-    /// Returns what is dispatched again, and how many dead letters are left beside. Those are visible again.
-    ///
-    /// # Errors
-    /// The first fault. After it, and after Ctrl-C, it begins with no further delivery.
+    /// Returns what is dispatched again, how many dead letters are left beside, and the first fault. After that, and
+    /// after Ctrl-C, it begins with no further delivery. What is left is visible again.
     async fn redrive_all(
         &self,
         deliveries: BTreeMap<Delivery, Letters>,
         mut left: Letters,
-    ) -> anyhow::Result<(Vec<Delivery>, usize)> {
+    ) -> (Vec<Delivery>, usize, Option<anyhow::Error>) {
         let progress = counter(deliveries.len(), "redriven");
         let redrive = async |(delivery, dead_letters): &(Delivery, Letters)| {
             self.redrive_delivery(delivery, dead_letters).await
@@ -113,8 +107,7 @@ impl Redrive<'_> {
         }
         progress.finish_and_clear();
         tokio::join!(self.queues.release(&left), self.queues.release(&obsolete));
-        say!("{} redriven, {} left", dispatched.len(), left.len());
-        fault.map_or(Ok((dispatched, left.len())), Err)
+        (dispatched, left.len(), fault)
     }
 
     /// All its dead letters were received before the redrive, so they are obsolete after it.

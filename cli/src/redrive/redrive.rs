@@ -1,9 +1,14 @@
 //! What every redrive shares.
 
+use std::collections::BTreeMap;
+use std::fmt::Display;
+
 use handover::{Ledger, NotificationKey};
+use serde::Serialize;
 
 use crate::dead_letter_queues::DeadLetterQueues;
 use crate::interrupt::Interrupt;
+use crate::output;
 use crate::stack::Stack;
 
 /// A redrive, with what it works on and what was asked of it.
@@ -15,6 +20,33 @@ pub struct Redrive<'a> {
     pub dry_run: bool,
     pub yes: bool,
     pub wait: bool,
+    pub json: bool,
+}
+
+/// What came of it, as JSON.
+#[derive(Serialize)]
+pub struct View {
+    /// How many deliveries are dispatched again.
+    pub redriven: usize,
+    /// How many dead letters are left; of a notification that is named, at how many destinations it is.
+    pub left: usize,
+    #[serde(flatten)]
+    pub waited: Option<Waited>,
+}
+
+/// What became of it while the command waited.
+#[derive(Debug, Default, PartialEq, Serialize)]
+pub struct Waited {
+    /// How many came into each state.
+    pub ended: BTreeMap<&'static str, usize>,
+    pub pending: usize,
+}
+
+impl Redrive<'_> {
+    /// Says what came of a redrive that waits for nothing.
+    pub fn did(&self, redriven: usize, left: usize, words: impl Display) -> serde_json::Result<()> {
+        output::did(self.json, &View { redriven, left, waited: None }, words)
+    }
 }
 
 /// A notification at one destination.

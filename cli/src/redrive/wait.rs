@@ -1,6 +1,7 @@
-//! Waits until what was redriven is completed or dead again.
+//! The end of a redrive: says what was redriven, and waits until that is completed or dead again.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -9,9 +10,9 @@ use handover::Fault;
 use handover::record::State;
 use tokio::time::timeout;
 
-use super::redrive::{Delivery, Redrive};
+use super::redrive::{Delivery, Redrive, View, Waited};
 use crate::interrupt::exit_code;
-use crate::output::{counter, say};
+use crate::output::{self, counter, say};
 
 /// Most records that are read concurrently.
 const READS_MAX: usize = 16;
@@ -19,11 +20,41 @@ const READS_MAX: usize = 16;
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 
 impl Redrive<'_> {
-    /// Waits for these until they end or until Ctrl-C, and says how many came into which state.
-    pub async fn wait_for(&self, redriven: Vec<Delivery>) -> anyhow::Result<ExitCode> {
+    /// Says what was redriven and how much is left, and waits for the former where that was asked for.
+    ///
+    /// # Errors
+    /// This fault, or that of the waiting; what was redriven is said before.
+    pub async fn end(
+        &self,
+        redriven: Vec<Delivery>,
+        left: usize,
+        fault: Option<anyhow::Error>,
+    ) -> anyhow::Result<ExitCode> {
+        let mut view = View { redriven: redriven.len(), left, waited: None };
+        if !self.json {
+            say!("{} redriven, {left} left", view.redriven);
+        }
+        let waited = match fault {
+            Some(fault) => Err(fault),
+            None if self.wait => self.wait_for(redriven).await.map(Some),
+            None => Ok(None),
+        };
+        let (waited, fault) = waited.map_or_else(|fault| (None, Some(fault)), |waited| (waited, None));
+        let is_complete = left == 0 && waited.as_ref().is_none_or(Waited::is_complete);
+        if self.json {
+            view.waited = waited;
+            output::json(&view)?;
+        } else if let Some(waited) = waited {
+            say!("{waited}");
+        }
+        fault.map_or(Ok(exit_code(is_complete)), Err)
+    }
+
+    /// Waits for these until they end or until Ctrl-C.
+    async fn wait_for(&self, redriven: Vec<Delivery>) -> anyhow::Result<Waited> {
         let progress = counter(redriven.len(), "ended");
         let mut pending = redriven;
-        let mut ended: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut ended = BTreeMap::new();
         while !pending.is_empty() && !self.interrupt.has_come() {
             let begun = Instant::now();
             let looks = stream::iter(pending).map(async |delivery| (self.state(&delivery).await, delivery));
@@ -47,9 +78,7 @@ impl Redrive<'_> {
             }
         }
         progress.finish_and_clear();
-        let is_complete = pending.is_empty() && !ended.contains_key(State::Dead.as_str());
-        say!("{}", summary(&ended, pending.len()));
-        Ok(exit_code(is_complete))
+        Ok(Waited { ended, pending: pending.len() })
     }
 
     /// The state of a delivery. A record that is gone was completed: only then does it expire.
@@ -60,11 +89,19 @@ impl Redrive<'_> {
     }
 }
 
-fn summary(ended: &BTreeMap<&str, usize>, pending: usize) -> String {
-    let pending = (pending > 0).then_some(("still pending", pending));
-    let counts = ended.iter().map(|(state, count)| (*state, *count)).chain(pending);
-    let counts: Vec<String> = counts.map(|(state, count)| format!("{count} {state}")).collect();
-    if counts.is_empty() { "0 pending".into() } else { counts.join(", ") }
+impl Waited {
+    fn is_complete(&self) -> bool {
+        self.pending == 0 && !self.ended.contains_key(State::Dead.as_str())
+    }
+}
+
+impl fmt::Display for Waited {
+    fn fmt(&self, to: &mut fmt::Formatter) -> fmt::Result {
+        let pending = (self.pending > 0).then_some(("still pending", self.pending));
+        let counts = self.ended.iter().map(|(state, count)| (*state, *count)).chain(pending);
+        let counts: Vec<String> = counts.map(|(state, count)| format!("{count} {state}")).collect();
+        to.write_str(&if counts.is_empty() { "0 pending".into() } else { counts.join(", ") })
+    }
 }
 
 #[cfg(test)]
@@ -73,10 +110,8 @@ mod tests {
 
     #[test]
     fn the_summary_counts_each_state() {
-        assert_eq!(
-            summary(&BTreeMap::from([("dead", 2), ("done", 199)]), 3),
-            "2 dead, 199 done, 3 still pending"
-        );
-        assert_eq!(summary(&BTreeMap::new(), 0), "0 pending");
+        let waited = Waited { ended: BTreeMap::from([("dead", 2), ("done", 199)]), pending: 3 };
+        assert_eq!(waited.to_string(), "2 dead, 199 done, 3 still pending");
+        assert_eq!(Waited::default().to_string(), "0 pending");
     }
 }

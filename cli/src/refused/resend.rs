@@ -10,6 +10,7 @@ use anyhow::Context;
 use aws_sdk_sqs::error::ProvideErrorMetadata;
 use futures_util::StreamExt;
 use handover::Fault;
+use serde::Serialize;
 
 use super::letter::Letter;
 use super::queue::{RefusedQueue, Wanted};
@@ -17,16 +18,29 @@ use crate::ask::{can_ask, is_confirmed};
 use crate::held::Held;
 use crate::interrupt::exit_code;
 use crate::many::each;
-use crate::output::{counter, say, say_error};
+use crate::output::{self, counter, say_error};
 
 /// Most messages that are sent concurrently. Each takes two calls of SQS.
 const SENDS_MAX: usize = 16;
 
+/// How to send them again.
+pub struct Resend {
+    pub dry_run: bool,
+    pub yes: bool,
+    pub json: bool,
+}
+
+/// What came of it, as JSON.
+#[derive(Serialize)]
+struct View {
+    sent: usize,
+    left: usize,
+}
+
 pub async fn resend(
     queue: &RefusedQueue<'_>,
     wanted: &Wanted,
-    dry_run: bool,
-    yes: bool,
+    Resend { dry_run, yes, json }: Resend,
 ) -> anyhow::Result<ExitCode> {
     let is_one = wanted.message_id.is_some();
     anyhow::ensure!(
@@ -39,17 +53,17 @@ pub async fn resend(
     let found = found(received.len(), wanted);
     if dry_run {
         queue.holder.release(&received).await;
-        say!("would send {found} again");
+        output::did(json, &View { sent: 0, left: received.len() }, format_args!("would send {found} again"))?;
         return Ok(ExitCode::SUCCESS);
     }
     say_error!("found {found}");
     let is_sure = yes || is_one || received.is_empty();
     if !is_sure && !is_confirmed("Send them again?", interrupt).await {
         queue.holder.release(&received).await;
-        say!("0 sent again, {} left", received.len());
+        did(json, 0, received.len())?;
         return Ok(exit_code(false));
     }
-    let left = send_all(queue, &upstream, received).await?;
+    let left = send_all(queue, &upstream, received, json).await?;
     Ok(exit_code(left == 0))
 }
 
@@ -61,6 +75,7 @@ async fn send_all(
     queue: &RefusedQueue<'_>,
     upstream: &str,
     received: Vec<Held<Letter>>,
+    json: bool,
 ) -> anyhow::Result<usize> {
     let progress = counter(received.len(), "sent again");
     let send = async |held: &Held<Letter>| send(queue, upstream, held).await;
@@ -79,7 +94,7 @@ async fn send_all(
     }
     progress.finish_and_clear();
     queue.holder.release(&left).await;
-    say!("{sent} sent again, {} left", left.len());
+    did(json, sent, left.len())?;
     first_error.map_or(Ok(left.len()), Err)
 }
 
@@ -104,6 +119,10 @@ async fn send(queue: &RefusedQueue<'_>, upstream: &str, held: &Held<Letter>) -> 
         .await
         .context("it was sent, and its dead letter is kept; it is safe to send it again")?;
     Ok(true)
+}
+
+fn did(json: bool, sent: usize, left: usize) -> serde_json::Result<()> {
+    output::did(json, &View { sent, left }, format_args!("{sent} sent again, {left} left"))
 }
 
 /// How many messages there are of what is wanted.

@@ -1,10 +1,12 @@
 //! Lines become batches, each checked before it is sent.
 
+use std::fmt;
 use std::time::Duration;
 
 use futures_util::stream::{self, Stream, StreamExt};
 use handover::{Checked, Refusal, Routes};
 use indicatif::ProgressBar;
+use serde::Serialize;
 use tokio::time::timeout;
 
 use super::lines::{MESSAGE_BYTES_MAX, NumberedLine};
@@ -20,10 +22,28 @@ pub struct Line {
     pub text: String,
 }
 
-/// Why a line was not sent.
+/// A line that was not sent, and why.
+#[derive(Serialize)]
 pub struct NotSent {
+    #[serde(rename = "line")]
     pub number: usize,
-    pub reason: String,
+    #[serde(flatten)]
+    pub reason: Reason,
+}
+
+/// Why a line is not sent.
+#[derive(Debug, PartialEq, Serialize)]
+pub struct Reason {
+    /// That of the refusal, `too-large`, or `sqs` where SQS did not take it.
+    pub code: &'static str,
+    #[serde(rename = "reason")]
+    pub text: String,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, to: &mut fmt::Formatter) -> fmt::Result {
+        write!(to, "{}: {}", self.code, self.text)
+    }
 }
 
 /// The check of a line before it is sent.
@@ -34,7 +54,7 @@ pub struct Check {
 
 impl Check {
     /// Returns the text of a line, or why it is not sent. What SQS cannot carry is not sent even unchecked.
-    fn line(&self, bytes: Vec<u8>) -> Result<String, String> {
+    fn line(&self, bytes: Vec<u8>) -> Result<String, Reason> {
         if bytes.len() > MESSAGE_BYTES_MAX {
             return Err(too_large());
         }
@@ -56,10 +76,11 @@ impl Check {
 }
 
 /// The line was not read to its end, so that its size is not known.
-fn too_large() -> String {
-    format!(
-        "too-large: it takes more than {MESSAGE_BYTES_MAX} bytes; store the data elsewhere and send a reference"
-    )
+fn too_large() -> Reason {
+    let text = format!(
+        "it takes more than {MESSAGE_BYTES_MAX} bytes; store the data elsewhere and send a reference"
+    );
+    Reason { code: "too-large", text }
 }
 
 /// An event with JSON escapes for the characters that SQS does not take, and JSON does: those can only be inside a
@@ -71,8 +92,16 @@ fn escaped(event: String) -> String {
     }
 }
 
-fn reason(refusal: &Refusal) -> String {
-    format!("{}: {refusal}", refusal.code())
+/// A refusal in the words of a file, which has a message on each line.
+fn reason(refusal: &Refusal) -> Reason {
+    let text = refusal.to_string();
+    let text = match refusal {
+        Refusal::MalformedJson { .. } => text.replacen("line 1, column", "column", 1),
+        _ => text,
+    };
+    let text = text
+        .replace("send one JSON object per message", "write each message on one line, as one JSON object");
+    Reason { code: refusal.code(), text }
 }
 
 /// The lines of one request, and the lines before its end that are not sent.
@@ -199,12 +228,12 @@ mod tests {
         input.extend(event(3).bytes());
         let batches = batches_of(&input, false).await;
         let reasons: Vec<_> =
-            batches[0].not_sent.iter().map(|line| (line.number, line.reason.as_str())).collect();
+            batches[0].not_sent.iter().map(|line| (line.number, line.reason.to_string())).collect();
         assert_eq!(batches[0].lines.len(), 2);
         assert!(matches!(
-            reasons[..],
+            &reasons[..],
             [(2, first), (3, second), (4, third)]
-                if first.starts_with("malformed-json: line 1, column 2")
+                if first.starts_with("malformed-json: column 2")
                     && second.starts_with("unknown-type:")
                     && third.starts_with("not-utf8: byte 7")
         ));
@@ -216,8 +245,7 @@ mod tests {
         input.extend(vec![b'x'; MESSAGE_BYTES_MAX + 1]);
         let batches = batches_of(&input, true).await;
         assert_eq!(batches[0].lines.len(), 1);
-        let reasons: Vec<_> =
-            batches[0].not_sent.iter().map(|line| line.reason.split(':').next().unwrap()).collect();
+        let reasons: Vec<_> = batches[0].not_sent.iter().map(|line| line.reason.code).collect();
         assert_eq!(reasons, ["not-utf8", "too-large"]);
     }
 
@@ -225,7 +253,7 @@ mod tests {
     async fn a_line_that_is_not_read_to_its_end_has_no_size() {
         for unchecked in [false, true] {
             let batches = batches_of(&vec![b'x'; 3 * MESSAGE_BYTES_MAX], unchecked).await;
-            let reason = &batches[0].not_sent[0].reason;
+            let reason = batches[0].not_sent[0].reason.to_string();
             assert!(reason.starts_with("too-large: it takes more than 1044480 bytes; "), "{reason}");
         }
     }

@@ -7,7 +7,7 @@ use anyhow::Context;
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use handover::Fault;
 
-use super::batch::{Batch, Line, NotSent};
+use super::batch::{Batch, Line, NotSent, Reason};
 use crate::stack::Stack;
 
 /// Most tries of a line that SQS refused through no fault of the line.
@@ -116,19 +116,20 @@ fn sort_out(
 }
 
 /// SQS's own text is not shown: it may quote the message.
-fn reason(failure: &EntryFailure, text: &str) -> String {
+fn reason(failure: &EntryFailure, text: &str) -> Reason {
     let code = failure.code.as_str();
-    match code.trim_end_matches("Exception") {
+    let text = match code.trim_end_matches("Exception") {
         // A queue refuses so what is over its limit.
         "InvalidParameterValue" => format!(
-            "sqs: {code}; the line takes {} bytes, and the stack's parameter UpstreamMessageBytes is the most that its queue takes",
+            "{code}; the line takes {} bytes, and the stack's parameter UpstreamMessageBytes is the most that its queue takes",
             text.len()
         ),
         "InvalidMessageContents" => format!(
-            "sqs: {code}; the line has a character that SQS does not take (a control character, U+FFFE or U+FFFF); write it as a JSON escape"
+            "{code}; the line has a character that SQS does not take (a control character, U+FFFE or U+FFFF); write it as a JSON escape"
         ),
-        _ => format!("sqs: {code}"),
-    }
+        _ => code.to_owned(),
+    };
+    Reason { code: "sqs", text }
 }
 
 #[cfg(test)]
@@ -151,7 +152,9 @@ mod tests {
 
     #[test]
     fn a_reason_says_what_to_do() {
-        let reason = |code: &str| reason(&EntryFailure { is_sender_fault: true, code: code.into() }, "text");
+        let reason = |code: &str| {
+            reason(&EntryFailure { is_sender_fault: true, code: code.into() }, "text").to_string()
+        };
         for (code, advice) in [
             ("InvalidParameterValue", "UpstreamMessageBytes"),
             ("InvalidMessageContents", "write it as a JSON escape"),

@@ -100,6 +100,12 @@ fn a_fault_at_one_destination_does_not_keep_the_others_from_being_closed() {
     let (said, errors, code, deleted) = closed(&stack, &CLOSE);
     assert_eq!((&*said, code, deleted), ("1 closed at 1 of 2 destinations\n", Some(1), 1), "{errors}");
     assert!(errors.starts_with("a: "), "{errors}");
+    let (said, ..) = closed(&stack, &[&CLOSE[..], &["--json"]].concat());
+    let said: Value = serde_json::from_str(&said).unwrap();
+    let [a, b] = [0, 1].map(|at| &said["destinations"][at]);
+    assert_eq!([&said["id"], &said["source"], &a["name"], &a["code"]], ["1", "s", "a", "denied"], "{said}");
+    assert!(a["error"].as_str().unwrap().contains("UpdateItem"), "{said}");
+    assert_eq!(*b, json!({ "name": "b", "state": "closed" }));
     let deleted = stack.calls("DeleteMessage");
     assert!(deleted[0]["QueueUrl"].as_str().unwrap().contains("scripted-b-dead-letters"), "{deleted:?}");
 }
@@ -124,6 +130,9 @@ fn closing_again_deletes_what_is_left_and_succeeds() {
     let (said, errors, code, deleted) = closed(&stack, &[&CLOSE[..], &["--destination", "b"]].concat());
     assert_eq!(said, "b: already done\n1 closed at 0 of 2 destinations\n", "{errors}");
     assert_eq!((code, deleted), (Some(1), 1));
+    let (said, ..) = closed(&stack, &[&CLOSE[..], &["--destination", "b", "--json"]].concat());
+    let said: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(said["destinations"], json!([{ "name": "b", "state": "done", "note": "already done" }]));
 }
 
 #[test]

@@ -10,13 +10,17 @@ use crate::scripted::Aws;
 use crate::{command, text, unique};
 
 /// A file that is removed at the end of the test.
-struct File(PathBuf);
+pub struct File(PathBuf);
 
 impl File {
-    fn new(content: &str) -> File {
+    pub fn new(content: &str) -> File {
         let path = std::env::temp_dir().join(unique("handover"));
         std::fs::write(&path, content).unwrap();
         File(path)
+    }
+
+    pub fn path(&self) -> &str {
+        self.0.to_str().unwrap()
     }
 }
 

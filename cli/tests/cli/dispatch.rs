@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use handover::dynamodb::Client;
 use handover::{Checked, Clock, Ledger, Outbox};
 use jiff::{SignedDuration, Timestamp};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{WAIT_SECONDS_MAX, handover, text, unique};
 
@@ -78,9 +78,16 @@ async fn what_is_pending_at_a_destination_is_dispatched_again() {
 
     let dry = handover(&["dispatch", "--dry-run", &young], b"");
     assert_eq!(text(&dry.stdout), format!("would dispatch {young} to {destination}\n"));
+    let done = |arguments: &[&str]| -> (Value, Option<i32>) {
+        let output = handover(&[&["dispatch", "--json"], arguments].concat(), b"");
+        (serde_json::from_slice(&output.stdout).unwrap(), output.status.code())
+    };
+    assert_eq!(done(&["--dry-run", &young]), (json!({ "dispatched": 0, "left": 1 }), Some(0)));
+    assert_eq!(done(&[&young]), (json!({ "dispatched": 1, "left": 0 }), Some(0)));
     for id in ids.iter().chain([&young, &elsewhere]) {
         assert!(handover(&["close", id, "--reason", "a test"], b"").status.success());
     }
+    assert_eq!(done(&[&young]), (json!({ "dispatched": 0, "left": 0 }), Some(1)));
     let unknown = handover(&["dispatch", "--destination", &destination, "--yes"], b"");
     assert!(
         text(&unknown.stderr).contains(&format!("`{destination}` is not a destination of the stack")),

@@ -13,6 +13,10 @@ use crate::{WAIT_SECONDS_MAX, interrupt, text};
 
 const ONE: [&str; 3] = ["1", "--source", "s"];
 
+fn json(said: &str) -> Value {
+    serde_json::from_str(said).unwrap_or_else(|_| panic!("{said}"))
+}
+
 /// What the command says, with its errors and exit code.
 fn redriven(stack: &Aws, arguments: &[&str]) -> (String, String, Option<i32>) {
     let output = stack.handover(&[&["redrive"], arguments].concat(), Stdio::piped());
@@ -42,6 +46,8 @@ fn what_was_redriven_before_a_fault_is_said() {
     });
     let (said, errors, code) = redriven(&stack, &ONE);
     assert_eq!((&*said, code), ("1 redriven, 1 left\n", Some(1)), "{errors}");
+    let (said, _, code) = redriven(&stack, &[&ONE[..], &["--json", "--wait"]].concat());
+    assert_eq!((json(&said), code), (json!({ "redriven": 1, "left": 1 }), Some(1)));
     assert!(errors.starts_with("error[denied]: `1` at `b`: its dead letters are kept: "), "{errors}");
 }
 
@@ -52,6 +58,19 @@ fn what_a_later_release_holds_has_not_ended() {
     let (said, errors, code) = redriven(&stack, &["1", "--source", "s", "--wait"]);
     assert_eq!((&*said, code), ("1 redriven, 0 left\n1 done\n", Some(0)), "{errors}");
     assert_eq!(stack.calls("GetItem").len(), 3);
+}
+
+#[test]
+fn what_came_of_it_is_one_json_document() {
+    let stack = stack(vec![record(["dead", "done"]), record(["done", "done"])], |_, _| None);
+    let (said, errors, code) = redriven(&stack, &[&ONE[..], &["--json", "--dry-run"]].concat());
+    assert_eq!((json(&said), code), (json!({ "redriven": 0, "left": 1 }), Some(0)), "{errors}");
+    let stack = crate::close::stack(vec![record(["dead", "done"]), record(["done", "done"])], |_, _| None);
+    let (said, errors, code) = redriven(&stack, &[&ONE[..], &["--json", "--wait"]].concat());
+    let expected = json!({ "redriven": 1, "left": 0, "ended": { "done": 1 }, "pending": 0 });
+    assert_eq!((json(&said), code), (expected, Some(0)), "{errors}");
+    let (said, errors, code) = redriven(&stack, &[&ONE[..], &["--json"]].concat());
+    assert_eq!((json(&said), code), (json!({ "redriven": 0, "left": 0 }), Some(1)), "{errors}");
 }
 
 #[test]

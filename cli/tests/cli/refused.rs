@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use aws_sdk_sqs::types::MessageAttributeValue;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{WAIT_SECONDS_MAX, command, handover, interrupt, open_account, refund, status, text, unique};
 
@@ -105,7 +105,12 @@ async fn refused_messages_are_listed_by_cause_and_sent_again() {
     let (code, _, error) = queues.handover(&["--resend", "--all"]);
     assert!(code == Some(1) && error.contains("this is not a terminal: add --yes"), "{error}");
     assert_eq!(queues.sent().await, []);
-    assert_eq!(queues.handover(&["--resend", &unrouted]).1, "1 sent again, 0 left\n");
+    let resent = |arguments: &[&str]| -> Value {
+        let (_, said, notes) = queues.handover(&[&["--resend", "--json"], arguments].concat());
+        serde_json::from_str(&said).unwrap_or_else(|_| panic!("{said}{notes}"))
+    };
+    assert_eq!(resent(&["--all", "--dry-run"]), json!({ "sent": 0, "left": 4 }));
+    assert_eq!(resent(&[&unrouted]), json!({ "sent": 1, "left": 0 }));
     assert_eq!(queues.sent().await, [(secret.to_owned(), vec!["ce-id".to_owned()])]);
     let (code, _, error) = queues.handover(&["--resend", &unrouted]);
     let expected = format!("error[unknown-notification]: no message with the id `{unrouted}`");

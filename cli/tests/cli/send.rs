@@ -1,7 +1,13 @@
 //! `handover send`.
 
 use std::io::Write;
+use std::process::Stdio;
 
+use serde_json::{Value, json};
+
+use crate::close::denied;
+use crate::connect::File;
+use crate::scripted::Aws;
 use crate::{command, handover, interrupt, open_account, refund, status, text, unique};
 
 #[tokio::test]
@@ -25,6 +31,11 @@ async fn send_reports_each_invalid_line_and_sends_the_others() {
     ]) {
         assert!(line.starts_with(start), "{line}");
     }
+    let lines = handover(&["send", "-", "--json"], b"\nnot json\n");
+    let lines: Value = serde_json::from_slice(&lines.stdout).unwrap();
+    let reason = "column 2 is not JSON; write each message on one line, as one JSON object";
+    let not_sent = json!([{ "line": 2, "code": "malformed-json", "reason": reason }]);
+    assert_eq!(lines, json!({ "sent": 0, "not_sent": not_sent }));
     // The valid line is accepted.
     let shown = status(&id, "DONE");
     assert_eq!((shown["id"].as_str(), shown["kind"].as_str()), (Some(id.as_str()), Some("command")));
@@ -32,7 +43,7 @@ async fn send_reports_each_invalid_line_and_sends_the_others() {
         (&shown["timeline"][0]["what"], &shown["timeline"][1]["what"]),
         (&"sent".into(), &"accepted".into())
     );
-    assert_eq!(shown["extensions"], serde_json::json!({ "priority": 7, "tenant": "shop-1" }));
+    assert_eq!(shown["extensions"], json!({ "priority": 7, "tenant": "shop-1" }));
     assert_eq!(shown["dataschema"], "s");
     assert_eq!(shown.get("data"), None, "data is shown on request only");
     let shown = handover(&["status", &id, "--data"], b"");
@@ -66,4 +77,21 @@ fn a_line_that_the_queue_refuses_for_its_size_is_reported_with_both_sizes() {
         errors.contains("; the line takes 73729 bytes, and the stack's parameter UpstreamMessageBytes "),
         "{errors}"
     );
+}
+
+#[test]
+fn json_says_where_it_stopped() {
+    let aws = Aws::new(|call, _| match call {
+        "GetQueueUrl" => (200, json!({ "QueueUrl": "http://sqs/upstream" })),
+        _ => denied(call),
+    });
+    let routes = r#"{"refund.requested":{"kind":"command","destinations":["refund"]}}"#;
+    let (routes, input) = (File::new(routes), File::new(&format!("not json\n\n{}\n", refund("1"))));
+    let arguments = ["send", "--json", "--routes", routes.path(), input.path()];
+    let output = aws.handover(&arguments, Stdio::piped());
+    let (said, errors) = (&output.stdout, text(&output.stderr));
+    let said: Value = serde_json::from_slice(said).unwrap_or_else(|_| panic!("{errors}"));
+    assert_eq!([&said["sent"], &said["not_sent"][0]["line"], &said["stopped_at"]], [0, 1, 3], "{said}");
+    assert!(errors.contains("\nerror[denied]: stopped at line 3; "), "{errors}");
+    assert_eq!(output.status.code(), Some(1));
 }
