@@ -1,15 +1,16 @@
-//! Reads the index of the `notifications` table: what is open or dead, and the records of that.
+//! Reads the index of the `notifications` table: what is open or dead, or was accepted lately, and the records of that.
 
 use std::collections::BTreeSet;
+use std::pin::pin;
 use std::time::Duration;
 
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use handover::aws::Pace;
-use handover::record::{PARTITIONS_PER_SLOT, Record, Slot, dead_slots, open_slots};
+use handover::record::{PARTITIONS_PER_SLOT, Record, Slot, dead_slots, open_slots, recent_slots};
 use handover::store::Walk;
 use handover::{Fault, Ledger, NotificationKey};
 use indicatif::ProgressBar;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::time::sleep;
 
 use crate::output::{counter, say_error};
@@ -19,10 +20,40 @@ use crate::stack::Stack;
 const CALLS_MAX: usize = 16;
 /// About how many read units of the index are used in a second, at most: half of what reconcile uses by default.
 const READ_UNITS_PER_SECOND: u32 = 500;
+/// How long a bounded read of the index takes, at most.
+pub const READ_FOR: Duration = Duration::from_secs(30);
+/// Most records of a bounded read.
+pub const RECORDS_MAX: usize = 1_000;
 /// Most tries of a call that was throttled or had no answer.
 const TRIES_MAX: u32 = 6;
 /// The pause before such a call is made again; it doubles with each try.
 const PAUSE: Duration = Duration::from_millis(200);
+
+/// Which keys of the index.
+#[derive(Clone, Copy)]
+pub enum Which {
+    /// Those of records that are open or dead.
+    NotCompleted,
+    /// All.
+    All,
+}
+
+/// What a bounded read found.
+pub struct Found<T> {
+    pub all: Vec<T>,
+    /// Whether there may be more, which was not read.
+    pub is_cut: bool,
+}
+
+/// The bounds of a read.
+struct Bounds {
+    time: Duration,
+    records: usize,
+}
+
+impl Bounds {
+    const NONE: Bounds = Bounds { time: Duration::MAX, records: usize::MAX };
+}
 
 /// The index of a stack.
 pub struct Index<'a> {
@@ -50,6 +81,13 @@ impl Index<'_> {
         Ok(dead_slots(self.unchecked(Walk::Dead).await?, self.now).collect())
     }
 
+    /// The slots of what was accepted so long ago or less, the latest first.
+    pub fn recent(&self, age: SignedDuration) -> Vec<Slot> {
+        let mut slots: Vec<Slot> = recent_slots(self.now - age, self.now).collect();
+        slots.reverse();
+        slots
+    }
+
     async fn unchecked(&self, walk: Walk) -> anyhow::Result<Option<Slot>> {
         let cursors = self.stack.cursors();
         patiently(|| cursors.unchecked(walk)).await.map_err(|fault| self.stack.explained(fault))
@@ -62,7 +100,27 @@ impl Index<'_> {
         slots: Vec<Slot>,
         chosen: impl Fn(Record) -> Option<T>,
     ) -> anyhow::Result<Vec<T>> {
-        let keys = self.keys(slots).await?;
+        let keys = self.keys(slots, Which::NotCompleted, Bounds::NONE).await?;
+        self.records(keys.all, chosen).await
+    }
+
+    /// The same of at most [`RECORDS_MAX`] records, as far as the slots can be read in a short time.
+    pub async fn choose_some<T>(
+        &self,
+        slots: Vec<Slot>,
+        which: Which,
+        chosen: impl Fn(Record) -> Option<T>,
+    ) -> anyhow::Result<Found<T>> {
+        let bounds = Bounds { time: READ_FOR, records: RECORDS_MAX };
+        let Found { all, is_cut } = self.keys(slots, which, bounds).await?;
+        Ok(Found { all: self.records(all, chosen).await?, is_cut })
+    }
+
+    async fn records<T>(
+        &self,
+        keys: Vec<NotificationKey>,
+        chosen: impl Fn(Record) -> Option<T>,
+    ) -> anyhow::Result<Vec<T>> {
         let progress = counter(keys.len(), "records read");
         let reads = stream::iter(keys).map(async |key| {
             let record = self.record(&key, &progress).await;
@@ -74,19 +132,29 @@ impl Index<'_> {
         Ok(records.into_iter().flatten().collect())
     }
 
-    async fn keys(&self, slots: Vec<Slot>) -> anyhow::Result<BTreeSet<NotificationKey>> {
+    /// The keys in these slots, in order. The last slots may be cut off.
+    async fn keys(
+        &self,
+        slots: Vec<Slot>,
+        which: Which,
+        bounds: Bounds,
+    ) -> anyhow::Result<Found<NotificationKey>> {
         let reads = Pace::new(READ_UNITS_PER_SECOND);
-        let progress = counter(slots.len() * PARTITIONS_PER_SLOT as usize, "parts of the index read");
+        let count = slots.len() * PARTITIONS_PER_SLOT as usize;
+        let progress = counter(count, "parts of the index read");
         let parts = slots.into_iter().flat_map(|slot| (0..PARTITIONS_PER_SLOT).map(move |part| (slot, part)));
         let looks = stream::iter(parts).map(async |(slot, part)| {
-            let keys = patiently(|| self.ledger.not_completed_in(slot, part, &reads)).await;
+            let look = async || match which {
+                Which::NotCompleted => self.ledger.not_completed_in(slot, part, &reads).await,
+                Which::All => self.ledger.keys_in(slot, part, &reads).await,
+            };
+            let keys = patiently(look).await;
             progress.inc(1);
             keys.map_err(|fault| self.stack.explained(fault))
         });
-        let keys: Vec<Vec<NotificationKey>> = looks.buffer_unordered(CALLS_MAX).try_collect().await?;
+        let found = within(bounds, looks.buffer_unordered(CALLS_MAX), count).await?;
         progress.finish_and_clear();
-        // One that moves to another slot meanwhile is found twice.
-        Ok(keys.into_iter().flatten().collect())
+        Ok(found)
     }
 
     async fn record(&self, key: &NotificationKey, progress: &ProgressBar) -> anyhow::Result<Option<Record>> {
@@ -101,6 +169,25 @@ impl Index<'_> {
     }
 }
 
+/// The keys that these parts of the index have, of which there are so many, up to the bounds.
+async fn within(
+    bounds: Bounds,
+    parts: impl Stream<Item = anyhow::Result<Vec<NotificationKey>>>,
+    count: usize,
+) -> anyhow::Result<Found<NotificationKey>> {
+    let mut parts = pin!(parts.take_until(sleep(bounds.time)));
+    // One that moves to another slot meanwhile is found twice.
+    let (mut found, mut read) = (BTreeSet::new(), 0);
+    while found.len() <= bounds.records
+        && let Some(keys) = parts.try_next().await?
+    {
+        found.extend(keys);
+        read += 1;
+    }
+    let is_cut = read < count || found.len() > bounds.records;
+    Ok(Found { all: found.into_iter().take(bounds.records).collect(), is_cut })
+}
+
 /// The result of a read, which is made again after a throttle or a lost answer.
 async fn patiently<T>(call: impl AsyncFn() -> Result<T, Fault>) -> Result<T, Fault> {
     for tries in 1..TRIES_MAX {
@@ -110,4 +197,30 @@ async fn patiently<T>(call: impl AsyncFn() -> Result<T, Fault>) -> Result<T, Fau
         }
     }
     call().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Five parts of two keys, of which each takes a second.
+    async fn found(time: u64, records: usize) -> (usize, bool) {
+        let parts = stream::iter(0..5).then(async |part| {
+            sleep(Duration::from_secs(1)).await;
+            Ok([1, 2].map(|at| NotificationKey::new(format!("{part}-{at}"), "s")).to_vec())
+        });
+        let bounds = Bounds { time: Duration::from_secs(time), records };
+        let found = within(bounds, parts, 5).await.unwrap();
+        (found.all.len(), found.is_cut)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_cut_off_is_said_to_be() {
+        assert_eq!(found(60, 10).await, (10, false));
+        assert_eq!(found(60, 9).await, (9, true));
+        assert_eq!(found(60, 4).await, (4, true));
+        assert_eq!(found(3, 10).await, (4, true));
+        let parts = stream::iter([Ok(vec![NotificationKey::new("1", "s")])]);
+        assert!(!within(Bounds::NONE, parts, 1).await.unwrap().is_cut);
+    }
 }

@@ -1,4 +1,4 @@
-//! `handover list`: what is open or dead, from the index of the ledger.
+//! `handover list`: what is open or dead, or was accepted lately, from the index of the ledger.
 
 use std::process::ExitCode;
 
@@ -7,9 +7,9 @@ use handover::record::{Delivery, Record, State};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use crate::index::Index;
+use crate::index::{Found, Index, READ_FOR, RECORDS_MAX, Which};
 use crate::interrupt::Interrupt;
-use crate::output::{self, Time, say};
+use crate::output::{self, Time, say, say_error};
 use crate::stack::Stack;
 use crate::value;
 
@@ -20,6 +20,9 @@ pub struct Arguments {
     /// Lists those of this destination only.
     #[arg(long, value_parser = value::destination)]
     destination: Option<String>,
+    /// Lists those of this type only.
+    #[arg(long, value_name = "TYPE", value_parser = value::text)]
+    r#type: Option<String>,
     /// Lists only those that were accepted so long ago or longer, such as `30m`, `2h` or `3d`.
     #[arg(long, value_name = "TIME", value_parser = value::duration)]
     older_than: Option<SignedDuration>,
@@ -38,6 +41,15 @@ struct Selection {
     /// Lists where notifications are dead, whether or not a dead letter is left.
     #[arg(long)]
     dead: bool,
+    /// Lists what was accepted in this time, 15m if none is named, whatever became of it; at most 30d.
+    #[arg(
+        long,
+        value_name = "TIME",
+        num_args = 0..=1,
+        default_missing_value = "15m",
+        value_parser = value::recent
+    )]
+    recent: Option<SignedDuration>,
 }
 
 /// A notification at a destination.
@@ -46,7 +58,9 @@ struct Row {
     id: String,
     source: String,
     r#type: String,
-    destination: String,
+    /// None where its channel has no subscriber.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    destination: Option<String>,
     state: State,
     accepted_at: Time,
     attempts: u32,
@@ -61,23 +75,34 @@ pub async fn list(stack: &Stack, arguments: Arguments) -> anyhow::Result<ExitCod
 }
 
 async fn rows_and_print(stack: &Stack, arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let Arguments { selection, destination, older_than, json } = arguments;
-    let index = Index::of(stack);
-    let mut slots = index.open().await?;
-    if selection.dead {
-        slots.extend(index.dead().await?);
-    }
-    let state = if selection.dead { State::Dead } else { State::Pending };
+    let Arguments { selection, destination, r#type, older_than, json } = arguments;
+    let (destination, r#type) = (destination.as_deref(), r#type.as_deref());
     let before = match older_than {
         Some(age) => Timestamp::now().checked_sub(age).unwrap_or(Timestamp::MIN),
         None => Timestamp::MAX,
     };
-    let found = index.choose(slots, |record| {
-        (record.accepted_at <= before).then(|| rows(&record, state, destination.as_deref()))
-    });
-    let mut rows: Vec<Row> = found.await?.into_iter().flatten().collect();
+    let chosen = |record: Record, state| {
+        let is_wanted = record.accepted_at <= before && r#type.is_none_or(|wanted| wanted == record.r#type);
+        is_wanted.then(|| rows(&record, state, destination))
+    };
+    let index = Index::of(stack);
+    let (found, none) = match selection {
+        Selection { recent: Some(age), .. } => {
+            let Found { all, is_cut } = recent(&index, age, chosen).await?;
+            (all, if is_cut { "none of these" } else { "nothing was accepted" })
+        }
+        Selection { dead: true, .. } => {
+            let slots = [index.open().await?, index.dead().await?].concat();
+            (index.choose(slots, |record| chosen(record, Some(State::Dead))).await?, "nothing is dead")
+        }
+        Selection { .. } => {
+            let slots = index.open().await?;
+            (index.choose(slots, |record| chosen(record, Some(State::Pending))).await?, "nothing is open")
+        }
+    };
+    let mut rows: Vec<Row> = found.into_iter().flatten().collect();
     if rows.is_empty()
-        && let Some(name) = &destination
+        && let Some(name) = destination
         && let Ok(routes) = stack.routes().await
     {
         stack.check_destination(name, &routes)?;
@@ -85,40 +110,62 @@ async fn rows_and_print(stack: &Stack, arguments: Arguments) -> anyhow::Result<E
     rows.sort_by_key(|row| row.accepted_at.0);
     match json {
         true => output::json(&rows)?,
-        false if rows.is_empty() => say!("nothing is {}", if selection.dead { "dead" } else { "open" }),
+        false if rows.is_empty() => say!("{none}"),
         false => print(&rows),
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// The destinations where a notification has this state.
-fn rows(record: &Record, state: State, only: Option<&str>) -> Vec<Row> {
-    let of = record
-        .destinations
-        .iter()
-        .filter(|(name, delivery)| delivery.state == state && only.is_none_or(|only| only == name.as_str()));
-    let row = |(name, delivery): (&String, &Delivery)| Row {
+/// What was accepted so long ago or less. The index has neither its time nor its type, so that each record is read.
+async fn recent<T>(
+    index: &Index<'_>,
+    age: SignedDuration,
+    chosen: impl Fn(Record, Option<State>) -> Option<T>,
+) -> anyhow::Result<Found<T>> {
+    let since = Timestamp::now() - age;
+    let is_recent = |record: &Record| record.accepted_at >= since;
+    let chosen = |record: Record| is_recent(&record).then(|| chosen(record, None))?;
+    let found = index.choose_some(index.recent(age), Which::All, chosen).await?;
+    if found.is_cut {
+        say_error!(
+            "note: these are some of what was accepted: {RECORDS_MAX} records are read at most, in {} s, and the index does not have them in order of time; name a shorter time",
+            READ_FOR.as_secs()
+        );
+    }
+    Ok(found)
+}
+
+/// The destinations where a notification has this state, or all.
+fn rows(record: &Record, state: Option<State>, only: Option<&str>) -> Vec<Row> {
+    let row = |destination: Option<&String>, of: Option<&Delivery>| Row {
         id: record.id.clone(),
         source: record.source.clone(),
         r#type: record.r#type.clone(),
-        destination: name.clone(),
-        state,
+        destination: destination.cloned(),
+        // Without a destination nothing is left to do.
+        state: of.map_or(State::Done, |delivery| delivery.state),
         accepted_at: Time(record.accepted_at),
-        attempts: delivery.attempts,
-        error: delivery.last_error().map(str::to_owned),
+        attempts: of.map_or(0, |delivery| delivery.attempts),
+        error: of.and_then(Delivery::last_error).map(str::to_owned),
     };
-    of.map(row).collect()
+    if record.destinations.is_empty() && state.is_none() && only.is_none() {
+        return vec![row(None, None)];
+    }
+    let of = record.destinations.iter().filter(|(name, delivery)| {
+        state.is_none_or(|state| delivery.state == state) && only.is_none_or(|only| only == name.as_str())
+    });
+    of.map(|(name, delivery)| row(Some(name), Some(delivery))).collect()
 }
 
 fn print(rows: &[Row]) {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(["accepted", "id", "source", "type", "destination", "attempts", "error"]);
+    table.set_header(["accepted", "id", "source", "type", "destination", "state", "attempts", "error"]);
     for row in rows {
-        let Row { id, source, r#type, destination, accepted_at, attempts, error, .. } = row;
-        let error = error.as_deref().unwrap_or_default();
+        let Row { id, source, r#type, destination, state, accepted_at, attempts, error } = row;
+        let [destination, error] = [destination, error].map(|text| text.as_deref().unwrap_or_default());
         let (accepted, attempts) = (accepted_at.to_string(), attempts.to_string());
-        table.add_row([&accepted, id, source, r#type, destination, &attempts, error]);
+        table.add_row([&accepted, id, source, r#type, destination, state.as_str(), &attempts, error]);
     }
     say!("{}", table.trim_fmt());
 }
@@ -132,9 +179,18 @@ mod tests {
 
     #[test]
     fn an_option_that_has_no_effect_is_not_taken() {
-        let options: [&[&str]; 5] =
-            [&["--open"], &["--dead"], &["--destination", "a"], &["--older-than", "2h"], &["--json"]];
-        check("list", &options, |has| [has("--open") != has("--dead")]);
+        let options: [&[&str]; 7] = [
+            &["--open"],
+            &["--dead"],
+            &["--recent"],
+            &["--destination", "a"],
+            &["--type", "t"],
+            &["--older-than", "2h"],
+            &["--json"],
+        ];
+        check("list", &options, |has| {
+            [["--open", "--dead", "--recent"].into_iter().filter(|option| has(option)).count() == 1]
+        });
     }
 
     #[test]
@@ -147,12 +203,27 @@ mod tests {
         delivery.reason = Some("no such account".into());
         let listed = |state, only| {
             let rows = rows(&record, state, only).into_iter();
-            rows.map(|row| (row.destination, row.error)).collect::<Vec<_>>()
+            rows.map(|row| (row.destination.unwrap(), row.error)).collect::<Vec<_>>()
         };
         let dead = || ("b".to_owned(), Some("no such account".to_owned()));
-        assert_eq!(listed(State::Dead, None), [dead()]);
-        assert_eq!(listed(State::Pending, None), [("a".into(), None), ("c".into(), None)]);
-        assert_eq!(listed(State::Pending, Some("c")), [("c".into(), None)]);
-        assert_eq!(listed(State::Dead, Some("a")), []);
+        let [a, c] = ["a", "c"].map(|name| (name.to_owned(), None));
+        assert_eq!(listed(Some(State::Dead), None), [dead()]);
+        assert_eq!(listed(Some(State::Pending), None), [a.clone(), c.clone()]);
+        assert_eq!(listed(Some(State::Pending), Some("c")), std::slice::from_ref(&c));
+        assert_eq!(listed(Some(State::Dead), Some("a")), []);
+        assert_eq!(listed(None, None), [a, dead(), c]);
+    }
+
+    #[test]
+    fn what_goes_nowhere_is_listed_among_what_was_accepted() {
+        let routes = r#"{"c":{"kind":"channel","destinations":[]},"t":{"kind":"event","channel":"c"}}"#;
+        let event = Draft::event("t", "s", &1).partitionkey("c/1").build("1").unwrap();
+        let record = Record::accept(event, &routes.parse().unwrap(), Timestamp::UNIX_EPOCH).unwrap();
+        let listed = |state, only| {
+            rows(&record, state, only).into_iter().map(|row| (row.destination, row.state)).collect::<Vec<_>>()
+        };
+        assert_eq!(listed(None, None), [(None, State::Done)]);
+        assert_eq!(listed(None, Some("a")), []);
+        assert_eq!(listed(Some(State::Done), None), []);
     }
 }

@@ -66,7 +66,7 @@ enum OfStack {
     Status(status::Arguments),
     /// Shows what a notification led to, from emit to emit, and who has custody of what is open.
     Trace(trace::Arguments),
-    /// Lists what is open or dead.
+    /// Lists what is open or dead, or was accepted lately.
     List(list::Arguments),
     /// Dispatches pending notifications again, where their copies wait or were lost; attempts are not reset.
     Dispatch(dispatch::Arguments),

@@ -2,6 +2,7 @@
 //! empty one for all.
 
 use handover::notification::{DESTINATION_BYTES_MAX, ID_BYTES_MAX, SOURCE_BYTES_MAX};
+use handover::record::KEPT_WITHOUT_SUBSCRIBERS;
 use jiff::SignedDuration;
 
 /// Longest name of a stack, in bytes: Lambda takes 64 of `NAME-accept`.
@@ -51,6 +52,15 @@ pub fn duration(text: &str) -> Result<SignedDuration, String> {
     number
         .map(|number| SignedDuration::from_secs(i64::from(number) * seconds))
         .ok_or_else(|| "a length of time is a whole number and s, m, h or d, such as 30m".to_owned())
+}
+
+/// A length of time in which every record is kept, however it ended.
+pub fn recent(text: &str) -> Result<SignedDuration, String> {
+    let time = duration(text)?;
+    match time <= KEPT_WITHOUT_SUBSCRIBERS {
+        true => Ok(time),
+        false => Err("at most 30d: a completed record may be kept no longer".into()),
+    }
 }
 
 /// Checks the name of a stack, by what tables, queues and functions may have as theirs.
@@ -137,6 +147,8 @@ mod tests {
         for (text, seconds) in [("90s", 90), ("30m", 1_800), ("2h", 7_200), ("3d", 259_200), ("0s", 0)] {
             assert_eq!(duration(text), Ok(SignedDuration::from_secs(seconds)), "{text}");
         }
+        assert_eq!(recent("30d"), Ok(KEPT_WITHOUT_SUBSCRIBERS));
+        assert!(recent("31d").unwrap_err().starts_with("at most 30d"));
         for text in ["", "s", "5", "-5m", "1.5h", "5w", "5 m", "99999999999d", "é", "5é"] {
             assert!(duration(text).is_err(), "{text}");
         }

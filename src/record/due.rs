@@ -145,6 +145,17 @@ pub fn dead_slots(unchecked: Option<Slot>, now: Timestamp) -> impl Iterator<Item
     slots(unchecked.unwrap_or(oldest), end)
 }
 
+/// Every slot in which a record is that was accepted since a time, whatever became of it: one that is completed stays in
+/// the slot that it had.
+pub fn recent_slots(since: Timestamp, now: Timestamp) -> impl Iterator<Item = Slot> {
+    let [.., last_but_one, last] = DISPATCHED_AFTER;
+    let first = Slot::of(SlotKind::Open, since + FIRST_DUE_AFTER - LAG);
+    let end = Slot::of(SlotKind::Open, now + (last - last_but_one) + FIRST_DUE_AFTER);
+    let dead = Slot::of(SlotKind::Dead, since);
+    let dead_end = Slot::of(SlotKind::Dead, now + DEAD_LETTER_RENEWED_AFTER);
+    slots(first, end).chain(slots(dead, dead_end))
+}
+
 /// The slots from one to another of its kind, which is the last.
 fn slots(first: Slot, last: Slot) -> impl Iterator<Item = Slot> {
     std::iter::successors(Some(first), |slot| Some(slot.next())).take_while(move |slot| *slot <= last)
@@ -229,6 +240,23 @@ mod tests {
             assert!(buckets(Some(soon)).contains(&dead_bucket("a", due_at)), "{due_at}");
         }
         assert!(buckets(None).contains(&dead_bucket("a", now - DEAD_LETTERS_LAST)), "without a walk");
+    }
+
+    #[test]
+    fn whatever_was_accepted_since_is_in_a_recent_slot() {
+        let (since, now) = (at(9_000 * MINUTE), at(10_000 * MINUTE));
+        let buckets: Vec<String> = recent_slots(since, now).map(|slot| slot.bucket(partition("a"))).collect();
+        for accepted in [since, at(9_500 * MINUTE), now] {
+            let first = bucket("a", accepted + FIRST_DUE_AFTER);
+            let dispatched = bucket("a", next_dispatch(accepted, now));
+            let checked = bucket("a", accepted + FIRST_DUE_AFTER + AHEAD);
+            let dead = [dead_bucket("a", accepted + DEAD_DUE_AFTER), dead_bucket("a", now)];
+            let renewed = dead_bucket("a", now + DEAD_LETTER_RENEWED_AFTER);
+            for bucket in [first, dispatched, checked, renewed].iter().chain(&dead) {
+                assert!(buckets.contains(bucket), "{bucket}");
+            }
+        }
+        assert!(!buckets.contains(&bucket("a", since)), "what was accepted half an hour before");
     }
 
     /// SQS deletes a dead letter after 14 days.

@@ -26,7 +26,7 @@ pub use dispatch::{Dispatch, NotADispatch};
 pub(crate) use due::next_dispatch;
 pub use due::{
     AHEAD, FIRST_DUE_AFTER, LAG, PARTITIONS_PER_SLOT, SLOT_SECONDS, Slot, SlotKind, bucket, dead_bucket,
-    dead_slots, open_slots,
+    dead_slots, open_slots, recent_slots,
 };
 pub(crate) use due::{DEAD_DUE_AFTER, DEAD_LETTERS_LAST, SECOND_CHECK_AFTER};
 pub use outcome::{Outcome, OutcomeAt};

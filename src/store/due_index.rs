@@ -80,6 +80,29 @@ impl Ledger {
         }
     }
 
+    /// The keys in a partition of a slot, whatever became of their records. The index lags behind the table: one that
+    /// came a moment ago may be missing. It takes half a read unit for every 4 KB of keys: `reads` is the pace of that.
+    ///
+    /// # Errors
+    /// A [`Fault`]; try again.
+    pub async fn keys_in(
+        &self,
+        slot: Slot,
+        partition: u32,
+        reads: &Pace,
+    ) -> Result<Vec<NotificationKey>, Fault> {
+        let (bucket, mut from, mut keys) = (slot.bucket(partition), None, Vec::new());
+        loop {
+            let page = self.page(&bucket, from.as_ref()).await?;
+            reads.take(page.units).await;
+            keys.extend(page.keys);
+            from = page.next;
+            if from.is_none() {
+                return Ok(keys);
+            }
+        }
+    }
+
     /// Those of at most [`KEYS_MAX`] keys whose records are not seen to be completed. A dead record is not
     /// completed. The read may be stale, so the caller reads a record again before it acts on it.
     ///

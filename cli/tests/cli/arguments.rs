@@ -34,6 +34,8 @@ fn an_empty_or_malformed_value_is_refused_by_its_name() {
         (&["redrive", "--all", "--error", ""], "--error", "it is empty"),
         (&["dispatch", ""], "[ID]", "1 to 128 visible ASCII characters"),
         (&["dispatch", "--destination", ""], "--destination", "1 to 32 characters of a-z"),
+        (&["list", "--recent", "31d"], "--recent", "at most 30d"),
+        (&["list", "--open", "--type", ""], "--type", "it is empty"),
         (&["dead-letters", "--destination", ""], "--destination", "1 to 32 characters of a-z"),
         (&["refused", ""], "[MESSAGE_ID]", "it is empty"),
         (&["refused", "--error", " "], "--error", "it is empty"),

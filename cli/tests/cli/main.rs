@@ -5,10 +5,12 @@ mod close;
 mod connect;
 mod dead_letters;
 mod dispatch;
+mod list;
 mod redrive;
 mod refused;
 mod scripted;
 mod send;
+mod table;
 mod trace;
 
 use std::io::Write;

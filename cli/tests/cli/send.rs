@@ -48,6 +48,10 @@ async fn send_reports_each_invalid_line_and_sends_the_others() {
     assert_eq!(shown.get("data"), None, "data is shown on request only");
     let shown = handover(&["status", &id, "--data"], b"");
     assert!(text(&shown.stdout).contains(r#"{"account":"cli","amount":7}"#), "{shown:?}");
+    let recent = handover(&["list", "--recent", "1h", "--destination", "refund"], b"");
+    let is_listed = text(&recent.stdout).lines().any(|line| line.contains(&id) && line.contains(" done "));
+    // So many may have been accepted in an hour that not all are read.
+    assert!(is_listed || text(&recent.stderr).contains("note: these are some"), "{recent:?}");
 }
 
 #[tokio::test]
