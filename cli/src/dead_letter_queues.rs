@@ -30,6 +30,17 @@ impl<'a> DeadLetterQueues<'a> {
         DeadLetterQueues(Holder::new(stack, interrupt))
     }
 
+    /// The queue of a destination, if it has one.
+    pub async fn find(&self, destination: &str) -> anyhow::Result<Option<Queue>> {
+        let url = self.0.queue_url(&self.queue_name(destination)).await?;
+        Ok(url.map(|url| Queue { of: destination.to_owned(), url }))
+    }
+
+    /// About how many dead letters a queue has; none where that cannot be read.
+    pub async fn count(&self, queue: &Queue) -> Option<u64> {
+        self.0.depth(queue).await
+    }
+
     /// Receives the dead letters of this destination, or of all. Says what it cannot see.
     ///
     /// # Errors
@@ -68,7 +79,7 @@ impl<'a> DeadLetterQueues<'a> {
     /// # Errors
     /// The first fault, after what is left was released.
     pub async fn delete_of(&self, key: &NotificationKey, destination: &str) -> anyhow::Result<()> {
-        match self.url(destination).await? {
+        match self.find(destination).await? {
             Some(_) => self.delete_all(&self.receive_of(key, destination).await?).await,
             None => Ok(()),
         }
@@ -91,9 +102,8 @@ impl<'a> DeadLetterQueues<'a> {
     /// The queue of each destination. In a list of all, a destination without a queue is left out.
     async fn queues(&self, destination: Option<&str>) -> anyhow::Result<Vec<Queue>> {
         if let Some(name) = destination {
-            let url = self.url(name).await?;
-            return match url {
-                Some(url) => Ok(vec![Queue { of: name.to_owned(), url }]),
+            return match self.find(name).await? {
+                Some(queue) => Ok(vec![queue]),
                 None => Err(self.no_queue(name).await),
             };
         }
@@ -101,8 +111,8 @@ impl<'a> DeadLetterQueues<'a> {
         let instead = "without them, name a destination with --destination";
         let routes = self.0.stack.routes_or(instead).await?;
         for name in routes.destinations() {
-            match self.url(name).await? {
-                Some(url) => queues.push(Queue { of: name.to_owned(), url }),
+            match self.find(name).await? {
+                Some(queue) => queues.push(queue),
                 None => say_error!(
                     "note: the destination `{name}` has no queue {}, so that nothing of it is found",
                     self.queue_name(name)
@@ -114,10 +124,6 @@ impl<'a> DeadLetterQueues<'a> {
 
     fn queue_name(&self, destination: &str) -> String {
         format!("{}-{destination}-dead-letters", self.0.stack.name())
-    }
-
-    async fn url(&self, destination: &str) -> anyhow::Result<Option<String>> {
-        self.0.queue_url(&self.queue_name(destination)).await
     }
 
     /// Why a destination that was named has no queue.

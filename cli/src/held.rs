@@ -161,6 +161,13 @@ impl<'a> Holder<'a> {
         }
     }
 
+    /// About how many dead letters a queue has, also those that a consumer has received; none where that is not known.
+    pub async fn depth(&self, queue: &Queue) -> Option<u64> {
+        let visible = QueueAttributeName::ApproximateNumberOfMessages;
+        let hidden = QueueAttributeName::ApproximateNumberOfMessagesNotVisible;
+        self.count(queue, &[visible, hidden]).await
+    }
+
     /// Says how many dead letters another consumer holds, and returns that.
     async fn say_hidden(&self, queue: &Queue) -> u64 {
         let hidden = QueueAttributeName::ApproximateNumberOfMessagesNotVisible;
@@ -176,9 +183,7 @@ impl<'a> Holder<'a> {
 
     /// Says that a queue has more dead letters than these.
     async fn say_incomplete(&self, queue: &Queue, held: u64) {
-        let visible = QueueAttributeName::ApproximateNumberOfMessages;
-        let hidden = QueueAttributeName::ApproximateNumberOfMessagesNotVisible;
-        let count = match self.count(queue, &[visible, hidden]).await {
+        let count = match self.depth(queue).await {
             Some(count) if count <= held => return,
             Some(count) => format!("about {count}"),
             None => "an unknown number".to_owned(),

@@ -69,11 +69,7 @@ impl Index<'_> {
 
     /// The slots of what is open at a destination. One that is dead at another is among them.
     pub async fn open(&self) -> anyhow::Result<Vec<Slot>> {
-        let unchecked = self.unchecked(Walk::DueAgain).await?;
-        if unchecked.is_none() {
-            say_error!("note: reconcile has not run in this stack: what is older than a day may be missing");
-        }
-        Ok(open_slots(unchecked, self.now).collect())
+        Ok(open_slots(self.unchecked_open(Walk::DueAgain).await?, self.now).collect())
     }
 
     /// The slots of what is dead and nowhere open.
@@ -81,11 +77,29 @@ impl Index<'_> {
         Ok(dead_slots(self.unchecked(Walk::Dead).await?, self.now).collect())
     }
 
+    /// The slots of what is open, those of the latest dispatches first. Slots that reconcile has checked are left out:
+    /// what was open there was dispatched again since, so that only what came late into the index is missing.
+    pub async fn open_unchecked(&self) -> anyhow::Result<Vec<Slot>> {
+        let unchecked = self.unchecked_open(Walk::Due).await?;
+        let mut slots: Vec<Slot> =
+            open_slots(unchecked, self.now).filter(|slot| Some(*slot) >= unchecked).collect();
+        slots.reverse();
+        Ok(slots)
+    }
+
     /// The slots of what was accepted so long ago or less, the latest first.
     pub fn recent(&self, age: SignedDuration) -> Vec<Slot> {
         let mut slots: Vec<Slot> = recent_slots(self.now - age, self.now).collect();
         slots.reverse();
         slots
+    }
+
+    async fn unchecked_open(&self, walk: Walk) -> anyhow::Result<Option<Slot>> {
+        let unchecked = self.unchecked(walk).await?;
+        if unchecked.is_none() {
+            say_error!("note: reconcile has not run in this stack: what is older than a day may be missing");
+        }
+        Ok(unchecked)
     }
 
     async fn unchecked(&self, walk: Walk) -> anyhow::Result<Option<Slot>> {

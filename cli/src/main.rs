@@ -8,6 +8,7 @@ mod combinations;
 mod completion;
 mod dead_letter_queues;
 mod dead_letters;
+mod destinations;
 mod dispatch;
 mod error;
 mod held;
@@ -66,6 +67,8 @@ enum OfStack {
     Status(status::Arguments),
     /// Shows what a notification led to, from emit to emit, and who has custody of what is open.
     Trace(trace::Arguments),
+    /// Shows each destination: whether it is deployed, how much is open and dead there, and what holds it up.
+    Destinations(destinations::Arguments),
     /// Lists what is open or dead, or was accepted lately.
     List(list::Arguments),
     /// Dispatches pending notifications again, where their copies wait or were lost; attempts are not reset.
@@ -112,6 +115,7 @@ async fn run(Arguments { stack, command }: Arguments) -> anyhow::Result<ExitCode
         OfStack::Send(arguments) => send::send(&stack, arguments).await,
         OfStack::Status(arguments) => status::status(&stack, arguments).await,
         OfStack::Trace(arguments) => trace::trace(&stack, arguments).await,
+        OfStack::Destinations(arguments) => destinations::destinations(&stack, arguments).await,
         OfStack::List(arguments) => list::list(&stack, arguments).await,
         OfStack::Dispatch(arguments) => dispatch::dispatch(&stack, arguments).await,
         OfStack::Refused(arguments) => refused::refused(&stack, arguments).await,

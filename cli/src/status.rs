@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use comfy_table::{ContentArrangement, Table, presets};
-use handover::record::{Delivery, Moment, Record, State, Status, What, timeline};
+use handover::record::{Delivery, Moment, Record, RecordedFault, State, Status, What, timeline};
 use handover::{Extension, Kind};
 use serde::Serialize;
 
@@ -90,11 +90,18 @@ struct DeliveryView<'a> {
     position: Option<u64>,
 }
 
+/// A fault that counted no attempt.
 #[derive(Serialize)]
-struct FaultView<'a> {
+pub struct FaultView<'a> {
     since: Time,
-    at: Time,
-    error: &'a str,
+    pub at: Time,
+    pub error: &'a str,
+}
+
+impl FaultView<'_> {
+    pub fn of(fault: &RecordedFault) -> FaultView<'_> {
+        FaultView { since: Time(fault.since), at: Time(fault.at), error: &fault.error }
+    }
 }
 
 #[derive(Serialize)]
@@ -133,11 +140,7 @@ impl<'a> View<'a> {
                     name,
                     state: delivery.state,
                     attempts: delivery.attempts,
-                    fault: delivery.present_fault().map(|fault| FaultView {
-                        since: Time(fault.since),
-                        at: Time(fault.at),
-                        error: &fault.error,
-                    }),
+                    fault: delivery.present_fault().map(FaultView::of),
                     position: None,
                 })
                 .collect(),

@@ -44,6 +44,15 @@ fn dead_letters_are_listed_redriven_and_closed() {
         assert_eq!((&row["attempts"], &row["error"]), (&Value::from(6), &Value::from(reason)), "{rows:?}");
     }
 
+    let shown = handover(&["destinations", "--json"], b"");
+    let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
+    let of_refund =
+        shown["destinations"].as_array().unwrap().iter().find(|one| one["name"] == "refund").unwrap();
+    assert_eq!(of_refund["mappings"]["retry_queue"], "Enabled", "{shown}");
+    for count in [&of_refund["dead"], &of_refund["dead_letters"]] {
+        assert!(count.as_u64().unwrap() >= 2 || shown["is_cut"] == true, "{shown}");
+    }
+
     let would = handover(&["redrive", "--destination", "refund", "--dry-run"], b"");
     assert!(text(&would.stdout).starts_with("would redrive up to "), "{would:?}");
     assert!([&first, &second].iter().all(|id| ids().contains(id)));

@@ -4,6 +4,7 @@ mod arguments;
 mod close;
 mod connect;
 mod dead_letters;
+mod destinations;
 mod dispatch;
 mod list;
 mod redrive;

@@ -96,7 +96,8 @@ fn serve(connection: TcpStream, made: &Mutex<Vec<Call>>, answer: &dyn Fn(&str, &
 
 /// The next call of a connection.
 fn call(input: &mut impl BufRead) -> Option<Call> {
-    let mut headers: HashMap<String, String> = HashMap::new();
+    let (mut headers, mut request) = (HashMap::<String, String>::new(), String::new());
+    input.read_line(&mut request).ok()?;
     loop {
         let mut line = String::new();
         if input.read_line(&mut line).ok()? == 0 {
@@ -109,12 +110,19 @@ fn call(input: &mut impl BufRead) -> Option<Call> {
             }
         }
     }
-    let mut body = vec![0; headers["content-length"].parse().ok()?];
+    let length = headers.get("content-length").map_or(Ok(0), |length| length.parse()).ok()?;
+    let mut body = vec![0; length];
     input.read_exact(&mut body).ok()?;
-    let name = headers["x-amz-target"].rsplit('.').next()?.to_owned();
+    let name = match headers.get("x-amz-target") {
+        Some(target) => target.rsplit('.').next()?.to_owned(),
+        // Lambda has no names of calls.
+        None => {
+            request.split(['?', ' ']).take(2).collect::<Vec<_>>().join(" ").trim_end_matches('/').to_owned()
+        }
+    };
     let (_, credential) = headers["authorization"].split_once("Credential=")?;
     let access_key = credential.split('/').next()?.to_owned();
-    Some(Call { name, access_key, body: serde_json::from_slice(&body).ok()? })
+    Some(Call { name, access_key, body: serde_json::from_slice(&body).unwrap_or_default() })
 }
 
 /// An item as DynamoDB answers with it.
