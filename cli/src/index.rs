@@ -81,17 +81,12 @@ impl Index<'_> {
     /// what was open there was dispatched again since, so that only what came late into the index is missing.
     pub async fn open_unchecked(&self) -> anyhow::Result<Vec<Slot>> {
         let unchecked = self.unchecked_open(Walk::Due).await?;
-        let mut slots: Vec<Slot> =
-            open_slots(unchecked, self.now).filter(|slot| Some(*slot) >= unchecked).collect();
-        slots.reverse();
-        Ok(slots)
+        Ok(latest_first(open_slots(unchecked, self.now).filter(|slot| Some(*slot) >= unchecked)))
     }
 
     /// The slots of what was accepted so long ago or less, the latest first.
     pub fn recent(&self, age: SignedDuration) -> Vec<Slot> {
-        let mut slots: Vec<Slot> = recent_slots(self.now - age, self.now).collect();
-        slots.reverse();
-        slots
+        latest_first(recent_slots(self.now - age, self.now))
     }
 
     async fn unchecked_open(&self, walk: Walk) -> anyhow::Result<Option<Slot>> {
@@ -181,6 +176,12 @@ impl Index<'_> {
             Err(fault) => Err(self.stack.explained(fault)),
         }
     }
+}
+
+fn latest_first(slots: impl Iterator<Item = Slot>) -> Vec<Slot> {
+    let mut slots: Vec<Slot> = slots.collect();
+    slots.reverse();
+    slots
 }
 
 /// The keys that these parts of the index have, of which there are so many, up to the bounds.

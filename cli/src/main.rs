@@ -36,7 +36,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0    It is done.
   1    It failed or left something undone, and says what.
-  2    The arguments are wrong, and nothing was done.
+  2    It does not take these arguments, and did nothing.
   130  Ctrl-C interrupted it.";
 
 /// Transactional messaging on AWS: accepted once, applied once.

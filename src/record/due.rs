@@ -2,7 +2,7 @@
 //! slots of its index.
 //!
 //! The index holds an open record under the slot in which the record is due. So reconcile reads each record about once,
-//! when most are completed. A dispatch writes the slot. A failed attempt, or what holds a copy up without one, changes
+//! when most are completed; it stays in its slot then. A dispatch writes the slot. A failed attempt, or what holds a copy up without one, changes
 //! `due_at` only, which is outside the index and so costs no second write. A dead record moves to slots of a day, under
 //! which it is listed and its dead letter is renewed.
 
@@ -130,30 +130,35 @@ impl Slot {
 /// Every slot in which a record is that is open now: from those that reconcile checks once more, to that of the last
 /// dispatch that is planned. Where reconcile is behind, they begin at the first one that it has not checked once more.
 pub fn open_slots(unchecked: Option<Slot>, now: Timestamp) -> impl Iterator<Item = Slot> {
-    let [.., last_but_one, last] = DISPATCHED_AFTER;
-    let end = Slot::of(SlotKind::Open, now + (last - last_but_one) + FIRST_DUE_AFTER);
     let in_time = Slot::of(SlotKind::Open, now - SECOND_CHECK_AFTER);
     let first = unchecked.map_or(in_time, |unchecked| unchecked.min(in_time));
-    slots(first, end)
+    slots(first, last_open(now))
 }
 
 /// Every slot in which a record is that is dead now and nowhere open: from the first that reconcile has not checked, to
 /// that of a dead letter which was sent a moment ago.
 pub fn dead_slots(unchecked: Option<Slot>, now: Timestamp) -> impl Iterator<Item = Slot> {
-    let end = Slot::of(SlotKind::Dead, now + DEAD_LETTER_RENEWED_AFTER);
     let oldest = Slot::of(SlotKind::Dead, now - DEAD_LETTERS_LAST);
-    slots(unchecked.unwrap_or(oldest), end)
+    slots(unchecked.unwrap_or(oldest), last_dead(now))
 }
 
 /// Every slot in which a record is that was accepted since a time, whatever became of it: one that is completed stays in
 /// the slot that it had.
 pub fn recent_slots(since: Timestamp, now: Timestamp) -> impl Iterator<Item = Slot> {
-    let [.., last_but_one, last] = DISPATCHED_AFTER;
-    let first = Slot::of(SlotKind::Open, since + FIRST_DUE_AFTER - LAG);
-    let end = Slot::of(SlotKind::Open, now + (last - last_but_one) + FIRST_DUE_AFTER);
+    let open = Slot::of(SlotKind::Open, since + FIRST_DUE_AFTER - LAG);
     let dead = Slot::of(SlotKind::Dead, since);
-    let dead_end = Slot::of(SlotKind::Dead, now + DEAD_LETTER_RENEWED_AFTER);
-    slots(first, end).chain(slots(dead, dead_end))
+    slots(open, last_open(now)).chain(slots(dead, last_dead(now)))
+}
+
+/// The slot of the last dispatch that is planned for what is open now.
+fn last_open(now: Timestamp) -> Slot {
+    let [.., last_but_one, last] = DISPATCHED_AFTER;
+    Slot::of(SlotKind::Open, now + (last - last_but_one) + FIRST_DUE_AFTER)
+}
+
+/// The slot of a dead letter that was sent a moment ago.
+fn last_dead(now: Timestamp) -> Slot {
+    Slot::of(SlotKind::Dead, now + DEAD_LETTER_RENEWED_AFTER)
 }
 
 /// The slots from one to another of its kind, which is the last.
@@ -244,19 +249,21 @@ mod tests {
 
     #[test]
     fn whatever_was_accepted_since_is_in_a_recent_slot() {
-        let (since, now) = (at(9_000 * MINUTE), at(10_000 * MINUTE));
-        let buckets: Vec<String> = recent_slots(since, now).map(|slot| slot.bucket(partition("a"))).collect();
-        for accepted in [since, at(9_500 * MINUTE), now] {
-            let first = bucket("a", accepted + FIRST_DUE_AFTER);
-            let dispatched = bucket("a", next_dispatch(accepted, now));
-            let checked = bucket("a", accepted + FIRST_DUE_AFTER + AHEAD);
-            let dead = [dead_bucket("a", accepted + DEAD_DUE_AFTER), dead_bucket("a", now)];
-            let renewed = dead_bucket("a", now + DEAD_LETTER_RENEWED_AFTER);
-            for bucket in [first, dispatched, checked, renewed].iter().chain(&dead) {
-                assert!(buckets.contains(bucket), "{bucket}");
+        // The beginning of a slot.
+        let (since, now) = (at(9_015 * MINUTE), at(10_000 * MINUTE));
+        let slots: Vec<Slot> = recent_slots(since, now).collect();
+        let buckets: Vec<String> = slots.iter().map(|slot| slot.bucket(partition("a"))).collect();
+        for accepted in [since - LAG, at(9_500 * MINUTE), now] {
+            let first = accepted + FIRST_DUE_AFTER;
+            let open = [first, first + AHEAD, next_dispatch(accepted, now)].map(|at| bucket("a", at));
+            let dead = [now, accepted + DEAD_DUE_AFTER, now + DEAD_LETTER_RENEWED_AFTER];
+            for bucket in open.into_iter().chain(dead.map(|at| dead_bucket("a", at))) {
+                assert!(buckets.contains(&bucket), "{bucket}");
             }
         }
-        assert!(!buckets.contains(&bucket("a", since)), "what was accepted half an hour before");
+        let open: Vec<Slot> = slots.into_iter().filter(|slot| slot.kind == SlotKind::Open).collect();
+        assert_eq!(open[0].begin(), since + SignedDuration::from_mins(15), "and none before");
+        assert_eq!(open.last().copied(), open_slots(None, now).last());
     }
 
     /// SQS deletes a dead letter after 14 days.

@@ -2,7 +2,7 @@
 
 use std::process::{Output, Stdio};
 
-use handover::record::{Record, RecordedFault, State};
+use handover::record::{Record, RecordedFault, State, bucket};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
@@ -17,7 +17,14 @@ const ROUTES: &str = r#"{ "refund": { "kind": "event", "destinations": ["audit",
 
 /// The stack with these records, with these event source mappings.
 fn stack(records: Vec<Record>, mappings: Answer) -> Aws {
+    stack_that_has_checked(None, records, mappings)
+}
+
+/// The same, where reconcile has checked what is before this time.
+fn stack_that_has_checked(until: Option<Timestamp>, records: Vec<Record>, mappings: Answer) -> Aws {
+    let cursor = until.map(|until| json!({ "Item": { "slot": { "N": until.as_second().to_string() } } }));
     table(records, move |call, body| match call {
+        "GetItem" if body["TableName"] == "scripted-reconcile" => Some((200, cursor.clone()?)),
         "GetQueueUrl" if body["QueueName"] == "scripted-refund-dead-letters" => {
             Some((200, json!({ "QueueUrl": "http://sqs/refund" })))
         }
@@ -113,6 +120,26 @@ fn a_count_that_is_cut_off_is_marked() {
     assert_eq!(words[1], ["audit", "not", "deployed", "0+", "0+"], "{lines}");
     assert!(words[2].contains(&"1000+"), "{lines}");
     assert!(lines.ends_with("+: there may be more; `handover list` counts all.\n"), "{lines}");
+}
+
+#[test]
+fn slots_that_reconcile_has_checked_are_not_read() {
+    let unchecked = Timestamp::now() - SignedDuration::from_hours(2);
+    let stack = stack_that_has_checked(Some(unchecked), vec![], mapped());
+    let shown = destinations(&stack, &[]);
+    assert_eq!((text(&shown.stderr), shown.status.code()), ("", Some(0)));
+    let slot =
+        |query: &Value| query["ExpressionAttributeValues"][":bucket"]["S"].as_str().unwrap().to_owned();
+    let open = |bucket: &String| !bucket.starts_with("dead");
+    let read: Vec<String> = stack.calls("Query").iter().map(slot).filter(open).collect();
+    let first = bucket_of(unchecked);
+    let (earliest, latest) = (read.iter().min().unwrap(), bucket_of(Timestamp::now()));
+    assert!(earliest.starts_with(&first) && read[0] > latest, "{earliest}, {first}, {}", read[0]);
+}
+
+/// The slot of a time, as the index has it.
+fn bucket_of(time: Timestamp) -> String {
+    bucket("any", time).split_once('#').unwrap().0.to_owned()
 }
 
 #[test]
