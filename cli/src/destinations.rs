@@ -111,7 +111,8 @@ async fn show(
     Ok(ExitCode::SUCCESS)
 }
 
-/// What is open and dead, and whether that was cut off. Each of the two is read up to bounds of its own.
+/// What is open and dead, and whether that was cut off. Each of the two is read up to bounds of its own, so that much of
+/// one does not hide the other. One that dies in between is counted as both.
 async fn count(stack: &Stack) -> anyhow::Result<(Tallies, bool)> {
     let index = Index::of(stack);
     let chosen = |record| Some(tallies(&record));
