@@ -113,7 +113,9 @@ fn quoted(tokens: &[Token]) -> Option<usize> {
 
 fn logs(path: &str) -> bool {
     path.ends_with(".rs")
-        && ["src/", "functions/", "event-sources/src/"].iter().any(|part| path.starts_with(part))
+        && ["src/", "functions/", "external-http/src/", "event-sources/src/"]
+            .iter()
+            .any(|part| path.starts_with(part))
 }
 
 /// What is between the brackets of each call.

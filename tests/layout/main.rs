@@ -35,12 +35,13 @@ const LAYERS: Layers = &[
 ];
 
 /// The source folders whose files and folders must not import each other in a circle.
-const PACKAGES: [Package; 5] = [
+const PACKAGES: [Package; 6] = [
     Package { folder: "src", layers: Some(LAYERS) },
     Package { folder: "cli/src", layers: None },
     Package { folder: "sim/src", layers: None },
     Package { folder: "sim/soak/src", layers: None },
     Package { folder: "event-sources/src", layers: None },
+    Package { folder: "external-http/src", layers: None },
 ];
 
 /// The repository as it is on disk.

@@ -21,22 +21,14 @@
 //! answer leaves the outcome unknown and `PaymentUnknown` is `escalate`, the payment is dead-lettered at once.
 
 mod answer;
-mod token;
-pub mod url;
 
-use std::error::Error;
 use std::time::Duration;
-use std::{fmt, io};
 
-use aws_smithy_runtime_api::client::http::{HttpConnector, SharedHttpConnector};
-use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
-use aws_smithy_types::body::SdkBody;
-use aws_smithy_types::byte_stream::ByteStream;
 use handover::{Asked, CallFailure, Effect, External, Failure, Notification, OnUnknown};
+use handover_external_http::{SharedHttpConnector, Token, get, post, send};
 use serde::{Deserialize, Serialize};
 
-use crate::answer::{Answer, retry_after};
-pub use crate::token::Token;
+use crate::answer::{of_get, of_post};
 
 /// The data of a payment.
 #[derive(Deserialize, Serialize)]
@@ -51,7 +43,7 @@ pub struct Payment {
 pub struct Payments {
     /// The SDK's HTTP client, so that the function needs no second one.
     pub http: SharedHttpConnector,
-    /// The provider's URL, without `/payments`; see [`url::checked`].
+    /// The provider's URL, without `/payments`; see [`checked`](handover_external_http::url::checked).
     pub url: String,
     /// What its idempotency keys are derived from, beside the notification: the stack and the destination, so
     /// that two of them can have one account at the provider.
@@ -73,13 +65,6 @@ struct Request<'a> {
     reference: &'a str,
 }
 
-/// Longest body of an answer, in bytes: a function has many of them at once.
-const BODY_BYTES_MAX: usize = 64 * 1024;
-
-/// A request without a response. Its cause names no URL, which may hold a secret.
-#[derive(Debug)]
-struct NoAnswer(Box<dyn Error + Send + Sync>);
-
 impl External for Payments {
     type Data = Payment;
 
@@ -93,77 +78,19 @@ impl External for Payments {
 
     async fn call(&self, payment: &Notification<Payment>) -> Result<Effect, CallFailure> {
         let request = Request { payment: &payment.data, reference: &payment.id };
-        let mut post = HttpRequest::new(SdkBody::from(serde_json::to_vec(&request)?));
-        post.set_method("POST")?;
-        post.set_uri(format!("{}/payments", self.url))?;
-        post.headers_mut().insert("content-type", "application/json");
-        post.headers_mut().insert("idempotency-key", payment.key().idempotency_key(&self.scope));
-        self.authorize(&mut post).await.map_err(CallFailure::not_done)?;
-        match self.send(post).await {
-            Err(no_answer) if no_answer.is_refused() => Err(CallFailure::not_done(no_answer.into())),
-            answer => answer?.of_post(),
-        }
+        let post = post(format!("{}/payments", self.url), self.key(payment), &request)?;
+        of_post(&send(&self.http, self.token.as_ref(), post).await?)
     }
 
     async fn ask(&self, payment: &Notification<Payment>) -> Result<Asked, Failure> {
-        let mut get = HttpRequest::new(SdkBody::empty());
-        get.set_uri(format!("{}/payments/{}", self.url, payment.key().idempotency_key(&self.scope)))?;
-        self.authorize(&mut get).await?;
-        self.send(get).await?.of_get()
+        let get = get(format!("{}/payments/{}", self.url, self.key(payment)))?;
+        of_get(&send(&self.http, self.token.as_ref(), get).await?)
     }
 }
 
 impl Payments {
-    /// Adds the token, where the provider takes one. Nothing is sent if it cannot be read.
-    async fn authorize(&self, request: &mut HttpRequest) -> Result<(), Failure> {
-        if let Some(token) = &self.token {
-            request.headers_mut().insert("authorization", token.authorization().await?);
-        }
-        Ok(())
-    }
-
-    async fn send(&self, request: HttpRequest) -> Result<Answer, NoAnswer> {
-        let response = self.http.call(request).await.map_err(|error| NoAnswer(error.into()))?;
-        let (status, retry_after) = (response.status().as_u16(), retry_after(response.headers()));
-        let body = read(response.into_body()).await?;
-        if let (401 | 403, Some(token)) = (status, &self.token) {
-            token.refused();
-        }
-        Ok(Answer { status, retry_after, body: serde_json::from_slice(&body).unwrap_or_default() })
-    }
-}
-
-/// The body of an answer; none where it is longer than any of the contract.
-async fn read(body: SdkBody) -> Result<Vec<u8>, NoAnswer> {
-    let (mut stream, mut body) = (ByteStream::new(body), Vec::new());
-    while let Some(part) = stream.try_next().await.map_err(|error| NoAnswer(error.into()))? {
-        body.extend_from_slice(&part);
-        if body.len() > BODY_BYTES_MAX {
-            return Ok(Vec::new());
-        }
-    }
-    Ok(body)
-}
-
-impl NoAnswer {
-    /// Whether the connection was refused, so that nothing was sent.
-    fn is_refused(&self) -> bool {
-        let begin: &(dyn Error + 'static) = self;
-        let causes = std::iter::successors(Some(begin), |error| (*error).source());
-        let mut causes = causes.filter_map(|error| error.downcast_ref::<io::Error>());
-        causes.any(|error| error.kind() == io::ErrorKind::ConnectionRefused)
-    }
-}
-
-impl fmt::Display for NoAnswer {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str("the provider did not answer")
-    }
-}
-
-impl Error for NoAnswer {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&*self.0)
+    fn key(&self, payment: &Notification<Payment>) -> String {
+        payment.key().idempotency_key(&self.scope)
     }
 }
 
@@ -172,54 +99,68 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
 
-    use aws_smithy_runtime_api::client::http::HttpConnectorFuture;
-    use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+    use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture, http_client_fn};
+    use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
     use handover::Draft;
+    use handover_external_http::secretsmanager::config::{BehaviorVersion, Credentials, Region};
+    use handover_external_http::secretsmanager::{Client, Config};
 
     use super::*;
-    use crate::token::tests::Secrets;
 
-    /// A provider that takes every payment: how many it took.
-    #[derive(Clone, Debug, Default)]
-    struct Provider(Arc<AtomicU32>);
+    /// Answers every request with this status: how many it got.
+    #[derive(Clone, Debug)]
+    struct Server(u16, Arc<AtomicU32>);
 
-    impl HttpConnector for Provider {
+    impl HttpConnector for Server {
         fn call(&self, _: HttpRequest) -> HttpConnectorFuture {
-            self.0.fetch_add(1, Ordering::Relaxed);
-            let body = SdkBody::from(r#"{"payment":"p-1"}"#);
-            HttpConnectorFuture::ready(Ok(HttpResponse::new(200.try_into().unwrap(), body)))
+            self.1.fetch_add(1, Ordering::Relaxed);
+            let body = r#"{"payment":"p-1"}"#.into();
+            HttpConnectorFuture::ready(Ok(HttpResponse::new(self.0.try_into().unwrap(), body)))
         }
     }
 
-    #[tokio::test]
-    async fn an_answer_is_read_up_to_its_longest() {
-        let read = async |bytes: usize| super::read(SdkBody::from(vec![b' '; bytes])).await.unwrap().len();
-        assert_eq!(read(BODY_BYTES_MAX).await, BODY_BYTES_MAX);
-        assert_eq!(read(BODY_BYTES_MAX + 1).await, 0);
+    impl Server {
+        fn with(status: u16) -> (Arc<AtomicU32>, SharedHttpConnector) {
+            let requests = Arc::new(AtomicU32::new(0));
+            (requests.clone(), SharedHttpConnector::new(Server(status, requests)))
+        }
+    }
+
+    /// A token that Secrets Manager does not give.
+    async fn unreadable() -> Option<Token> {
+        let (_, refuses) = Server::with(400);
+        let config = Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::from_static("us-east-1"))
+            .credentials_provider(Credentials::new("key", "secret", None, None, "test"))
+            .http_client(http_client_fn(move |_, _| refuses.clone()));
+        let client = Client::from_conf(config.build());
+        Token::read(client, "PROVIDER_TOKEN_SECRET", "arn:the-secret".into()).await
     }
 
     #[tokio::test]
     async fn a_payment_waits_for_a_token_that_cannot_be_read() {
-        let (provider, secrets) = (Provider::default(), Secrets::with(""));
-        let payments = Payments {
-            http: SharedHttpConnector::new(provider.clone()),
+        let (requests, http) = Server::with(200);
+        let mut payments = Payments {
+            http,
             url: "https://provider.example".into(),
             scope: "scope".into(),
-            token: Some(secrets.token().await),
+            token: unreadable().await,
             timeout: Duration::from_secs(1),
             on_unknown: OnUnknown::Ask,
         };
         let payment = Payment { account: "account-7".into(), amount: 5 };
         let payment = Draft::command("payment.requested", "orders", &payment).build("payment-1").unwrap();
         let payment = payment.typed::<Payment>().unwrap();
-        let token = payments.token.as_ref().unwrap();
-        let held_up = token.authorization().await.unwrap_err();
-        assert_eq!(payments.call(&payment).await.unwrap_err(), CallFailure::not_done(held_up.clone()));
-        assert_eq!(payments.ask(&payment).await.unwrap_err(), held_up);
-        assert_eq!(provider.0.load(Ordering::Relaxed), 0, "nothing is sent");
-        secrets.set("one");
-        token.age();
+        let held_up = payments.ask(&payment).await.unwrap_err();
+        assert!(
+            format!("{held_up:?}").contains("the secret arn:the-secret, which cannot be read"),
+            "{held_up:?}"
+        );
+        assert_eq!(payments.call(&payment).await.unwrap_err(), CallFailure::not_done(held_up));
+        assert_eq!(requests.load(Ordering::Relaxed), 0, "nothing is sent");
+        payments.token = None;
         assert!(payments.call(&payment).await.is_ok());
-        assert_eq!(provider.0.load(Ordering::Relaxed), 1);
+        assert_eq!(requests.load(Ordering::Relaxed), 1);
     }
 }

@@ -1,29 +1,29 @@
-//! The provider's URL. A token and a payment go there.
+//! A provider's URL. A token goes there, and what the provider is to do.
 
 use std::net::IpAddr;
 
 use handover::Error;
 
-/// The URL, if what is sent there is encrypted or stays on the loopback interface.
+/// The URL, which this environment variable has, if what is sent there is encrypted or stays on the loopback interface.
 ///
 /// # Errors
 /// When it is not `https://…`, nor `http://…` with a loopback address.
-pub fn checked(url: String) -> Result<String, Error> {
+pub fn checked(variable: &'static str, url: String) -> Result<String, Error> {
     let (scheme, rest) = url.split_once("://").unwrap_or_default();
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     match scheme {
         // What is before an `@` looks like the host, and is not.
-        _ if authority.is_empty() || authority.contains('@') => Err(invalid()),
+        _ if authority.is_empty() || authority.contains('@') => Err(invalid(variable)),
         "https" => Ok(url),
         "http" if is_loopback(authority) => Ok(url),
-        _ => Err(invalid()),
+        _ => Err(invalid(variable)),
     }
 }
 
-fn invalid() -> Error {
+fn invalid(variable: &'static str) -> Error {
     let problem =
         "has to be https:// and a host, without a user; http:// is taken for a loopback address alone";
-    Error::Invalid { name: "PROVIDER_URL", problem: problem.into() }
+    Error::Invalid { name: variable, problem: problem.into() }
 }
 
 fn is_loopback(authority: &str) -> bool {
@@ -42,7 +42,8 @@ mod tests {
 
     #[test]
     fn a_url_is_encrypted_or_of_this_machine() {
-        let is_taken = |url: &str| checked(url.to_owned()).is_ok_and(|taken| taken == url);
+        let checked = |url: &str| checked("PROVIDER_URL", url.to_owned());
+        let is_taken = |url: &str| checked(url).is_ok_and(|taken| taken == url);
         for url in [
             "https://provider.example",
             "https://provider.example:8443/v1",
@@ -67,7 +68,7 @@ mod tests {
         ] {
             assert!(!is_taken(url), "{url}");
         }
-        let error = checked("http://user:secret@provider.example".into()).unwrap_err().to_string();
+        let error = checked("http://user:secret@provider.example").unwrap_err().to_string();
         assert!(error.contains("PROVIDER_URL") && !error.contains("secret"), "{error}");
     }
 }

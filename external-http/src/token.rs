@@ -1,4 +1,4 @@
-//! The bearer token for the provider: a secret in Secrets Manager, as plain text.
+//! The bearer token for a provider: a secret in Secrets Manager, as plain text.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,10 +17,16 @@ const READ_AT_START_WITHIN: Duration = Duration::from_secs(5);
 
 /// The token, and the secret that it was read from.
 pub struct Token {
-    client: Client,
-    /// The secret's ARN.
-    secret: String,
+    secret: Secret,
     known: Mutex<Known>,
+}
+
+/// Where the token is kept.
+struct Secret {
+    client: Client,
+    /// The environment variable that names the secret, for errors.
+    variable: &'static str,
+    arn: String,
 }
 
 struct Known {
@@ -31,18 +37,20 @@ struct Known {
 }
 
 impl Token {
-    /// Reads the token of this secret. Where none is named, the provider takes none. Without its token the function
-    /// starts all the same: else each batch failed as a whole, and payments were lost that only had to wait.
-    pub async fn read(client: Client, secret: String) -> Option<Token> {
-        if secret.is_empty() {
+    /// Reads the token of the secret with this ARN, which this environment variable has. Where the ARN is empty, the
+    /// provider takes no token. A function whose token cannot be read starts all the same: else each batch failed as a
+    /// whole, and notifications were lost that only had to wait.
+    pub async fn read(client: Client, variable: &'static str, arn: String) -> Option<Token> {
+        if arn.is_empty() {
             return None;
         }
-        let value = value_within(READ_AT_START_WITHIN, &client, &secret).await;
+        let secret = Secret { client, variable, arn };
+        let value = secret.value_within(READ_AT_START_WITHIN).await;
         if let Err(error) = &value {
-            tracing::error!(error, "no payment is made until the token can be read");
+            tracing::error!(error, "no call is made until the token can be read");
         }
         let known = Known { value, read_at: Instant::now(), is_refused: false };
-        Some(Token { client, secret, known: Mutex::new(known) })
+        Some(Token { secret, known: Mutex::new(known) })
     }
 
     /// The header `authorization`, with the token as it was read last.
@@ -70,7 +78,7 @@ impl Token {
             }
             (known.is_refused, known.read_at) = (false, Instant::now());
         }
-        let value = value_within(READ_WITHIN, &self.client, &self.secret).await;
+        let value = self.secret.value_within(READ_WITHIN).await;
         if let Err(error) = &value {
             tracing::warn!(error, "the token is not read again");
         }
@@ -86,22 +94,28 @@ impl Token {
     }
 }
 
-/// The token of this secret, or why there is none.
-async fn value_within(limit: Duration, client: &Client, secret: &str) -> Result<String, String> {
-    let problem = |problem: &str| {
-        Err(format!(
-            "the environment variable PROVIDER_TOKEN_SECRET names the secret {secret}, which {problem}"
-        ))
-    };
-    match timeout(limit, client.get_secret_value().secret_id(secret).send()).await {
-        Err(_) => problem("cannot be read: Secrets Manager does not answer"),
-        Ok(Err(error)) => problem(&format!("cannot be read ({})", Fault::from_sdk("GetSecretValue", &error))),
-        Ok(Ok(read)) => match read.secret_string.filter(|value| is_token(value)) {
-            Some(value) => Ok(value),
-            None => problem(
-                "is not a token: it may hold letters, digits and -._~+/= only, and no newline at its end; store it as plain text",
-            ),
-        },
+impl Secret {
+    /// The token, or why there is none.
+    async fn value_within(&self, limit: Duration) -> Result<String, String> {
+        let read = self.client.get_secret_value().secret_id(&self.arn).send();
+        match timeout(limit, read).await {
+            Err(_) => self.problem("cannot be read: Secrets Manager does not answer"),
+            Ok(Err(error)) => {
+                let fault = Fault::from_sdk("GetSecretValue", &error);
+                self.problem(&format!("cannot be read ({fault})"))
+            }
+            Ok(Ok(read)) => match read.secret_string.filter(|value| is_token(value)) {
+                Some(value) => Ok(value),
+                None => self.problem(
+                    "is not a token: it may hold letters, digits and -._~+/= only, and no newline at its end; store it as plain text",
+                ),
+            },
+        }
+    }
+
+    fn problem(&self, problem: &str) -> Result<String, String> {
+        let Secret { variable, arn, .. } = self;
+        Err(format!("the environment variable {variable} names the secret {arn}, which {problem}"))
     }
 }
 
@@ -150,7 +164,7 @@ pub(crate) mod tests {
             self.0.lock().unwrap().0 = value.to_owned();
         }
 
-        fn reads(&self) -> u32 {
+        pub(crate) fn reads(&self) -> u32 {
             self.0.lock().unwrap().1
         }
 
@@ -161,7 +175,8 @@ pub(crate) mod tests {
                 .region(Region::from_static("us-east-1"))
                 .credentials_provider(Credentials::new("key", "secret", None, None, "test"))
                 .http_client(http_client_fn(move |_, _| SharedHttpConnector::new(secrets.clone())));
-            Token::read(Client::from_conf(config.build()), "arn:the-secret".into()).await.unwrap()
+            let client = Client::from_conf(config.build());
+            Token::read(client, "PROVIDER_TOKEN_SECRET", "arn:the-secret".into()).await.unwrap()
         }
     }
 
