@@ -33,7 +33,7 @@ die() {
 }
 
 [[ $PORT =~ ^[1-9][0-9]{0,4}$ ]] || die "PORT=$PORT is not a port." "Try PORT=4567"
-# Where the tests serve a payment provider.
+# Where the tests serve a provider of payments and mail.
 provider=127.0.0.1:$((PORT + 1000))
 
 # Dies with the end of the step's log.
@@ -254,7 +254,7 @@ functions() {
 
 # Deploys the unmodified templates with the parameters of the stage `local`.
 deploy() {
-    local name architecture functions=target/local/target/lambda
+    local name architecture token functions=target/local/target/lambda
     case $(uname -m) in arm64 | aarch64) architecture=arm64 ;; *) architecture=x86_64 ;; esac
     for name in $(functions); do
         [[ -x $root/$functions/$name/bootstrap ]] || die "$functions/$name/bootstrap is missing; build it: make build"
@@ -262,7 +262,8 @@ deploy() {
     # It is known by the ARN that it gets.
     "$venv/bin/aws" secretsmanager create-secret --name "$STACK-provider-token" --output text --query ARN \
         --secret-string "$HANDOVER_PROVIDER_TOKEN" >"$state/tmp/secret" 2>"$logs/deploy.log" ||
-        die_with_log deploy "The secret with the payment provider's token could not be created."
+        die_with_log deploy "The secret with the provider's token could not be created."
+    token=$(<"$state/tmp/secret")
     # SAM looks for the functions from the template's folder.
     mkdir -p "$root/target/local/infra"
     cp "$root/template.yaml" "$root/target/local/"
@@ -271,7 +272,8 @@ deploy() {
     # SAM's own files go under .local/, not into the user's home; no telemetry.
     SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR=$state/sam start deploy sam_deploy \
         "file://$root/infra/local.yaml" "Architecture=$architecture" "StreamMappings=$stream_mappings" \
-        "PaymentProviderUrl=http://$provider" "PaymentProviderTokenSecretArn=$(<"$state/tmp/secret")" \
+        "PaymentProviderUrl=http://$provider" "PaymentProviderTokenSecretArn=$token" \
+        "ReceiptProviderUrl=http://$provider" "ReceiptProviderTokenSecretArn=$token" \
         >"$logs/deploy.log" 2>&1
     finish deploy "The stack could not be deployed."
 }
@@ -288,7 +290,7 @@ start_event_sources() {
     [[ $stream_mappings == disabled ]] || return 0
     local i program=$root/target/debug/event-sources
     [[ -x $program ]] || die "target/debug/event-sources is missing; build it: make build"
-    start event-sources "$program" --functions "$STACK-" --expect 4 >"$logs/event-sources.log" 2>&1
+    start event-sources "$program" --functions "$STACK-" --expect 5 >"$logs/event-sources.log" 2>&1
     for ((i = 0; i < 150; i++)); do
         grep -q '^ready: ' "$logs/event-sources.log" && return
         is_running event-sources || break

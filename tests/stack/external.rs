@@ -9,12 +9,11 @@ use handover_provider::Seen;
 use jiff::Timestamp;
 use serde_json::json;
 
-use crate::world::{World, unique};
+use crate::world::{World, serve_provider, unique};
 
 /// Sends a payment to this account, whose name says how the provider treats it. Returns its id.
 async fn pay(world: &World, account: &str) -> String {
-    let set = |name| std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run `make test`"));
-    handover_provider::serve(&set("HANDOVER_PROVIDER"), &set("HANDOVER_PROVIDER_TOKEN"));
+    serve_provider();
     let id = unique("payment");
     let data = json!({ "account": account, "amount": 5 });
     let payment = Draft::command("payment.requested", "orders", &data).build(&id).unwrap();
@@ -24,10 +23,7 @@ async fn pay(world: &World, account: &str) -> String {
 
 /// What the provider has seen of a payment.
 fn seen(world: &World, id: &str) -> Seen {
-    let region = world.dynamodb.config().region().unwrap();
-    let stack = std::env::var("HANDOVER_STACK").unwrap();
-    let scope = format!("000000000000 {region} {stack} payment");
-    handover_provider::seen(&NotificationKey::new(id, "orders").idempotency_key(&scope))
+    world.seen_by_provider("payment", &NotificationKey::new(id, "orders"))
 }
 
 /// G5: a payment is made once, within a lease. The record keeps its receipt.
@@ -37,7 +33,7 @@ async fn g5_a_payment_is_made_once() {
     let id = pay(&world, "good").await;
     let done = world.record_when(&id, |record| record.status == Status::Done).await;
     let delivery = &done.destinations["payment"];
-    assert_eq!(seen(&world, &id), Seen { requests: 1, payments: 1 });
+    assert_eq!(seen(&world, &id), Seen { requests: 1, made: 1 });
     assert_eq!((delivery.fence, delivery.attempts), (1, 0));
     assert!(delivery.result.as_ref().unwrap().as_str().contains("payment of "));
 }
@@ -49,7 +45,7 @@ async fn g5_a_payment_that_the_provider_refuses_is_rejected() {
     let id = pay(&world, "refused").await;
     let rejected = world.record_when(&id, |record| record.status == Status::Rejected).await;
     assert_eq!(rejected.destinations["payment"].reason.as_deref(), Some("no cover"));
-    assert_eq!(seen(&world, &id), Seen { requests: 1, payments: 0 });
+    assert_eq!(seen(&world, &id), Seen { requests: 1, made: 0 });
 }
 
 /// G5, G7: a provider that is busy leaves no call of unknown outcome, and counts no attempt. It says how long to wait.
@@ -59,7 +55,7 @@ async fn g5_a_call_that_a_busy_provider_refuses_is_made_again_when_it_says() {
     let id = pay(&world, "busy-once").await;
     let done = world.record_when(&id, |record| record.status == Status::Done).await;
     let delivery = &done.destinations["payment"];
-    assert_eq!((seen(&world, &id), delivery.attempts), (Seen { requests: 2, payments: 1 }, 0));
+    assert_eq!((seen(&world, &id), delivery.attempts), (Seen { requests: 2, made: 1 }, 0));
     let waited = delivery.ended_at.unwrap() - done.accepted_at;
     assert!(waited.get_seconds() >= handover_provider::RETRY_AFTER_SECONDS, "{waited}");
 }
@@ -81,7 +77,7 @@ async fn a_token_that_is_refused_counts_no_attempt_until_it_is_rotated() {
     let done = world.record_when(&id, |record| record.status == Status::Done).await;
     let delivery = &done.destinations["payment"];
     assert_eq!((delivery.attempts, delivery.present_fault()), (0, None));
-    assert_eq!(seen(&world, &id).payments, 1);
+    assert_eq!(seen(&world, &id).made, 1);
 }
 
 /// G5: a page with the status 404 does not say that nothing was paid.
@@ -91,7 +87,7 @@ async fn g5_a_page_in_front_of_the_provider_leaves_the_outcome_unknown() {
     let id = pay(&world, "lost-page-once").await;
     let done = world.record_when(&id, |record| record.status == Status::Done).await;
     let delivery = &done.destinations["payment"];
-    assert_eq!(seen(&world, &id), Seen { requests: 2, payments: 1 });
+    assert_eq!(seen(&world, &id), Seen { requests: 2, made: 1 });
     assert_eq!((delivery.fence, delivery.attempts), (2, 0));
     let waited = delivery.ended_at.unwrap() - done.accepted_at;
     assert!(waited.get_seconds() >= 10, "the lease outlasts the call: {waited}");
@@ -108,7 +104,7 @@ async fn g5_a_call_of_unknown_outcome_is_repeated_with_its_key_and_paid_once() {
         assert!(tried.destinations["payment"].called_at.is_some(), "{tried:?}");
         let done = world.record_when(id, |record| record.status == Status::Done).await;
         let delivery = &done.destinations["payment"];
-        assert_eq!(seen(&world, id), Seen { requests: 2, payments: 1 });
+        assert_eq!(seen(&world, id), Seen { requests: 2, made: 1 });
         assert_eq!(delivery.fence, 2);
         let between = delivery.ended_at.unwrap() - delivery.failures["1"].at;
         assert!(between.get_seconds() >= 5, "the lease outlasts the call: {between}");

@@ -12,6 +12,7 @@ mod fan_out;
 mod fatal;
 mod local;
 mod outbox;
+mod receipt;
 mod reconcile;
 mod relay;
 mod sequence;

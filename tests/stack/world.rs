@@ -13,6 +13,7 @@ use base64::prelude::BASE64_STANDARD as STANDARD;
 use handover::dynamodb::types::AttributeValue;
 use handover::record::{Dispatch, Item, Record, Status};
 use handover::{Clock, Draft, Ledger, Notification, NotificationKey, Outbox, Positions, Routes};
+use handover_provider::Seen;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -66,7 +67,14 @@ impl World {
         Outbox::new(self.ledger(), routes.clone(), Clock::system())
     }
 
-    /// Replaces the payment provider's token in its secret by the one that follows it.
+    /// What the provider has seen of this destination's call for a notification.
+    pub fn seen_by_provider(&self, destination: &str, key: &NotificationKey) -> Seen {
+        let region = self.dynamodb.config().region().unwrap();
+        let scope = format!("000000000000 {region} {} {destination}", self.stack);
+        handover_provider::seen(&key.idempotency_key(&scope))
+    }
+
+    /// Replaces the provider's token in its secret by the one that follows it.
     pub async fn rotate_provider_token(&self) {
         let secret = self.named("provider-token");
         let read = self.secrets.get_secret_value().secret_id(&secret).send().await.unwrap();
@@ -262,6 +270,12 @@ impl World {
         }
         data
     }
+}
+
+/// Serves the provider of payments and mail, as long as the process runs.
+pub fn serve_provider() {
+    let set = |name| std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run `make test`"));
+    handover_provider::serve(&set("HANDOVER_PROVIDER"), &set("HANDOVER_PROVIDER_TOKEN"));
 }
 
 /// The root of the repository.

@@ -1,5 +1,6 @@
-//! A payment provider for tests: an HTTP server that honours idempotency keys. The name of the account says whether it
-//! refuses a payment, is busy, takes a rotated token alone, loses its answer, hangs, or hides behind a page of a proxy.
+//! A provider of payments and mail for tests: an HTTP server that honours idempotency keys. The name of the account, or of
+//! the mailbox, says whether it refuses a request, is busy, takes a rotated token alone, loses its answer, hangs, or hides
+//! behind a page of a proxy.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -14,19 +15,19 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-/// What the provider has seen of each payment, by its key.
+/// What the provider has seen of each payment and each email, by its key.
 static SEEN: LazyLock<Mutex<HashMap<String, Seen>>> = LazyLock::new(Mutex::default);
 
-/// What the provider has seen of a payment.
+/// What the provider has seen of a payment or an email.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
     /// Requests for it.
     pub requests: u32,
-    /// Times it was made.
-    pub payments: u32,
+    /// Times it was paid or sent.
+    pub made: u32,
 }
 
-/// What the provider has seen of the payment with this key.
+/// What the provider has seen of the payment or the email with this key.
 pub fn seen(key: &str) -> Seen {
     SEEN.lock().expect("no thread panics while it holds the lock").get(key).copied().unwrap_or_default()
 }
@@ -63,33 +64,71 @@ async fn accept(listener: std::net::TcpListener, token: &'static str) {
     }
 }
 
-/// Answers a request as the name of the account says.
+/// What a request asks for.
+#[derive(Clone, Copy)]
+enum Asked {
+    Payment,
+    Email,
+}
+
+impl Asked {
+    /// What this request asks for, and the name that says how it is treated.
+    fn read(path: &str, body: &Value) -> Option<(Asked, String)> {
+        match path {
+            "/payments" => Some((Asked::Payment, body["account"].as_str()?.to_owned())),
+            "/emails" => {
+                let is_text = |name| body[name].as_str().is_some_and(|text| !text.is_empty());
+                let is_whole = ["subject", "text", "reference"].into_iter().all(is_text);
+                let (mailbox, _) = body["to"].as_str()?.split_once('@')?;
+                is_whole.then(|| (Asked::Email, mailbox.to_owned()))
+            }
+            _ => None,
+        }
+    }
+
+    fn made(self, key: &str) -> (u16, Value) {
+        match self {
+            Asked::Payment => (201, json!({ "payment": format!("payment of {key}") })),
+            Asked::Email => (200, json!({ "id": format!("email of {key}") })),
+        }
+    }
+
+    fn refused(self) -> (u16, Value) {
+        match self {
+            Asked::Payment => (402, json!({ "reason": "no cover" })),
+            Asked::Email => (422, json!({ "error": "this is no address" })),
+        }
+    }
+}
+
+/// Answers a request as the name in it says.
 async fn answer(request: Request<Incoming>, token: &str) -> Result<Response<Full<Bytes>>, Infallible> {
-    assert_eq!((request.method(), request.uri().path()), (&Method::POST, "/payments"));
-    let bearer = request.headers()["authorization"].to_str().expect("as `payment` sends it").to_owned();
+    assert_eq!(request.method(), Method::POST);
+    let bearer = request.headers()["authorization"].to_str().expect("a destination sends it").to_owned();
     let is_rotated = bearer == format!("Bearer {}", rotated(token));
     assert!(is_rotated || bearer == format!("Bearer {token}"), "the token of the secret");
-    let key = request.headers()["idempotency-key"].to_str().expect("as `payment` sends it").to_owned();
-    let body = request.into_body().collect().await.expect("as `payment` sends it").to_bytes();
-    let payment: Value = serde_json::from_slice(&body).expect("as `payment` sends it");
-    let account = payment["account"].as_str().expect("as `payment` sends it").to_owned();
+    let key = request.headers()["idempotency-key"].to_str().expect("a destination sends it").to_owned();
+    let path = request.uri().path().to_owned();
+    let body = request.into_body().collect().await.expect("a destination sends it").to_bytes();
+    let body: Value = serde_json::from_slice(&body).expect("a destination sends it");
+    let (asked, name) = Asked::read(&path, &body).expect("as `payment` or `receipt` sends it");
     let before = {
         let mut all = SEEN.lock().expect("no thread panics while it holds the lock");
         let seen = all.entry(key.clone()).or_default();
         let before = *seen;
         seen.requests += 1;
-        let is_taken = match account.as_str() {
+        let is_taken = match name.as_str() {
             "refused" => false,
             "busy-once" => before.requests > 0,
             "rotated" => is_rotated,
             _ => true,
         };
-        // A key that was paid is not paid again.
-        seen.payments += u32::from(is_taken && before.payments == 0);
+        // What was made with a key is not made again.
+        seen.made += u32::from(is_taken && before.made == 0);
         before
     };
-    let (status, body) = match account.as_str() {
-        "refused" => (402, json!({ "reason": "no cover" })),
+    let (status, body) = match name.as_str() {
+        "refused" => asked.refused(),
         "busy-once" if before.requests == 0 => (429, json!({ "error": "too many requests" })),
         "rotated" if !is_rotated => (401, json!({ "error": "the token is not valid" })),
         "lost-once" if before.requests == 0 => (500, json!({})),
@@ -98,7 +137,7 @@ async fn answer(request: Request<Incoming>, token: &str) -> Result<Response<Full
             (404, json!("a page of something in front of the provider"))
         }
         "hangs-once" if before.requests == 0 => std::future::pending().await,
-        _ => (201, json!({ "payment": format!("payment of {key}") })),
+        _ => asked.made(&key),
     };
     let mut response = Response::builder().status(status);
     if status == 429 {
