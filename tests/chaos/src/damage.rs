@@ -19,7 +19,7 @@ use fastrand::Rng;
 
 /// Functions that no refund passes through, which may have no process to kill. Every other function in
 /// `functions/` is killed.
-const IDLE: [&str; 2] = ["payment", "receipt"];
+const IDLE: [&str; 3] = ["payment", "queue", "receipt"];
 /// Kills of each function in a round. In a round the local AWS is paused once.
 const KILLS: usize = 3;
 /// Time between two injections, in milliseconds.
