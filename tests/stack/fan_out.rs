@@ -6,7 +6,7 @@ use handover::record::{Record, State, Status};
 use handover::{CallFailure, Draft, Effect, External, Failure, Notification, ToQueue};
 use serde_json::json;
 
-use crate::world::{World, routes, unique};
+use crate::world::{FUNCTIONS, World, routes, unique};
 
 const QUEUES: [&str; 3] = ["books", "crm", "stock"];
 
@@ -41,6 +41,7 @@ async fn a_destination_that_fails_holds_up_no_other() {
         let messages = world.take(&world.queue_url(name).await, 1).await;
         let read = |body: &str| Notification::from(routes().decode(body.as_bytes()).unwrap());
         let mut taken: Vec<_> = messages.iter().map(|message| read(message.body().unwrap())).collect();
+        taken.retain(|event| event.r#type == sound.r#type);
         taken.sort_by_key(|event| event.id != sound.id);
         assert_eq!(taken, [sound.clone(), failing.clone()], "{name}");
     }
@@ -78,4 +79,34 @@ async fn an_event_over_the_limit_of_its_queue_is_a_permanent_failure() {
     let why = "SendMessage: AWS rejected the request as invalid (InvalidParameterValue)";
     assert_eq!(refused.unwrap_err(), CallFailure::not_done(Failure::permanent(why)));
     assert!(world.take(&url, 1).await.is_empty());
+}
+
+/// What another stack forwards is accepted with its id and its cause, and nobody else is believed these. A local AWS has
+/// one `SenderId` for all, which is no role's: so the event of the queue's mapping is made here.
+#[tokio::test]
+async fn what_is_forwarded_keeps_its_id_and_its_cause() {
+    let world = World::connect().await;
+    let _not_killed = FUNCTIONS.read().await;
+    let url = world.create_queue(unique("upstream-elsewhere")).await;
+    let draft = Draft::event("steps.counted", "activity", &json!({ "steps": 1_000 }));
+    let mut emitted = Notification::from(draft.build("of-an-emit").unwrap());
+    emitted.id = format!("emit:{}", unique("0"));
+    (emitted.causationid, emitted.correlationid) = (Some("walk".into()), Some("day".into()));
+    let _: Effect = ToQueue::new(world.sqs.clone(), &url).call(&emitted.typed().unwrap()).await.unwrap();
+    let body = world.take(&url, 1).await.remove(0).body.unwrap();
+    let sent_by = |sender: &str| {
+        let attributes = json!({ "SenderId": sender, "SentTimestamp": "1", "ApproximateReceiveCount": "1" });
+        json!({ "Records": [{
+            "messageId": unique("message"), "receiptHandle": "none", "body": body, "attributes": attributes,
+            "messageAttributes": {}, "md5OfBody": "", "eventSource": "aws:sqs", "awsRegion": "us-east-1",
+        }]})
+    };
+    assert_eq!(world.invoke("accept", &sent_by("AROAPRODUCER:x")).await, json!({ "batchItemFailures": [] }));
+    let [reason] = &*world.refusals(&[body.clone()]).await else { panic!("one reason") };
+    assert!(reason.starts_with("reserved-id: "), "{reason}");
+    assert!(world.record(&emitted.id).await.is_none());
+
+    assert_eq!(world.invoke("accept", &sent_by("AROAFORWARDER:x")).await, json!({ "batchItemFailures": [] }));
+    let record = world.record(&emitted.id).await.unwrap();
+    assert_eq!(record.notification(), emitted);
 }
