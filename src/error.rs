@@ -20,9 +20,14 @@ pub enum Error {
         /// What is wrong with its value, and what it has to be.
         problem: String,
     },
-    /// The time-outs of a destination contradict each other. Correct them.
-    #[error("the destination could never work: {0}")]
-    NeverWorks(String),
+    /// A destination cannot be run as it is.
+    #[error("the destination `{name}` {problem}")]
+    Destination {
+        /// Its name.
+        name: String,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
     /// Lambda's runtime interface failed.
     #[error("the Lambda runtime stopped")]
     Runtime(#[source] Box<dyn std::error::Error + Send + Sync>),

@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::lambda::{
     PREFIX, days, ledger, positions, routes, seconds, serve_both, start, variable, work_time,
 };
-use crate::notification::Routes;
+use crate::notification::{Routes, is_destination};
 use crate::store::DestinationQueues;
 
 /// The variable with the name of a function's one destination.
@@ -42,8 +42,8 @@ pub async fn run_external(external: impl External) -> Result<(), Error> {
 
 /// The destinations of a Lambda function, which read the Kinesis stream by one mapping: a shard serves five reads a second
 /// to all mappings together. Each has its own retry queue, dead letters and attempts, and one that fails holds up no
-/// other. But where a handler kills its function, or takes its memory, it does so to all: give such a one a function of
-/// its own.
+/// other. But an invocation ends with the slowest of them; and where a handler kills its function or takes its memory, or a
+/// retry queue takes nothing, the batch is redelivered to all. Give such a destination a function of its own.
 ///
 /// ```no_run
 /// use handover::{Destination, Destinations, Effect, Error, Failure, Notification};
@@ -91,7 +91,7 @@ impl Destinations {
     /// # Errors
     /// As [`add`](Destinations::add); and when its calls could never be made or repeated, as in [`run_external`].
     pub fn add_external(self, name: &str, external: impl External) -> Result<Destinations, Error> {
-        fits(&external)?;
+        fits(name, &external)?;
         self.with(name, |settings| Consumer::external(external, settings))
     }
 
@@ -113,12 +113,24 @@ impl Destinations {
         name: &str,
         consumer: impl FnOnce(DestinationSettings) -> Consumer,
     ) -> Result<Destinations, Error> {
-        let settings = self.settings(name)?;
-        if self.names.iter().any(|other| other == name) {
-            return Err(Error::NeverWorks(format!("`{name}` is added twice")));
+        let problem = match () {
+            () if !is_destination(name) => {
+                Some("has no name that routes can have; use a-z, 0-9 and _, a letter first")
+            }
+            () if self.names.iter().any(|other| other == name) => Some("is added twice; remove one of them"),
+            () => None,
+        };
+        if let Some(problem) = problem {
+            return Err(Error::Destination { name: name.to_owned(), problem: problem.to_owned() });
         }
+        if !self.routes.destinations().contains(name) {
+            tracing::error!(
+                destination = name,
+                "no route has this destination; correct its name, or the routes"
+            );
+        }
+        self.consumers.push(consumer(self.settings(name)?));
         self.names.push(name.to_owned());
-        self.consumers.push(consumer(settings));
         Ok(self)
     }
 
@@ -138,7 +150,7 @@ impl Destinations {
 }
 
 /// Whether its calls can be made and repeated in the time that the function has.
-fn fits(external: &impl External) -> Result<(), Error> {
+fn fits(name: &str, external: &impl External) -> Result<(), Error> {
     let time: Duration = match seconds("TIMEOUT_SECONDS") {
         Ok(time) => time,
         // A function's code is updated before its environment, which may be of the release before.
@@ -149,5 +161,9 @@ fn fits(external: &impl External) -> Result<(), Error> {
         Err(invalid) => return Err(invalid),
     };
     let problem = never_works(external.timeout(), external.on_unknown(), work_time(time));
-    problem.map_or(Ok(()), |problem| Err(Error::NeverWorks(problem)))
+    let never = |problem| Error::Destination {
+        name: name.to_owned(),
+        problem: format!("could never work: {problem}"),
+    };
+    problem.map_or(Ok(()), |problem| Err(never(problem)))
 }

@@ -149,6 +149,7 @@ impl Cause {
             | "RequestLimitExceeded"
             | "RequestThrottled"
             | "LimitExceededException"
+            | "KMS.ThrottlingException"
             | "KMSThrottlingException"
             | "ThrottlingError"
             | "ThrottlingException" => Cause::Throttled,

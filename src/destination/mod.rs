@@ -1,11 +1,11 @@
 //! The user's end: what a destination is, and how it applies each notification once.
 //!
 //! A user writes a [`Destination`], which returns an [`Effect`](crate::Effect), or an [`External`], which makes a call.
-//! Read on from the top of the pipeline: `several.rs` has the destinations of a function; `stream_batch.rs` takes a batch of the stream, `retry_batch.rs` one of the
-//! retry queue, and `batch.rs` has what both share; `process.rs` runs its notifications concurrently; `ordered.rs` runs
-//! those of one key in order; `commit.rs` and `external_call.rs` apply one notification. If that fails,
-//! `failed_attempt.rs` does what `retry_policy.rs` decides. `blocked.rs` decides where a handler does not yield, by
-//! what `watch.rs` saw. `handler.rs` has what all of them share.
+//! Read on from the top of the pipeline: `several.rs` has the destinations of a function; `stream_batch.rs` takes a batch
+//! of the stream, `retry_batch.rs` one of the retry queue, and `batch.rs` has what both share; `process.rs` runs its
+//! notifications concurrently; `ordered.rs` runs those of one key in order; `commit.rs` and `external_call.rs` apply one
+//! notification. If that fails, `failed_attempt.rs` does what `retry_policy.rs` decides. `blocked.rs` decides where a
+//! handler does not yield, by what `watch.rs` saw. `handler.rs` has what all of them share.
 
 pub(crate) mod destination;
 pub(crate) mod effect;

@@ -1,7 +1,7 @@
 //! The destinations of one function, which read the stream by one mapping.
 //!
 //! Each has its own queues, attempts and thread (`blocked.rs`), as if it had a function of its own. But they share the
-//! function: where a handler kills it, the work of all is redelivered.
+//! invocation: it ends with the slowest, and where a handler kills it, the work of all is redelivered.
 
 use std::sync::Arc;
 
@@ -68,19 +68,19 @@ impl Consumers {
         all
     }
 
-    /// The destination whose retry queue the messages are from. A batch has those of one queue.
+    /// The destination whose retry queue the messages are from. A batch has those of one queue. A queue of another name is
+    /// one that somebody maps by hand, to a function with one destination.
     fn of_queue(&self, event: &SqsEvent) -> Option<&Arc<Consumer>> {
-        if let [consumer] = &*self.0 {
-            return Some(consumer);
+        let queue = event.records.first().and_then(|message| message.event_source_arn.as_deref());
+        match queue.and_then(destination_of_retry_queue) {
+            Some(name) => self.0.iter().find(|consumer| consumer.settings.name == name),
+            None => self.0.first().filter(|_| self.0.len() == 1),
         }
-        let queue = event.records.first()?.event_source_arn.as_deref()?;
-        let name = destination_of_retry_queue(queue)?;
-        self.0.iter().find(|consumer| consumer.settings.name == name)
     }
 }
 
-/// What follows for messages of a queue that is of none of the destinations: they stay there until somebody corrects
-/// that.
+/// What follows for messages of a queue that is of none of the destinations: they stay there, until somebody corrects that
+/// or SQS moves them to the dead-letter queue.
 fn of_nobody(event: &SqsEvent) -> SqsBatchResponse {
     let queue = event.records.first().and_then(|message| message.event_source_arn.as_deref());
     tracing::error!(

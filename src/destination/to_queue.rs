@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
+use aws_sdk_sqs::config::retry::RetryConfig;
 use serde_json::value::RawValue;
 
 use super::effect::Effect;
@@ -15,18 +16,21 @@ use crate::aws::Fault;
 use crate::aws::sqs::escaped;
 use crate::notification::{Json, Notification, NotificationKey, encode};
 
-/// Longest time of a call, with the repeats of the SDK.
+/// Longest time of a call: more than one try of the SDK, whose time-out comes first and counts no attempt.
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// Of an emit and of what is forwarded alone they are a cause. Elsewhere whoever sent it said so.
+const CAUSES: [&str; 2] = ["causationid", "correlationid"];
 
 /// Sends each notification to a queue of SQS, standard or FIFO, at least once. Run it with
 /// [`run_external`](crate::run_external), as `functions/queue` does.
 ///
-/// The body is the CloudEvent, in JSON, as `handover send` takes it, without `outcometo`: the outcome is told here. A
-/// consumer knows a repeat by `source` and `id`. A FIFO queue gets a hash of the two as deduplication id, by which it drops
+/// The body is the CloudEvent, in JSON, as `handover send` takes it. It leaves out `outcometo`, since this stack tells the
+/// outcome, and a `causationid` and `correlationid` that a sender wrote. A consumer knows a repeat by `source` and `id`. A FIFO queue gets a hash of the two as deduplication id, by which it drops
 /// a repeat within five minutes, and one of `source` and `partitionkey`, or of the id where there is none, as its group. It
 /// orders by arrival, so make this destination sequenced if the order matters.
 ///
-/// An event that the queue does not take, such as one over its limit of size, is dead-lettered at once.
+/// An event that the queue does not take, such as one over its limit of size, is dead-lettered at once. The queue is in
+/// the function's own Region: the SDK calls no other one, whatever the URL says.
 ///
 /// ```no_run
 /// # fn example(aws: &aws_config::SdkConfig) {
@@ -42,7 +46,14 @@ pub struct ToQueue {
 impl ToQueue {
     /// Sends to the queue of this URL. The function's role needs `sqs:SendMessage` on it.
     pub fn new(client: Client, url: impl Into<String>) -> ToQueue {
-        ToQueue { client, url: url.into() }
+        // Handover repeats a call, by what its answer says.
+        let once = client.config().to_builder().retry_config(RetryConfig::disabled()).build();
+        ToQueue { client: Client::from_conf(once), url: url.into() }
+    }
+
+    /// The name of the queue.
+    fn name(&self) -> &str {
+        self.url.rsplit('/').next().unwrap_or_default()
     }
 }
 
@@ -66,15 +77,16 @@ impl External for ToQueue {
                 .message_group_id(group(notification)),
             false => send,
         };
-        send.send().await.map_err(|error| failed(&Fault::from_sdk("SendMessage", &error)))?;
+        send.send().await.map_err(|error| failed(self.name(), &Fault::from_sdk("SendMessage", &error)))?;
         Ok(Effect::new())
     }
 }
 
 fn body(notification: &Notification<Box<RawValue>>) -> String {
-    let event = notification.with_data(Json::of_copy(&notification.data));
-    let event = encode(&Notification { outcometo: None, ..event });
-    escaped(String::from_utf8(event).expect("JSON is UTF-8"))
+    let mut event = notification.with_data(Json::of_copy(&notification.data));
+    event.outcometo = None;
+    event.extensions.retain(|name, _| !CAUSES.contains(&name.as_str()));
+    escaped(String::from_utf8(encode(&event)).expect("JSON is UTF-8"))
 }
 
 /// What has to keep its order in a FIFO queue, as far as its group can: it takes up to 128 characters.
@@ -83,10 +95,10 @@ fn group<D>(notification: &Notification<D>) -> String {
     NotificationKey::new(of, &notification.source).idempotency_key("group")
 }
 
-/// What a fault of the queue says of the notification. That of one call, which counts no attempt, is not that of the
-/// message.
-fn failed(fault: &Fault) -> CallFailure {
-    let text = fault.to_string();
+/// The failure that a fault of this queue is. Only what SQS does not take is the event's own fault, and for good; all else
+/// counts no attempt.
+fn failed(queue: &str, fault: &Fault) -> CallFailure {
+    let text = format!("the queue {queue}: {fault}");
     match () {
         () if fault.is_invalid() => CallFailure::not_done(Failure::permanent(text)),
         () if fault.is_throttled() => CallFailure::not_done(Failure::throttled(text)),
@@ -112,6 +124,19 @@ mod tests {
         assert!(body.contains("\\uffff") && body.contains("\\ufffe"), "{body}");
         let routes: Routes = r#"{"t":{"kind":"event","destinations":["a"]}}"#.parse().unwrap();
         assert_eq!(routes.decode(body.as_bytes()).unwrap(), draft().build("1").unwrap());
+    }
+
+    #[test]
+    fn a_cause_that_a_sender_wrote_is_not_passed_on() {
+        let draft = Draft::event("t", "s", &1).extension("causationid", "said").extension("tenant", "x");
+        let read = |notification: &_| serde_json::from_str::<serde_json::Value>(&body(notification)).unwrap();
+        let mut event = raw(draft);
+        assert_eq!(
+            (read(&event)["causationid"].as_str(), read(&event)["tenant"].as_str()),
+            (None, Some("x"))
+        );
+        event.causationid = Some("parent".into());
+        assert_eq!(read(&event)["causationid"], "parent");
     }
 
     #[test]

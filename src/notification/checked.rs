@@ -45,7 +45,8 @@ impl Checked {
         Checked::sent(notification)
     }
 
-    /// Checks a notification that this stack did not emit: it is no outcome. Those of two stacks could have one id.
+    /// Checks a notification that this stack did not emit. Its source is not that of outcomes: an outcome of this stack
+    /// could have the id of one of another.
     fn sent(notification: Notification) -> Result<Checked, Refusal> {
         match notification.source == OUTCOME_SOURCE {
             true => Err(Refusal::ReservedSource),

@@ -66,8 +66,9 @@ pub struct Route {
     /// source that no route binds, whoever may send to the queue may send. What is emitted, and what comes by an outbox,
     /// has no sender to check.
     pub senders: BTreeMap<String, BTreeSet<String>>,
-    /// For sources of `sources`, the unique ids of the roles that forward this type from another stack. They may send it,
-    /// as `senders` may; and they are believed an id that begins with `emit:`, and `causationid` and `correlationid`.
+    /// For sources of `sources`, the unique ids of the roles that forward this type from another stack. An id that begins
+    /// with `emit:` is taken from them, and so are `causationid` and `correlationid`. Where `senders` binds the source, they
+    /// may send it, too; alone they bind nothing.
     pub forwarders: BTreeMap<String, BTreeSet<String>>,
     /// The destinations that apply the notifications of a source and `partitionkey` in the order of their `sequence`,
     /// which is then required. Such a destination has to get every numbered notification, of any type: so events are
@@ -92,11 +93,10 @@ fn is_keyed_by(channel: &str, notification: &Notification) -> bool {
 }
 
 impl Route {
-    /// Who may send from a source, where the route says that.
-    fn senders_of(&self, source: &str) -> Option<BTreeSet<&str>> {
-        let lists = [self.senders.get(source), self.forwarders.get(source)];
-        let is_bound = lists.iter().any(Option::is_some);
-        is_bound.then(|| lists.into_iter().flatten().flatten().map(String::as_str).collect())
+    /// Who may send from a source, where `senders` binds it.
+    fn senders_of(&self, source: &str) -> Option<impl Iterator<Item = &String>> {
+        let senders = self.senders.get(source)?;
+        Some(senders.iter().chain(self.forwarders.get(source).into_iter().flatten()))
     }
 }
 
@@ -186,12 +186,12 @@ impl Routes {
     fn check_sender(&self, notification: &Notification, sender: Option<&str>) -> Result<(), Refusal> {
         let source = &notification.source;
         let of_type = self.0.get(&notification.r#type).and_then(|route| route.senders_of(source));
-        let may_send = |senders: BTreeSet<&str>| sender.is_some_and(|sender| senders.contains(sender));
+        let is_sender = |id: &String| sender.is_some_and(|sender| sender == id);
         let mut of_source = self.0.values().filter_map(|route| route.senders_of(source)).peekable();
         let is_taken = match of_type {
-            Some(senders) => may_send(senders),
+            Some(mut senders) => senders.any(is_sender),
             // An id belongs to its source, whatever its type: nobody else may use up those of this one.
-            None => of_source.peek().is_none() || of_source.any(may_send),
+            None => of_source.peek().is_none() || of_source.any(|mut senders| senders.any(is_sender)),
         };
         match is_taken {
             true => Ok(()),

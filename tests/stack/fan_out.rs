@@ -73,10 +73,12 @@ async fn an_event_over_the_limit_of_its_queue_is_a_permanent_failure() {
     let world = World::connect().await;
     let create = world.sqs.create_queue().queue_name(unique("small")).attributes(MaximumMessageSize, "1024");
     let url = create.send().await.unwrap().queue_url.unwrap();
+    let name = url.rsplit('/').next().unwrap();
     let event = Draft::event("t", "s", &"x".repeat(1_024)).build(unique("large")).unwrap();
     let refused =
         ToQueue::new(world.sqs.clone(), &url).call(&Notification::from(event).typed().unwrap()).await;
-    let why = "SendMessage: AWS rejected the request as invalid (InvalidParameterValue)";
+    let why =
+        format!("the queue {name}: SendMessage: AWS rejected the request as invalid (InvalidParameterValue)");
     assert_eq!(refused.unwrap_err(), CallFailure::not_done(Failure::permanent(why)));
     assert!(world.take(&url, 1).await.is_empty());
 }
@@ -102,7 +104,7 @@ async fn what_is_forwarded_keeps_its_id_and_its_cause() {
         }]})
     };
     assert_eq!(world.invoke("accept", &sent_by("AROAPRODUCER:x")).await, json!({ "batchItemFailures": [] }));
-    let [reason] = &*world.refusals(&[body.clone()]).await else { panic!("one reason") };
+    let [reason] = &*world.refusals(std::slice::from_ref(&body)).await else { panic!("one reason") };
     assert!(reason.starts_with("reserved-id: "), "{reason}");
     assert!(world.record(&emitted.id).await.is_none());
 

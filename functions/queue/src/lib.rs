@@ -9,7 +9,7 @@ use handover::Error;
 pub fn named_queues(text: &str) -> Result<Vec<(String, String)>, Error> {
     let named = |pair: &str| match pair.trim().split_once('=') {
         Some((name, url)) if !name.is_empty() && url.starts_with("http") => {
-            Ok((name.to_owned(), url.to_owned()))
+            Ok((name.trim().to_owned(), url.trim().to_owned()))
         }
         _ => Err(Error::Invalid {
             name: "QUEUES",

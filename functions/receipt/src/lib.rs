@@ -1,4 +1,4 @@
-//! The destination `receipt`: mails a receipt for a credited refund, through a provider over HTTP.
+//! The destination `receipt`: mails a receipt for a refund, through a provider over HTTP.
 //!
 //! The data of its notifications is `{"account", "amount", "email"}`, with the amount in cents; other fields are
 //! ignored. Data without an address is a permanent failure: no later attempt could send anything, and the dead letter
@@ -10,7 +10,7 @@
 //!
 //! | status | body | meaning |
 //! |---|---|---|
-//! | 2xx | anything; its `id` is kept as the result | sent |
+//! | 2xx | `{"id": ID}` | sent; the id is kept as the result |
 //! | 429 | `{"error": …}` | not sent: too many requests |
 //! | 401, 403, 404 | `{"error": …}` | not sent: the token, its rights or the URL are wrong |
 //! | other 4xx, except 408 and 409 | `{"error": …}` | not sent: the request is wrong; at 425 not yet |
@@ -23,8 +23,8 @@
 //! receipts up in the same way, and none is sent. One exception: where the answer leaves the outcome unknown and
 //! `ReceiptUnknown` is `escalate`, the receipt is dead-lettered at once.
 //!
-//! Many providers answer 2xx without a body. So nothing in front of the provider may answer 2xx by itself: the receipt
-//! would count as sent.
+//! What is in front of a provider answers too, such as a proxy with a page of its own. So a status alone never sends a
+//! receipt.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ use handover_external_http::{Answer, SharedHttpConnector, Token, post, send};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-/// The data of a credited refund. It has no `Debug`, so that no log shows the address.
+/// The data of a refund. It has no `Debug`, so that no log shows the address.
 #[derive(Deserialize)]
 pub struct Receipt {
     /// The customer's account.
@@ -96,7 +96,7 @@ impl Email<'_> {
         Email {
             to: email,
             subject: "Your refund",
-            text: format!("A refund of {units}.{cents:02} was credited to your account {account}.\n"),
+            text: format!("We refund {units}.{cents:02} to your account {account}.\n"),
             reference: &receipt.id,
         }
     }
@@ -106,7 +106,6 @@ impl Email<'_> {
 fn outcome(answer: &Answer) -> Result<Effect, CallFailure> {
     match (answer.status, answer.id("id")) {
         (200..300, Some(id)) => Ok(Effect::new().result(&json!({ "receipt": id }))),
-        (200..300, None) => Ok(Effect::new()),
         (503, _) if !answer.retry_after.is_zero() => {
             let busy = Failure::throttled(answer.to_string()).retry_after(answer.retry_after);
             Err(CallFailure::unknown(busy))
@@ -135,11 +134,11 @@ mod tests {
     }
 
     #[test]
-    fn an_email_says_what_was_credited() {
+    fn an_email_says_what_is_refunded() {
         let data = json!({ "account": "account-7", "amount": 1205, "email": "ann@example.com", "more": 1 });
         let notification = notification(&data).typed().unwrap();
         let email = serde_json::to_value(Email::of(&notification)).unwrap();
-        let text = "A refund of 12.05 was credited to your account account-7.\n";
+        let text = "We refund 12.05 to your account account-7.\n";
         let sent = json!({
             "to": "ann@example.com", "subject": "Your refund", "text": text, "reference": "refund-1",
         });
@@ -157,11 +156,13 @@ mod tests {
     }
 
     #[test]
-    fn a_receipt_is_sent_at_any_2xx_and_keeps_the_providers_id() {
+    fn a_receipt_is_sent_where_the_provider_gives_it_an_id() {
         let kept = |status, body| format!("{:?}", answered(status, WAIT, body).unwrap());
         assert!(kept(200, r#"{"id":"e-1"}"#).contains(r#"{\"receipt\":\"e-1\"}"#));
-        for body in ["", "{}", r#"{"id":7}"#, r#"{"id":"a\nb"}"#] {
-            assert_eq!(kept(202, body), format!("{:?}", Effect::new()), "{body}");
+        let page = "the provider answered 202 without the body that belongs to it";
+        let unknown = CallFailure::unknown(Failure::transient(page).retry_after(WAIT));
+        for body in ["", "{}", "<html>", r#"{"id":7}"#, r#"{"id":"a\nb"}"#] {
+            assert_eq!(answered(202, WAIT, body).unwrap_err(), unknown, "{body}");
         }
     }
 

@@ -43,7 +43,12 @@ impl Workload for Forward {
     }
 
     fn serve(&self, stack: &Stack) {
-        let down = [Down::Nothing, Down::Accept, Down::Queue][stack.draw_for_message(3, 0, 0) as usize];
+        // A day is a long run.
+        let down = match stack.draw_for_message(8, 0, 0) {
+            0 => Down::Queue,
+            1 | 2 => Down::Accept,
+            _ => Down::Nothing,
+        };
         let url = stack.serve_elsewhere(routes_elsewhere(), down);
         stack.serve_external("forward", ToQueue::new(stack.sqs().clone(), url));
         stack.serve("coins", Coins);
@@ -56,7 +61,7 @@ impl Workload for Forward {
         for at in (0..count).filter(|at| stack.sends(*at as usize)) {
             sleep(Duration::from_millis(draw(2_000, 2, at))).await;
             let r#type = if draw(4, 3, at) == 0 { "shoes.bought" } else { "steps.counted" };
-            let message = message(at, r#type);
+            let message = message(at, r#type, draw(3, 5, at) == 0);
             for _ in 0..1 + draw(4, 4, at) / 3 {
                 stack.send(&message.message);
             }
@@ -81,12 +86,16 @@ fn routes_elsewhere() -> Routes {
     json!({ "steps.counted": route, "coins.earned": route }).to_string().parse().expect("routes")
 }
 
-fn message(at: u64, r#type: &str) -> SentMessage {
+/// Some say a cause, which a sender is not believed.
+fn message(at: u64, r#type: &str, says_cause: bool) -> SentMessage {
     let id = format!("walk-{at}");
     let data = json!({ "steps": 1_000 });
-    let event = json!({
+    let mut event = json!({
         "specversion": "1.0", "id": id, "type": r#type, "kind": "event", "source": SOURCE, "data": data,
     });
+    if says_cause {
+        event["causationid"] = FORGED.into();
+    }
     let key = NotificationKey::new(id, SOURCE);
     SentMessage { key, data, message: event.to_string(), sender: PRODUCER, malformed: false, feasible: false }
 }

@@ -103,7 +103,7 @@ fn g3_an_event_reaches_each_queue_whatever_becomes_of_the_others() {
 #[test]
 fn g3_what_is_forwarded_is_stored_or_refused_there_with_either_stack_down_for_a_day() {
     let seeds =
-        [(0..20, Faults::NONE), (0..60, Faults::USUAL), (0..20, Faults::LOSING), (0..20, Faults::STALLING)];
+        [(0..20, Faults::NONE), (0..80, Faults::USUAL), (0..20, Faults::LOSING), (0..20, Faults::STALLING)];
     for (seeds, faults) in seeds {
         hold(|plan| run(&Forward, plan), &drawn(seeds, faults));
     }

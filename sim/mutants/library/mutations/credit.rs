@@ -46,8 +46,8 @@ pub const MUTANTS: &[Mutant] = &[
     )]),
     ("a route takes a source from any sender", &[(
         "notification/routes.rs",
-        "            Some(senders) => may_send(senders),",
-        "            Some(senders) => may_send(senders) || is(\"a route takes a source from any sender\"),",
+        "            Some(mut senders) => senders.any(is_sender),",
+        "            Some(mut senders) => senders.any(is_sender) || is(\"a route takes a source from any sender\"),",
     )]),
     ("a sender is compared with its session", &[(
         "aws/sqs.rs",

@@ -6,8 +6,8 @@ use super::Mutant;
 pub const MUTANTS: &[Mutant] = &[
     ("what the queue did not take is done", &[(
         "destination/to_queue.rs",
-        "        send.send().await.map_err(|error| failed(&Fault::from_sdk(\"SendMessage\", &error)))?;",
-        "        let sent = send.send().await.map_err(|error| failed(&Fault::from_sdk(\"SendMessage\", &error)));\n        if !is(\"what the queue did not take is done\") { sent?; }",
+        "        send.send().await.map_err(|error| failed(self.name(), &Fault::from_sdk(\"SendMessage\", &error)))?;",
+        "        let sent = send.send().await.map_err(|error| failed(self.name(), &Fault::from_sdk(\"SendMessage\", &error)));\n        if !is(\"what the queue did not take is done\") { sent?; }",
     )]),
     ("a queue that does not answer has taken the message", &[(
         "destination/to_queue.rs",

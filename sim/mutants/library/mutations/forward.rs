@@ -24,4 +24,9 @@ pub const MUTANTS: &[Mutant] = &[
         "    let correlationid = work.delivery.is_none().then(|| work.dispatch.notification.correlationid.clone());",
         "    let correlationid = (work.delivery.is_none() && !is(\"what is forwarded has the cause of a copy\")).then(|| work.dispatch.notification.correlationid.clone());",
     )]),
+    ("what a sender says of its cause is forwarded", &[(
+        "destination/to_queue.rs",
+        "    event.extensions.retain(|name, _| !CAUSES.contains(&name.as_str()));",
+        "    event.extensions.retain(|name, _| !CAUSES.contains(&name.as_str()) || is(\"what a sender says of its cause is forwarded\"));",
+    )]),
 ];
