@@ -93,6 +93,7 @@ const KNOWN_OF: &[(&str, &str)] = &[
         "1245 messages=0,1,2,3 faults=accept#3/lost-request/0,accept#3/freeze/5/1868,credit#3/stale/0",
     ),
     ("credit", "1257 messages=0,1,2,3 faults=credit#5/stale/0"),
+    ("forward", "66"),
 ];
 /// The rules that the simulation checks, each with a mutant that breaks it.
 const RULES: &str = include_str!("../RULES.md");

@@ -134,11 +134,14 @@ fn custody(stack: &Stack) -> Vec<String> {
         }
         elsewhere.entry(key).or_default().record = Some(record);
     }
-    for letter in stack.dead_letters_elsewhere() {
+    for (letter, reason) in stack.dead_letters_elsewhere() {
         let event: Value = serde_json::from_str(&letter).expect("an event");
         let attribute = |name: &str| event[name].as_str().expect("a string");
         let key = NotificationKey::new(attribute("id"), attribute("source"));
         if event["data"] != FORGED {
+            if reason.starts_with("reserved-id") {
+                found.push(format!("G12: {key} is an emit, and was not taken elsewhere from who forwards"));
+            }
             elsewhere.entry(key).or_default().is_dead_lettered = true;
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use handover::pipeline::{Accept, Upstream};
+use handover::pipeline::{Accept, REASON, Upstream};
 use handover::{Ledger, Routes};
 use serde_json::Value;
 use tokio::time::sleep;
@@ -79,8 +79,10 @@ impl Stack {
         self.items(ELSEWHERE)
     }
 
-    /// The dead letters of the other stack's upstream queue.
-    pub fn dead_letters_elsewhere(&self) -> Vec<String> {
-        self.messages(UPSTREAM_DEAD_LETTERS_ELSEWHERE)
+    /// The dead letters of the other stack's upstream queue, each with the reason if accept refused it.
+    pub fn dead_letters_elsewhere(&self) -> Vec<(String, String)> {
+        let state = self.aws.state();
+        let letters = state.queues.queues[UPSTREAM_DEAD_LETTERS_ELSEWHERE].messages.iter();
+        letters.map(|letter| (letter.body.clone(), letter.attribute(REASON).to_owned())).collect()
     }
 }
