@@ -150,3 +150,15 @@ fn without_routes_it_says_so() {
     assert!(error.starts_with("error[no-routes]: the stack's routes cannot be read ("), "{error}");
     assert_eq!(shown.status.code(), Some(1));
 }
+
+/// It is no lack of routes, nor of a permission.
+#[test]
+fn a_throttle_of_the_routes_is_one() {
+    for (status, r#type) in [(429, "TooManyRequestsException"), (400, "ThrottlingException")] {
+        let throttled = (status, json!({ "__type": r#type, "message": "slow down" }));
+        let stack = table(vec![], move |call, _| call.starts_with("GET /").then(|| throttled.clone()));
+        let shown = stack.handover(&["destinations"], Stdio::piped());
+        let error = text(&shown.stderr);
+        assert!(error.starts_with("error[throttled]: ") && error.contains("GetFunctionConf"), "{error}");
+    }
+}
