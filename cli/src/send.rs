@@ -45,6 +45,10 @@ struct View {
     /// Where it stopped: this line and later ones may or may not have been sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     stopped_at: Option<usize>,
+    /// Where it ended before the end of the input, though no request failed: no line after this one was sent, and 0 is
+    /// none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_line: Option<usize>,
 }
 
 pub async fn send(stack: &Stack, arguments: Arguments) -> anyhow::Result<ExitCode> {
@@ -110,11 +114,12 @@ async fn send_all(
         stopped = stopped.into_iter().chain(batch.stopped).min_by_key(|stopped| stopped.line);
     }
     progress.finish_and_clear();
-    if stopped.is_none() && (unread.is_some() || interrupt.has_come()) {
-        match last_line {
-            0 => say_error!("no line was sent"),
-            _ => say_error!("no line after line {last_line} was sent"),
-        }
+    let ended_early = stopped.is_none() && (unread.is_some() || interrupt.has_come());
+    view.last_line = ended_early.then_some(last_line);
+    match view.last_line {
+        None => (),
+        Some(0) => say_error!("no line was sent"),
+        Some(line) => say_error!("no line after line {line} was sent"),
     }
     view.not_sent.sort_by_key(|not_sent| not_sent.number);
     view.stopped_at = stopped.as_ref().map(|stopped| stopped.line);

@@ -2,13 +2,15 @@
 
 use std::io::Write;
 use std::process::Stdio;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::close::denied;
 use crate::connect::File;
 use crate::scripted::Aws;
-use crate::{command, handover, interrupt, open_account, refund, status, text, unique};
+use crate::{WAIT_SECONDS_MAX, command, handover, interrupt, open_account, refund, status, text, unique};
 
 #[tokio::test]
 async fn send_reports_each_invalid_line_and_sends_the_others() {
@@ -98,4 +100,27 @@ fn json_says_where_it_stopped() {
     assert_eq!([&said["sent"], &said["not_sent"][0]["line"], &said["stopped_at"]], [0, 1, 3], "{said}");
     assert!(errors.contains("\nerror[denied]: stopped at line 3; "), "{errors}");
     assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn json_says_where_an_interrupt_ended_it() {
+    let aws = Aws::new(|call, _| match call {
+        "GetQueueUrl" => (200, json!({ "QueueUrl": "http://sqs/upstream" })),
+        _ => (200, json!({ "Successful": [], "Failed": [] })),
+    });
+    let mut child =
+        aws.command(&["send", "--json", "--unchecked", "-"]).stdin(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    writeln!(input, "\n{}", refund("1")).unwrap();
+    let begun = Instant::now();
+    while aws.calls("SendMessageBatch").is_empty() {
+        assert!(begun.elapsed().as_secs() < WAIT_SECONDS_MAX, "it sends nothing");
+        thread::sleep(Duration::from_millis(10));
+    }
+    interrupt(&child);
+    let output = child.wait_with_output().unwrap();
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
+    assert_eq!(said, json!({ "sent": 1, "not_sent": [], "last_line": 2 }));
+    assert_eq!(output.status.code(), Some(130));
+    drop(input);
 }
