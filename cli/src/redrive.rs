@@ -13,7 +13,7 @@ use handover::store::OperatorOutcome;
 use jiff::Timestamp;
 
 use self::every::Wanted;
-use self::redrive::{LETTER_IS_KEPT, NotRedriven, Redrive};
+use self::redrive::{LETTER_IS_KEPT, Left, NotRedriven, Redrive};
 use crate::dead_letter_queues::DeadLetterQueues;
 use crate::held::HIDDEN_SECONDS;
 use crate::interrupt::Interrupt;
@@ -102,12 +102,12 @@ impl Redrive<'_> {
         if dead.is_empty() {
             let hint = if record.open > 0 { "; `handover dispatch` sends what is pending again" } else { "" };
             let status = record.status.as_str();
-            self.did(0, 0, format_args!("{id} is {status}: nothing to redrive{hint}"))?;
+            self.did(0, Left::Destinations(0), format_args!("{id} is {status}: nothing to redrive{hint}"))?;
             return Ok(ExitCode::FAILURE);
         }
         if self.dry_run {
             let would = dead.iter().map(|destination| format!("would redrive {key} at {destination}"));
-            self.did(0, dead.len(), would.collect::<Vec<_>>().join("\n"))?;
+            self.did(0, Left::Destinations(dead.len()), would.collect::<Vec<_>>().join("\n"))?;
             return Ok(ExitCode::SUCCESS);
         }
         let (mut redriven, mut problem) = (Vec::new(), None);
@@ -120,7 +120,7 @@ impl Redrive<'_> {
             }
             redriven.push(delivery);
         }
-        let left = dead.len() - redriven.len();
+        let left = Left::Destinations(dead.len() - redriven.len());
         self.end(redriven, left, problem).await
     }
 

@@ -10,7 +10,7 @@ use handover::record::State;
 use handover::store::OperatorOutcome;
 use jiff::Timestamp;
 
-use super::redrive::{Delivery, LETTER_IS_KEPT, NotRedriven, Redrive};
+use super::redrive::{Delivery, LETTER_IS_KEPT, Left, NotRedriven, Redrive};
 use crate::ask::{can_ask, is_confirmed};
 use crate::cause::has_text;
 use crate::dead_letter_queues::DeadLetter;
@@ -51,16 +51,16 @@ impl Redrive<'_> {
             .into_iter()
             .partition(|letter| wanted.error.as_deref().is_none_or(|text| has_text(&letter.error, text)));
         self.queues.release(&others).await;
-        let found = found(received.len(), &wanted);
+        let (found, left) = (found(received.len(), &wanted), Left::DeadLetters(received.len()));
         if self.dry_run {
             self.queues.release(&received).await;
-            self.did(0, received.len(), format_args!("would redrive up to {found}"))?;
+            self.did(0, left, format_args!("would redrive up to {found}"))?;
             return Ok(ExitCode::SUCCESS);
         }
         say_error!("found {found}");
         if !self.yes && !received.is_empty() && !is_confirmed("Redrive them?", self.interrupt).await {
             self.queues.release(&received).await;
-            self.did(0, received.len(), format_args!("0 redriven, {} left", received.len()))?;
+            self.did(0, left, format_args!("0 redriven, {} left", received.len()))?;
             return Ok(exit_code(false));
         }
         let (deliveries, unreadable) = by_delivery(received);
@@ -68,7 +68,7 @@ impl Redrive<'_> {
             say_error!("{}: {}; the dead letter is kept", letter.destination, letter.error);
         }
         let (redriven, left, fault) = self.redrive_all(deliveries, unreadable).await;
-        self.end(redriven, left, fault).await
+        self.end(redriven, Left::DeadLetters(left), fault).await
     }
 
     /// Returns what is dispatched again, how many dead letters are left beside, and the first fault. After that, and

@@ -28,10 +28,28 @@ pub struct Redrive<'a> {
 pub struct View {
     /// How many deliveries are dispatched again.
     pub redriven: usize,
-    /// How many dead letters are left; of a notification that is named, at how many destinations it is.
-    pub left: usize,
+    #[serde(flatten)]
+    pub left: Left,
     #[serde(flatten)]
     pub waited: Option<Waited>,
+}
+
+/// How much is left.
+#[derive(Clone, Copy, Serialize)]
+pub enum Left {
+    /// Of a notification that is named: the destinations where it is dead and was not redriven.
+    #[serde(rename = "destinations_left")]
+    Destinations(usize),
+    /// Of many: the dead letters that stay in their queues.
+    #[serde(rename = "dead_letters_left")]
+    DeadLetters(usize),
+}
+
+impl Left {
+    pub fn count(self) -> usize {
+        let (Left::Destinations(count) | Left::DeadLetters(count)) = self;
+        count
+    }
 }
 
 /// What became of it while the command waited.
@@ -44,7 +62,7 @@ pub struct Waited {
 
 impl Redrive<'_> {
     /// Says what came of a redrive that waits for nothing.
-    pub fn did(&self, redriven: usize, left: usize, words: impl Display) -> serde_json::Result<()> {
+    pub fn did(&self, redriven: usize, left: Left, words: impl Display) -> serde_json::Result<()> {
         output::did(self.json, &View { redriven, left, waited: None }, words)
     }
 }

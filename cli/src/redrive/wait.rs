@@ -10,7 +10,7 @@ use handover::Fault;
 use handover::record::State;
 use tokio::time::timeout;
 
-use super::redrive::{Delivery, Redrive, View, Waited};
+use super::redrive::{Delivery, Left, Redrive, View, Waited};
 use crate::interrupt::exit_code;
 use crate::output::{self, counter, say};
 
@@ -27,12 +27,12 @@ impl Redrive<'_> {
     pub async fn end(
         &self,
         redriven: Vec<Delivery>,
-        left: usize,
+        left: Left,
         fault: Option<anyhow::Error>,
     ) -> anyhow::Result<ExitCode> {
         let mut view = View { redriven: redriven.len(), left, waited: None };
         if !self.json {
-            say!("{} redriven, {left} left", view.redriven);
+            say!("{} redriven, {} left", view.redriven, left.count());
         }
         let waited = match fault {
             Some(fault) => Err(fault),
@@ -40,7 +40,7 @@ impl Redrive<'_> {
             None => Ok(None),
         };
         let (waited, fault) = waited.map_or_else(|fault| (None, Some(fault)), |waited| (waited, None));
-        let is_complete = left == 0 && waited.as_ref().is_none_or(Waited::is_complete);
+        let is_complete = left.count() == 0 && waited.as_ref().is_none_or(Waited::is_complete);
         if self.json {
             view.waited = waited;
             output::json(&view)?;

@@ -47,7 +47,7 @@ fn what_was_redriven_before_a_fault_is_said() {
     let (said, errors, code) = redriven(&stack, &ONE);
     assert_eq!((&*said, code), ("1 redriven, 1 left\n", Some(1)), "{errors}");
     let (said, _, code) = redriven(&stack, &[&ONE[..], &["--json", "--wait"]].concat());
-    assert_eq!((json(&said), code), (json!({ "redriven": 1, "left": 1 }), Some(1)));
+    assert_eq!((json(&said), code), (json!({ "redriven": 1, "destinations_left": 1 }), Some(1)));
     assert!(errors.starts_with("error[denied]: `1` at `b`: its dead letters are kept: "), "{errors}");
 }
 
@@ -64,13 +64,21 @@ fn what_a_later_release_holds_has_not_ended() {
 fn what_came_of_it_is_one_json_document() {
     let stack = stack(vec![record(["dead", "done"]), record(["done", "done"])], |_, _| None);
     let (said, errors, code) = redriven(&stack, &[&ONE[..], &["--json", "--dry-run"]].concat());
-    assert_eq!((json(&said), code), (json!({ "redriven": 0, "left": 1 }), Some(0)), "{errors}");
+    assert_eq!((json(&said), code), (json!({ "redriven": 0, "destinations_left": 1 }), Some(0)), "{errors}");
     let stack = crate::close::stack(vec![record(["dead", "done"]), record(["done", "done"])], |_, _| None);
     let (said, errors, code) = redriven(&stack, &[&ONE[..], &["--json", "--wait"]].concat());
-    let expected = json!({ "redriven": 1, "left": 0, "ended": { "done": 1 }, "pending": 0 });
+    let expected = json!({ "redriven": 1, "destinations_left": 0, "ended": { "done": 1 }, "pending": 0 });
     assert_eq!((json(&said), code), (expected, Some(0)), "{errors}");
     let (said, errors, code) = redriven(&stack, &[&ONE[..], &["--json"]].concat());
-    assert_eq!((json(&said), code), (json!({ "redriven": 0, "left": 0 }), Some(1)), "{errors}");
+    assert_eq!((json(&said), code), (json!({ "redriven": 0, "destinations_left": 0 }), Some(1)), "{errors}");
+}
+
+#[test]
+fn of_many_the_dead_letters_are_counted() {
+    let stack = stack(vec![], |_, _| None);
+    let (said, errors, code) = redriven(&stack, &["--destination", "a", "--dry-run", "--json"]);
+    let expected = json!({ "redriven": 0, "dead_letters_left": 1 });
+    assert_eq!((json(&said), code), (expected, Some(0)), "{errors}");
 }
 
 #[test]
