@@ -73,21 +73,14 @@ struct QueueState {
     dead_letters: Option<u64>,
 }
 
-pub async fn destinations(stack: &Stack, arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let interrupt = Interrupt::default();
-    interrupt.run(show(stack, arguments, &interrupt)).await
-}
-
-async fn show(
-    stack: &Stack,
-    Arguments { json }: Arguments,
-    interrupt: &Interrupt,
-) -> anyhow::Result<ExitCode> {
+pub async fn destinations(stack: &Stack, Arguments { json }: Arguments) -> anyhow::Result<ExitCode> {
     let routes = stack.routes_or("`handover list` needs none").await?;
     let (tallies, is_cut) = count(stack).await?;
     let names: BTreeSet<&str> =
         routes.destinations().into_iter().chain(tallies.keys().map(String::as_str)).collect();
-    let queues = DeadLetterQueues::new(stack, interrupt);
+    // It holds no dead letter.
+    let interrupt = Interrupt::default();
+    let queues = DeadLetterQueues::new(stack, &interrupt);
     let states = stream::iter(&names).map(|name| queue_state(&queues, name)).buffered(CALLS_MAX);
     let states: Vec<QueueState> = states.try_collect().await?;
     let mappings = match mappings::all(stack).await {

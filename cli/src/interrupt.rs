@@ -1,5 +1,5 @@
-//! Ctrl-C, for a command that holds or changes something. At the first one it finishes what is under way, and says what
-//! it leaves. The second one ends it at once.
+//! Ctrl-C. A command that holds or changes something finishes what is under way at the first one, and says what it
+//! leaves; the second one ends it at once. A command that only reads ends at the first one.
 
 use std::process::ExitCode;
 
@@ -67,6 +67,18 @@ impl Interrupt {
     /// Waits until it comes.
     pub async fn wait(&self) {
         self.come.wait().await;
+    }
+}
+
+/// Runs what only reads until it ends, or until the first Ctrl-C.
+pub async fn run_reads(run: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+    tokio::select! {
+        biased;
+        () = ctrl_c() => {
+            say_error!("interrupted");
+            Ok(ExitCode::from(INTERRUPTED))
+        }
+        result = run => result,
     }
 }
 

@@ -8,7 +8,6 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use crate::index::{Found, Index, READ_FOR, RECORDS_MAX, Which};
-use crate::interrupt::Interrupt;
 use crate::output::{self, Time, say, say_error};
 use crate::stack::Stack;
 use crate::value;
@@ -70,11 +69,6 @@ struct Row {
 }
 
 pub async fn list(stack: &Stack, arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let interrupt = Interrupt::default();
-    interrupt.run(rows_and_print(stack, arguments)).await
-}
-
-async fn rows_and_print(stack: &Stack, arguments: Arguments) -> anyhow::Result<ExitCode> {
     let Arguments { selection, destination, r#type, older_than, json } = arguments;
     let (destination, r#type) = (destination.as_deref(), r#type.as_deref());
     let before = match older_than {

@@ -31,6 +31,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use self::interrupt::run_reads;
+
 /// As `docs/command-line.md` has them.
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -113,10 +115,10 @@ async fn run(Arguments { stack, command }: Arguments) -> anyhow::Result<ExitCode
     let stack = stack.connect().await?;
     match command {
         OfStack::Send(arguments) => send::send(&stack, arguments).await,
-        OfStack::Status(arguments) => status::status(&stack, arguments).await,
-        OfStack::Trace(arguments) => trace::trace(&stack, arguments).await,
-        OfStack::Destinations(arguments) => destinations::destinations(&stack, arguments).await,
-        OfStack::List(arguments) => list::list(&stack, arguments).await,
+        OfStack::Status(arguments) => run_reads(status::status(&stack, arguments)).await,
+        OfStack::Trace(arguments) => run_reads(trace::trace(&stack, arguments)).await,
+        OfStack::Destinations(arguments) => run_reads(destinations::destinations(&stack, arguments)).await,
+        OfStack::List(arguments) => run_reads(list::list(&stack, arguments)).await,
         OfStack::Dispatch(arguments) => dispatch::dispatch(&stack, arguments).await,
         OfStack::Refused(arguments) => refused::refused(&stack, arguments).await,
         OfStack::DeadLetters(arguments) => dead_letters::dead_letters(&stack, arguments).await,
