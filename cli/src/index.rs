@@ -1,10 +1,9 @@
 //! Reads the index of the `notifications` table: what is open or dead, or was accepted lately, and the records of that.
 
-use std::collections::BTreeSet;
-use std::pin::pin;
+mod found;
+
 use std::time::Duration;
 
-use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use handover::aws::Pace;
 use handover::record::{PARTITIONS_PER_SLOT, Record, Slot, dead_slots, open_slots, recent_slots};
 use handover::store::Walk;
@@ -13,17 +12,20 @@ use indicatif::ProgressBar;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::sleep;
 
+pub use self::found::Found;
+use self::found::{Bounds, Finding, find};
 use crate::output::{counter, say_error};
 use crate::stack::Stack;
 
-/// Most calls that are made concurrently: reads of the index or of records.
-const CALLS_MAX: usize = 16;
-/// About how many read units of the index are used in a second, at most: half of what reconcile uses by default.
+/// Most parts of the index that are read concurrently, each with its records.
+const PARTS_MAX: usize = 16;
+/// About how many read units are used in a second, at most, for the index and its records together: half of what
+/// reconcile uses by default.
 const READ_UNITS_PER_SECOND: u32 = 500;
-/// How long a bounded read of the index takes, at most.
+/// How long a bounded read takes, at most.
 pub const READ_FOR: Duration = Duration::from_secs(30);
-/// Most records of a bounded read.
-pub const RECORDS_MAX: usize = 1_000;
+/// Most that a bounded read finds.
+pub const FOUND_MAX: usize = 1_000;
 /// Most tries of a call that was throttled or had no answer.
 const TRIES_MAX: u32 = 6;
 /// The pause before such a call is made again; it doubles with each try.
@@ -38,21 +40,13 @@ pub enum Which {
     All,
 }
 
-/// What a bounded read found.
-pub struct Found<T> {
-    pub all: Vec<T>,
-    /// Whether there may be more, which was not read.
-    pub is_cut: bool,
-}
-
-/// The bounds of a read.
-struct Bounds {
-    time: Duration,
-    records: usize,
-}
-
-impl Bounds {
-    const NONE: Bounds = Bounds { time: Duration::MAX, records: usize::MAX };
+/// What a read looks for, and what it takes.
+struct Search<F> {
+    which: Which,
+    /// What to make of a record, if it is wanted.
+    chosen: F,
+    reads: Pace,
+    progress: ProgressBar,
 }
 
 /// The index of a stack.
@@ -81,12 +75,15 @@ impl Index<'_> {
     /// what was open there was dispatched again since, so that only what came late into the index is missing.
     pub async fn open_unchecked(&self) -> anyhow::Result<Vec<Slot>> {
         let unchecked = self.unchecked_open(Walk::Due).await?;
-        Ok(latest_first(open_slots(unchecked, self.now).filter(|slot| Some(*slot) >= unchecked)))
+        let mut slots: Vec<Slot> =
+            open_slots(unchecked, self.now).filter(|slot| Some(*slot) >= unchecked).collect();
+        slots.reverse();
+        Ok(slots)
     }
 
-    /// The slots of what was accepted so long ago or less, the latest first.
+    /// The slots of what was accepted so long ago or less, those that have the latest first.
     pub fn recent(&self, age: SignedDuration) -> Vec<Slot> {
-        latest_first(recent_slots(self.now - age, self.now))
+        recent_slots(self.now - age, self.now).collect()
     }
 
     async fn unchecked_open(&self, walk: Walk) -> anyhow::Result<Option<Slot>> {
@@ -109,98 +106,101 @@ impl Index<'_> {
         slots: Vec<Slot>,
         chosen: impl Fn(Record) -> Option<T>,
     ) -> anyhow::Result<Vec<T>> {
-        let keys = self.keys(slots, Which::NotCompleted, Bounds::NONE).await?;
-        self.records(keys.all, chosen).await
+        Ok(self.find(slots, Which::NotCompleted, Bounds::NONE, chosen).await?.all)
     }
 
-    /// The same of at most [`RECORDS_MAX`] records, as far as the slots can be read in a short time.
+    /// The same of records in this state, up to [`FOUND_MAX`] that are chosen, as far as the slots can be read in
+    /// [`READ_FOR`]. The first slots are read first.
     pub async fn choose_some<T>(
         &self,
         slots: Vec<Slot>,
         which: Which,
         chosen: impl Fn(Record) -> Option<T>,
     ) -> anyhow::Result<Found<T>> {
-        let bounds = Bounds { time: READ_FOR, records: RECORDS_MAX };
-        let Found { all, is_cut } = self.keys(slots, which, bounds).await?;
-        Ok(Found { all: self.records(all, chosen).await?, is_cut })
+        self.find(slots, which, Bounds { time: READ_FOR, found: FOUND_MAX }, chosen).await
     }
 
-    async fn records<T>(
-        &self,
-        keys: Vec<NotificationKey>,
-        chosen: impl Fn(Record) -> Option<T>,
-    ) -> anyhow::Result<Vec<T>> {
-        let progress = counter(keys.len(), "records read");
-        let reads = stream::iter(keys).map(async |key| {
-            let record = self.record(&key, &progress).await;
-            progress.inc(1);
-            record.map(|record| record.and_then(&chosen))
-        });
-        let records: Vec<Option<T>> = reads.buffered(CALLS_MAX).try_collect().await?;
-        progress.finish_and_clear();
-        Ok(records.into_iter().flatten().collect())
-    }
-
-    /// The keys in these slots, in order. The last slots may be cut off.
-    async fn keys(
+    async fn find<T>(
         &self,
         slots: Vec<Slot>,
         which: Which,
         bounds: Bounds,
-    ) -> anyhow::Result<Found<NotificationKey>> {
-        let reads = Pace::new(READ_UNITS_PER_SECOND);
-        let count = slots.len() * PARTITIONS_PER_SLOT as usize;
-        let progress = counter(count, "parts of the index read");
-        let parts = slots.into_iter().flat_map(|slot| (0..PARTITIONS_PER_SLOT).map(move |part| (slot, part)));
-        let looks = stream::iter(parts).map(async |(slot, part)| {
-            let look = async || match which {
-                Which::NotCompleted => self.ledger.not_completed_in(slot, part, &reads).await,
-                Which::All => self.ledger.keys_in(slot, part, &reads).await,
-            };
-            let keys = patiently(look).await;
-            progress.inc(1);
-            keys.map_err(|fault| self.stack.explained(fault))
-        });
-        let found = within(bounds, looks.buffer_unordered(CALLS_MAX), count).await?;
-        progress.finish_and_clear();
-        Ok(found)
+        chosen: impl Fn(Record) -> Option<T>,
+    ) -> anyhow::Result<Found<T>> {
+        let progress = counter(slots.len() * PARTITIONS_PER_SLOT as usize, "parts of the index read");
+        let search = Search { which, chosen, reads: Pace::new(READ_UNITS_PER_SECOND), progress };
+        let parts =
+            slots.into_iter().flat_map(|slot| (0..PARTITIONS_PER_SLOT).map(move |part| slot.bucket(part)));
+        let read = async |bucket: String, finding: &Finding<T>| {
+            self.read(&bucket, &search, finding).await.map_err(|fault| self.stack.explained(fault))
+        };
+        let found = find(bounds, parts, PARTS_MAX, read).await;
+        search.progress.finish_and_clear();
+        found
     }
 
-    async fn record(&self, key: &NotificationKey, progress: &ProgressBar) -> anyhow::Result<Option<Record>> {
-        match patiently(|| self.ledger.get(key)).await {
-            Ok(record) => Ok(record),
-            Err(fault) if fault.is_unreadable() => {
-                progress.suspend(|| say_error!("{key} is left out: {fault}"));
-                Ok(None)
+    /// Reads a part of the index, page by page, with the records of each page.
+    async fn read<T, F: Fn(Record) -> Option<T>>(
+        &self,
+        bucket: &str,
+        search: &Search<F>,
+        finding: &Finding<T>,
+    ) -> Result<(), Fault> {
+        let mut from = None;
+        loop {
+            let page = patiently(|| self.ledger.page(bucket, from.as_ref())).await?;
+            search.reads.take(page.units).await;
+            for key in self.wanted(page.keys, search).await? {
+                if finding.is_new(&key) {
+                    self.look_at(key, search, finding).await?;
+                }
             }
-            Err(fault) => Err(self.stack.explained(fault)),
+            from = page.next;
+            if from.is_none() {
+                search.progress.inc(1);
+                return Ok(());
+            }
         }
     }
-}
 
-fn latest_first(slots: impl Iterator<Item = Slot>) -> Vec<Slot> {
-    let mut slots: Vec<Slot> = slots.collect();
-    slots.reverse();
-    slots
-}
-
-/// The keys that these parts of the index have, of which there are so many, up to the bounds.
-async fn within(
-    bounds: Bounds,
-    parts: impl Stream<Item = anyhow::Result<Vec<NotificationKey>>>,
-    count: usize,
-) -> anyhow::Result<Found<NotificationKey>> {
-    let mut parts = pin!(parts.take_until(sleep(bounds.time)));
-    // One that moves to another slot meanwhile is found twice.
-    let (mut found, mut read) = (BTreeSet::new(), 0);
-    while found.len() <= bounds.records
-        && let Some(keys) = parts.try_next().await?
-    {
-        found.extend(keys);
-        read += 1;
+    /// Those keys of a page whose records have to be read.
+    async fn wanted<F>(
+        &self,
+        keys: Vec<NotificationKey>,
+        search: &Search<F>,
+    ) -> Result<Vec<NotificationKey>, Fault> {
+        match search.which {
+            Which::All => Ok(keys),
+            Which::NotCompleted => {
+                let open = patiently(|| self.ledger.not_completed(keys.clone())).await?;
+                search.reads.take(open.units).await;
+                Ok(open.keys)
+            }
+        }
     }
-    let is_cut = read < count || found.len() > bounds.records;
-    Ok(Found { all: found.into_iter().take(bounds.records).collect(), is_cut })
+
+    /// Reads a record, and adds what is made of it.
+    async fn look_at<T, F: Fn(Record) -> Option<T>>(
+        &self,
+        key: NotificationKey,
+        Search { chosen, reads, progress, .. }: &Search<F>,
+        finding: &Finding<T>,
+    ) -> Result<(), Fault> {
+        let record = match patiently(|| self.ledger.get(&key)).await {
+            Err(fault) if fault.is_unreadable() => {
+                progress.suspend(|| say_error!("{key} is left out: {fault}"));
+                None
+            }
+            record => record?,
+        };
+        // A consistent read takes a unit for each 4 KB.
+        let units = record.as_ref().map_or(0, |record| record.data.as_str().len()) / 4_096 + 1;
+        if let Some(found) = record.and_then(chosen) {
+            finding.add(key, found);
+        }
+        reads.take(units as f64).await;
+        Ok(())
+    }
 }
 
 /// The result of a read, which is made again after a throttle or a lost answer.
@@ -212,30 +212,4 @@ async fn patiently<T>(call: impl AsyncFn() -> Result<T, Fault>) -> Result<T, Fau
         }
     }
     call().await
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Five parts of two keys, of which each takes a second.
-    async fn found(time: u64, records: usize) -> (usize, bool) {
-        let parts = stream::iter(0..5).then(async |part| {
-            sleep(Duration::from_secs(1)).await;
-            Ok([1, 2].map(|at| NotificationKey::new(format!("{part}-{at}"), "s")).to_vec())
-        });
-        let bounds = Bounds { time: Duration::from_secs(time), records };
-        let found = within(bounds, parts, 5).await.unwrap();
-        (found.all.len(), found.is_cut)
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_is_cut_off_is_said_to_be() {
-        assert_eq!(found(60, 10).await, (10, false));
-        assert_eq!(found(60, 9).await, (9, true));
-        assert_eq!(found(60, 4).await, (4, true));
-        assert_eq!(found(3, 10).await, (4, true));
-        let parts = stream::iter([Ok(vec![NotificationKey::new("1", "s")])]);
-        assert!(!within(Bounds::NONE, parts, 1).await.unwrap().is_cut);
-    }
 }

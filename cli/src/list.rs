@@ -7,7 +7,7 @@ use handover::record::{Delivery, Record, State};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use crate::index::{Found, Index, READ_FOR, RECORDS_MAX, Which};
+use crate::index::{FOUND_MAX, Found, Index, READ_FOR, Which};
 use crate::output::{self, Time, say, say_error};
 use crate::stack::Stack;
 use crate::value;
@@ -68,6 +68,15 @@ struct Row {
     error: Option<String>,
 }
 
+/// What was accepted lately, as JSON.
+#[derive(Serialize)]
+struct RecentView {
+    notifications: Vec<Row>,
+    /// Whether there may be more.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    is_cut: bool,
+}
+
 pub async fn list(stack: &Stack, arguments: Arguments) -> anyhow::Result<ExitCode> {
     let Arguments { selection, destination, r#type, older_than, json } = arguments;
     let (destination, r#type) = (destination.as_deref(), r#type.as_deref());
@@ -77,21 +86,23 @@ pub async fn list(stack: &Stack, arguments: Arguments) -> anyhow::Result<ExitCod
     };
     let chosen = |record: Record, state| {
         let is_wanted = record.accepted_at <= before && r#type.is_none_or(|wanted| wanted == record.r#type);
-        is_wanted.then(|| rows(&record, state, destination))
+        let rows = if is_wanted { rows(&record, state, destination) } else { vec![] };
+        // What has no row takes no place among those that are listed.
+        (!rows.is_empty()).then_some(rows)
     };
     let index = Index::of(stack);
-    let (found, none) = match selection {
+    let (found, is_cut) = match selection {
         Selection { recent: Some(age), .. } => {
             let Found { all, is_cut } = recent(&index, age, chosen).await?;
-            (all, if is_cut { "none of these" } else { "nothing was accepted" })
+            (all, is_cut)
         }
         Selection { dead: true, .. } => {
             let slots = [index.open().await?, index.dead().await?].concat();
-            (index.choose(slots, |record| chosen(record, Some(State::Dead))).await?, "nothing is dead")
+            (index.choose(slots, |record| chosen(record, Some(State::Dead))).await?, false)
         }
         Selection { .. } => {
             let slots = index.open().await?;
-            (index.choose(slots, |record| chosen(record, Some(State::Pending))).await?, "nothing is open")
+            (index.choose(slots, |record| chosen(record, Some(State::Pending))).await?, false)
         }
     };
     let mut rows: Vec<Row> = found.into_iter().flatten().collect();
@@ -102,11 +113,7 @@ pub async fn list(stack: &Stack, arguments: Arguments) -> anyhow::Result<ExitCod
         stack.check_destination(name, &routes)?;
     }
     rows.sort_by_key(|row| row.accepted_at.0);
-    match json {
-        true => output::json(&rows)?,
-        false if rows.is_empty() => say!("{none}"),
-        false => print(&rows),
-    }
+    show(rows, &selection, is_cut, json)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -119,14 +126,7 @@ async fn recent<T>(
     let since = Timestamp::now() - age;
     let is_recent = |record: &Record| record.accepted_at >= since;
     let chosen = |record: Record| is_recent(&record).then(|| chosen(record, None))?;
-    let found = index.choose_some(index.recent(age), Which::All, chosen).await?;
-    if found.is_cut {
-        say_error!(
-            "note: these are some of what was accepted: {RECORDS_MAX} records are read at most, in {} s, and the index does not have them in order of time; name a shorter time",
-            READ_FOR.as_secs()
-        );
-    }
-    Ok(found)
+    index.choose_some(index.recent(age), Which::All, chosen).await
 }
 
 /// The destinations where a notification has this state, or all.
@@ -149,6 +149,28 @@ fn rows(record: &Record, state: Option<State>, only: Option<&str>) -> Vec<Row> {
         state.is_none_or(|state| delivery.state == state) && only.is_none_or(|only| only == name.as_str())
     });
     of.map(|(name, delivery)| row(Some(name), Some(delivery))).collect()
+}
+
+/// Prints what was found, or that it is nothing.
+fn show(rows: Vec<Row>, selection: &Selection, is_cut: bool, json: bool) -> serde_json::Result<()> {
+    if is_cut {
+        say_error!(
+            "note: these are some of what was accepted: {FOUND_MAX} notifications are listed at most, and the index is read for {} s; what was accepted last is read first",
+            READ_FOR.as_secs()
+        );
+    }
+    match selection {
+        Selection { recent: Some(_), .. } if json => {
+            return output::json(&RecentView { notifications: rows, is_cut });
+        }
+        _ if json => return output::json(&rows),
+        _ if !rows.is_empty() => print(&rows),
+        _ if is_cut => say!("none was found"),
+        Selection { recent: Some(_), .. } => say!("nothing was accepted"),
+        Selection { dead: true, .. } => say!("nothing is dead"),
+        Selection { .. } => say!("nothing is open"),
+    }
+    Ok(())
 }
 
 fn print(rows: &[Row]) {

@@ -2,9 +2,9 @@
 //! slots of its index.
 //!
 //! The index holds an open record under the slot in which the record is due. So reconcile reads each record about once,
-//! when most are completed; it stays in its slot then. A dispatch writes the slot. A failed attempt, or what holds a copy up without one, changes
-//! `due_at` only, which is outside the index and so costs no second write. A dead record moves to slots of a day, under
-//! which it is listed and its dead letter is renewed.
+//! when most are completed; it stays in its slot then. A dispatch writes the slot. A failed attempt, or what holds a copy
+//! up without one, changes `due_at` only, which is outside the index and so costs no second write. A dead record moves
+//! to slots of a day, under which it is listed and its dead letter is renewed.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -143,11 +143,13 @@ pub fn dead_slots(unchecked: Option<Slot>, now: Timestamp) -> impl Iterator<Item
 }
 
 /// Every slot in which a record is that was accepted since a time, whatever became of it: one that is completed stays in
-/// the slot that it had.
+/// the slot that it had. First those of a first dispatch, the latest before the others; then those of later dispatches,
+/// and of what is dead. What was accepted earlier may fill these, so they are last.
 pub fn recent_slots(since: Timestamp, now: Timestamp) -> impl Iterator<Item = Slot> {
-    let open = Slot::of(SlotKind::Open, since + FIRST_DUE_AFTER - LAG);
-    let dead = Slot::of(SlotKind::Dead, since);
-    slots(open, last_open(now)).chain(slots(dead, last_dead(now)))
+    let first = |accepted: Timestamp| Slot::of(SlotKind::Open, accepted + FIRST_DUE_AFTER);
+    let latest_first = slots(first(since - LAG), first(now)).collect::<Vec<_>>().into_iter().rev();
+    let dead = Slot::of(SlotKind::Dead, since + DEAD_DUE_AFTER - LAG);
+    latest_first.chain(slots(first(now).next(), last_open(now))).chain(slots(dead, last_dead(now)))
 }
 
 /// The slot of the last dispatch that is planned for what is open now.
@@ -256,14 +258,24 @@ mod tests {
         for accepted in [since - LAG, at(9_500 * MINUTE), now] {
             let first = accepted + FIRST_DUE_AFTER;
             let open = [first, first + AHEAD, next_dispatch(accepted, now)].map(|at| bucket("a", at));
-            let dead = [now, accepted + DEAD_DUE_AFTER, now + DEAD_LETTER_RENEWED_AFTER];
+            let dead = [accepted + DEAD_DUE_AFTER, now + DEAD_DUE_AFTER, now + DEAD_LETTER_RENEWED_AFTER];
             for bucket in open.into_iter().chain(dead.map(|at| dead_bucket("a", at))) {
                 assert!(buckets.contains(&bucket), "{bucket}");
             }
         }
-        let open: Vec<Slot> = slots.into_iter().filter(|slot| slot.kind == SlotKind::Open).collect();
-        assert_eq!(open[0].begin(), since + SignedDuration::from_mins(15), "and none before");
+        let first_dispatches = slots.iter().position(|slot| *slot > slots[0]).unwrap();
+        let latest = Slot::of(SlotKind::Open, now + FIRST_DUE_AFTER);
+        assert_eq!(slots[0], latest);
+        assert_eq!(
+            slots[first_dispatches - 1].begin(),
+            since + SignedDuration::from_mins(15),
+            "and none before"
+        );
+        assert_eq!(slots[first_dispatches], latest.next());
+        let (open, dead) = slots.split_at(slots.iter().position(|slot| slot.kind == SlotKind::Dead).unwrap());
         assert_eq!(open.last().copied(), open_slots(None, now).last());
+        assert_eq!(dead[0], Slot::of(SlotKind::Dead, since + DEAD_DUE_AFTER - LAG), "and none before");
+        assert!(dead.iter().all(|slot| slot.kind == SlotKind::Dead));
     }
 
     /// SQS deletes a dead letter after 14 days.

@@ -7,37 +7,42 @@ use aws_sdk_dynamodb::types::{AttributeValue, ConsumedCapacity, KeysAndAttribute
 
 use super::call::{QUERY, item_key};
 use super::ledger::Ledger;
-use crate::aws::{Cause, Fault, Pace, TRIES_MAX, pause};
+use crate::aws::{Cause, Fault, TRIES_MAX, pause};
 use crate::notification::NotificationKey;
 use crate::record::attributes::{BUCKET, DUE_INDEX, ID, SOURCE, STATUS};
-use crate::record::{Item, Slot, Status, text};
+use crate::record::{Item, Status, text};
 
 /// Most keys of a page, and of a `BatchGetItem`.
 pub(crate) const KEYS_MAX: usize = 100;
 const BATCH_GET_ITEM: &str = "BatchGetItem";
 
 /// A part of a bucket.
-pub(crate) struct Page {
-    pub(crate) keys: Vec<NotificationKey>,
+#[non_exhaustive]
+pub struct Page {
+    /// Its keys.
+    pub keys: Vec<NotificationKey>,
     /// The last key of it, if another page follows.
-    pub(crate) next: Option<NotificationKey>,
+    pub next: Option<NotificationKey>,
     /// The read units that it took.
-    pub(crate) units: f64,
+    pub units: f64,
 }
 
 /// Which records of a page have to be looked at.
-pub(crate) struct NotCompleted {
-    pub(crate) keys: Vec<NotificationKey>,
+#[non_exhaustive]
+pub struct NotCompleted {
+    /// Their keys.
+    pub keys: Vec<NotificationKey>,
     /// The read units that it took to know.
-    pub(crate) units: f64,
+    pub units: f64,
 }
 
 impl Ledger {
-    /// One page of at most [`KEYS_MAX`] keys in a bucket of the index: those after `from`.
+    /// One page of at most 100 keys in a bucket of the index: those after `from`. The index lags behind the table: one that
+    /// came a moment ago may be missing.
     ///
     /// # Errors
     /// A [`Fault`].
-    pub(crate) async fn page(&self, bucket: &str, from: Option<&NotificationKey>) -> Result<Page, Fault> {
+    pub async fn page(&self, bucket: &str, from: Option<&NotificationKey>) -> Result<Page, Fault> {
         let query = self.client.query().table_name(&self.table).index_name(DUE_INDEX).limit(KEYS_MAX as i32);
         let query = query.key_condition_expression("#bucket = :bucket");
         let query = query.expression_attribute_names("#bucket", BUCKET);
@@ -55,55 +60,7 @@ impl Ledger {
         Ok(Page { keys, next, units: units.unwrap_or_default() })
     }
 
-    /// The keys in a partition of a slot whose records are not seen to be completed. The index lags behind the table:
-    /// one that came a moment ago may be missing, and one that is completed by now may be there. It takes half a read
-    /// unit, and for each record of the slot half a unit for 4 KB of it: `reads` is the pace of that.
-    ///
-    /// # Errors
-    /// A [`Fault`]; try again.
-    pub async fn not_completed_in(
-        &self,
-        slot: Slot,
-        partition: u32,
-        reads: &Pace,
-    ) -> Result<Vec<NotificationKey>, Fault> {
-        let (bucket, mut from, mut keys) = (slot.bucket(partition), None, Vec::new());
-        loop {
-            let page = self.page(&bucket, from.as_ref()).await?;
-            let open = self.not_completed(page.keys).await?;
-            reads.take(page.units + open.units).await;
-            keys.extend(open.keys);
-            from = page.next;
-            if from.is_none() {
-                return Ok(keys);
-            }
-        }
-    }
-
-    /// The keys in a partition of a slot, whatever became of their records. The index lags behind the table: one that
-    /// came a moment ago may be missing. It takes half a read unit for every 4 KB of keys: `reads` is the pace of that.
-    ///
-    /// # Errors
-    /// A [`Fault`]; try again.
-    pub async fn keys_in(
-        &self,
-        slot: Slot,
-        partition: u32,
-        reads: &Pace,
-    ) -> Result<Vec<NotificationKey>, Fault> {
-        let (bucket, mut from, mut keys) = (slot.bucket(partition), None, Vec::new());
-        loop {
-            let page = self.page(&bucket, from.as_ref()).await?;
-            reads.take(page.units).await;
-            keys.extend(page.keys);
-            from = page.next;
-            if from.is_none() {
-                return Ok(keys);
-            }
-        }
-    }
-
-    /// Those of at most [`KEYS_MAX`] keys whose records are not seen to be completed. A dead record is not
+    /// Those of at most 100 keys whose records are not seen to be completed. A dead record is not
     /// completed. The read may be stale, so the caller reads a record again before it acts on it.
     ///
     /// AWS answers in part what is over 16 MB, or over the throughput of a partition. So this goes on as long as
@@ -111,7 +68,7 @@ impl Ledger {
     ///
     /// # Errors
     /// A [`Fault`]; a throttle where several answers in a row bring nothing.
-    pub(crate) async fn not_completed(&self, mut keys: Vec<NotificationKey>) -> Result<NotCompleted, Fault> {
+    pub async fn not_completed(&self, mut keys: Vec<NotificationKey>) -> Result<NotCompleted, Fault> {
         let mut left: Vec<Item> = keys.iter().map(item_key).collect();
         let (mut units, mut tries) = (0.0, 0);
         while !left.is_empty() {

@@ -23,6 +23,7 @@ mod turnstile;
 pub(crate) use call::{GET_ITEM, PUT_ITEM, Updated};
 pub use cursor::{Cursors, Walk};
 pub(crate) use cursor::{PartitionProgress, Place};
+pub use due_index::{NotCompleted, Page};
 pub(crate) use error::TransitionError;
 pub use ledger::Acceptance;
 pub(crate) use ledger::{Commit, Ledger, STATEMENTS_MAX};
