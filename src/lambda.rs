@@ -1,7 +1,7 @@
-//! Runs a stage as a Lambda function: its environment, its logs, its clients, and its invocations.
+//! What a Lambda function needs: its environment, its logs, its clients, and its invocations.
 //!
-//! A function's `main` only wires: [`start`], then a stage from the environment, then [`serve`] or [`serve_both`];
-//! or, for a destination, [`run`](crate::run) or [`run_external`](crate::run_external) alone.
+//! A function's `main` only wires: it calls [`run_accept`](crate::run_accept) or its like; or, for a destination,
+//! [`run`](crate::run) or [`run_external`](crate::run_external).
 
 mod invocations;
 

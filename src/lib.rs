@@ -241,33 +241,20 @@
 //!
 //! # Guide: deploying
 //!
-//! A function's `main` only wires. [`run`] and [`run_external`] run a destination; the functions of the pipeline take a
-//! stage of [`pipeline`] and [`lambda::serve`] it, or [`lambda::serve_both`] its event sources. `infra/core.yaml`
-//! deploys those, and `infra/destination.yaml` what belongs to a destination; `make deploy STAGE=dev` builds and deploys.
+//! A function's `main` only wires. [`run`] and [`run_external`] run a destination; [`run_accept`], [`run_relay`] and
+//! [`run_reconcile`] run the stages of the pipeline. `infra/core.yaml` deploys those, and `infra/destination.yaml` what
+//! belongs to a destination; `make deploy STAGE=dev` builds and deploys.
 //!
 //! ```no_run
-//! use handover::lambda::{serve_both, start, variable};
-//! use handover::pipeline::Relay;
-//! use handover::store::RelayQueue;
-//! use handover::{Clock, Error};
-//!
 //! #[tokio::main(flavor = "current_thread")]
-//! async fn main() -> Result<(), Error> {
-//!     let aws = start()?;
-//!     let kinesis = aws_sdk_kinesis::Client::new(&aws);
-//!     let queue = RelayQueue::new(aws_sdk_sqs::Client::new(&aws), variable("RELAY_QUEUE_URL")?);
-//!     let relay = Relay::new(kinesis, variable("NOTIFICATIONS_STREAM")?, queue, Clock::system());
-//!     serve_both(
-//!         async |event, until| relay.receive(event, until).await,
-//!         async |event, until| relay.retry(event, until).await,
-//!     )
-//!     .await
+//! async fn main() -> Result<(), handover::Error> {
+//!     handover::run_relay().await
 //! }
 //! ```
 //!
 //! # Reading the code
 //!
-//! The modules are layers, from the top: [`lambda`] runs a stage; [`pipeline`] and [`destination`] are the
+//! The modules are layers, from the top: [`lambda`] has what a function needs; [`pipeline`] and [`destination`] are the
 //! stages; [`store`] makes every call that keeps something; [`record`] has the stored shapes and every decision
 //! about them; [`aws`] and [`notification`] are at the bottom. Imports point downwards only.
 
@@ -315,6 +302,8 @@ pub use notification::notification::Notification;
 pub use notification::refusal::Refusal;
 pub use notification::routes::Routes;
 pub use pipeline::outbox::Outbox;
+#[cfg(feature = "lambda")]
+pub use run::stages::{run_accept, run_reconcile, run_relay};
 #[cfg(feature = "lambda")]
 pub use run::{Destinations, run, run_external};
 pub use store::ledger::Ledger;

@@ -1,5 +1,7 @@
 //! Runs destinations as a Lambda function: their settings from the environment, and its two kinds of event source.
 
+pub mod stages;
+
 use std::time::Duration;
 
 use aws_config::SdkConfig;

@@ -1,0 +1,70 @@
+//! Runs a stage of the pipeline as a Lambda function: its settings from the environment, and its event sources.
+
+use serde::de::IgnoredAny;
+
+use crate::clock::Clock;
+use crate::error::Error;
+use crate::lambda::{
+    days, dead_letters, deployed_routes, ledger, number, serve, serve_both, start, variable,
+};
+use crate::pipeline::{Accept, Reconcile, ReconcileSettings, Relay, Upstream};
+use crate::store::{Cursors, RelayQueue};
+
+/// Runs accept as a Lambda function, behind the upstream queue. `infra/core.yaml` deploys it, with its environment.
+///
+/// ```no_run
+/// #[tokio::main(flavor = "current_thread")]
+/// async fn main() -> Result<(), handover::Error> {
+///     handover::run_accept().await
+/// }
+/// ```
+///
+/// # Errors
+/// When the environment is not complete, the routes name a destination that is not deployed, or the Lambda runtime
+/// stops.
+pub async fn run_accept() -> Result<(), Error> {
+    let aws = start()?;
+    let upstream = Upstream::new(
+        Accept::new(ledger(&aws)?, deployed_routes()?, Clock::system()),
+        aws_sdk_sqs::Client::new(&aws),
+        variable("UPSTREAM_QUEUE_URL")?,
+        variable("UPSTREAM_DEAD_LETTER_QUEUE_URL")?,
+        number("UPSTREAM_BACKOFF_SECONDS")?.into(),
+    );
+    serve(async |event, until| upstream.receive(event, until).await).await
+}
+
+/// Runs relay as a Lambda function, on the table's stream and on its own queue. `infra/core.yaml` deploys it, with its
+/// environment.
+///
+/// # Errors
+/// When the environment is not complete, or the Lambda runtime stops.
+pub async fn run_relay() -> Result<(), Error> {
+    let aws = start()?;
+    let kinesis = aws_sdk_kinesis::Client::new(&aws);
+    let queue = RelayQueue::new(aws_sdk_sqs::Client::new(&aws), variable("RELAY_QUEUE_URL")?);
+    let relay = Relay::new(kinesis, variable("NOTIFICATIONS_STREAM")?, queue, Clock::system());
+    serve_both(
+        async |event, until| relay.receive(event, until).await,
+        async |event, until| relay.retry(event, until).await,
+    )
+    .await
+}
+
+/// Runs reconcile as a Lambda function, on a schedule. `infra/core.yaml` deploys it, with its environment.
+///
+/// # Errors
+/// When the environment is not complete, or the Lambda runtime stops.
+pub async fn run_reconcile() -> Result<(), Error> {
+    let aws = start()?;
+    let reconcile = Reconcile::new(ReconcileSettings {
+        ledger: ledger(&aws)?,
+        cursors: Cursors::new(aws_sdk_dynamodb::Client::new(&aws), variable("RECONCILE_TABLE")?),
+        dead_letters: dead_letters(&aws)?,
+        give_up_after: days("GIVE_UP_AFTER_DAYS")?,
+        dispatches_per_second: number("RECONCILE_DISPATCHES_PER_SECOND")?,
+        read_units_per_second: number("RECONCILE_READ_UNITS_PER_SECOND")?,
+        clock: Clock::system(),
+    });
+    serve(async |_: IgnoredAny, until| reconcile.run(until).await).await
+}
