@@ -279,6 +279,7 @@ pub mod record;
 #[cfg(feature = "lambda")]
 mod run;
 pub mod store;
+pub mod templates;
 
 /// The SDK's client for DynamoDB, in the version whose types an [`Effect`] takes.
 pub use aws_sdk_dynamodb as dynamodb;

@@ -263,7 +263,7 @@ mod tests {
             waited < 24 * 3_600
         };
         let receives = waits(0.0).take_while(is_within_a_day).count();
-        let template = include_str!("../../infra/core.yaml");
+        let template = crate::templates::CORE;
         let (_, queue) = template.split_once("\n  RelayQueue:").unwrap();
         let (_, most) = queue.split_once("maxReceiveCount: ").unwrap();
         let most: usize = most[..most.find('\n').unwrap()].parse().unwrap();

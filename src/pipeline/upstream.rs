@@ -173,7 +173,7 @@ mod tests {
     /// The sizes in `infra/core.yaml`.
     #[test]
     fn the_queue_takes_what_a_route_takes_and_its_dead_letters_have_room_for_the_reason() {
-        let template = include_str!("../../infra/core.yaml");
+        let template = crate::templates::CORE;
         let (_, parameter) = template.split_once("\n  UpstreamMessageBytes:").unwrap();
         let number = |name: &str| -> usize {
             let (_, rest) = parameter.split_once(&format!("{name}: ")).unwrap();

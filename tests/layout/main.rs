@@ -31,7 +31,7 @@ const LAYERS: Layers = &[
     &["record"],
     &["aws", "notification"],
     &["metrics"],
-    &["clock", "error"],
+    &["clock", "error", "templates"],
 ];
 
 /// The source folders whose files and folders must not import each other in a circle.

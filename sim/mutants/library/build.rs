@@ -12,10 +12,17 @@ const IMPORT: &str = "use crate::mutation::is;";
 
 fn main() {
     let library = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../src");
-    for input in [&library, Path::new("mutations"), Path::new("source.rs")] {
+    let templates = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../infra");
+    for input in [&library, &templates, Path::new("mutations"), Path::new("source.rs")] {
         println!("cargo::rerun-if-changed={}", input.display());
     }
-    let copy = Path::new(&env::var("OUT_DIR").expect("cargo sets it")).join("library");
+    let out = PathBuf::from(env::var("OUT_DIR").expect("cargo sets it"));
+    // Beside the source, as in the repository.
+    fs::create_dir_all(out.join("infra")).expect("the build folder");
+    for template in ["core.yaml", "destination.yaml"] {
+        fs::copy(templates.join(template), out.join("infra").join(template)).expect("a template");
+    }
+    let copy = out.join("library");
     // A file that was renamed since must not remain beside its successor.
     if copy.exists() {
         fs::remove_dir_all(&copy).expect("the build folder");

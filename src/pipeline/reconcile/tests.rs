@@ -72,8 +72,7 @@ fn a_record_is_checked_when_it_is_time_to_give_up() {
 fn retentions_outlast_what_they_hold() {
     const DAY: i64 = 24 * 3_600;
     const DEAD_LETTERS: i64 = 14 * DAY;
-    let (core, destination) =
-        (include_str!("../../../infra/core.yaml"), include_str!("../../../infra/destination.yaml"));
+    let (core, destination) = (crate::templates::CORE, crate::templates::DESTINATION);
     let after = |text: &str, of: &str| {
         let (_, rest) = text.split_once(of).unwrap_or_else(|| panic!("{of} is in the template"));
         rest.to_owned()
