@@ -286,6 +286,13 @@ check-features: check-producer ## Check that the library compiles without its fe
 	CARGO_TARGET_DIR=target/features RUSTFLAGS='-D warnings' \
 	    cargo check --package handover --no-default-features --lib --locked
 
+# Each is built from its package alone, with the others' packages beside it, so that none lacks a file or a version.
+PUBLISHED := handover handover-event-sources handover-sim handover-external-http handover-cli
+
+.PHONY: package
+package: ## Pack the crates that are published, and build each from its package
+	CARGO_PROFILE_DEV_DEBUG=0 cargo package --locked $(addprefix --package ,$(PUBLISHED))
+
 .PHONY: advisories
 advisories: $(CARGO_DENY) ## Check dependencies against the advisory database (fetches it)
 	$(CARGO_DENY) --locked check advisories
