@@ -13,8 +13,13 @@ pub const SEVERAL_SOURCES: &str = "several-sources";
 pub const UNKNOWN_DESTINATION: &str = "unknown-destination";
 /// The routes name the destination, and it has no queues.
 pub const NOT_DEPLOYED: &str = "not-deployed";
-/// The routes of the stack cannot be read or used.
+/// The routes of the stack, or of the repository, cannot be read or used.
 pub const NO_ROUTES: &str = "no-routes";
+
+/// The current folder is not one that `handover new` wrote.
+pub const NO_REPOSITORY: &str = "no-repository";
+/// Something of this name is there already.
+pub const EXISTS: &str = "exists";
 
 #[derive(Debug, thiserror::Error)]
 #[error("{text}")]

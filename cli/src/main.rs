@@ -1,5 +1,6 @@
-//! The `handover` command: sends notifications, shows their status, and handles dead letters.
+//! The `handover` command: sends notifications, shows their status, handles dead letters, and writes repositories.
 
+mod add;
 mod ask;
 mod cause;
 mod close;
@@ -10,6 +11,7 @@ mod dead_letter_queues;
 mod dead_letters;
 mod destinations;
 mod dispatch;
+mod edit;
 mod error;
 mod held;
 mod index;
@@ -17,10 +19,13 @@ mod interrupt;
 mod list;
 mod many;
 mod named;
+mod new;
 mod output;
+mod prepared;
 mod redrive;
 mod refused;
 mod send;
+mod skeleton;
 mod stack;
 mod status;
 mod trace;
@@ -57,6 +62,10 @@ struct Arguments {
 enum Command {
     #[command(flatten)]
     OfStack(OfStack),
+    /// Writes a repository with a stack, a destination and its test; it needs no stack.
+    New(new::Arguments),
+    /// Adds a destination to the repository in this folder; it needs no stack.
+    Add(add::Arguments),
     /// Prints the script by which a shell completes the command's words; it needs no stack.
     Completion(completion::Arguments),
 }
@@ -107,6 +116,8 @@ fn print(answer: &clap::Error) -> ExitCode {
 async fn run(Arguments { stack, command }: Arguments) -> anyhow::Result<ExitCode> {
     let command = match command {
         Command::OfStack(command) => command,
+        Command::New(arguments) => return new::new(&arguments),
+        Command::Add(arguments) => return add::add(arguments),
         Command::Completion(arguments) => {
             completion::completion::<Arguments>(&arguments);
             return Ok(ExitCode::SUCCESS);

@@ -9,6 +9,7 @@ mod dispatch;
 mod list;
 mod redrive;
 mod refused;
+mod repository;
 mod scripted;
 mod send;
 mod table;

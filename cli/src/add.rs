@@ -1,0 +1,205 @@
+//! `handover add`: adds to a repository that `handover new` wrote.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Subcommand;
+use handover::Routes;
+
+use crate::edit::{self, Edited};
+use crate::error::{EXISTS, NO_REPOSITORY, NO_ROUTES, coded};
+use crate::output::{say, say_error};
+use crate::prepared::Prepared;
+use crate::skeleton::Added;
+use crate::value::destination;
+
+const FUNCTIONS: &str = "functions";
+const ROUTES: &str = "routes.json";
+const TEMPLATE: &str = "template.yaml";
+/// By this file a repository is known.
+const KNOWN_BY: &str = "handover/destination.yaml";
+
+/// The queues of these are the core's.
+const OF_THE_CORE: [&str; 2] = ["relay", "upstream"];
+
+/// As a crate or in the template, these would be something else.
+const TAKEN: [&str; 58] = [
+    "alloc",
+    "as",
+    "async",
+    "await",
+    "break",
+    "const",
+    "continue",
+    "core",
+    "crate",
+    "dyn",
+    "else",
+    "enum",
+    "extern",
+    "false",
+    "fn",
+    "for",
+    "gen",
+    "handover",
+    "handover_external_http",
+    "handover_sim",
+    "if",
+    "impl",
+    "in",
+    "let",
+    "loop",
+    "match",
+    "mod",
+    "move",
+    "mut",
+    "n",
+    "no",
+    "null",
+    "off",
+    "on",
+    "proc_macro",
+    "pub",
+    "ref",
+    "return",
+    "self",
+    "serde",
+    "serde_json",
+    "static",
+    "std",
+    "struct",
+    "super",
+    "test",
+    "tokio",
+    "trait",
+    "true",
+    "try",
+    "type",
+    "unsafe",
+    "use",
+    "where",
+    "while",
+    "y",
+    "yes",
+    "yield",
+];
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Adds a destination: its crate in functions/, its route, and its resources in the template.
+    Destination(DestinationArguments),
+}
+
+#[derive(clap::Args)]
+struct DestinationArguments {
+    /// Its name in the routes; the type NAME.requested goes there.
+    #[arg(value_parser = checked)]
+    name: String,
+    /// Its effect is a call to another system.
+    #[arg(long)]
+    external: bool,
+    /// It applies the notifications of a key in sequence.
+    #[arg(long)]
+    sequenced: bool,
+}
+
+fn checked(name: &str) -> Result<String, String> {
+    let name = destination(name)?;
+    if OF_THE_CORE.contains(&&*name) {
+        return Err("the queue of this name is the core's".into());
+    }
+    if TAKEN.contains(&&*name) {
+        return Err("it has a meaning in Rust or in YAML; choose another name".into());
+    }
+    Ok(name)
+}
+
+/// Adds it to the repository in the current folder.
+pub fn add(Arguments { what: What::Destination(arguments) }: Arguments) -> anyhow::Result<ExitCode> {
+    let DestinationArguments { name, external, sequenced } = arguments;
+    add_to(Path::new("."), &Added { name, external, sequenced })
+}
+
+fn add_to(repository: &Path, added: &Added) -> anyhow::Result<ExitCode> {
+    if !repository.join(KNOWN_BY).is_file() {
+        let text = format!(
+            "this folder has no {KNOWN_BY}: go to the root of a repository that `handover new` wrote, or write one"
+        );
+        return Err(coded(NO_REPOSITORY, text));
+    }
+    let read = |name: &str| {
+        std::fs::read_to_string(repository.join(name)).with_context(|| format!("{name} cannot be read"))
+    };
+    let (routes, template) = (read(ROUTES)?, read(TEMPLATE)?);
+    let folder = repository.join(FUNCTIONS).join(&added.name);
+    check(&folder, &routes, &template, added)?;
+
+    let (routes, template) = (edit::routes(&routes, added), edit::template(&template, added));
+    // All is complete before the first takes its place.
+    let prepared = [
+        Prepared::folder(&folder, &added.files()).context("functions/ cannot be written")?,
+        Prepared::file(&repository.join(ROUTES), &routes.text).context("routes.json cannot be written")?,
+        Prepared::file(&repository.join(TEMPLATE), &template.text)
+            .context("template.yaml cannot be written")?,
+    ];
+    for part in prepared {
+        part.commit().context("some of it is written, and not all")?;
+    }
+    Ok(said(added, [routes, template]))
+}
+
+/// Whether nothing of this name is there.
+fn check(folder: &Path, routes: &str, template: &str, added: &Added) -> anyhow::Result<()> {
+    if let Err(error) = routes.parse::<Routes>() {
+        return Err(coded(NO_ROUTES, format!("{ROUTES} cannot be used: {error}")));
+    }
+    let there = match edit::resource_there(template, added) {
+        _ if folder.symlink_metadata().is_ok() => format!("the folder {FUNCTIONS}/{} is there", added.name),
+        _ if edit::is_routed(routes, added) => {
+            format!("{ROUTES} has the type {} or the destination {}", added.r#type(), added.name)
+        }
+        Some(resource) => format!("{TEMPLATE} has the resource {resource}"),
+        None => return Ok(()),
+    };
+    Err(coded(EXISTS, format!("{there}; choose another name")))
+}
+
+/// Says what was done, and what is left.
+fn said(added: &Added, edited: [Edited; 2]) -> ExitCode {
+    let Added { name, external, .. } = added;
+    let [routes, _] = &edited;
+    say!("{FUNCTIONS}/{name} is written.");
+    if routes.by_hand.is_empty() {
+        say!("{ROUTES} sends the type {} there.", added.r#type());
+    }
+    if *external {
+        say!(
+            "Set PROVIDER_URL in {TEMPLATE}, and write the provider's contract in {FUNCTIONS}/{name}/src/lib.rs."
+        );
+    }
+    let left: Vec<_> = edited.into_iter().flat_map(|edited| edited.by_hand).collect();
+    for what in &left {
+        say_error!("left to you: {what}");
+    }
+    if left.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_one_of_a_destination_and_of_a_crate() {
+        assert_eq!(checked("orders_2"), Ok("orders_2".into()));
+        for name in ["", "Orders", "2", "a-b", "relay", "upstream", "type", "on", "serde", &"a".repeat(33)] {
+            assert!(checked(name).is_err(), "{name}");
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Adds a destination to the routes and to the template that a user has, at the places that are marked there. A file
+//! whose place is not found is left as it is: the user is told what to add.
+
+use std::collections::BTreeSet;
+
+use handover::Routes;
+use serde_json::Value;
+
+use crate::skeleton::Added;
+
+/// Before this line of the template, resources are added.
+const RESOURCES: &str = "# handover: destinations";
+/// At the end of the line with the names of the destinations that are deployed.
+const NAMES: &str = "# handover: names";
+
+/// A text with what could be added, and what is left to do by hand.
+pub struct Edited {
+    pub text: String,
+    pub by_hand: Vec<String>,
+}
+
+/// The routes with that of the destination.
+pub fn routes(text: &str, added: &Added) -> Edited {
+    match with_route(text, &added.route()) {
+        Some(text) => Edited { text, by_hand: vec![] },
+        None => {
+            Edited { text: text.to_owned(), by_hand: vec![format!("to routes.json, add\n{}", added.route())] }
+        }
+    }
+}
+
+/// The last brace ends the object, since JSON has no comments.
+fn with_route(text: &str, route: &str) -> Option<String> {
+    let (before, after) = text.rsplit_once('}')?;
+    let before = before.trim_end();
+    let comma = if before.ends_with('{') { "" } else { "," };
+    let edited = format!("{before}{comma}\n  {route}\n}}{after}");
+    edited.parse::<Routes>().is_ok().then_some(edited)
+}
+
+/// Whether the routes have the type, or name the destination.
+pub fn is_routed(text: &str, added: &Added) -> bool {
+    let types: Value = serde_json::from_str(text).unwrap_or_default();
+    let is_destination = |routes: Routes| routes.destinations().contains(&*added.name);
+    types.get(added.r#type()).is_some() || text.parse().is_ok_and(is_destination)
+}
+
+/// The template with the name of the destination, and with its resources.
+pub fn template(text: &str, added: &Added) -> Edited {
+    let mut edited = Edited { text: text.to_owned(), by_hand: vec![] };
+    match with_name(text, &added.name) {
+        Some(text) => edited.text = text,
+        None => edited.by_hand.push(format!(
+            "in template.yaml, add `{}` to the parameter Destinations of the application of core.yaml",
+            added.name
+        )),
+    }
+    let mark = edited.text.lines().find(|line| line.trim() == RESOURCES).map(str::to_owned);
+    match mark {
+        Some(mark) => {
+            edited.text = edited.text.replacen(&mark, &format!("{}\n{mark}", added.resources()), 1);
+        }
+        None => edited.by_hand.push(format!("to Resources of template.yaml, add\n{}", added.resources())),
+    }
+    edited
+}
+
+fn with_name(text: &str, name: &str) -> Option<String> {
+    let line = text.lines().find(|line| line.trim_end().ends_with(NAMES))?;
+    let (key, value) = line.split_once(NAMES)?.0.split_once(':')?;
+    let names = value.trim().trim_matches('"');
+    let is_plain = names.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b','));
+    let names = if names.is_empty() { name.to_owned() } else { format!("{names},{name}") };
+    is_plain.then(|| text.replacen(line, &format!("{key}: {names} {NAMES}"), 1))
+}
+
+/// The first resource of the destination whose name the template has already.
+pub fn resource_there(text: &str, added: &Added) -> Option<String> {
+    let there = names(text.split_once("\nResources:").map_or(text, |(_, resources)| resources));
+    names(&added.resources()).into_iter().find(|name| there.contains(name)).map(str::to_owned)
+}
+
+/// The names that are indented as those of resources.
+fn names(template: &str) -> BTreeSet<&str> {
+    template
+        .lines()
+        .filter_map(|line| line.strip_prefix("  ")?.split_once(':'))
+        .map(|(name, _)| name)
+        .filter(|name| name.starts_with(|first: char| first.is_ascii_alphanumeric()))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEMPLATE: &str =
+        "Resources:\n  Handover:\n    Destinations: \"\" # handover: names\n  # handover: destinations\n";
+
+    fn added(name: &str) -> Added {
+        Added { name: name.into(), external: false, sequenced: true }
+    }
+
+    #[test]
+    fn a_route_is_added_and_the_others_stay_as_they_were_written() {
+        let first = routes("{\n}\n", &added("orders"));
+        assert_eq!(
+            first.text,
+            "{\n  \"orders.requested\": { \"kind\": \"command\", \"destinations\": [\"orders\"], \"sequenced\": [\"orders\"] }\n}\n"
+        );
+        let second = routes(&first.text, &added("mail"));
+        assert!(second.text.starts_with(first.text.trim_end_matches("\n}\n")), "{}", second.text);
+        assert!(is_routed(&second.text, &added("orders")) && is_routed(&second.text, &added("mail")));
+        assert!(!is_routed(&second.text, &added("books")));
+    }
+
+    #[test]
+    fn the_template_has_names_and_resources_at_their_marks() {
+        let first = template(TEMPLATE, &added("orders"));
+        let second = template(&first.text, &added("mail_2"));
+        assert!(first.by_hand.is_empty() && second.by_hand.is_empty());
+        assert!(
+            second.text.contains("    Destinations: orders,mail_2 # handover: names\n"),
+            "{}",
+            second.text
+        );
+        assert!(second.text.ends_with("\n  # handover: destinations\n"));
+        assert!(second.text.starts_with(first.text.split_once("Destinations: ").unwrap().0));
+        assert_eq!(resource_there(&second.text, &added("mail_2")).as_deref(), Some("Mail2"));
+        assert_eq!(resource_there(&second.text, &added("books")), None);
+    }
+
+    #[test]
+    fn where_no_place_is_found_the_file_stays_and_the_user_is_told() {
+        let changed = "Resources:\n  Handover:\n    Destinations: !Join [\",\", []] # handover: names\n";
+        let edited = template(changed, &added("orders"));
+        assert_eq!((edited.text.as_str(), edited.by_hand.len()), (changed, 2));
+        assert!(edited.by_hand[1].contains("OrdersDestination:"), "{}", edited.by_hand[1]);
+        let edited = routes("[]", &added("orders"));
+        assert_eq!((edited.text.as_str(), edited.by_hand.len()), ("[]", 1));
+    }
+}

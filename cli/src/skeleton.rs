@@ -1,0 +1,110 @@
+//! What `handover new` and `handover add` write: the texts of `skeleton/`, with the names filled in.
+
+use handover::templates::{CORE, DESTINATION};
+
+use crate::prepared::Files;
+
+/// A text of `skeleton/`.
+macro_rules! skeleton {
+    ($path:literal) => {
+        include_str!(concat!("../skeleton/", $path, ".in"))
+    };
+}
+
+/// The functions that a stack has whatever its destinations are.
+const STAGES: [&str; 3] = ["accept", "reconcile", "relay"];
+
+/// The files of a repository without a destination.
+pub fn repository(name: &str) -> Files {
+    let version = concat!(env!("CARGO_PKG_VERSION_MAJOR"), ".", env!("CARGO_PKG_VERSION_MINOR"));
+    let filled = |text: &str| {
+        let text = text.replace("{{name}}", name).replace("{{version}}", version);
+        text.replace("{{rust}}", env!("CARGO_PKG_RUST_VERSION"))
+    };
+    let mut files: Files = [
+        (".github/workflows/ci.yml", skeleton!("ci.yml")),
+        (".gitignore", skeleton!("gitignore")),
+        ("Cargo.toml", skeleton!("Cargo.toml")),
+        ("Makefile", skeleton!("Makefile")),
+        ("README.md", skeleton!("README.md")),
+        ("routes.json", skeleton!("routes.json")),
+        ("rust-toolchain.toml", skeleton!("rust-toolchain.toml")),
+        ("template.yaml", skeleton!("template.yaml")),
+        ("handover/core.yaml", CORE),
+        ("handover/destination.yaml", DESTINATION),
+    ]
+    .map(|(path, text)| (path.to_owned(), filled(text)))
+    .into();
+    for stage in STAGES {
+        let filled = |text: &str| text.replace("{{name}}", stage);
+        files.push((format!("functions/{stage}/Cargo.toml"), filled(skeleton!("stage/Cargo.toml"))));
+        files.push((format!("functions/{stage}/src/main.rs"), filled(skeleton!("stage/main.rs"))));
+    }
+    files
+}
+
+/// A destination that is added.
+pub struct Added {
+    /// Its name in the routes.
+    pub name: String,
+    /// Whether its effect is a call.
+    pub external: bool,
+    /// Whether it applies in sequence.
+    pub sequenced: bool,
+}
+
+impl Added {
+    /// The files of its crate, in the folder of its name.
+    pub fn files(&self) -> Files {
+        let texts = match self.external {
+            true => [
+                ("Cargo.toml", skeleton!("external/Cargo.toml")),
+                ("src/lib.rs", skeleton!("external/lib.rs")),
+                ("src/main.rs", skeleton!("external/main.rs")),
+                ("tests/outcome.rs", skeleton!("external/outcome.rs")),
+            ],
+            false => [
+                ("Cargo.toml", skeleton!("destination/Cargo.toml")),
+                ("src/lib.rs", skeleton!("destination/lib.rs")),
+                ("src/main.rs", skeleton!("destination/main.rs")),
+                ("tests/simulation.rs", skeleton!("destination/simulation.rs")),
+            ],
+        };
+        texts.map(|(path, text)| (path.to_owned(), self.filled(text))).into()
+    }
+
+    /// Its resources in the template, indented as there.
+    pub fn resources(&self) -> String {
+        self.filled(match self.external {
+            true => skeleton!("external/template.yaml"),
+            false => skeleton!("destination/template.yaml"),
+        })
+    }
+
+    /// The type that is routed to it.
+    pub fn r#type(&self) -> String {
+        format!("{}.requested", self.name)
+    }
+
+    /// The entry of its type in the routes.
+    pub fn route(&self) -> String {
+        let name = &self.name;
+        let sequenced = if self.sequenced { format!(r#", "sequenced": ["{name}"]"#) } else { String::new() };
+        format!(r#""{}": {{ "kind": "command", "destinations": ["{name}"]{sequenced} }}"#, self.r#type())
+    }
+
+    fn filled(&self, text: &str) -> String {
+        let (numbered, sequenced) = match self.sequenced {
+            true => ("\n        .partitionkey(\"key\")\n        .sequence(number)", "\n        .sequenced()"),
+            false => ("", ""),
+        };
+        let text = text.replace("{{numbered}}", numbered).replace("{{sequenced}}", sequenced);
+        text.replace("{{name}}", &self.name).replace("{{Name}}", &self.resource())
+    }
+
+    /// With which the names of its resources begin.
+    fn resource(&self) -> String {
+        let capital = |part: &str| part[..1].to_uppercase() + &part[1..];
+        self.name.split('_').filter(|part| !part.is_empty()).map(capital).collect()
+    }
+}
