@@ -66,26 +66,28 @@ run: ## Send the example refunds through the functions on a local AWS, and check
 .PHONY: test
 test: ## Check everything: format, lints, licences, template, unit and integration tests
 	@.ci/budget begin
-	$(call timed,1/9,Tools of the local AWS and of the checks,4)
+	$(call timed,1/10,Tools of the local AWS and of the checks,4)
 	@$(MAKE) --no-print-directory .tools
-	$(call timed,2/9,Format$(,) licences$(,) template$(,) features,1)
+	$(call timed,2/10,Format$(,) licences$(,) template$(,) features,1)
 	@$(MAKE) --no-print-directory check-format check-licences check-template check-one-build check-producer
-	$(call timed,3/9,Build with lints,10)
+	$(call timed,3/10,Build with lints,10)
 	@$(MAKE) --no-print-directory build WITH='$(LINTS)'
-	$(call timed,4/9,Instructions and sizes against the baseline,1)
+	$(call timed,4/10,Instructions and sizes against the baseline,1)
 	@$(MAKE) --no-print-directory gate
-	$(call timed,5/9,Build of the tests with lints,2)
+	$(call timed,5/10,Build of the tests with lints,2)
 	$(LINTS) cargo test --workspace --locked --no-run
-	$(call timed,6/9,Unit tests; documentation and its tests,2)
+	$(call timed,6/10,Unit tests; documentation and its tests,2)
 	$(TESTS) $$(.ci/tests units)
 	@$(MAKE) --no-print-directory docs
-	$(call timed,7/9,Simulation,2)
+	$(call timed,7/10,A new repository against the packages,2)
+	.ci/new
+	$(call timed,8/10,Simulation,2)
 	$(TESTS) $$(.ci/tests simulation)
-	$(call timed,8/9,Mutants: half of them$(,) by the commit,4)
+	$(call timed,9/10,Mutants: half of them$(,) by the commit,4)
 	MUTANTS_BY=$(MUTANTS_BY) $(TESTS) $$(.ci/tests mutants)
-	$(call timed,9/9,The deployed stack,5)
+	$(call timed,10/10,The deployed stack,5)
 	RUST_TEST_THREADS=$(STACK_THREADS) $(LINTS) localstack/with cargo test --workspace --locked $$(.ci/tests stack)
-	@.ci/budget end 31
+	@.ci/budget end 33
 	@printf '\nAll checks passed.\n'
 
 TESTS := $(LINTS) cargo test --workspace --locked
