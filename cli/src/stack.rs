@@ -9,7 +9,6 @@ use std::path::PathBuf;
 
 use anyhow::{Context, anyhow};
 use aws_config::SdkConfig;
-use aws_sdk_lambda::operation::get_function_configuration::GetFunctionConfigurationError;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use handover::store::Cursors;
 use handover::{Fault, Ledger, Positions, Routes};
@@ -182,12 +181,6 @@ impl Stack {
         let lambda = aws_sdk_lambda::Client::new(&self.aws);
         let call = lambda.get_function_configuration().function_name(self.accept());
         let configuration = call.send().await.map_err(|error| {
-            // A `Fault` knows the throttles of the data path only, and takes that of Lambda for a denial.
-            if let Some(GetFunctionConfigurationError::TooManyRequestsException(_)) = error.as_service_error()
-            {
-                let text = format!("{}: GetFunctionConfiguration was throttled; try again", self.location());
-                return NoSettings::Error(coded("throttled", text));
-            }
             let fault = Fault::from_sdk("GetFunctionConfiguration", &error);
             match fault.is_denied() {
                 true => NoSettings::Forbidden(fault),

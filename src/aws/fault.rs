@@ -138,7 +138,7 @@ impl Fault {
 }
 
 impl Cause {
-    /// The codes of DynamoDB, Kinesis and SQS, of calls, statements and transactions alike.
+    /// The codes of DynamoDB, Kinesis, SQS and Lambda, of calls, statements and transactions alike.
     pub(crate) fn of_code(code: Option<&str>, message: Option<&str>) -> Cause {
         match code.unwrap_or("no code") {
             "TransactionConflict" | "TransactionConflictException" | "TransactionInProgressException" => {
@@ -152,7 +152,8 @@ impl Cause {
             | "KMS.ThrottlingException"
             | "KMSThrottlingException"
             | "ThrottlingError"
-            | "ThrottlingException" => Cause::Throttled,
+            | "ThrottlingException"
+            | "TooManyRequestsException" => Cause::Throttled,
             code @ ("InternalServerError"
             | "InternalFailure"
             | "InternalServerErrorException"
