@@ -132,18 +132,19 @@ pub async fn bisect_gives_up_the_poison_record_alone(world: &World) {
 }
 
 pub async fn batches_of_a_shard_run_concurrently(world: &World) {
-    const KEYS: [&str; 8] = ["0", "1", "2", "3", "4", "5", "6", "7"];
+    // Few: a local AWS that runs one batch after the other looks at all of its mappings in between.
+    const KEYS: [&str; 4] = ["0", "1", "2", "3"];
     let (stream, journal) = (world.stream(1).await, world.queue(30).await);
-    let record = |n| (KEYS[n as usize % 8], script(&journal, n, json!({ "sleep": 200 })));
-    world.put_records(&stream, &(0..24).map(record).collect::<Vec<_>>()).await;
+    let record = |n| (KEYS[n as usize % 4], script(&journal, n, json!({ "sleep": 200 })));
+    world.put_records(&stream, &(0..12).map(record).collect::<Vec<_>>()).await;
     let mapping = world.mapping(&world.kinesis_arn(&stream).await).await.batch_size(1);
     let mapping = mapping.starting_position(EventSourcePosition::TrimHorizon);
     world.create(mapping.parallelization_factor(10)).await;
-    let entries = world.journal(&journal, |entries| entries.len() >= 24).await;
-    for key in 0..8 {
-        let of_key: Vec<&Entry> = entries.iter().filter(|entry| entry.seen[0].n % 8 == key).collect();
+    let entries = world.journal(&journal, |entries| entries.len() >= 12).await;
+    for key in 0..4 {
+        let of_key: Vec<&Entry> = entries.iter().filter(|entry| entry.seen[0].n % 4 == key).collect();
         let seen: Vec<_> = of_key.iter().map(|entry| entry.seen[0].n).collect();
-        assert_eq!(seen, [key, key + 8, key + 16]);
+        assert_eq!(seen, [key, key + 4, key + 8]);
         assert!(of_key.windows(2).all(|pair| pair[0].ended <= pair[1].began), "{of_key:?}");
     }
     let overlap = entries.windows(2).any(|pair| pair[1].began < pair[0].ended);
