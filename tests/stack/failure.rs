@@ -100,7 +100,7 @@ async fn g7_contention_on_one_account_counts_no_attempt() {
     let world = World::connect().await;
     let _not_killed = FUNCTIONS.read().await;
     let account = world.account().await;
-    let (ids, messages) = refunds(&account, 500);
+    let (ids, messages) = refunds(&account, 300);
     for messages in messages.chunks(50) {
         world.send(messages).await;
     }
@@ -108,7 +108,7 @@ async fn g7_contention_on_one_account_counts_no_attempt() {
     for id in &ids {
         assert_eq!(world.record(id).await.unwrap().destinations["refund"].attempts, 0);
     }
-    assert_eq!(world.balance(&account).await, 500);
+    assert_eq!(world.balance(&account).await, 300);
 }
 
 /// A dead letter that is moved to the retry queue, as the SQS console does, gets one attempt.

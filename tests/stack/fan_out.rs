@@ -39,9 +39,9 @@ async fn a_destination_that_fails_holds_up_no_other() {
 
     for name in QUEUES {
         let messages = world.take(&world.queue_url(name).await, 1).await;
-        let read = |body: &str| Notification::from(routes().decode(body.as_bytes()).unwrap());
-        let mut taken: Vec<_> = messages.iter().map(|message| read(message.body().unwrap())).collect();
-        taken.retain(|event| event.r#type == sound.r#type);
+        // Another test has a type that these routes do not know.
+        let read = |body: &str| routes().decode(body.as_bytes()).ok().map(Notification::from);
+        let mut taken: Vec<_> = messages.iter().filter_map(|message| read(message.body().unwrap())).collect();
         taken.sort_by_key(|event| event.id != sound.id);
         assert_eq!(taken, [sound.clone(), failing.clone()], "{name}");
     }

@@ -18,8 +18,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 /// Longest wait of a test, in seconds: several times the visibility time-out after which a killed function's
-/// messages are redelivered.
-const WAIT_SECONDS_MAX: u64 = 120;
+/// messages are redelivered. A local AWS may serve its queues one after the other.
+const WAIT_SECONDS_MAX: u64 = 240;
 /// Time between two looks, in milliseconds.
 const LOOK_MS: u64 = 200;
 
@@ -158,7 +158,8 @@ impl World {
                 "not dead-lettered: {bodies:?} {reasons:?}"
             );
             let receive = self.sqs.receive_message().queue_url(&url).max_number_of_messages(10);
-            let receive = receive.visibility_timeout(1).wait_time_seconds(1).message_attribute_names("All");
+            // Long enough that what is taken is still ours when it is deleted.
+            let receive = receive.visibility_timeout(5).wait_time_seconds(1).message_attribute_names("All");
             for message in receive.send().await.unwrap().messages.unwrap_or_default() {
                 let body = message.body.unwrap();
                 let is_next =
