@@ -50,7 +50,7 @@
 //! ```
 //!
 //! The function's `main` takes what these need from its environment, and passes the destination to
-//! [`run_external`](handover::run_external):
+//! [`run_external`](handover::run_external). [`Provider`] has it all, under names of its own:
 //!
 //! ```no_run
 //! use handover::Error;
@@ -68,6 +68,7 @@
 //! ```
 
 mod answer;
+mod provider;
 mod request;
 mod token;
 pub mod url;
@@ -77,5 +78,6 @@ pub use aws_sdk_secretsmanager as secretsmanager;
 pub use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 
 pub use crate::answer::Answer;
+pub use crate::provider::Provider;
 pub use crate::request::{NoAnswer, connector, get, post, send};
 pub use crate::token::Token;

@@ -33,10 +33,7 @@ impl Consumers {
 
     /// Handles a batch of the retry queue of one of them by `until`.
     pub async fn retry(&self, event: SqsEvent, until: Instant) -> SqsBatchResponse {
-        match self.of_queue(&event) {
-            Some(consumer) => consumer.retry(event, until).await,
-            None => of_nobody(&event),
-        }
+        self.retry_by(event, async |consumer, event| consumer.retry(event, until).await).await
     }
 
     /// As [`receive`](Consumers::receive), each on a thread of its own.
@@ -46,10 +43,7 @@ impl Consumers {
 
     /// As [`retry`](Consumers::retry), on a thread of its own.
     pub(crate) async fn retry_apart(&self, event: SqsEvent, until: Instant) -> SqsBatchResponse {
-        match self.of_queue(&event) {
-            Some(consumer) => consumer.clone().retry_apart(event, until).await,
-            None => of_nobody(&event),
-        }
+        self.retry_by(event, async |consumer, event| consumer.retry_apart(event, until).await).await
     }
 
     async fn receive_by(
@@ -66,6 +60,17 @@ impl Consumers {
             all.batch_item_failures.extend(response.batch_item_failures);
         }
         all
+    }
+
+    async fn retry_by(
+        &self,
+        event: SqsEvent,
+        retry: impl AsyncFn(Arc<Consumer>, SqsEvent) -> SqsBatchResponse,
+    ) -> SqsBatchResponse {
+        match self.of_queue(&event) {
+            Some(consumer) => retry(consumer.clone(), event).await,
+            None => of_nobody(&event),
+        }
     }
 
     /// The destination whose retry queue the messages are from. A batch has those of one queue. A queue of another name is

@@ -61,7 +61,7 @@ impl<T> Finding<T> {
     }
 }
 
-/// Reads parts of the index in this order, so many concurrently, until all are read or one of the bounds is reached.
+/// Reads parts of the index in the given order, up to `concurrent` at once, until all are read or a bound is reached.
 pub async fn find<P, T>(
     bounds: Bounds,
     parts: impl Iterator<Item = P>,

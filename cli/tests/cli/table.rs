@@ -15,7 +15,7 @@ pub const ROUTES: &str = r#"{
     "told":   { "kind": "event", "channel": "c" }
 }"#;
 
-/// The record of an event of this type that was accepted so many minutes ago.
+/// The record of an event of the given type, accepted `minutes` ago.
 pub fn accepted(id: &str, r#type: &str, minutes: i64) -> Record {
     let routes: Routes = ROUTES.parse().unwrap();
     let event = Draft::event(r#type, "s", &1).partitionkey("c/1").build(id).unwrap();

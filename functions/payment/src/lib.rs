@@ -25,7 +25,7 @@ mod answer;
 use std::time::Duration;
 
 use handover::{Asked, CallFailure, Effect, External, Failure, Notification, OnUnknown};
-use handover_external_http::{SharedHttpConnector, Token, get, post, send};
+pub use handover_external_http::Provider;
 use serde::{Deserialize, Serialize};
 
 use crate::answer::{of_get, of_post};
@@ -40,21 +40,7 @@ pub struct Payment {
 }
 
 /// Takes payments at a provider.
-pub struct Payments {
-    /// The SDK's HTTP client, so that the function needs no second one.
-    pub http: SharedHttpConnector,
-    /// The provider's URL, without `/payments`; see [`checked`](handover_external_http::url::checked).
-    pub url: String,
-    /// What its idempotency keys are derived from, beside the notification: the stack and the destination, so
-    /// that two of them can have one account at the provider.
-    pub scope: String,
-    /// The bearer token, if the provider takes one.
-    pub token: Option<Token>,
-    /// Longest time of a call.
-    pub timeout: Duration,
-    /// What follows when the outcome of a call is unknown.
-    pub on_unknown: OnUnknown,
-}
+pub struct Payments(pub Provider);
 
 /// A payment as the provider is asked for it.
 #[derive(Serialize)]
@@ -69,28 +55,20 @@ impl External for Payments {
     type Data = Payment;
 
     fn timeout(&self) -> Duration {
-        self.timeout
+        self.0.timeout
     }
 
     fn on_unknown(&self) -> OnUnknown {
-        self.on_unknown
+        self.0.on_unknown
     }
 
     async fn call(&self, payment: &Notification<Payment>) -> Result<Effect, CallFailure> {
         let request = Request { payment: &payment.data, reference: &payment.id };
-        let post = post(format!("{}/payments", self.url), self.key(payment), &request)?;
-        of_post(&send(&self.http, self.token.as_ref(), post).await?)
+        of_post(&self.0.post("/payments", payment, &request).await?)
     }
 
     async fn ask(&self, payment: &Notification<Payment>) -> Result<Asked, Failure> {
-        let get = get(format!("{}/payments/{}", self.url, self.key(payment)))?;
-        of_get(&send(&self.http, self.token.as_ref(), get).await?)
-    }
-}
-
-impl Payments {
-    fn key(&self, payment: &Notification<Payment>) -> String {
-        payment.key().idempotency_key(&self.scope)
+        of_get(&self.0.get(&format!("/payments/{}", self.0.key(payment))).await?)
     }
 }
 
@@ -104,6 +82,7 @@ mod tests {
     use handover::Draft;
     use handover_external_http::secretsmanager::config::{BehaviorVersion, Credentials, Region};
     use handover_external_http::secretsmanager::{Client, Config};
+    use handover_external_http::{SharedHttpConnector, Token};
 
     use super::*;
 
@@ -141,14 +120,14 @@ mod tests {
     #[tokio::test]
     async fn a_payment_waits_for_a_token_that_cannot_be_read() {
         let (requests, http) = Server::with(200);
-        let mut payments = Payments {
+        let mut payments = Payments(Provider {
             http,
             url: "https://provider.example".into(),
             scope: "scope".into(),
             token: unreadable().await,
             timeout: Duration::from_secs(1),
             on_unknown: OnUnknown::Ask,
-        };
+        });
         let payment = Payment { account: "account-7".into(), amount: 5 };
         let payment = Draft::command("payment.requested", "orders", &payment).build("payment-1").unwrap();
         let payment = payment.typed::<Payment>().unwrap();
@@ -159,7 +138,7 @@ mod tests {
         );
         assert_eq!(payments.call(&payment).await.unwrap_err(), CallFailure::not_done(held_up));
         assert_eq!(requests.load(Ordering::Relaxed), 0, "nothing is sent");
-        payments.token = None;
+        payments.0.token = None;
         assert!(payments.call(&payment).await.is_ok());
         assert_eq!(requests.load(Ordering::Relaxed), 1);
     }

@@ -29,7 +29,7 @@
 use std::time::Duration;
 
 use handover::{CallFailure, Effect, External, Failure, Notification, OnUnknown};
-use handover_external_http::{Answer, SharedHttpConnector, Token, post, send};
+use handover_external_http::{Answer, Provider};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -45,37 +45,21 @@ pub struct Receipt {
 }
 
 /// Mails receipts through a provider.
-pub struct Receipts {
-    /// The SDK's HTTP client, so that the function needs no second one.
-    pub http: SharedHttpConnector,
-    /// The provider's URL, without `/emails`; see [`checked`](handover_external_http::url::checked).
-    pub url: String,
-    /// What its idempotency keys are derived from, beside the notification: the stack and the destination, so
-    /// that two of them can have one account at the provider.
-    pub scope: String,
-    /// The bearer token, if the provider takes one.
-    pub token: Option<Token>,
-    /// Longest time of a call.
-    pub timeout: Duration,
-    /// What follows when the outcome of a call is unknown.
-    pub on_unknown: OnUnknown,
-}
+pub struct Receipts(pub Provider);
 
 impl External for Receipts {
     type Data = Receipt;
 
     fn timeout(&self) -> Duration {
-        self.timeout
+        self.0.timeout
     }
 
     fn on_unknown(&self) -> OnUnknown {
-        self.on_unknown
+        self.0.on_unknown
     }
 
     async fn call(&self, receipt: &Notification<Receipt>) -> Result<Effect, CallFailure> {
-        let key = receipt.key().idempotency_key(&self.scope);
-        let post = post(format!("{}/emails", self.url), key, &Email::of(receipt))?;
-        outcome(&send(&self.http, self.token.as_ref(), post).await?)
+        outcome(&self.0.post("/emails", receipt, &Email::of(receipt)).await?)
     }
 }
 

@@ -68,14 +68,14 @@ impl Workload for Payments {
 
 /// Deploys the destination that pays at an endpoint.
 pub fn serve_endpoint(stack: &Stack, (name, unknown): Endpoint) {
-    let payments = payment::Payments {
+    let payments = payment::Payments(payment::Provider {
         http: stack.http(),
         url: format!("http://provider/{name}"),
         scope: name.to_owned(),
         token: None,
         timeout: CALL_TIMEOUT,
         on_unknown: unknown,
-    };
+    });
     stack.serve_external(name, payments);
 }
 
