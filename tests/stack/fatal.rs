@@ -1,7 +1,7 @@
 //! A destination that panics, hangs, blocks, exits and runs out of memory. This test deploys it beside the stack.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,37 +20,20 @@ const WAIT_SECONDS_MAX: u64 = 150;
 /// Longest wait of a notification beside one that kills its function.
 const NEIGHBOURS_WAIT_MAX: Duration = Duration::from_secs(120);
 
-/// A process that is killed when the test ends, also when it panics.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// The path of a binary of the workspace, which is beside this test's.
 fn built(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     test.parent().and_then(Path::parent).unwrap().join(name)
 }
 
-/// Deploys the faulty destination, and starts `event-sources` for its stream mapping where the local AWS's
-/// own mapping is disabled.
-async fn deploy(world: &World) -> Option<Running> {
+/// Deploys the faulty destination beside the stack, whose mappings are served already.
+fn deploy() {
     let root = root();
     // The Python of the tools has the modules that the script needs.
     let mut add = Command::new(root.join(".local/venv/bin/python"));
     let add = add.arg(root.join("localstack/add-function")).arg("faulty").arg(built("faulty"));
     let output = add.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let function = String::from_utf8(output.stdout).unwrap().trim().to_owned();
-    world.has_disabled_mapping(&function).await.then(|| {
-        let mut driver = Command::new(built("event-sources"));
-        let driver = driver.args(["--functions", &function, "--expect", "1"]);
-        Running(driver.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
-    })
 }
 
 /// What the destination under test does, for a notification of each kind.
@@ -107,7 +90,7 @@ async fn g8_a_record_that_kills_the_function_does_not_delay_its_neighbours() {
         sound.extend(faulty.accept_sound(8).await);
         faults.push(faulty.accept(does).await);
     }
-    let _driver = deploy(world).await;
+    deploy();
     faulty.done_in_time(&sound).await;
     let (failing, killers) = faults.split_at(2);
     for (id, error) in failing.iter().zip(["the handler panicked", "the handler took too long"]) {

@@ -248,12 +248,6 @@ impl World {
         serde_json::from_slice(&response).unwrap()
     }
 
-    /// Whether a function has a mapping that is disabled.
-    pub async fn has_disabled_mapping(&self, function: &str) -> bool {
-        let mappings = self.lambda.list_event_source_mappings().function_name(function).send().await.unwrap();
-        mappings.event_source_mappings().iter().any(|mapping| mapping.state() == Some("Disabled"))
-    }
-
     /// The data of all records of the Kinesis stream, from its beginning.
     pub async fn stream(&self) -> Vec<Vec<u8>> {
         let mut data = Vec::new();

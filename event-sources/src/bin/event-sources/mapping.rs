@@ -19,6 +19,7 @@ const EXPECT_PAUSE: Duration = Duration::from_millis(500);
 /// A mapping from a stream to a function.
 #[derive(Debug, Clone)]
 pub struct Mapping {
+    pub uuid: String,
     pub function_arn: String,
     pub stream: StreamArn,
     pub settings: MappingSettings,
@@ -52,11 +53,11 @@ impl StreamArn {
     }
 }
 
-/// Lists the mappings to serve. Waits until there are as many as expected.
+/// The mappings to serve, when there are as many as expected.
 pub async fn find(lambda: &aws_sdk_lambda::Client, args: &Args) -> Result<Vec<Mapping>> {
     let deadline = Instant::now() + EXPECT_WAIT;
     loop {
-        let mappings = select(&list(lambda).await?, &args.functions)?;
+        let mappings = list(lambda, &args.functions).await?;
         if mappings.len() >= args.expect {
             return Ok(mappings);
         }
@@ -74,13 +75,15 @@ pub async fn find(lambda: &aws_sdk_lambda::Client, args: &Args) -> Result<Vec<Ma
     }
 }
 
-async fn list(lambda: &aws_sdk_lambda::Client) -> Result<Vec<EventSourceMappingConfiguration>> {
+/// Lists the mappings to serve.
+pub async fn list(lambda: &aws_sdk_lambda::Client, prefix: &str) -> Result<Vec<Mapping>> {
     let pages = lambda.list_event_source_mappings().into_paginator();
-    let mappings = pages.items().send().collect::<Result<_, _>>().await;
-    mappings.context(
+    let mappings = pages.items().send().collect::<Result<Vec<_>, _>>().await;
+    let mappings = mappings.context(
         "cannot list the event source mappings: is the local AWS running at AWS_ENDPOINT_URL, and \
          are AWS_REGION, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY set?",
-    )
+    )?;
+    select(&mappings, prefix)
 }
 
 /// Selects the disabled stream mappings of the functions with this prefix. The local AWS itself
@@ -97,7 +100,8 @@ fn select(mappings: &[EventSourceMappingConfiguration], prefix: &str) -> Result<
         let context = || format!("in the mapping from {} to {function_arn}", stream.arn);
         let settings = settings(mapping, stream.kind).with_context(context)?;
         let on_failure = on_failure(mapping).with_context(context)?;
-        selected.push(Mapping { function_arn: function_arn.to_owned(), stream, settings, on_failure });
+        let (uuid, function_arn) = (mapping.uuid().unwrap_or_default().to_owned(), function_arn.to_owned());
+        selected.push(Mapping { uuid, function_arn, stream, settings, on_failure });
     }
     Ok(selected)
 }
