@@ -79,15 +79,16 @@ test: ## Check everything: format, lints, licences, template, unit and integrati
 	$(call timed,6/10,Unit tests; documentation and its tests,2)
 	$(TESTS) $$(.ci/tests units)
 	@$(MAKE) --no-print-directory docs
-	$(call timed,7/10,A new repository against the packages,2)
-	.ci/new
+	$(call timed,7/10,The tutorial$(,) against the packages,4)
+	.ci/packages
+	.ci/tutorial
 	$(call timed,8/10,Simulation,2)
 	$(TESTS) $$(.ci/tests simulation)
 	$(call timed,9/10,Mutants: half of them$(,) by the commit,4)
 	MUTANTS_BY=$(MUTANTS_BY) $(TESTS) $$(.ci/tests mutants)
 	$(call timed,10/10,The deployed stack,5)
 	RUST_TEST_THREADS=$(STACK_THREADS) $(LINTS) localstack/with cargo test --workspace --locked $$(.ci/tests stack)
-	@.ci/budget end 33
+	@.ci/budget end 35
 	@printf '\nAll checks passed.\n'
 
 TESTS := $(LINTS) cargo test --workspace --locked
@@ -168,35 +169,17 @@ timing: ## How long numbered notifications take, on virtual time
 	target/debug/timing order
 
 .PHONY: up
-up: build ## Start the local AWS with the stack deployed, and leave it running
+up: build ## Start the local AWS, deploy the stack, and leave both running; again: deploy what has changed
 	localstack/up
 
 .PHONY: down
 down: ## End what `make up` started
 	localstack/down
 
-# Where localstack/ deploys from: a copy of the template goes beside. The repository's own target/lambda has what is
-# built for AWS alone, so that a `sam deploy` by hand never takes a build for this machine.
-LOCAL_FUNCTIONS := target/local/target/lambda
-
-# $(call pack_routes,folder): copies the files of routes, from which the parameter RoutesFile chooses, beside the
-# binary of each function.
-pack_routes = shopt -s nullglob; files=(infra/*.routes.json); \
-    for name in $(FUNCTIONS); do \
-        rm -f $(1)/$$name/*.routes.json; \
-        (( ! $${\#files[@]} )) || cp "$${files[@]}" $(1)/$$name/ || exit 1; \
-    done
-
-# The whole workspace in one go: another choice of packages would build the SDK again. Debug
-# symbols stay out of the functions' folders; they would be zipped at each deployment.
+# The whole workspace in one go: another choice of packages would build the SDK again.
 .PHONY: build
-build: ## Build everything, and put the functions where the local deployment looks for them
+build: ## Build everything for this machine
 	$(WITH) cargo build --workspace --locked
-	@for name in $(FUNCTIONS); do \
-	    mkdir -p $(LOCAL_FUNCTIONS)/$$name && \
-	    strip -o $(LOCAL_FUNCTIONS)/$$name/bootstrap target/debug/$$name || exit 1; \
-	done
-	@$(call pack_routes,$(LOCAL_FUNCTIONS))
 
 # ------------------------------------------------------------------------------- benchmarks
 
@@ -322,13 +305,20 @@ TARGET_arm64 := aarch64-unknown-linux-gnu.2.34
 TARGET_x86_64 := x86_64-unknown-linux-gnu.2.34
 
 # The build writes its architecture, which infra/samconfig.toml takes as the parameter of the same name.
+# The files of routes, from which the parameter RoutesFile chooses, beside the binary of each function.
+pack_routes = shopt -s nullglob; files=(infra/*.routes.json); \
+    for name in $(FUNCTIONS); do \
+        rm -f target/lambda/$$name/*.routes.json; \
+        (( ! $${\#files[@]} )) || cp "$${files[@]}" target/lambda/$$name/ || exit 1; \
+    done
+
 .PHONY: release
 release: ## Build the functions for AWS (ARCHITECTURE=arm64 or x86_64) into target/lambda
 	@localstack/setup
 	rm -f target/lambda/architecture.yaml
 	PATH="$(CURDIR)/$(TOOLS):$$PATH" cargo lambda build --release --locked \
 	    --target $(TARGET_$(ARCHITECTURE)) $(addprefix --package handover-,$(FUNCTIONS))
-	@$(call pack_routes,target/lambda)
+	@$(pack_routes)
 	echo 'Architecture: $(ARCHITECTURE)' >target/lambda/architecture.yaml
 
 .PHONY: deploy

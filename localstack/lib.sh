@@ -2,10 +2,12 @@
 # Shared by the scripts of this folder: installs, starts, deploys to and stops the local AWS. To be
 # sourced, not run. All state is under .local/, which git ignores.
 #
-#   LOCAL   which local AWS: ministack (the default) or localstack
+#   LOCAL   which local AWS, by its script in this folder: ministack (the default)
 #   PORT    where the local AWS listens, on loopback (4566)
-#   STACK   name of the deployed stack (handover)
-#   PYTHON  the Python to use, 3.10 or newer, for LocalStack 3.13 or newer (one that is found)
+#   STACK   name of the deployed stack (that of stack.sh)
+#   PYTHON  the Python to use, as new as the local AWS asks for (one that is found)
+#
+# What is deployed is in stack.sh; what differs between local AWSs is in ministack.sh and its like.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 state=$root/.local
@@ -14,10 +16,10 @@ logs=$state/log
 running=$state/run
 LOCAL=${LOCAL:-ministack}
 PORT=${PORT:-4566}
-STACK=${STACK:-handover}
 endpoint=http://127.0.0.1:$PORT
 # Where `handover`, `aws` and `sam` are.
-programs=$root/target/debug:$venv/bin
+target=${CARGO_TARGET_DIR:-$root/target}
+programs=$target/debug:$venv/bin
 
 # Its logs, and the environments in it, are nobody else's.
 mkdir -p "$logs" "$running" && chmod 700 "$state"
@@ -33,9 +35,6 @@ die() {
 }
 
 [[ $PORT =~ ^[1-9][0-9]{0,4}$ ]] || die "PORT=$PORT is not a port." "Try PORT=4567"
-# Where the tests serve a provider of payments and mail.
-provider=127.0.0.1:$((PORT + 1000))
-
 # Dies with the end of the step's log.
 die_with_log() {
     say "--- the last lines of .local/log/$1.log"
@@ -215,9 +214,8 @@ environment() {
     export NO_PROXY=127.0.0.1,localhost${NO_PROXY:+,$NO_PROXY}
     export no_proxy=$NO_PROXY
     export PATH=$PATH:$programs
-    export HANDOVER_STACK=$STACK HANDOVER_LOCAL=$LOCAL HANDOVER_PROVIDER=$provider
-    HANDOVER_PROVIDER_TOKEN=$(random 16)
-    export HANDOVER_PROVIDER_TOKEN
+    export HANDOVER_STACK=$STACK HANDOVER_LOCAL=$LOCAL
+    stack_environment
 }
 
 start_emulator() {
@@ -246,51 +244,60 @@ urllib.request.urlopen(sys.argv[1], timeout=2)
 END
 }
 
-# The names of the functions, one a line: the folders of functions/.
+# The names of the functions, one a line: the folders of functions/ with a program.
 functions() {
-    local manifest
-    for manifest in "$root"/functions/*/Cargo.toml; do basename "${manifest%/Cargo.toml}"; done
+    local main
+    for main in "$root"/functions/*/src/main.rs; do basename "${main%/src/main.rs}"; done
 }
 
-# Deploys the unmodified templates with the parameters of the stage `local`.
-deploy() {
-    local name architecture token functions=target/local/target/lambda
-    case $(uname -m) in arm64 | aarch64) architecture=arm64 ;; *) architecture=x86_64 ;; esac
-    for name in $(functions); do
-        [[ -x $root/$functions/$name/bootstrap ]] || die "$functions/$name/bootstrap is missing; build it: make build"
+# Puts what SAM deploys into .local/stack: the unmodified templates, and a folder for each function, without the debug
+# symbols, which would be zipped at each deployment.
+pack() {
+    local name file folder
+    rm -rf "$state/stack" && mkdir "$state/stack"
+    for file in "${templates[@]}"; do
+        mkdir -p "$state/stack/$(dirname "$file")"
+        cp "$root/$file" "$state/stack/$file"
     done
-    # It is known by the ARN that it gets.
-    "$venv/bin/aws" secretsmanager create-secret --name "$STACK-provider-token" --output text --query ARN \
-        --secret-string "$HANDOVER_PROVIDER_TOKEN" >"$state/tmp/secret" 2>"$logs/deploy.log" ||
-        die_with_log deploy "The secret with the provider's token could not be created."
-    token=$(<"$state/tmp/secret")
-    # SAM looks for the functions from the template's folder.
-    mkdir -p "$root/target/local/infra"
-    cp "$root/template.yaml" "$root/target/local/"
-    cp "$root/infra/core.yaml" "$root/infra/destination.yaml" "$root/target/local/infra/"
-    say "Deploying template.yaml as $STACK to $LOCAL"
+    for name in $(functions); do
+        [[ -x $target/debug/$name ]] || die "$target/debug/$name is missing; build it: make build"
+        folder=$state/stack/target/lambda/$name
+        mkdir -p "$folder"
+        strip -o "$folder/bootstrap" "$target/debug/$name"
+        for file in "${packed[@]}"; do [[ ! -f $file ]] || cp "$file" "$folder/"; done
+    done
+}
+
+# aws_text ARGUMENT…: what a call of AWS answers, as text.
+aws_text() { "$venv/bin/aws" --output text "$@" 2>"$logs/deploy.log"; }
+
+# Deploys the stack, or what has changed of it.
+deploy() {
+    local architecture parameters=()
+    case $(uname -m) in arm64 | aarch64) architecture=arm64 ;; *) architecture=x86_64 ;; esac
+    pack
+    stack_parameters
+    say "Deploying ${templates[0]} as $STACK to $LOCAL"
     # SAM's own files go under .local/, not into the user's home; no telemetry.
-    SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR=$state/sam start deploy sam_deploy \
-        "file://$root/infra/local.yaml" "Architecture=$architecture" "StreamMappings=$stream_mappings" \
-        "PaymentProviderUrl=http://$provider" "PaymentProviderTokenSecretArn=$token" \
-        "ReceiptProviderUrl=http://$provider" "ReceiptProviderTokenSecretArn=$token" \
-        >"$logs/deploy.log" 2>&1
+    SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR=$state/sam start deploy sam_deploy "${parameters[@]}" \
+        "StreamMappings=$stream_mappings" >"$logs/deploy.log" 2>&1
     finish deploy "The stack could not be deployed."
 }
 
+# SAM looks for the functions from the template's folder.
 sam_deploy() {
-    cd "$root" || return
-    "$venv/bin/sam" deploy --config-file "$root/infra/samconfig.toml" --config-env local \
-        --template-file target/local/template.yaml --stack-name "$STACK" --parameter-overrides "$@"
+    cd "$state/stack" || return
+    "$venv/bin/sam" deploy --template-file "${templates[0]}" --stack-name "$STACK" --resolve-s3 --no-progressbar \
+        --capabilities CAPABILITY_IAM CAPABILITY_AUTO_EXPAND --no-fail-on-empty-changeset --parameter-overrides "$@"
     fix_deployment
 }
 
-# Serves the stream mappings if the emulator does not do so by AWS's rules.
+# Serves the stream mappings if the emulator does not do so by AWS's rules: relay's, and one of a destination at least.
 start_event_sources() {
     [[ $stream_mappings == disabled ]] || return 0
-    local i program=$root/target/debug/event-sources
-    [[ -x $program ]] || die "target/debug/event-sources is missing; build it: make build"
-    start event-sources "$program" --functions "$STACK-" --expect 5 >"$logs/event-sources.log" 2>&1
+    local i
+    command -v "$event_sources" >/dev/null || die "$event_sources is missing." "$event_sources_from"
+    start event-sources "$event_sources" --functions "$STACK-" --expect 2 >"$logs/event-sources.log" 2>&1
     for ((i = 0; i < 150; i++)); do
         grep -q '^ready: ' "$logs/event-sources.log" && return
         is_running event-sources || break
@@ -307,11 +314,15 @@ bring_up() {
     start_event_sources
 }
 
+# Whether localstack/up has left a local AWS running.
+is_up() { [[ -f $running/up ]] && is_running emulator; }
+
 # Stops what an earlier run may have left behind, then sets up.
 prepare() {
     lock
-    if is_running emulator; then
-        [[ -f $running/up ]] && die "The local AWS of 'make up' is running in this checkout." "Stop it first: make down"
+    if is_up; then
+        die "The local AWS of 'make up' is running in this checkout." "Stop it first: make down"
+    elif is_running emulator; then
         say "Stopping what an earlier run left behind"
     fi
     stop_all
@@ -323,7 +334,8 @@ prepare() {
 # Each local AWS defines: setup_emulator, launch_emulator and fix_deployment; python_minor, the oldest
 # Python 3 that it runs on; health, the path that answers once it is up; stream_mappings, whether its
 # own stream mappings are enabled or disabled.
-case $LOCAL in
-ministack | localstack) source "$root/localstack/$LOCAL.sh" ;;
-*) die "LOCAL=$LOCAL is not a known local AWS." "Choose LOCAL=ministack or LOCAL=localstack" ;;
-esac
+[[ $LOCAL != */* && -f $root/localstack/$LOCAL.sh ]] ||
+    die "LOCAL=$LOCAL is not a known local AWS." "Choose LOCAL=ministack"
+source "$root/localstack/$LOCAL.sh"
+# What this repository deploys: STACK, templates, packed, event_sources, stack_environment and stack_parameters.
+source "$root/localstack/stack.sh"

@@ -16,4 +16,4 @@ launch_emulator() {
         start emulator "$venv/bin/python" "$root/localstack/one-key"
 }
 
-fix_deployment() { "$venv/bin/python" localstack/fix-mappings; }
+fix_deployment() { "$venv/bin/python" "$root/localstack/fix-mappings"; }

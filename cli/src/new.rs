@@ -47,6 +47,7 @@ pub fn new(Arguments { name }: &Arguments) -> anyhow::Result<ExitCode> {
     say!("`{name}` is written, with the destination `welcome`. In that folder:");
     say!("  make test                       tests it under injected faults, without AWS");
     say!("  handover add destination NAME   adds another destination");
+    say!("  make up                         deploys it to a local AWS");
     say!("  make deploy                     deploys it with your AWS profile and Region");
     Ok(ExitCode::SUCCESS)
 }

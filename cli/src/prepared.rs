@@ -1,6 +1,7 @@
 //! A folder or a file that is written beside its place, and takes it when it is complete. So nothing is written half.
 
 use std::ffi::OsStr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -15,14 +16,17 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// A folder, for a place where none is, or an empty one.
+    /// A folder, for a place where none is, or an empty one. A script can be executed.
     pub fn folder(place: &Path, files: &Files) -> io::Result<Prepared> {
         let prepared = Prepared::beside(place);
         fs::create_dir(&prepared.beside)?;
         for (path, text) in files {
             let path = prepared.beside.join(path);
             path.parent().map_or(Ok(()), fs::create_dir_all)?;
-            fs::write(path, text)?;
+            fs::write(&path, text)?;
+            if text.starts_with("#!") {
+                fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+            }
         }
         Ok(prepared)
     }

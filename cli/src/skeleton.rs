@@ -1,6 +1,6 @@
 //! What `handover new` and `handover add` write: the texts of `skeleton/`, with the names filled in.
 
-use handover::templates::{CORE, DESTINATION};
+use handover::templates::{CORE, DESTINATION, LOCALSTACK};
 
 use crate::prepared::Files;
 
@@ -30,11 +30,13 @@ pub fn repository(name: &str) -> Files {
         ("routes.json", skeleton!("routes.json")),
         ("rust-toolchain.toml", skeleton!("rust-toolchain.toml")),
         ("template.yaml", skeleton!("template.yaml")),
+        ("localstack/stack.sh", skeleton!("stack.sh")),
         ("handover/core.yaml", CORE),
         ("handover/destination.yaml", DESTINATION),
     ]
     .map(|(path, text)| (path.to_owned(), filled(text)))
     .into();
+    files.extend(LOCALSTACK.map(|(script, text)| (format!("localstack/{script}"), text.to_owned())));
     for stage in STAGES {
         let filled = |text: &str| text.replace("{{name}}", stage);
         files.push((format!("functions/{stage}/Cargo.toml"), filled(skeleton!("stage/Cargo.toml"))));

@@ -33,18 +33,10 @@ fn it_listens_on_one_address_alone() {
     TcpStream::connect(format!("127.0.0.2:{port}")).unwrap_err();
 }
 
-/// What is built for this machine is not where SAM takes functions for AWS from, and SAM deploys nothing where
-/// no build for AWS has written its architecture.
+/// What is built for this machine is in `.local/`. Where no build for AWS has written its architecture, SAM deploys
+/// nothing.
 #[test]
 fn a_build_for_this_machine_is_not_deployed_to_aws() {
-    let mut build = Command::new("make");
-    let build =
-        build.args(["--dry-run", "--no-print-directory", "build"]).current_dir(root()).output().unwrap();
-    let does = String::from_utf8(build.stdout).unwrap();
-    assert!(
-        does.contains("/bootstrap") && !does.split_whitespace().any(|word| word.starts_with("target/lambda"))
-    );
-
     let folder = root().join("target/nothing-built");
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(folder.join("infra")).unwrap();

@@ -11,17 +11,12 @@ mod source;
 const IMPORT: &str = "use crate::mutation::is;";
 
 fn main() {
-    let library = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../src");
-    let templates = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../infra");
-    for input in [&library, &templates, Path::new("mutations"), Path::new("source.rs")] {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..");
+    let library = repository.join("src");
+    for input in [&library, Path::new("mutations"), Path::new("source.rs")] {
         println!("cargo::rerun-if-changed={}", input.display());
     }
     let out = PathBuf::from(env::var("OUT_DIR").expect("cargo sets it"));
-    // Beside the source, as in the repository.
-    fs::create_dir_all(out.join("infra")).expect("the build folder");
-    for template in ["core.yaml", "destination.yaml"] {
-        fs::copy(templates.join(template), out.join("infra").join(template)).expect("a template");
-    }
     let copy = out.join("library");
     // A file that was renamed since must not remain beside its successor.
     if copy.exists() {
@@ -39,6 +34,8 @@ fn main() {
     }
     for file in files {
         let text = fs::read_to_string(library.join(&file)).expect("source in UTF-8");
+        // What it includes stays where it is.
+        let text = text.replace("include_str!(\"..", &format!("include_str!(\"{}", repository.display()));
         let target = copy.join(&file);
         fs::create_dir_all(target.parent().expect("a folder")).expect("the build folder");
         fs::write(target, with_mutants(&name(&file), &text)).expect("the build folder");
