@@ -2,20 +2,31 @@
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use comfy_table::{ContentArrangement, Table, presets};
 use handover::record::{Delivery, Moment, Record, RecordedFault, State, Status, What, timeline};
 use handover::{Extension, Kind};
 use serde::Serialize;
+use tokio::time::sleep;
 
+use crate::error::{self, UNKNOWN_NOTIFICATION};
+use crate::interrupt::exit_code;
 use crate::named::Named;
 use crate::output::{self, Time, say};
 use crate::stack::Stack;
+
+/// The pause between two looks.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
     named: Named,
+    /// Waits so many seconds at most, until it is completed or dead at every destination. If it is not completed then, the
+    /// exit code is 1.
+    #[arg(long, value_name = "SECONDS")]
+    wait: Option<u64>,
     /// Prints a JSON array with an object for each notification that has the id.
     #[arg(long)]
     json: bool,
@@ -25,7 +36,7 @@ pub struct Arguments {
 }
 
 pub async fn status(stack: &Stack, arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let records = arguments.named.all(stack).await?;
+    let records = look(stack, &arguments).await?;
     let mut views: Vec<View> = records.iter().map(|record| View::of(record, arguments.data)).collect();
     let positions = stack.positions();
     for (record, view) in records.iter().zip(&mut views) {
@@ -46,7 +57,24 @@ pub async fn status(stack: &Stack, arguments: Arguments) -> anyhow::Result<ExitC
             print(view);
         }),
     }
-    Ok(ExitCode::SUCCESS)
+    let is_completed = records.iter().all(|record| (record.open, record.dead) == (0, 0));
+    Ok(exit_code(arguments.wait.is_none() || is_completed))
+}
+
+/// The records, at once or when they have ended. One that is not accepted yet is waited for, too.
+async fn look(stack: &Stack, Arguments { named, wait, .. }: &Arguments) -> anyhow::Result<Vec<Record>> {
+    let until = Instant::now() + Duration::from_secs(wait.unwrap_or_default());
+    loop {
+        let records = named.all(stack).await;
+        let ends = match &records {
+            Ok(records) => records.iter().all(|record| record.open == 0),
+            Err(error) => error::code(error) != Some(UNKNOWN_NOTIFICATION),
+        };
+        if ends || Instant::now() >= until {
+            return records;
+        }
+        sleep(LOOK_EVERY).await;
+    }
 }
 
 /// The parts of a record that are shown.

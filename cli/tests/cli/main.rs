@@ -12,6 +12,7 @@ mod refused;
 mod repository;
 mod scripted;
 mod send;
+mod status;
 mod table;
 mod trace;
 
