@@ -3,21 +3,25 @@
 use crate::tree::Tree;
 
 /// What follows `sh` on a block that no test runs, and what it means.
-const NOT_RUN: [(&str, &str); 5] = [
+const NOT_RUN: [(&str, &str); 6] = [
     ("aws", "needs an AWS account"),
     ("long", "builds or measures for minutes"),
     ("engine", "needs a container engine"),
     ("fill-in", "has names to fill in"),
     ("harness", "needs what another program serves"),
+    ("packages", "installs what is published"),
 ];
 /// The test that runs the other blocks, and names the documents that it takes them from.
 const TEST: &str = "tests/stack/documents.rs";
+/// What runs those of one more document.
+const TUTORIAL: (&str, &str) = (".ci/tutorial", "docs/tutorial.md");
 
 pub fn check(tree: &Tree) -> Vec<String> {
     let test = tree.files.get(TEST).map_or("", String::as_str);
     let mut findings = Vec::new();
     for (path, text) in tree.files.iter().filter(|(path, _)| path.ends_with(".md")) {
-        let is_run = test.contains(&format!("\"{path}\""));
+        let is_tutorial = path == TUTORIAL.1 && tree.files.contains_key(TUTORIAL.0);
+        let is_run = is_tutorial || test.contains(&format!("\"{path}\""));
         for Block { line, info, body } in blocks(text) {
             if let Some(problem) = problem(info, &body, is_run) {
                 findings.push(format!("{path}:{line} {problem}"));
