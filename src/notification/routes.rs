@@ -118,6 +118,17 @@ impl Routes {
         Some(route.sequenced.iter().any(is_it))
     }
 
+    /// Whether a type goes to these destinations, and to no other, each with whether it gets them in sequence.
+    pub(crate) fn lead_to<'a>(
+        &self,
+        r#type: &str,
+        mut destinations: impl ExactSizeIterator<Item = (&'a str, bool)>,
+    ) -> bool {
+        let count = self.0.get(r#type).map_or(0, |route| route.destinations.len());
+        count == destinations.len()
+            && destinations.all(|(name, sequenced)| self.has_in_sequence(r#type, name) == Some(sequenced))
+    }
+
     /// Reads an event as [`Checked::decode`] does. It may leave out its `kind`, which the route of its type says.
     ///
     /// # Errors

@@ -21,6 +21,7 @@ use crate::aws::sqs::{body, id, receives};
 use crate::aws::{Fault, pack, pause};
 use crate::clock::Clock;
 use crate::metrics::METRICS;
+use crate::notification::Routes;
 use crate::record::{Change, Dispatch, Record};
 use crate::store::RelayQueue;
 
@@ -44,6 +45,8 @@ pub struct Relay {
     stream: String,
     queue: RelayQueue,
     clock: Clock,
+    /// Those of the stack, if they are known.
+    routes: Option<Routes>,
 }
 
 /// A dispatch on its way to Kinesis.
@@ -66,7 +69,13 @@ struct NotTaken {
 impl Relay {
     /// Relays into the Kinesis stream of this name, and sets aside in this queue.
     pub fn new(client: Client, stream: impl Into<String>, queue: RelayQueue, clock: Clock) -> Relay {
-        Relay { client, stream: stream.into(), queue, clock }
+        Relay { client, stream: stream.into(), queue, clock, routes: None }
+    }
+
+    /// Reports what was accepted by other routes than these, those of the stack: a producer with an outbox, or a destination
+    /// that emits, has its own copy. It is relayed all the same.
+    pub fn comparing(self, routes: Routes) -> Relay {
+        Relay { routes: Some(routes), ..self }
     }
 
     /// Handles a batch of the table's stream. A record whose dispatch is neither in Kinesis nor set aside by
@@ -74,7 +83,8 @@ impl Relay {
     pub async fn receive(&self, event: Event, until: Instant) -> DynamoDbEventResponse {
         let records = event.records.len();
         let now = self.clock.now();
-        let mut left: Vec<_> = event.records.into_iter().filter_map(|record| outgoing(record, now)).collect();
+        let mut left: Vec<_> =
+            event.records.into_iter().filter_map(|record| self.outgoing(record, now)).collect();
         let dispatches = left.len();
         let mut set_aside = 0;
         for tries in 1.. {
@@ -113,6 +123,17 @@ impl Relay {
         let mut response = SqsBatchResponse::default();
         response.set_failures(waiting.iter().map(|(message, _)| id(message)));
         response
+    }
+
+    /// The dispatch of a stream record, if there is one. The mapping's filter passes only dispatches; this checks again.
+    fn outgoing(&self, record: EventRecord, now: Timestamp) -> Option<Outgoing> {
+        let copy = record.change.sequence_number.clone().unwrap_or_default();
+        let stored = decode(record)?;
+        let dispatch = dispatch(&stored, now)?;
+        if let Some(routes) = &self.routes {
+            report_drift(&stored, routes);
+        }
+        Some(Outgoing { copy, key: dispatch.partition_key().to_owned(), data: Blob::new(dispatch.encode()) })
     }
 
     /// Sends to relay's queue. Returns what that did not take.
@@ -195,28 +216,28 @@ fn queued(message: &SqsMessage) -> Outgoing {
     Outgoing { copy: id(message).to_owned(), key: key.to_owned(), data: Blob::new(bytes) }
 }
 
-/// The dispatch of a stream record, if there is one. The mapping's filter passes only dispatches; this checks
-/// again. An item that is not a record would fail for ever and hold up its shard for a day, so it is logged as
-/// an error and skipped.
-fn outgoing(record: EventRecord, now: Timestamp) -> Option<Outgoing> {
-    let sequence_number = record.change.sequence_number.unwrap_or_default();
+/// The record of a stream record, if it has one. An item that is not a record would fail for ever and hold up its shard for
+/// a day, so it is logged as an error and skipped.
+fn decode(record: EventRecord) -> Option<Record> {
     if record.change.new_image.is_empty() {
         return None; // a removal: the record expired
     }
-    let stored = match Record::decode(record.change.new_image) {
-        Ok(stored) => stored,
-        Err(error) => {
-            tracing::error!(sequence_number, %error, "an item of the table is not a record and is not relayed");
-            tracing::info!(target: METRICS, UnreadableItems = 1);
-            return None;
-        }
+    let decoded = Record::decode(record.change.new_image);
+    let not_a_record = |error: &_| {
+        let sequence_number = record.change.sequence_number.unwrap_or_default();
+        tracing::error!(sequence_number, %error, "an item of the table is not a record and is not relayed");
+        tracing::info!(target: METRICS, UnreadableItems = 1);
     };
-    let dispatch = dispatch(&stored, now)?;
-    Some(Outgoing {
-        copy: sequence_number,
-        key: dispatch.partition_key().to_owned(),
-        data: Blob::new(dispatch.encode()),
-    })
+    decoded.inspect_err(not_a_record).ok()
+}
+
+/// Reports a record that was accepted by other routes than these.
+fn report_drift(record: &Record, routes: &Routes) {
+    if record.drifts_from(routes) {
+        let Record { id, source, .. } = record;
+        tracing::warn!(id, source, "accepted by other routes than those of the stack");
+        tracing::info!(target: METRICS, RoutesDrift = 1);
+    }
 }
 
 /// The dispatch of a changed record, if its last change was a dispatch.
@@ -229,6 +250,7 @@ fn dispatch(record: &Record, now: Timestamp) -> Option<Dispatch> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::written_by;
     use crate::record::State;
     use crate::record::tests::{at, event_for};
 
@@ -240,6 +262,29 @@ mod tests {
         assert_eq!(dispatch.destinations, ["a", "c"]);
         assert_eq!((dispatch.number, dispatch.accepted_at, dispatch.relayed_at), (1, at(1_000), at(2_000)));
         assert_eq!(dispatch.notification, record.notification());
+    }
+
+    #[test]
+    fn what_was_accepted_by_other_routes_is_reported_once() {
+        let mut record = event_for(&["a", "b"]);
+        let reports = |record: &Record, routes: &str| {
+            let routes = routes.parse().unwrap();
+            let written = written_by(|| report_drift(record, &routes));
+            written.into_iter().filter(|line| line["RoutesDrift"] == 1).count()
+        };
+        let same = r#"{"t":{"kind":"event","destinations":["b","a"]}}"#;
+        assert_eq!(reports(&record, same), 0);
+        for other in [
+            "{}",
+            r#"{"t":{"kind":"event","destinations":["a"]}}"#,
+            r#"{"t":{"kind":"event","destinations":["a","c"]}}"#,
+            r#"{"t":{"kind":"event","destinations":["a","b","c"]}}"#,
+            r#"{"t":{"kind":"event","channel":"c"},"c":{"kind":"channel","destinations":["a","b"],"sequenced":["a"]}}"#,
+        ] {
+            assert_eq!(reports(&record, other), 1, "{other}");
+        }
+        record.dispatches = 2;
+        assert_eq!(reports(&record, "{}"), 0, "routes may have changed since it was accepted");
     }
 
     #[test]
@@ -320,6 +365,6 @@ mod tests {
                             "NewImage": { "id": { "S": "1" } } } },
         ] });
         let event: Event = serde_json::from_value(image).unwrap();
-        assert!(event.records.into_iter().all(|record| outgoing(record, at(0)).is_none()));
+        assert!(event.records.into_iter().all(|record| decode(record).is_none()));
     }
 }

@@ -405,6 +405,13 @@ impl Record {
         Ok(if record.open == 0 { record.without_subscribers() } else { record })
     }
 
+    /// Whether it was accepted by other routes than these. Only its first dispatch tells: until then nothing else has changed
+    /// its destinations, and routes may change later.
+    pub(crate) fn drifts_from(&self, routes: &Routes) -> bool {
+        let destinations = self.destinations.iter().map(|(name, delivery)| (&**name, delivery.sequenced));
+        self.dispatches == 1 && !routes.lead_to(&self.r#type, destinations)
+    }
+
     /// The record of an event that goes nowhere. Nothing carries it, and reconcile does not look for it.
     fn without_subscribers(self) -> Record {
         let expires_at = Some(self.accepted_at + KEPT_WITHOUT_SUBSCRIBERS);

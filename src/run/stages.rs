@@ -5,7 +5,7 @@ use serde::de::IgnoredAny;
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::lambda::{
-    days, dead_letters, deployed_routes, ledger, number, serve, serve_both, start, variable,
+    days, dead_letters, deployed_routes, ledger, number, routes, serve, serve_both, start, variable,
 };
 use crate::pipeline::{Accept, Reconcile, ReconcileSettings, Relay, Upstream};
 use crate::store::{Cursors, RelayQueue};
@@ -44,6 +44,14 @@ pub async fn run_relay() -> Result<(), Error> {
     let kinesis = aws_sdk_kinesis::Client::new(&aws);
     let queue = RelayQueue::new(aws_sdk_sqs::Client::new(&aws), variable("RELAY_QUEUE_URL")?);
     let relay = Relay::new(kinesis, variable("NOTIFICATIONS_STREAM")?, queue, Clock::system());
+    let relay = match routes() {
+        Ok(routes) => relay.comparing(routes),
+        // What is accepted is carried even so. The environment may be of the release before: it is updated after the code.
+        Err(error) => {
+            tracing::error!(%error, "what was accepted is not compared with the routes of the stack");
+            relay
+        }
+    };
     serve_both(
         async |event, until| relay.receive(event, until).await,
         async |event, until| relay.retry(event, until).await,
