@@ -87,6 +87,8 @@ test: ## Check everything: format, lints, licences, template, unit and integrati
 	$(call timed,9/10,Mutants: half of them$(,) by the commit,4)
 	MUTANTS_BY=$(MUTANTS_BY) $(TESTS) $$(.ci/tests mutants)
 	$(call timed,10/10,The deployed stack,5)
+	@# The tutorial has built functions of the same names.
+	@$(MAKE) --no-print-directory build WITH='$(LINTS)'
 	RUST_TEST_THREADS=$(STACK_THREADS) $(LINTS) localstack/with cargo test --workspace --locked $$(.ci/tests stack)
 	@.ci/budget end 35
 	@printf '\nAll checks passed.\n'

@@ -219,6 +219,10 @@ impl Stack {
             format!(
                 "{location}: {fault} (a local AWS has new keys each time that it starts: source its `.local/env` again)"
             )
+        } else if fault.kind() == "invalid" {
+            format!(
+                "{location}: {fault} (tables of an earlier release have other keys: the changelog says which stacks have to be deployed anew)"
+            )
         } else {
             format!("{location}: {fault}")
         };

@@ -3,7 +3,9 @@
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
+
+use serde_json::json;
 
 use crate::close::denied;
 use crate::scripted::Aws;
@@ -149,6 +151,16 @@ fn calls_go_through_the_proxy_except_to_what_needs_none() {
 
     let direct = error(&[], &[("HTTP_PROXY", Some("http://127.0.0.1:9")), ("NO_PROXY", Some("127.0.0.1"))]);
     assert!(direct.contains("there is no record of"), "{direct}");
+}
+
+#[test]
+fn a_stack_of_an_earlier_release_is_told_by_its_tables() {
+    let message = "The provided key element does not match the schema";
+    let invalid = json!({ "__type": "com.amazon.coral.validate#ValidationException", "message": message });
+    let aws = Aws::new(move |_, _| (400, invalid.clone()));
+    let output = aws.handover(&["status", "1", "--source", "s"], Stdio::piped());
+    let error = text(&output.stderr);
+    assert!(error.starts_with("error[invalid]") && error.contains("earlier release"), "{error}");
 }
 
 #[test]
