@@ -21,6 +21,8 @@ pub struct History {
     pub injected: BTreeSet<InjectedFault>,
     /// How often each call was made, and had each fault.
     pub coverage: Coverage,
+    /// A destination was paused, which drops copies.
+    pub(crate) paused: bool,
     /// A mapping gave up a batch: reconcile dispatches what is open of it again.
     pub(crate) gave_up: bool,
     /// A batch that was done was delivered again, and failed.
@@ -54,10 +56,11 @@ impl History {
         }
     }
 
-    /// Whether copies may have been lost: by a fault that was injected, or with a batch that a mapping gave up.
+    /// Whether copies may have been lost: by a fault that was injected, with a batch that a mapping gave up, or by a
+    /// pause.
     pub(crate) fn may_have_lost(&self) -> bool {
         let loses = |fault| matches!(fault, Fault::Forget | Fault::Unread | Fault::Purged);
-        self.gave_up || self.injected.iter().any(|injected| loses(injected.fault))
+        self.gave_up || self.paused || self.injected.iter().any(|injected| loses(injected.fault))
     }
 
     /// Records a fault that was injected, at these sites.

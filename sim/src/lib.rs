@@ -44,6 +44,7 @@ pub use shrink::shortest;
 pub use stack::deploy::Undeployed;
 pub use stack::elsewhere::Down;
 pub use stack::operator::{DeadLetter, OperatorResult};
+pub use stack::pauses::ControlResult;
 pub use stack::{Killer, Stack};
 pub use timing::Timing;
 pub use workload::Workload;

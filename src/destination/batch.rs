@@ -10,7 +10,8 @@ use super::destination::Destination;
 use super::external::External;
 use super::external_call::Calls;
 use super::failed_attempt::{Disposition, Source};
-use super::handler::{DestinationSettings, Handler, WorkItem};
+use super::gate::Gate;
+use super::handler::{Deadlines, DestinationSettings, WorkItem};
 use super::process::Processed;
 use super::retry_policy::{HeldUp, NotCompleted};
 use crate::metrics::METRICS;
@@ -21,19 +22,19 @@ pub(super) const NOT_A_DISPATCH: &str = "this is not a dispatch of a notificatio
 
 /// The stage that runs one destination.
 pub struct Consumer {
-    pub(super) handler: Box<dyn Handler>,
+    pub(super) handler: Gate,
     pub(super) settings: DestinationSettings,
 }
 
 impl Consumer {
     /// Runs this destination.
     pub fn new(destination: impl Destination, settings: DestinationSettings) -> Consumer {
-        Consumer { handler: Box::new(Commits(destination)), settings }
+        Consumer { handler: Gate::new(Commits(destination)), settings }
     }
 
     /// Runs this destination, whose effect is a call.
     pub fn external(external: impl External, settings: DestinationSettings) -> Consumer {
-        Consumer { handler: Box::new(Calls(external)), settings }
+        Consumer { handler: Gate::new(Calls(external)), settings }
     }
 
     /// The notifications for this destination, each with all its copies, and the copies that are not a
@@ -62,6 +63,13 @@ impl Consumer {
         (work, undecodable)
     }
 
+    /// Whether the destination is paused, asked before a batch: then nothing is read or sent for it. Where that is not
+    /// known, each handler asks again before it begins.
+    pub(super) async fn is_paused(&self, work: &[WorkItem], deadlines: Deadlines) -> bool {
+        !work.is_empty()
+            && matches!(self.handler.pass(&self.settings, deadlines).await, Err(NotCompleted::Paused))
+    }
+
     /// Records the failures. Says what to do with the copies of each.
     pub(super) async fn dispositions(
         &self,
@@ -84,8 +92,8 @@ impl Consumer {
         join_all(not_completed.into_iter().map(async |(work, error)| {
             let (id, source) = (work.id(), work.source());
             let event_source = event_source(&work);
-            match error.is_registered() {
-                true => tracing::debug!(id, source, destination, "waits for its turn"),
+            match error.needs_no_copy() {
+                true => tracing::debug!(id, source, destination, %error, "it waits"),
                 false => {
                     let (severity, from) = (error.severity().as_str(), event_source.as_str());
                     tracing::warn!(id, source, destination, %error, severity, from, "not completed")

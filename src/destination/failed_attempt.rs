@@ -149,7 +149,7 @@ impl DestinationSettings {
     ) -> Result<Disposition, TransitionError> {
         let (severity, retry_after) = (error.severity(), error.retry_after());
         // A dead letter has to stay: nobody notifies what is dead, or about to be.
-        if error.is_registered() && !source.is_dead_letter() {
+        if error.needs_no_copy() && !source.is_dead_letter() {
             return Ok(Disposition::Drop);
         }
         if severity == Severity::Uncounted {

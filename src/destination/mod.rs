@@ -2,8 +2,8 @@
 //!
 //! A user writes a [`Destination`], which returns an [`Effect`](crate::Effect), or an [`External`], which makes a call.
 //! Read on from the top of the pipeline: `several.rs` has the destinations of a function; `stream_batch.rs` takes a batch
-//! of the stream, `retry_batch.rs` one of the retry queue, and `batch.rs` has what both share; `process.rs` runs its
-//! notifications concurrently; `ordered.rs` runs those of one key in order; `commit.rs` and `external_call.rs` apply one
+//! of the stream, `retry_batch.rs` one of the retry queue, and `batch.rs` has what both share; `gate.rs` keeps a paused
+//! destination from being called; `process.rs` runs its notifications concurrently; `ordered.rs` runs those of one key in order; `commit.rs` and `external_call.rs` apply one
 //! notification. If that fails, `failed_attempt.rs` does what `retry_policy.rs` decides. `blocked.rs` decides where a
 //! handler does not yield, by what `watch.rs` saw. `handler.rs` has what all of them share.
 
@@ -22,6 +22,8 @@ mod commit;
 mod external_call;
 #[cfg(feature = "lambda")]
 mod failed_attempt;
+#[cfg(feature = "lambda")]
+mod gate;
 #[cfg(feature = "lambda")]
 mod handler;
 #[cfg(feature = "lambda")]

@@ -70,11 +70,26 @@ impl Consumer {
             self.send_back(copy, message, until)
         });
         watch.redelivers(join_all(unsent).await.into_iter().flatten());
+        if self.is_paused(&work, deadlines).await {
+            return self.drop_copies(work, &batch).await;
+        }
         let ((open, waiting), ()) =
             tokio::join!(self.look_at_all(work, &batch), self.hide_for_now(event, &batch));
         let (suspects, sound) = open.into_iter().partition(|(work, source)| source.is_suspect(work));
         tokio::join!(self.give_all_back(waiting, &batch), self.try_again(sound, &batch));
         self.try_one_by_one(suspects, &batch).await;
+    }
+
+    /// Drops what a paused destination has. A dead letter that somebody moved here stays: what is dead needs one.
+    async fn drop_copies(&self, work: Vec<WorkItem>, batch: &RetryBatch<'_>) {
+        let is_dead_letter = |work: &WorkItem| batch.messages.dead_letter(&work.copies).is_some();
+        let (dead_letters, copies): (Vec<_>, Vec<_>) = work.into_iter().partition(is_dead_letter);
+        copies.iter().for_each(|work| batch.watch.decides(&work.copies, Disposition::Drop));
+        let dead_letters = dead_letters.into_iter().map(|work| {
+            let source = batch.messages.source(&work.copies, 0);
+            (work, source)
+        });
+        self.give_all_back(dead_letters.collect(), batch).await;
     }
 
     /// Hides the messages of a batch until shortly after this invocation has to end, so that they wait no longer if one
@@ -144,7 +159,7 @@ impl Consumer {
         let sources: HashMap<_, _> = open.iter().map(|(work, source)| (work.key(), *source)).collect();
         let work: Vec<_> = open.into_iter().map(|(work, _)| work).collect();
         let tried: Vec<_> = work.iter().map(|work| work.copies.clone()).collect();
-        let handler = Watched { handler: &*self.handler, watch: batch.watch };
+        let handler = Watched { handler: &self.handler, watch: batch.watch };
         let processed = process(&handler, &self.settings, work, batch.deadlines).await;
         // What waited for its turn has no copy yet, as if it came by the stream.
         let source = |work: &WorkItem| sources.get(&work.key()).copied().unwrap_or(Source::Stream);

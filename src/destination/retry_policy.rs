@@ -47,6 +47,9 @@ pub(crate) enum NotCompleted {
     Overtaken { at: usize },
     #[error("no time is left in this invocation")]
     OutOfTime,
+    /// Nothing was begun.
+    #[error("its destination is paused")]
+    Paused,
     /// It failed after the start of an external effect was recorded.
     #[error("{error}")]
     Called { error: Box<NotCompleted>, called: Called },
@@ -122,13 +125,15 @@ impl NotCompleted {
             NotCompleted::Failed(_)
             | NotCompleted::NotApplied(_)
             | NotCompleted::Overtaken { .. }
-            | NotCompleted::OutOfTime => None,
+            | NotCompleted::OutOfTime
+            | NotCompleted::Paused => None,
         }
     }
 
-    /// Whether it is early and registered, so that it is gone on with when its turn comes.
-    pub(crate) fn is_registered(&self) -> bool {
-        matches!(self, NotCompleted::NotApplied(TransitionError::Early))
+    /// Whether its copy may be dropped: it is early and registered, so that it is gone on with when its turn comes; or
+    /// its destination is paused, and whoever resumes that has it dispatched again.
+    pub(crate) fn needs_no_copy(&self) -> bool {
+        matches!(self, NotCompleted::NotApplied(TransitionError::Early) | NotCompleted::Paused)
     }
 
     /// Whether its sequence is completed, perhaps by another notification.
@@ -136,7 +141,10 @@ impl NotCompleted {
         match self {
             NotCompleted::Called { error, .. } => error.finds_sequence_taken(),
             NotCompleted::NotApplied(error) => matches!(error, TransitionError::SequenceTaken),
-            NotCompleted::Failed(_) | NotCompleted::Overtaken { .. } | NotCompleted::OutOfTime => false,
+            NotCompleted::Failed(_)
+            | NotCompleted::Overtaken { .. }
+            | NotCompleted::OutOfTime
+            | NotCompleted::Paused => false,
         }
     }
 
@@ -147,7 +155,7 @@ impl NotCompleted {
             NotCompleted::NotApplied(TransitionError::Fault(fault)) => Some(HeldUp::by(fault)),
             NotCompleted::OutOfTime => Some(HeldUp { cause: "out-of-time", lasts: false }),
             NotCompleted::Failed(failure) => HeldUp::by_failure(failure),
-            NotCompleted::NotApplied(_) | NotCompleted::Overtaken { .. } => None,
+            NotCompleted::NotApplied(_) | NotCompleted::Overtaken { .. } | NotCompleted::Paused => None,
         }
     }
 
@@ -156,9 +164,10 @@ impl NotCompleted {
         match self {
             NotCompleted::Called { error, .. } => error.retry_after(),
             NotCompleted::Failed(failure) => failure.retry_after.min(UNCOUNTED_WAIT_MAX),
-            NotCompleted::NotApplied(_) | NotCompleted::Overtaken { .. } | NotCompleted::OutOfTime => {
-                Duration::ZERO
-            }
+            NotCompleted::NotApplied(_)
+            | NotCompleted::Overtaken { .. }
+            | NotCompleted::OutOfTime
+            | NotCompleted::Paused => Duration::ZERO,
         }
     }
 
@@ -171,7 +180,7 @@ impl NotCompleted {
                 FailureKind::Throttled | FailureKind::Misconfigured => Severity::Uncounted,
             },
             NotCompleted::Overtaken { .. } => Severity::Attempt,
-            NotCompleted::OutOfTime => Severity::Uncounted,
+            NotCompleted::OutOfTime | NotCompleted::Paused => Severity::Uncounted,
             NotCompleted::NotApplied(error) => match error {
                 TransitionError::Fault(_) | TransitionError::Early => Severity::Uncounted,
                 TransitionError::Condition { .. } | TransitionError::Write { .. } => Severity::Attempt,
@@ -292,6 +301,7 @@ mod tests {
             assert_eq!(fault(code).severity(), Severity::Uncounted, "{code}");
         }
         assert_eq!(NotCompleted::OutOfTime.severity(), Severity::Uncounted);
+        assert_eq!(NotCompleted::Paused.severity(), Severity::Uncounted);
         for refused in [Refused::Held, Refused::Was(State::Unknown)] {
             assert_eq!(NotCompleted::from(TransitionError::Refused(refused)).severity(), Severity::Uncounted);
         }
@@ -347,8 +357,9 @@ mod tests {
 
     #[test]
     fn only_what_registered_will_be_notified() {
-        assert!(NotCompleted::from(TransitionError::Early).is_registered());
-        assert!(!NotCompleted::OutOfTime.is_registered());
+        assert!(NotCompleted::from(TransitionError::Early).needs_no_copy());
+        assert!(NotCompleted::Paused.needs_no_copy());
+        assert!(!NotCompleted::OutOfTime.needs_no_copy());
     }
 
     #[test]

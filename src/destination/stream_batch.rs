@@ -59,9 +59,12 @@ impl Consumer {
         watch.takes(&work);
         let unsent = undecodable.into_iter().map(|(copy, data)| self.send_raw(copy, data, until));
         watch.redelivers(join_all(unsent).await.into_iter().flatten());
+        if self.is_paused(&work, deadlines).await {
+            return work.iter().for_each(|work| watch.decides(&work.copies, Disposition::Drop));
+        }
         let work = self.put_off(work, deadlines, watch).await;
         let (doubtful, work) = work.into_iter().partition(|work| self.is_doubtful(work));
-        let handler = Watched { handler: &*self.handler, watch };
+        let handler = Watched { handler: &self.handler, watch };
         let mut processed = process(&handler, &self.settings, work, deadlines).await;
         processed.extend(Vec::into_iter(doubtful).map(|work| {
             let other = TransitionError::Refused(Refused::OtherContent);

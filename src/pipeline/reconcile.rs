@@ -8,6 +8,7 @@
 //! decided on as its condition, and does nothing the second time (G3). It makes no attempt and resets none (G7): a
 //! dispatch is one more copy, and copies may double.
 
+mod controls;
 mod decide;
 mod found;
 
@@ -17,8 +18,10 @@ use std::sync::atomic::Ordering;
 use futures_util::future::join_all;
 use futures_util::stream::{self, TryStreamExt};
 use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
+use self::controls::Controls;
 use self::decide::{Action, decide};
 use self::found::Counts;
 pub use self::found::Found;
@@ -32,7 +35,8 @@ use crate::record::{
     check_dead_later, check_later, dead_letter_renewed,
 };
 use crate::store::{
-    AllDeadLetters, Cursors, GET_ITEM, Ledger, PartitionProgress, Place, TransitionError, Updated, Walk,
+    AllDeadLetters, Cursors, GET_ITEM, Ledger, PartitionProgress, Place, Positions, TransitionError, Updated,
+    Walk,
 };
 
 /// Most records of one partition of a slot that are looked at concurrently. The partitions of a slot are read
@@ -50,6 +54,8 @@ pub struct Reconcile {
 pub struct ReconcileSettings {
     /// The records.
     pub ledger: Ledger,
+    /// The table that says which destinations are paused. Reconcile does not give up for these.
+    pub positions: Positions,
     /// How far reconcile has come.
     pub cursors: Cursors,
     /// The dead-letter queues. Reconcile never gives up for a destination that has none.
@@ -70,6 +76,7 @@ struct Run {
     counts: Counts,
     dispatches: Pace,
     reads: Pace,
+    controls: Mutex<Controls>,
 }
 
 impl Reconcile {
@@ -85,6 +92,7 @@ impl Reconcile {
             counts: Counts::default(),
             dispatches: Pace::new(self.settings.dispatches_per_second),
             reads: Pace::new(self.settings.read_units_per_second),
+            controls: Mutex::default(),
         };
         let walks = [Walk::Due, Walk::DueAgain, Walk::Dead].map(|walk| {
             let run = &run;
@@ -168,7 +176,7 @@ impl Reconcile {
 
     /// Acts on a record. Where it changes meanwhile, reads it again.
     async fn check_record(&self, key: NotificationKey, bucket: &str, run: &Run) -> Result<(), Fault> {
-        let ReconcileSettings { ledger, give_up_after, clock, .. } = &self.settings;
+        let ReconcileSettings { ledger, positions, give_up_after, clock, .. } = &self.settings;
         let counts = &run.counts;
         // The destinations without a dead-letter queue, or whose dead letter could not be renewed just now: they hold up
         // only what goes there.
@@ -187,12 +195,18 @@ impl Reconcile {
             };
             // A consistent read takes a unit for each 4 KB.
             run.reads.take((record.data.as_str().len() / 4_096 + 1) as f64).await;
+            let controls = {
+                let mut controls = run.controls.lock().await;
+                controls.meet(positions, &record).await?;
+                controls.clone()
+            };
             let now = clock.now();
-            let oldest = record.pending().map(|(_, delivery)| record.since(delivery)).min();
-            oldest.into_iter().for_each(|since| counts.saw_open(now.duration_since(since).as_secs()));
+            counts.saw(&record, &controls, now);
             let has_dead_letters = |name: &str| !in_trouble.contains(name);
-            let (update, count) = match decide(&record, bucket, now, *give_up_after, has_dead_letters) {
+            let action = decide(&record, bucket, now, *give_up_after, &controls, has_dead_letters);
+            let (update, count) = match action {
                 Action::Nothing => return Ok(()),
+                Action::GiveUp(names) if self.is_paused_now(&names, run).await? => continue,
                 Action::GiveUp(names) => match self.give_up_at(&record, &names, now, run).await {
                     Ok(without_queue) => {
                         in_trouble.extend(without_queue);
@@ -222,6 +236,15 @@ impl Reconcile {
                 Updated::ConditionFailed(_) => continue,
             }
         }
+    }
+
+    /// Whether an operator paused one of these destinations since the run met it.
+    async fn is_paused_now(&self, names: &[String], run: &Run) -> Result<bool, Fault> {
+        let mut controls = run.controls.lock().await;
+        for name in names {
+            controls.read(&self.settings.positions, name).await?;
+        }
+        Ok(names.iter().any(|name| controls.is_paused(name)))
     }
 
     /// Gives up at several destinations concurrently, and counts those that are dead now. Returns those that have no

@@ -31,6 +31,9 @@ pub const DEAD_LETTER_RENEWED_AFTER: SignedDuration = SignedDuration::from_hours
 /// When reconcile first checks an open record. It is longer than any invocation (15 minutes), so that a record
 /// is always stored before it is due.
 pub const FIRST_DUE_AFTER: SignedDuration = SignedDuration::from_mins(30);
+/// When reconcile checks again what is open at a paused destination. It is short beside a pause, so that what `handover
+/// resume` did not dispatch waits no longer.
+pub(crate) const PAUSED_CHECKED_AFTER: SignedDuration = SignedDuration::from_hours(1);
 /// Length of a slot of open records, in seconds.
 pub const SLOT_SECONDS: i64 = 900;
 /// Length of a slot of dead records, in seconds: a day, so that few have to be read to list them.

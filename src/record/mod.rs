@@ -3,9 +3,11 @@
 //! Read [`Record`] first: the item of the `notifications` table. `transition.rs` is the table of its state
 //! machine, with the condition of each transition. `update.rs` writes a conditional update in DynamoDB's two
 //! notations. `due.rs` has all times of reconcile and the key of its index. [`Dispatch`] is the Kinesis
-//! record. `position.rs` says when it is the turn of a numbered notification.
+//! record. `position.rs` says when it is the turn of a numbered notification, `control.rs` whether a destination is
+//! paused.
 
 pub(crate) mod attributes;
+mod control;
 mod decode;
 mod dispatch;
 mod due;
@@ -21,6 +23,8 @@ mod timeline;
 mod transition;
 mod update;
 
+pub use control::Control;
+pub(crate) use control::{NotAControl, control_key, pausing, resuming};
 pub use decode::NotARecord;
 pub use dispatch::{Dispatch, NotADispatch};
 pub(crate) use due::next_dispatch;
@@ -28,7 +32,7 @@ pub use due::{
     AHEAD, FIRST_DUE_AFTER, LAG, PARTITIONS_PER_SLOT, SLOT_SECONDS, Slot, SlotKind, bucket, dead_bucket,
     dead_slots, open_slots, recent_slots,
 };
-pub(crate) use due::{DEAD_DUE_AFTER, DEAD_LETTERS_LAST, SECOND_CHECK_AFTER};
+pub(crate) use due::{DEAD_DUE_AFTER, DEAD_LETTERS_LAST, PAUSED_CHECKED_AFTER, SECOND_CHECK_AFTER};
 pub use outcome::{Outcome, OutcomeAt};
 pub(crate) use pending::{Basis, PendingTransition, Reconsidered, TransitionOutcome};
 pub(crate) use position::{NotAPosition, Position, PositionUpdate, Readiness, ReconsideredPosition, Write};

@@ -5,7 +5,8 @@ use serde::de::IgnoredAny;
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::lambda::{
-    days, dead_letters, deployed_routes, ledger, number, routes, serve, serve_both, start, variable,
+    days, dead_letters, deployed_routes, ledger, number, positions, routes, serve, serve_both, start,
+    variable,
 };
 use crate::pipeline::{Accept, Reconcile, ReconcileSettings, Relay, Upstream};
 use crate::store::{Cursors, RelayQueue};
@@ -67,6 +68,7 @@ pub async fn run_reconcile() -> Result<(), Error> {
     let aws = start()?;
     let reconcile = Reconcile::new(ReconcileSettings {
         ledger: ledger(&aws)?,
+        positions: positions(&aws)?,
         cursors: Cursors::new(aws_sdk_dynamodb::Client::new(&aws), variable("RECONCILE_TABLE")?),
         dead_letters: dead_letters(&aws)?,
         give_up_after: days("GIVE_UP_AFTER_DAYS")?,

@@ -6,6 +6,7 @@
 //! request token.
 
 mod call;
+mod controls;
 mod cursor;
 mod due_index;
 mod error;
@@ -21,6 +22,7 @@ mod transaction;
 mod turnstile;
 
 pub(crate) use call::{GET_ITEM, PUT_ITEM, Updated};
+pub use controls::Controlled;
 pub use cursor::{Cursors, Walk};
 pub(crate) use cursor::{PartitionProgress, Place};
 pub use due_index::{NotCompleted, Page};

@@ -20,8 +20,8 @@ const REGISTRATIONS_READ: i32 = 100;
 /// notification that waits.
 #[derive(Clone, Debug)]
 pub struct Positions {
-    client: Client,
-    table: String,
+    pub(super) client: Client,
+    pub(super) table: String,
 }
 
 impl Positions {

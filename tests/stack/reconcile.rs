@@ -52,6 +52,7 @@ impl World {
     async fn reconciled(&self, records: &[&Record]) -> Vec<Record> {
         let settings = ReconcileSettings {
             ledger: self.ledger(),
+            positions: self.positions(),
             cursors: Cursors::new(self.dynamodb.clone(), self.cursor_of_its_own().await),
             dead_letters: AllDeadLetters::new(self.sqs.clone(), &self.stack),
             give_up_after: SignedDuration::from_hours(24),

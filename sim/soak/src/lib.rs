@@ -5,6 +5,7 @@ mod commerce;
 mod credit;
 mod fan_out;
 mod forward;
+mod operated;
 mod operator;
 mod ordered;
 mod payments;
@@ -15,6 +16,7 @@ pub use credit::Credit;
 pub use fan_out::FanOut;
 pub use forward::Forward;
 use handover_sim::{Plan, Run, run};
+pub use operated::Operated;
 pub use ordered::Ordered;
 pub use payments::Payments;
 
@@ -34,5 +36,8 @@ pub const FAN_OUT: NamedWorkload = ("fan_out", |plan| run(&FanOut, plan));
 /// What one stack forwards to another.
 pub const FORWARD: NamedWorkload = ("forward", |plan| run(&Forward, plan));
 
+/// What operators pause and resume.
+pub const OPERATED: NamedWorkload = ("operated", |plan| run(&Operated, plan));
+
 /// Every workload.
-pub const WORKLOADS: [NamedWorkload; 6] = [COMMERCE, PAYMENTS, ORDERED, CREDIT, FAN_OUT, FORWARD];
+pub const WORKLOADS: [NamedWorkload; 7] = [COMMERCE, PAYMENTS, ORDERED, CREDIT, FAN_OUT, FORWARD, OPERATED];

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use handover_sim::{Fault, Faults, Plan, PlannedFaults, Run, run, run_all};
 use handover_soak::timing::hot_key;
-use handover_soak::{Commerce, Credit, FanOut, Forward, Ordered, Payments};
+use handover_soak::{Commerce, Credit, FanOut, Forward, Operated, Ordered, Payments};
 
 /// Plans of commerce that found a violation once; the change log says which. The mutants find the same for
 /// good, since a plan means something else when the workload draws other messages.
@@ -106,6 +106,15 @@ fn g3_what_is_forwarded_is_stored_or_refused_there_with_either_stack_down_for_a_
         [(0..20, Faults::NONE), (0..80, Faults::USUAL), (0..20, Faults::LOSING), (0..20, Faults::STALLING)];
     for (seeds, faults) in seeds {
         hold(|plan| run(&Forward, plan), &drawn(seeds, faults));
+    }
+}
+
+#[test]
+fn g3_what_is_paused_is_not_called_and_all_is_completed_after_the_resume() {
+    let seeds =
+        [(0..30, Faults::NONE), (0..120, Faults::USUAL), (0..20, Faults::LOSING), (0..40, Faults::STALLING)];
+    for (seeds, faults) in seeds {
+        hold(|plan| run(&Operated, plan), &drawn(seeds, faults));
     }
 }
 

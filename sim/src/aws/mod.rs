@@ -41,7 +41,8 @@ use crate::faults::plan::Plan;
 use crate::faults::rng::{Purpose, happens, of_name};
 use crate::history::History;
 use crate::invariants::Invariants;
-use crate::names::{NOTIFICATIONS, RECONCILE};
+use crate::invariants::pause::Pauses;
+use crate::names::{NOTIFICATIONS, POSITIONS, RECONCILE};
 
 /// Everything that AWS keeps.
 #[derive(Clone)]
@@ -70,6 +71,7 @@ pub struct State {
     pub queues: Queues,
     pub provider: Provider,
     pub invariants: Invariants,
+    pub pauses: Pauses,
     pub history: History,
     /// What did not hold during the run.
     pub violations: Vec<String>,
@@ -169,6 +171,11 @@ impl Aws {
         for change in changes {
             let violation = state.invariants.check(&change, who);
             state.violations.extend(violation);
+            // A clock that jumps by minutes makes long of short.
+            if !state.history.clock_was_behind {
+                let violation = state.pauses.follow(&change, who, now_ms).err();
+                state.violations.extend(violation);
+            }
             state.history.note_failed_attempts(elapsed_ms, who, &change);
             state.table_stream.add_change(change, now_ms);
         }
@@ -179,6 +186,21 @@ impl Aws {
         let cursors = self.dynamodb().items(RECONCILE);
         let State { invariants, violations, .. } = &mut *self.state();
         violations.extend(cursors.iter().filter_map(|cursor| invariants.cursors.follow(cursor).err()));
+    }
+
+    /// Notes which destinations are paused.
+    pub fn follow_controls(&self) {
+        let (items, now_ms) = (self.dynamodb().items(POSITIONS), self.time().now_ms());
+        self.state().pauses.follow_items(&items, now_ms);
+    }
+
+    /// Checks that a handler may begin, which may take so long before it calls.
+    pub fn handler_begins(&self, destination: &str, takes: Duration) {
+        let mut state = self.state();
+        let begins = state.pauses.begins(destination, takes.as_millis() as u64, self.time().now_ms());
+        if !state.history.clock_was_behind {
+            state.violations.extend(begins.err());
+        }
     }
 
     /// Deletes the records that have expired.

@@ -32,6 +32,7 @@ const SITES: &[(&str, &[&str])] = &[
             "GetQueueUrl",
             "SendMessage to dead letters",
             "GetItem of the handler",
+            "GetItem of the control",
             "GetItem of the position",
             "Query of the position",
             "TransactWriteItems of the position",
@@ -54,6 +55,7 @@ const SITES: &[(&str, &[&str])] = &[
             "SendMessage to dead letters",
             "ChangeMessageVisibilityBatch",
             "GetItem of the handler",
+            "GetItem of the control",
             "GetItem of the position",
             "Query of the position",
             "TransactWriteItems of the position",
@@ -68,6 +70,7 @@ const SITES: &[(&str, &[&str])] = &[
             "",
             "GetItem of the cursor",
             "UpdateItem of the cursor",
+            "GetItem of the control",
             "Query",
             "BatchGetItem",
             "GetItem",
@@ -85,6 +88,7 @@ const SITES: &[(&str, &[&str])] = &[
             "",
             "GetItem",
             "UpdateItem",
+            "UpdateItem of the control",
             "GetItem of the position",
             "Query of the position",
             "TransactWriteItems",
@@ -110,7 +114,11 @@ fn can_be_injected(fault: Fault, stage: &'static str, call: &str) -> bool {
         _ => {
             let consistent = matches!(
                 call,
-                "GetItem" | "GetItem of the cursor" | "GetItem of the position" | "Query of the position"
+                "GetItem"
+                    | "GetItem of the control"
+                    | "GetItem of the cursor"
+                    | "GetItem of the position"
+                    | "Query of the position"
             );
             fault.applies_to(&site, consistent)
         }

@@ -4,6 +4,7 @@
 pub mod cursor;
 pub mod lease;
 pub mod outcome;
+pub mod pause;
 pub mod sequence;
 pub mod transition;
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use handover::{Asked, CallFailure, External, OnUnknown};
 use handover::{Destination, Effect, Failure, Notification, NotificationKey};
 
+use crate::aws::Aws;
 use crate::aws::invocation::{INVOCATION, kill_function};
 
 /// How many times each destination was asked to apply each notification.
@@ -93,12 +94,16 @@ pub struct Counted<D> {
     pub destination: Arc<D>,
     pub name: String,
     pub tries: Tries,
+    pub aws: Aws,
+    /// How long its function may run.
+    pub timeout: Duration,
 }
 
 impl<D> Clone for Counted<D> {
     fn clone(&self) -> Counted<D> {
-        let Counted { destination, name, tries } = self;
-        Counted { destination: destination.clone(), name: name.clone(), tries: tries.clone() }
+        let Counted { destination, name, tries, aws, timeout } = self;
+        let (destination, name, tries) = (destination.clone(), name.clone(), tries.clone());
+        Counted { destination, name, tries, aws: aws.clone(), timeout: *timeout }
     }
 }
 
@@ -111,6 +116,7 @@ impl<D: Destination> Destination for Counted<D> {
 
     async fn apply(&self, notification: &Notification<D::Data>) -> Result<Effect, Failure> {
         self.tries.count(&self.name, notification.key());
+        self.aws.handler_begins(&self.name, Duration::ZERO);
         let effect = self.destination.apply(notification).await?;
         if effect.may_decide_again() {
             self.tries.deciding_again.count(&self.name, notification.key());
@@ -136,6 +142,8 @@ impl<D: External> External for Counted<D> {
 
     async fn call(&self, notification: &Notification<D::Data>) -> Result<Effect, CallFailure> {
         self.tries.count(&self.name, notification.key());
+        // It takes a lease first.
+        self.aws.handler_begins(&self.name, self.timeout);
         self.destination.call(notification).await
     }
 

@@ -160,7 +160,13 @@ impl Stack {
     }
 
     fn counted<D>(&self, name: &str, destination: D) -> Counted<D> {
-        Counted { destination: Arc::new(destination), name: name.to_owned(), tries: self.tries.clone() }
+        Counted {
+            destination: Arc::new(destination),
+            name: name.to_owned(),
+            tries: self.tries.clone(),
+            aws: self.aws.clone(),
+            timeout: self.timeout,
+        }
     }
 
     /// Creates the queues of a destination, and returns its settings.

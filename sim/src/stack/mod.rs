@@ -6,6 +6,7 @@ pub mod deploy;
 pub mod elsewhere;
 pub(crate) mod later_release;
 pub mod operator;
+pub mod pauses;
 mod reconcile;
 
 use std::cell::RefCell;
@@ -160,7 +161,7 @@ impl Stack {
         Ledger::new(self.dynamodb.clone(), NOTIFICATIONS)
     }
 
-    fn positions(&self) -> Positions {
+    pub(crate) fn positions(&self) -> Positions {
         Positions::new(self.dynamodb.clone(), POSITIONS)
     }
 

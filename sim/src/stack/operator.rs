@@ -155,7 +155,10 @@ impl Stack {
     }
 
     /// Runs a program of the operator: its result, unless it died.
-    async fn run_operation<T: 'static>(&self, work: impl Future<Output = T> + 'static) -> Option<T> {
+    pub(super) async fn run_operation<T: 'static>(
+        &self,
+        work: impl Future<Output = T> + 'static,
+    ) -> Option<T> {
         self.run_program("operator", "operator", LIMIT, work).await
     }
 }

@@ -43,6 +43,7 @@ impl Stack {
         }
         let settings = ReconcileSettings {
             ledger: self.ledger(),
+            positions: self.positions(),
             cursors: Cursors::new(self.dynamodb.clone(), RECONCILE),
             dead_letters: self.all_dead_letters(),
             give_up_after: self.give_up_after(),

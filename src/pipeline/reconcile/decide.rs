@@ -2,9 +2,10 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::controls::Controls;
 use crate::record::{
-    Change, DEAD_DUE_AFTER, FIRST_DUE_AFTER, Record, Update, Via, check_dead_later, check_later,
-    dispatch_again, next_dispatch,
+    Change, DEAD_DUE_AFTER, Delivery, FIRST_DUE_AFTER, PAUSED_CHECKED_AFTER, Record, Update, Via,
+    check_dead_later, check_later, dispatch_again, next_dispatch,
 };
 
 /// What to do about a record.
@@ -28,6 +29,7 @@ pub(super) fn decide(
     bucket: &str,
     now: Timestamp,
     give_up_after: SignedDuration,
+    controls: &Controls,
     has_dead_letters: impl Fn(&str) -> bool,
 ) -> Action {
     // The index may show it in an earlier bucket, or in one where this run has put it.
@@ -48,7 +50,7 @@ pub(super) fn decide(
             let next = renewals.iter().map(|(_, at)| *at).min().unwrap_or(now + DEAD_DUE_AFTER);
             Action::Wait(check_dead_later(record, now, next))
         }
-        _ => decide_open(record, now, give_up_after, has_dead_letters),
+        _ => decide_open(record, now, give_up_after, controls, has_dead_letters),
     }
 }
 
@@ -56,30 +58,35 @@ fn decide_open(
     record: &Record,
     now: Timestamp,
     give_up_after: SignedDuration,
+    controls: &Controls,
     can_give_up: impl Fn(&str) -> bool,
 ) -> Action {
+    let since = |name: &str, delivery: &Delivery| controls.waits_since(name, record.since(delivery));
     let give_up_at = |name: &str, since| can_give_up(name).then_some(since + give_up_after);
+    let is_late = |name: &str, since| give_up_at(name, since).is_some_and(|at| at <= now);
     let late: Vec<String> = record
         .pending()
-        .filter(|(name, delivery)| give_up_at(name, record.since(delivery)).is_some_and(|at| at <= now))
+        .filter(|(name, delivery)| !controls.is_paused(name) && is_late(name, since(name, delivery)))
         .map(|(name, _)| name.clone())
         .collect();
     if !late.is_empty() {
         return Action::GiveUp(late);
     }
-    let at_the_latest =
-        |at: Timestamp, name: &str, since| give_up_at(name, since).map_or(at, |last| at.min(last));
+    let checked_at = |name: &str, at: Timestamp, since| match controls.is_paused(name) {
+        true => now + PAUSED_CHECKED_AFTER,
+        false => give_up_at(name, since).map_or(at, |last| at.min(last)),
+    };
     let due = record
         .pending()
-        .map(|(name, delivery)| at_the_latest(delivery.due_at, name, record.since(delivery)))
+        .map(|(name, delivery)| checked_at(name, delivery.due_at, since(name, delivery)))
         .min();
     let wait_until = |at| Action::Wait(check_later(record, now, at, Change::Wait));
     match due {
         Some(due) if due > now => wait_until(due),
         Some(_) | None => {
-            let due_at = |name: &str, since| at_the_latest(next_dispatch(since, now), name, since);
             let again = dispatch_again(record, now, Via::RetryQueue, |name, delivery| {
-                due_at(name, record.since(delivery))
+                let since = since(name, delivery);
+                checked_at(name, next_dispatch(since, now), since)
             });
             // An open record without a pending delivery has one in a state of a later release.
             again.map_or_else(|| wait_until(now + FIRST_DUE_AFTER), Action::Dispatch)

@@ -2,12 +2,16 @@
 
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 
+use jiff::Timestamp;
 use serde::Serialize;
 
+use super::controls::Controls;
 use crate::metrics::METRICS;
+use crate::record::Record;
 use crate::store::Walk;
 
-/// [`Counts::behind_seconds`] of a run that could not read its cursor, and the age of no record.
+/// [`Counts::behind_seconds`] of a run that could not read its cursor, the age of no record, and the pause of no
+/// destination.
 const UNKNOWN: i64 = -1;
 
 /// What a run found.
@@ -28,6 +32,10 @@ pub struct Found {
     /// How long the oldest of the open records that were looked at is open, in seconds; absent where there was none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub oldest_open_seconds: Option<i64>,
+    /// How long that destination is paused, in seconds, which is paused longest of those where records wait that were
+    /// looked at; absent where there was none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paused_seconds: Option<i64>,
     /// How far the walk is behind that is furthest behind, in seconds: 0 when all due slots are checked; absent when
     /// it could not tell.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -37,8 +45,8 @@ pub struct Found {
 impl Found {
     /// Reports it as metrics.
     pub(super) fn report(&self) {
-        let Found { looked, dispatched, given_up, renewed, waiting, oldest_open_seconds, behind_seconds } =
-            *self;
+        let Found { looked, dispatched, given_up, renewed, waiting, .. } = *self;
+        let Found { oldest_open_seconds, paused_seconds, behind_seconds, .. } = *self;
         tracing::info!(
             target: METRICS,
             Looked = looked,
@@ -47,6 +55,7 @@ impl Found {
             Renewed = renewed,
             Waiting = waiting,
             OldestOpenSeconds = oldest_open_seconds,
+            PausedSeconds = paused_seconds,
             BehindSeconds = behind_seconds,
         );
     }
@@ -60,6 +69,7 @@ pub(super) struct Counts {
     pub(super) renewed: AtomicU32,
     pub(super) waiting: AtomicU32,
     oldest_open_seconds: AtomicI64,
+    paused_seconds: AtomicI64,
     /// Of each walk.
     behind_seconds: [AtomicI64; 3],
 }
@@ -67,9 +77,18 @@ pub(super) struct Counts {
 impl Default for Counts {
     fn default() -> Counts {
         let [looked, dispatched, given_up, renewed, waiting] = [0; 5].map(AtomicU32::new);
-        let oldest_open_seconds = AtomicI64::new(UNKNOWN);
+        let [oldest_open_seconds, paused_seconds] = [UNKNOWN; 2].map(AtomicI64::new);
         let behind_seconds = [UNKNOWN; 3].map(AtomicI64::new);
-        Counts { looked, dispatched, given_up, renewed, waiting, oldest_open_seconds, behind_seconds }
+        Counts {
+            looked,
+            dispatched,
+            given_up,
+            renewed,
+            waiting,
+            oldest_open_seconds,
+            paused_seconds,
+            behind_seconds,
+        }
     }
 }
 
@@ -79,13 +98,20 @@ impl Counts {
         self.behind_seconds[walk as usize].store(seconds.max(0), Ordering::Relaxed);
     }
 
-    /// Notes how long a record is open.
-    pub(super) fn saw_open(&self, seconds: i64) {
-        self.oldest_open_seconds.fetch_max(seconds.max(0), Ordering::Relaxed);
+    /// Notes how long a record has been open, the time left out in which its destinations were paused; and how long
+    /// those are paused that are.
+    pub(super) fn saw(&self, record: &Record, controls: &Controls, now: Timestamp) {
+        for (name, delivery) in record.pending() {
+            let (longest, since) = match controls.paused_since(name) {
+                Some(since) => (&self.paused_seconds, since),
+                None => (&self.oldest_open_seconds, controls.waits_since(name, record.since(delivery))),
+            };
+            longest.fetch_max(now.duration_since(since).as_secs().max(0), Ordering::Relaxed);
+        }
     }
 
     pub(super) fn found(self) -> Found {
-        let oldest_open_seconds = Some(self.oldest_open_seconds.into_inner()).filter(|age| *age != UNKNOWN);
+        let known = |seconds: AtomicI64| Some(seconds.into_inner()).filter(|seconds| *seconds != UNKNOWN);
         let behind = self.behind_seconds.map(AtomicI64::into_inner);
         Found {
             looked: self.looked.into_inner(),
@@ -93,7 +119,8 @@ impl Counts {
             given_up: self.given_up.into_inner(),
             renewed: self.renewed.into_inner(),
             waiting: self.waiting.into_inner(),
-            oldest_open_seconds,
+            oldest_open_seconds: known(self.oldest_open_seconds),
+            paused_seconds: known(self.paused_seconds),
             behind_seconds: (!behind.contains(&UNKNOWN))
                 .then(|| behind.into_iter().max().unwrap_or_default()),
         }
@@ -102,8 +129,12 @@ impl Counts {
 
 #[cfg(test)]
 mod tests {
+    use jiff::SignedDuration;
+
     use super::*;
     use crate::metrics::written_by;
+    use crate::record::Control;
+    use crate::record::tests::event_for;
 
     fn behind(walks: &[(Walk, i64)]) -> Option<i64> {
         let counts = Counts::default();
@@ -130,8 +161,16 @@ mod tests {
         ]) {
             count.store(n, Ordering::Relaxed);
         }
-        counts.saw_open(7);
-        counts.saw_open(5);
+        let (record, mut controls) = (event_for(&["a", "b"]), Controls::default());
+        let paused =
+            Control::Paused { since: record.accepted_at - SignedDuration::from_secs(1), reason: "".into() };
+        let resumed =
+            Control::Running { resumed_at: Some(record.accepted_at + SignedDuration::from_secs(3)) };
+        controls.0.insert("a".into(), paused);
+        controls.0.insert("b".into(), resumed);
+        let now = record.accepted_at + SignedDuration::from_secs(10);
+        counts.saw(&record, &controls, now);
+        counts.saw(&record, &controls, now - SignedDuration::from_secs(2));
         let mut found = counts.found();
         assert_eq!((found.behind_seconds, found.oldest_open_seconds), (None, Some(7)));
         found.behind_seconds = Some(6);
@@ -140,6 +179,8 @@ mod tests {
         let names =
             ["Looked", "Dispatched", "GivenUp", "Renewed", "Waiting", "BehindSeconds", "OldestOpenSeconds"];
         assert_eq!(names.map(|name| line[name].as_i64().unwrap()), [1, 2, 3, 4, 5, 6, 7]);
-        assert_eq!(Counts::default().found().oldest_open_seconds, None, "it saw none");
+        assert_eq!(line["PausedSeconds"], 11);
+        let none = Counts::default().found();
+        assert_eq!((none.oldest_open_seconds, none.paused_seconds), (None, None), "it saw none");
     }
 }

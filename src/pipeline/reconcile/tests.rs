@@ -1,13 +1,13 @@
 use super::*;
 use crate::record::tests::{applied, at, event_for};
-use crate::record::{AHEAD, State, Status, bucket};
+use crate::record::{AHEAD, Control, State, Status, bucket};
 
 const MINUTE: i64 = 60_000;
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 
 fn decided(record: &Record, minutes: i64) -> Action {
     let now = record.accepted_at + SignedDuration::from_mins(minutes);
-    decide(record, &record.bucket, now, DAY, |_| true)
+    decide(record, &record.bucket, now, DAY, &Controls::default(), |_| true)
 }
 
 fn made(record: &Record, update: &Update) -> Record {
@@ -55,8 +55,46 @@ fn after_days_without_completion_it_gives_up() {
     assert_eq!(decided(&record, 24 * 60), Action::GiveUp(vec!["a".into()]));
     assert_eq!(decided(&record, 24 * 60 + 1), Action::GiveUp(vec!["a".into(), "b".into()]));
     let now = record.accepted_at + DAY;
-    let without_queue = decide(&record, &record.bucket, now, DAY, |_| false);
+    let without_queue = decide(&record, &record.bucket, now, DAY, &Controls::default(), |_| false);
     assert!(matches!(without_queue, Action::Dispatch(_)));
+}
+
+#[test]
+fn what_is_open_at_a_paused_destination_is_only_checked_later() {
+    let mut controls = Controls::default();
+    let (record, hour) = (event_for(&["a", "b"]), 60 * MINUTE);
+    let decided = |controls: &Controls, record: &Record, hours: i64| {
+        let now = record.accepted_at + SignedDuration::from_hours(hours);
+        decide(record, &record.bucket, now, DAY, controls, |_| true)
+    };
+    for name in ["a", "b"] {
+        controls.0.insert(name.into(), Control::Paused { since: at(0), reason: "it loses".into() });
+    }
+    let Action::Wait(update) = decided(&controls, &record, 48) else { panic!("both are paused") };
+    let waits = made(&record, &update);
+    assert_eq!((waits.dispatches, &waits.bucket), (1, &bucket("1", at(1_000 + 49 * hour))));
+    assert_eq!(waits.destinations, record.destinations);
+
+    controls.0.insert("b".into(), Control::Running { resumed_at: None });
+    assert_eq!(decided(&controls, &record, 48), Action::GiveUp(vec!["b".into()]));
+    let Action::Dispatch(update) = decided(&controls, &record, 2) else { panic!("b is late") };
+    let dispatched = made(&record, &update);
+    assert_eq!(dispatched.destinations["a"].due_at, at(1_000 + 3 * hour), "it is checked within the hour");
+}
+
+#[test]
+fn after_a_resume_giving_up_is_counted_anew() {
+    let (record, mut controls) = (event_for(&["a"]), Controls::default());
+    controls.0.insert("a".into(), Control::Running { resumed_at: Some(record.accepted_at + DAY * 9) });
+    let decided = |after| {
+        let now = record.accepted_at + after;
+        decide(&record, &record.bucket, now, DAY, &controls, |_| true)
+    };
+    let Action::Dispatch(update) = decided(DAY * 9) else { panic!("it waits") };
+    let due_at = made(&record, &update).destinations["a"].due_at;
+    assert_eq!(due_at, record.accepted_at + DAY * 9 + FIRST_DUE_AFTER, "as after a redrive");
+    assert!(matches!(decided(DAY * 10 - SignedDuration::from_secs(1)), Action::Dispatch(_)));
+    assert_eq!(decided(DAY * 10), Action::GiveUp(vec!["a".into()]));
 }
 
 #[test]
@@ -112,7 +150,7 @@ fn a_delivery_in_a_state_of_a_later_release_is_checked_later() {
 fn a_completed_record_and_one_in_another_bucket_are_left_alone() {
     let mut record = event_for(&["a"]);
     let now = record.accepted_at + DAY;
-    assert_eq!(decide(&record, "another bucket", now, DAY, |_| true), Action::Nothing);
+    assert_eq!(decide(&record, "another bucket", now, DAY, &Controls::default(), |_| true), Action::Nothing);
     record.destinations.get_mut("a").unwrap().state = State::Done;
     record.open = 0;
     assert_eq!(decided(&record, 31), Action::Nothing);
@@ -142,7 +180,7 @@ fn g3_a_dead_letter_is_sent_anew_before_it_is_gone() {
     assert_eq!((renewed.change, renewed.destinations["a"].dead_letter_at), (Change::Renew, Some(now)));
     let Action::Wait(update) = decided(&renewed, 7 * DAY_MINUTES) else { panic!("its new letter lasts") };
     assert_eq!(made(&renewed, &update).bucket, crate::record::dead_bucket("1", now + DAY * 6));
-    let Action::Wait(update) = decide(&record, "dead", now, DAY, |_| false) else {
+    let Action::Wait(update) = decide(&record, "dead", now, DAY, &Controls::default(), |_| false) else {
         panic!("it has no queue")
     };
     assert_eq!(made(&record, &update).bucket, crate::record::dead_bucket("1", now + DAY * 3));
@@ -156,5 +194,8 @@ fn a_dead_letter_of_a_record_that_is_open_elsewhere_is_renewed_too() {
     (record.open, record.dead) = (1, 1);
     assert!(matches!(decided(&record, 24 * 60 - 1), Action::Dispatch(_)));
     let now = record.accepted_at + DAY * 6;
-    assert_eq!(decide(&record, &record.bucket, now, DAY * 10, |_| true), Action::Renew(vec!["a".into()]));
+    assert_eq!(
+        decide(&record, &record.bucket, now, DAY * 10, &Controls::default(), |_| true),
+        Action::Renew(vec!["a".into()])
+    );
 }

@@ -140,8 +140,8 @@ pub const MUTANTS: &[Mutant] = &[
     )]),
     ("contention counts as an attempt", &[(
         "destination/retry_policy.rs",
-        "            NotCompleted::OutOfTime => Severity::Uncounted,",
-        "            NotCompleted::OutOfTime | NotCompleted::NotApplied(TransitionError::Fault(_)) if is(\"contention counts as an attempt\") => Severity::Attempt,\n            NotCompleted::OutOfTime => Severity::Uncounted,",
+        "            NotCompleted::OutOfTime | NotCompleted::Paused => Severity::Uncounted,",
+        "            NotCompleted::OutOfTime | NotCompleted::NotApplied(TransitionError::Fault(_)) if is(\"contention counts as an attempt\") => Severity::Attempt,\n            NotCompleted::OutOfTime | NotCompleted::Paused => Severity::Uncounted,",
     )]),
     ("a fault is recorded with every copy that it holds up", &[(
         "destination/retry_policy.rs",

@@ -6,6 +6,7 @@ mod commerce;
 mod credit;
 mod fan_out;
 mod forward;
+mod operated;
 mod ordered;
 mod payments;
 
@@ -16,11 +17,12 @@ pub type Edit = (&'static str, &'static str, &'static str);
 pub type Mutant = (&'static str, &'static [Edit]);
 
 /// Every mutant, by the workload that has to find it.
-pub const MUTANTS: [(&str, &[Mutant]); 6] = [
+pub const MUTANTS: [(&str, &[Mutant]); 7] = [
     ("commerce", commerce::MUTANTS),
     ("payments", payments::MUTANTS),
     ("ordered", ordered::MUTANTS),
     ("credit", credit::MUTANTS),
     ("fan_out", fan_out::MUTANTS),
     ("forward", forward::MUTANTS),
+    ("operated", operated::MUTANTS),
 ];

@@ -109,8 +109,8 @@ pub const MUTANTS: &[Mutant] = &[
     )]),
     ("an early one counts a failed attempt", &[(
         "destination/failed_attempt.rs",
-        "        if error.is_registered() &&",
-        "        if !is(\"an early one counts a failed attempt\") && error.is_registered() &&",
+        "        if error.needs_no_copy() &&",
+        "        if !is(\"an early one counts a failed attempt\") && error.needs_no_copy() &&",
     ), (
         "destination/retry_policy.rs",
         "                TransitionError::Fault(_) | TransitionError::Early => Severity::Uncounted,",

@@ -1,0 +1,89 @@
+//! The control items of the `positions` table: pause and resume of a destination.
+
+use jiff::Timestamp;
+
+use super::call::{GET_ITEM, UPDATE_ITEM, Updated, update_item};
+use super::positions::Positions;
+use crate::aws::{Cause, Fault, TRIES_MAX, pause};
+use crate::record::{Control, Item, NotAControl, Update, control_key, pausing, resuming};
+
+/// What came of a pause or a resume.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq)]
+pub enum Controlled {
+    /// It is done.
+    Applied,
+    /// It was so before: nothing changed.
+    Was(Control),
+}
+
+impl Positions {
+    /// Whether a destination is paused, read consistently.
+    ///
+    /// # Errors
+    /// A [`Fault`]: then it is not known.
+    pub async fn control(&self, destination: &str) -> Result<Control, Fault> {
+        let get = self.client.get_item().table_name(&self.table).set_key(Some(control_key(destination)));
+        let item = get.consistent_read(true).send().await;
+        let item = item.map_err(|error| Fault::from_sdk(GET_ITEM, &error))?.item;
+        Control::decode(&item.unwrap_or_default()).map_err(|error| unreadable(GET_ITEM, &error))
+    }
+
+    /// Pauses a destination: within ten seconds it begins with no notification any more, until [`Positions::resume`]. What
+    /// it has begun with ends. What waits counts no attempt and is not given up. The item keeps the reason (512 bytes of
+    /// it).
+    ///
+    /// # Errors
+    /// A [`Fault`]; try again.
+    pub async fn pause(&self, destination: &str, reason: &str, now: Timestamp) -> Result<Controlled, Fault> {
+        let update = pausing(reason, now);
+        let own = |control: &Control| matches!(control, Control::Paused { since, .. } if is_now(*since, now));
+        self.set_control(destination, &update, own).await
+    }
+
+    /// Resumes a destination, at once. What waits there has to be dispatched again: reconcile does that within about an
+    /// hour, at its rate.
+    ///
+    /// # Errors
+    /// A [`Fault`]; try again.
+    pub async fn resume(&self, destination: &str, now: Timestamp) -> Result<Controlled, Fault> {
+        let own = |control: &Control| matches!(control, Control::Running { resumed_at: Some(at) } if is_now(*at, now));
+        self.set_control(destination, &resuming(now), own).await
+    }
+
+    /// Changes a control item. `own` says whether one shows this same change: its answer was lost.
+    async fn set_control(
+        &self,
+        destination: &str,
+        update: &Update,
+        own: impl Fn(&Control) -> bool,
+    ) -> Result<Controlled, Fault> {
+        for tries in 1.. {
+            let key = control_key(destination);
+            let fault = match update_item(&self.client, &self.table, key, update).await {
+                Ok(Updated::Applied) => return Ok(Controlled::Applied),
+                Ok(Updated::ConditionFailed(item)) => return controlled(&item, own),
+                Err(fault) => fault,
+            };
+            if !fault.is_retryable() || tries == TRIES_MAX {
+                return Err(fault);
+            }
+            pause(tries).await;
+        }
+        unreachable!("the last try returns")
+    }
+}
+
+fn controlled(item: &Item, own: impl Fn(&Control) -> bool) -> Result<Controlled, Fault> {
+    let control = Control::decode(item).map_err(|error| unreadable(UPDATE_ITEM, &error))?;
+    Ok(if own(&control) { Controlled::Applied } else { Controlled::Was(control) })
+}
+
+/// Items keep milliseconds.
+fn is_now(at: Timestamp, now: Timestamp) -> bool {
+    at.as_millisecond() == now.as_millisecond()
+}
+
+fn unreadable(call: &'static str, error: &NotAControl) -> Fault {
+    Fault::new(call, Cause::Unreadable(error.to_string()))
+}
