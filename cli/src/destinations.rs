@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use comfy_table::{ContentArrangement, Table, presets};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use handover::Routes;
+use handover::record::Control;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
@@ -18,6 +19,7 @@ use crate::dead_letter_queues::DeadLetterQueues;
 use crate::index::{Index, Which};
 use crate::interrupt::Interrupt;
 use crate::output::{self, Time, say, say_error};
+use crate::pause::PauseView;
 use crate::stack::Stack;
 use crate::status::FaultView;
 
@@ -49,6 +51,8 @@ struct DestinationView<'a> {
     /// Absent where they cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     mappings: Option<Mappings>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    paused: Option<PauseView<'a>>,
     open: usize,
     dead: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -67,10 +71,11 @@ struct OldestView {
     age_seconds: i64,
 }
 
-/// The dead-letter queue of a destination.
-struct QueueState {
+/// The dead-letter queue of a destination, and whether an operator paused it.
+struct DestinationState {
     is_there: bool,
     dead_letters: Option<u64>,
+    control: Control,
 }
 
 pub async fn destinations(stack: &Stack, Arguments { json }: Arguments) -> anyhow::Result<ExitCode> {
@@ -81,8 +86,8 @@ pub async fn destinations(stack: &Stack, Arguments { json }: Arguments) -> anyho
     // It holds no dead letter.
     let interrupt = Interrupt::default();
     let queues = DeadLetterQueues::new(stack, &interrupt);
-    let states = stream::iter(&names).map(|name| queue_state(&queues, name)).buffered(CALLS_MAX);
-    let states: Vec<QueueState> = states.try_collect().await?;
+    let states = stream::iter(&names).map(|name| state(stack, &queues, name)).buffered(CALLS_MAX);
+    let states: Vec<DestinationState> = states.try_collect().await?;
     let mappings = match mappings::all(stack).await {
         Ok(mappings) => Some(mappings),
         Err(fault) => {
@@ -91,7 +96,7 @@ pub async fn destinations(stack: &Stack, Arguments { json }: Arguments) -> anyho
         }
     };
     let (now, none) = (Timestamp::now(), Tally::default());
-    let views = names.into_iter().zip(states).map(|(name, state)| {
+    let views = names.into_iter().zip(&states).map(|(name, state)| {
         let mappings = mappings.as_ref().map(|all| Mappings::of(stack.name(), name, all));
         DestinationView::of(name, &routes, state, mappings, tallies.get(name).unwrap_or(&none), now)
     });
@@ -114,18 +119,21 @@ async fn count(stack: &Stack) -> anyhow::Result<(Tallies, bool)> {
     Ok((sum(open.all.into_iter().chain(dead.all)), open.is_cut || dead.is_cut))
 }
 
-async fn queue_state(queues: &DeadLetterQueues<'_>, name: &str) -> anyhow::Result<QueueState> {
-    Ok(match queues.find(name).await? {
-        Some(queue) => QueueState { is_there: true, dead_letters: queues.count(&queue).await },
-        None => QueueState { is_there: false, dead_letters: None },
-    })
+async fn state(stack: &Stack, queues: &DeadLetterQueues<'_>, name: &str) -> anyhow::Result<DestinationState> {
+    let control = stack.positions().control(name).await.map_err(|fault| stack.explained(fault))?;
+    let queue = queues.find(name).await?;
+    let dead_letters = match &queue {
+        Some(queue) => queues.count(queue).await,
+        None => None,
+    };
+    Ok(DestinationState { is_there: queue.is_some(), dead_letters, control })
 }
 
 impl<'a> DestinationView<'a> {
     fn of(
         name: &'a str,
         routes: &Routes,
-        state: QueueState,
+        state: &'a DestinationState,
         mappings: Option<Mappings>,
         tally: &'a Tally,
         now: Timestamp,
@@ -139,6 +147,7 @@ impl<'a> DestinationView<'a> {
             is_routed: routes.destinations().contains(name),
             is_deployed: state.is_there,
             mappings: mappings.filter(|_| state.is_there),
+            paused: PauseView::of(&state.control),
             open: tally.open,
             dead: tally.dead,
             oldest_open: tally.oldest_open.map(oldest),
@@ -163,8 +172,10 @@ impl<'a> DestinationView<'a> {
             Some(mappings) => mappings.into_iter().flatten().collect(),
             None => vec![],
         };
+        let paused = self.paused.map(|PauseView { since, reason }| format!("paused since {since}: {reason}"));
         let no_route = (!self.is_routed).then(|| "not in the routes".to_owned());
-        [deployed.to_owned()].into_iter().chain(of_mappings).chain(no_route).collect::<Vec<_>>().join(", ")
+        let all = [deployed.to_owned()].into_iter().chain(of_mappings).chain(no_route).chain(paused);
+        all.collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -203,8 +214,10 @@ mod tests {
                 let [stream, retry_queue] = states.map(|state| state.map(str::to_owned));
                 Mappings { stream, retry_queue }
             });
-            let (queue, tally) = (QueueState { is_there, dead_letters: None }, Tally::default());
-            DestinationView::of(name, &routes, queue, mappings, &tally, Timestamp::UNIX_EPOCH).state()
+            let control = Control::Running { resumed_at: None };
+            let (state, tally) =
+                (DestinationState { is_there, dead_letters: None, control }, Tally::default());
+            DestinationView::of(name, &routes, &state, mappings, &tally, Timestamp::UNIX_EPOCH).state()
         };
         let enabled = Some("Enabled");
         assert_eq!(state("a", true, Some([enabled, enabled])), "deployed, enabled");

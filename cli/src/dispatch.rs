@@ -1,6 +1,6 @@
 //! `handover dispatch`: sends pending notifications to their destinations now.
 
-mod every;
+pub mod every;
 
 use std::fmt::Display;
 use std::process::ExitCode;

@@ -21,9 +21,11 @@ mod many;
 mod named;
 mod new;
 mod output;
+mod pause;
 mod prepared;
 mod redrive;
 mod refused;
+mod resume;
 mod send;
 mod skeleton;
 mod stack;
@@ -84,6 +86,10 @@ enum OfStack {
     List(list::Arguments),
     /// Dispatches pending notifications again, where their copies wait or were lost; attempts are not reset.
     Dispatch(dispatch::Arguments),
+    /// Keeps a destination from being called; what goes there waits.
+    Pause(pause::Arguments),
+    /// Ends a pause, and dispatches what waits there.
+    Resume(resume::Arguments),
     /// Lists what accept refused, grouped by cause, or sends it to accept again.
     Refused(refused::Arguments),
     /// Lists dead letters, grouped by destination and cause.
@@ -131,6 +137,8 @@ async fn run(Arguments { stack, command }: Arguments) -> anyhow::Result<ExitCode
         OfStack::Destinations(arguments) => run_reads(destinations::destinations(&stack, arguments)).await,
         OfStack::List(arguments) => run_reads(list::list(&stack, arguments)).await,
         OfStack::Dispatch(arguments) => dispatch::dispatch(&stack, arguments).await,
+        OfStack::Pause(arguments) => pause::pause(&stack, arguments).await,
+        OfStack::Resume(arguments) => resume::resume(&stack, arguments).await,
         OfStack::Refused(arguments) => refused::refused(&stack, arguments).await,
         OfStack::DeadLetters(arguments) => dead_letters::dead_letters(&stack, arguments).await,
         OfStack::Redrive(arguments) => redrive::redrive(&stack, arguments).await,

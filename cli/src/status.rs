@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use comfy_table::{ContentArrangement, Table, presets};
-use handover::record::{Delivery, Moment, Record, RecordedFault, State, Status, What, timeline};
+use handover::record::{Control, Delivery, Moment, Record, RecordedFault, State, Status, What, timeline};
 use handover::{Extension, Kind};
 use serde::Serialize;
 use tokio::time::sleep;
@@ -14,6 +14,7 @@ use crate::error::{self, UNKNOWN_NOTIFICATION};
 use crate::interrupt::exit_code;
 use crate::named::Named;
 use crate::output::{self, Time, say};
+use crate::pause::PauseView;
 use crate::stack::Stack;
 
 /// The pause between two looks.
@@ -37,6 +38,7 @@ pub struct Arguments {
 
 pub async fn status(stack: &Stack, arguments: Arguments) -> anyhow::Result<ExitCode> {
     let records = look(stack, &arguments).await?;
+    let controls = controls(stack, &records).await?;
     let mut views: Vec<View> = records.iter().map(|record| View::of(record, arguments.data)).collect();
     let positions = stack.positions();
     for (record, view) in records.iter().zip(&mut views) {
@@ -47,6 +49,10 @@ pub async fn status(stack: &Stack, arguments: Arguments) -> anyhow::Result<ExitC
             let position = positions.position(record, delivery.name).await;
             delivery.position = position.map_err(|fault| stack.explained(fault))?;
         }
+    }
+    for delivery in views.iter_mut().flat_map(|view| &mut view.destinations) {
+        let control = controls.get(delivery.name).filter(|_| delivery.state == State::Pending);
+        delivery.paused = control.and_then(PauseView::of);
     }
     match arguments.json {
         true => output::json(&views)?,
@@ -75,6 +81,16 @@ async fn look(stack: &Stack, Arguments { named, wait, .. }: &Arguments) -> anyho
         }
         sleep(LOOK_EVERY).await;
     }
+}
+
+/// What operators said last of the destinations at which something is pending.
+async fn controls<'a>(stack: &Stack, records: &'a [Record]) -> anyhow::Result<BTreeMap<&'a str, Control>> {
+    let (positions, mut controls) = (stack.positions(), BTreeMap::new());
+    for (name, _) in records.iter().flat_map(Record::pending) {
+        let control = positions.control(name).await.map_err(|fault| stack.explained(fault))?;
+        controls.insert(name.as_str(), control);
+    }
+    Ok(controls)
 }
 
 /// The parts of a record that are shown.
@@ -116,6 +132,9 @@ struct DeliveryView<'a> {
     /// At a sequenced destination, the position of its key: the last sequence number that was completed.
     #[serde(skip_serializing_if = "Option::is_none")]
     position: Option<u64>,
+    /// Where it is pending, the pause of the destination.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    paused: Option<PauseView<'a>>,
 }
 
 /// A fault that counted no attempt.
@@ -170,6 +189,7 @@ impl<'a> View<'a> {
                     attempts: delivery.attempts,
                     fault: delivery.present_fault().map(FaultView::of),
                     position: None,
+                    paused: None,
                 })
                 .collect(),
             timeline: timeline.collect(),
@@ -220,6 +240,9 @@ fn print(view: &View) {
             _ => String::new(),
         };
         say!("  {}: {}{attempts}{waits}", delivery.name, delivery.state.as_str());
+        if let Some(PauseView { since, reason }) = delivery.paused {
+            say!("    the destination has been paused since {since}: {reason}");
+        }
         if let Some(fault) = &delivery.fault {
             say!("    held up since {}, last at {}: {}", fault.since, fault.at, fault.error);
         }

@@ -12,6 +12,7 @@ mod fan_out;
 mod fatal;
 mod local;
 mod outbox;
+mod pause;
 mod receipt;
 mod reconcile;
 mod relay;

@@ -4,17 +4,18 @@ use std::pin::pin;
 use std::process::ExitCode;
 
 use futures_util::StreamExt;
-use handover::NotificationKey;
 use handover::record::{Change, Record, State};
 use handover::store::OperatorOutcome;
+use handover::{Fault, NotificationKey};
 use jiff::{SignedDuration, Timestamp};
 
 use super::Dispatch;
 use crate::ask::{can_ask, is_confirmed};
 use crate::index::Index;
-use crate::interrupt::exit_code;
+use crate::interrupt::{Interrupt, exit_code};
 use crate::many::each;
 use crate::output::{counter, say_error};
+use crate::stack::Stack;
 
 /// Most dispatches that are made concurrently.
 const CALLS_MAX: usize = 16;
@@ -27,8 +28,9 @@ impl Dispatch<'_> {
             self.yes || self.dry_run || can_ask(),
             "dispatch of many asks before it begins, and this is not a terminal: add --yes, or --dry-run to see how many"
         );
+        let now = Timestamp::now();
         let pending = tokio::select! {
-            pending = self.pending(destination) => pending?,
+            pending = pending(self.stack, destination, |record| is_on_its_way(record, now)) => pending?,
             () = self.interrupt.wait() => {
                 self.did(0, None, "0 dispatched again")?;
                 return Ok(exit_code(false));
@@ -52,43 +54,10 @@ impl Dispatch<'_> {
             self.did_all(0, pending.len())?;
             return Ok(exit_code(false));
         }
-        self.dispatch_all(pending).await
-    }
-
-    /// The notifications that are pending at a destination and not just on their way.
-    async fn pending(&self, destination: &str) -> anyhow::Result<Vec<NotificationKey>> {
-        let (index, now) = (Index::of(self.stack), Timestamp::now());
-        let waiting = |record: Record| waits(&record, destination, now).then(|| record.key());
-        index.choose(index.open().await?, waiting).await
-    }
-
-    /// Says how many are dispatched again. Those that were completed meanwhile need no dispatch.
-    ///
-    /// # Errors
-    /// The first fault. After it, and after Ctrl-C, it begins with no further one.
-    async fn dispatch_all(&self, pending: Vec<NotificationKey>) -> anyhow::Result<ExitCode> {
-        let progress = counter(pending.len(), "dispatched again");
         let dispatch = async |key: &NotificationKey| self.ledger.dispatch_again(key, Timestamp::now()).await;
-        let mut dispatches = pin!(each(pending, CALLS_MAX, self.interrupt, dispatch));
-        let (mut dispatched, mut left, mut fault) = (0, 0, None);
-        while let Some((_, outcome)) = dispatches.next().await {
-            progress.inc(u64::from(outcome.is_some()));
-            match outcome {
-                Some(Ok(OperatorOutcome::Applied)) => dispatched += 1,
-                Some(Ok(_)) => (),
-                None => left += 1,
-                Some(Err(error)) => {
-                    left += 1;
-                    fault.get_or_insert(error);
-                }
-            }
-        }
-        progress.finish_and_clear();
+        let Dispatched { dispatched, left, fault } = dispatch_all(pending, self.interrupt, dispatch).await;
         self.did_all(dispatched, left)?;
-        match fault {
-            Some(fault) => Err(self.stack.explained(fault)),
-            None => Ok(exit_code(left == 0)),
-        }
+        fault.map_or(Ok(exit_code(left == 0)), |fault| Err(self.stack.explained(fault)))
     }
 
     fn did_all(&self, dispatched: usize, left: usize) -> serde_json::Result<()> {
@@ -96,9 +65,54 @@ impl Dispatch<'_> {
     }
 }
 
-/// Whether a notification waits at a destination, and is not on its way.
-fn waits(record: &Record, destination: &str, now: Timestamp) -> bool {
-    let is_on_its_way = record.change == Change::Dispatch && now < record.updated_at + ON_ITS_WAY;
-    let delivery = record.destinations.get(destination);
-    !is_on_its_way && delivery.is_some_and(|delivery| delivery.state == State::Pending)
+/// The notifications that are pending at a destination, and not on their way.
+pub async fn pending(
+    stack: &Stack,
+    destination: &str,
+    is_on_its_way: impl Fn(&Record) -> bool,
+) -> anyhow::Result<Vec<NotificationKey>> {
+    let index = Index::of(stack);
+    let is_pending = |record: &Record| {
+        let delivery = record.destinations.get(destination);
+        delivery.is_some_and(|delivery| delivery.state == State::Pending)
+    };
+    let waiting = |record: Record| (is_pending(&record) && !is_on_its_way(&record)).then(|| record.key());
+    index.choose(index.open().await?, waiting).await
+}
+
+fn is_on_its_way(record: &Record, now: Timestamp) -> bool {
+    record.change == Change::Dispatch && now < record.updated_at + ON_ITS_WAY
+}
+
+/// What came of many dispatches. Those that were completed meanwhile need none.
+pub struct Dispatched {
+    pub dispatched: usize,
+    pub left: usize,
+    /// The first one. After it, and after Ctrl-C, no further dispatch is begun.
+    pub fault: Option<Fault>,
+}
+
+/// Dispatches these again, several concurrently.
+pub async fn dispatch_all(
+    pending: Vec<NotificationKey>,
+    interrupt: &Interrupt,
+    dispatch: impl AsyncFn(&NotificationKey) -> Result<OperatorOutcome, Fault>,
+) -> Dispatched {
+    let progress = counter(pending.len(), "dispatched again");
+    let mut dispatches = pin!(each(pending, CALLS_MAX, interrupt, dispatch));
+    let mut came = Dispatched { dispatched: 0, left: 0, fault: None };
+    while let Some((_, outcome)) = dispatches.next().await {
+        progress.inc(u64::from(outcome.is_some()));
+        match outcome {
+            Some(Ok(OperatorOutcome::Applied)) => came.dispatched += 1,
+            Some(Ok(_)) => (),
+            None => came.left += 1,
+            Some(Err(fault)) => {
+                came.left += 1;
+                came.fault.get_or_insert(fault);
+            }
+        }
+    }
+    progress.finish_and_clear();
+    came
 }

@@ -7,6 +7,7 @@ mod dead_letters;
 mod destinations;
 mod dispatch;
 mod list;
+mod pause;
 mod redrive;
 mod refused;
 mod repository;

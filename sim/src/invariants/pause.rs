@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::aws::connector::DELAYED_MS;
 use crate::item::{self, destinations, number, state, text};
 
 /// How long after a pause a handler may begin, in milliseconds: ten seconds, and what the clocks of two instances
 /// differ.
 const HOLDS_AFTER_MS: u64 = 10_000 + 1_500;
-/// How long after that a handler may end which has begun before, with what is written then.
-const ENDS_AFTER_MS: u64 = 120_000 + DELAYED_MS.end;
+/// How long after that a handler may end which has begun before, with what is written then: longer than a function runs,
+/// and than a write is delayed.
+const ENDS_AFTER_MS: u64 = 15 * 60_000;
 /// How much sooner than by this clock reconcile may give up by its own, in milliseconds.
 const SKEW_MS: u64 = 2_000;
 
