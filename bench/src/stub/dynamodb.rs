@@ -16,8 +16,10 @@ const READ_UNIT_BYTES: usize = 4096;
 /// The table of records.
 pub const NOTIFICATIONS: &str = "bench-notifications";
 /// The tables, the attributes of their keys, and the key attribute of their index.
-const TABLES: [(&str, &[&str], Option<&str>); 4] = [
+const TABLES: [(&str, &[&str], Option<&str>); 5] = [
     (NOTIFICATIONS, &["id", "source"], Some("bucket")),
+    // No destination is paused, and none applies in sequence.
+    ("bench-positions", &["key"], None),
     ("idempotency", &["id"], None),
     ("accounts", &["account"], None),
     ("entries", &["account", "refund"], None),

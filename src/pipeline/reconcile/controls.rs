@@ -25,10 +25,14 @@ impl Controls {
 
     /// Reads one as it is now.
     pub(super) async fn read(&mut self, positions: &Positions, name: &str) -> Result<(), Fault> {
-        let control = positions.control(name).await?;
-        if control.is_paused() {
-            tracing::info!(destination = name, "it is paused, and what is open there waits");
-        }
+        let control = match positions.control(name).await {
+            // Nobody may take it for "not paused", and it holds up only what goes there. The alarm on pauses goes off.
+            Err(fault) if fault.is_unreadable() => {
+                tracing::error!(destination = name, %fault, "what is open there waits");
+                Control::Paused { since: Timestamp::UNIX_EPOCH, reason: fault.to_string() }
+            }
+            control => control?,
+        };
         self.0.insert(name.to_owned(), control);
         Ok(())
     }
