@@ -16,7 +16,7 @@ pub enum Error {
     #[error("the environment variable {name} {problem}")]
     Invalid {
         /// The variable.
-        name: &'static str,
+        name: String,
         /// What is wrong with its value, and what it has to be.
         problem: String,
     },
@@ -40,8 +40,8 @@ impl fmt::Debug for Error {
 }
 
 impl Error {
-    pub(crate) fn invalid(name: &'static str, problem: impl Into<String>) -> Error {
-        Error::Invalid { name, problem: problem.into() }
+    pub(crate) fn invalid(name: impl Into<String>, problem: impl Into<String>) -> Error {
+        Error::Invalid { name: name.into(), problem: problem.into() }
     }
 }
 

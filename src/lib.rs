@@ -59,7 +59,8 @@
 //!
 //! An error that you return with `?` counts as a failed attempt. After six attempts, or at once after a
 //! [permanent failure](Failure::permanent), the notification is dead and waits in the dead-letter queue for an
-//! operator: `handover redrive` or `handover close`.
+//! operator: `handover redrive` or `handover close`. Who deploys it may set other waits, a time-out of the handler, and how
+//! many run at once, by the variables that [`run`] names.
 //!
 //! Where another system is only [throttled](Failure::throttled), or refuses everything until somebody corrects the
 //! [set-up](Failure::misconfigured), say so: the notification waits, and no attempt is counted.

@@ -1,6 +1,7 @@
 //! Runs destinations as a Lambda function: their settings from the environment, and its two kinds of event source.
 
 pub mod stages;
+mod tuning;
 
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use crate::lambda::{
     PREFIX, days, ledger, positions, routes, seconds, serve_both, start, variable, work_time,
 };
 use crate::notification::{Routes, is_destination};
+use crate::run::tuning::{HANDLER_TIMEOUT, Tuning, of_no_destination};
 use crate::store::DestinationQueues;
 
 /// The variable with the name of a function's one destination.
@@ -24,10 +26,17 @@ const DESTINATION: &str = "DESTINATION";
 ///
 /// The environment has its name in `DESTINATION`, the stack's name in `HANDOVER_PREFIX`, from which the names of tables
 /// and queues derive, the routes in `ROUTES` or their file in `ROUTES_FILE`, the wait after a first failed attempt in
-/// `RETRY_BACKOFF_SECONDS`, and how long a completed record is kept in `LEDGER_DAYS`.
+/// `RETRY_BACKOFF_SECONDS`, and how long a completed record is kept in `LEDGER_DAYS`. It may have these:
+///
+/// - `RETRY_WAITS`: the longest wait after each attempt but the last, in seconds with commas between, as `5,300,7200`;
+///   up to 19, each up to 42300. `none` is one attempt. Without it there are six, and the wait doubles.
+/// - `HANDLER_TIMEOUT_SECONDS`: how long a call of the handler may take, where that is less than the function's time-out
+///   leaves. What takes longer is a failed attempt. It is not for an [`External`], which has a time-out of its own.
+/// - `HANDLER_CONCURRENCY`: most handlers of an invocation that run at once, up to 48. That many are the default.
+/// - `GIVE_UP_AFTER_DAYS`: that of reconcile. `RETRY_WAITS` has to end before.
 ///
 /// # Errors
-/// When the environment is not complete, or the Lambda runtime stops.
+/// When the environment is not complete, or has a value that cannot be kept; or the Lambda runtime stops.
 pub async fn run(destination: impl Destination) -> Result<(), Error> {
     Destinations::new()?.add(&variable(DESTINATION)?, destination)?.run().await
 }
@@ -72,7 +81,8 @@ pub struct Destinations {
 }
 
 impl Destinations {
-    /// None yet. The environment is that of [`run`], without `DESTINATION`.
+    /// None yet. The environment is that of [`run`], without `DESTINATION`. What it may have holds for each destination;
+    /// the same variable with the name of one in upper case behind it, as `RETRY_WAITS_CRM`, holds for that one instead.
     ///
     /// # Errors
     /// When the environment is not complete.
@@ -85,7 +95,7 @@ impl Destinations {
     /// # Errors
     /// When the environment is not complete, or the name is there already.
     pub fn add(self, name: &str, destination: impl Destination) -> Result<Destinations, Error> {
-        self.with(name, |settings| Consumer::new(destination, settings))
+        self.with(name, |settings| Ok(Consumer::new(destination, settings)))
     }
 
     /// Adds a destination whose effect is a call, by its name in the routes.
@@ -93,8 +103,10 @@ impl Destinations {
     /// # Errors
     /// As [`add`](Destinations::add); and when its calls could never be made or repeated, as in [`run_external`].
     pub fn add_external(self, name: &str, external: impl External) -> Result<Destinations, Error> {
-        fits(name, &external)?;
-        self.with(name, |settings| Consumer::external(external, settings))
+        self.with(name, |settings| {
+            fits(&external, &settings)?;
+            Ok(Consumer::external(external, settings))
+        })
     }
 
     /// Runs them.
@@ -102,6 +114,11 @@ impl Destinations {
     /// # Errors
     /// When the Lambda runtime stops.
     pub async fn run(self) -> Result<(), Error> {
+        let variables: Vec<String> =
+            std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect();
+        for variable in of_no_destination(variables.iter().map(String::as_str), &self.names) {
+            tracing::error!(variable, "this function has no destination of this name; correct the variable");
+        }
         let consumers = &Consumers::new(self.consumers);
         serve_both(
             async |batch: DispatchBatch, until| consumers.receive_apart(batch, until).await,
@@ -113,7 +130,7 @@ impl Destinations {
     fn with(
         mut self,
         name: &str,
-        consumer: impl FnOnce(DestinationSettings) -> Consumer,
+        consumer: impl FnOnce(DestinationSettings) -> Result<Consumer, Error>,
     ) -> Result<Destinations, Error> {
         let problem = match () {
             () if !is_destination(name) => {
@@ -131,13 +148,16 @@ impl Destinations {
                 "no route has this destination; correct its name, or the routes"
             );
         }
-        self.consumers.push(consumer(self.settings(name)?));
+        self.consumers.push(consumer(self.settings(name)?)?);
         self.names.push(name.to_owned());
         Ok(self)
     }
 
     fn settings(&self, name: &str) -> Result<DestinationSettings, Error> {
         let (aws, prefix) = (&self.aws, variable(PREFIX)?);
+        let tuning =
+            Tuning::of(name, seconds("RETRY_BACKOFF_SECONDS")?, |variable| std::env::var(variable).ok())?;
+        let Tuning { retries, handler_timeout, concurrency } = tuning;
         Ok(DestinationSettings {
             name: name.to_owned(),
             ledger: ledger(aws)?,
@@ -145,14 +165,22 @@ impl Destinations {
             queues: DestinationQueues::new(aws_sdk_sqs::Client::new(aws), &prefix, name),
             routes: self.routes.clone(),
             retention: days("LEDGER_DAYS")?,
-            backoff: seconds("RETRY_BACKOFF_SECONDS")?,
+            retries,
+            handler_timeout,
+            concurrency,
             clock: Clock::system(),
         })
     }
 }
 
-/// Whether its calls can be made and repeated in the time that the function has.
-fn fits(name: &str, external: &impl External) -> Result<(), Error> {
+/// Whether its calls can be made and repeated with these settings, in the time that the function has.
+fn fits(external: &impl External, settings: &DestinationSettings) -> Result<(), Error> {
+    let problem = |problem| Err(Error::Destination { name: settings.name.clone(), problem });
+    if settings.handler_timeout.is_some() {
+        return problem(format!(
+            "makes a call, which has a time-out in its code (`External::timeout`); remove {HANDLER_TIMEOUT}, or set it for other destinations, by their names behind it"
+        ));
+    }
     let time: Duration = match seconds("TIMEOUT_SECONDS") {
         Ok(time) => time,
         // A function's code is updated before its environment, which may be of the release before.
@@ -162,10 +190,9 @@ fn fits(name: &str, external: &impl External) -> Result<(), Error> {
         }
         Err(invalid) => return Err(invalid),
     };
-    let problem = never_works(external.timeout(), external.on_unknown(), work_time(time));
-    let never = |problem| Error::Destination {
-        name: name.to_owned(),
-        problem: format!("could never work: {problem}"),
-    };
-    problem.map_or(Ok(()), |problem| Err(never(problem)))
+    let apart = settings.retries.first_apart().unwrap_or_default();
+    match never_works(external.timeout(), external.on_unknown(), work_time(time), apart) {
+        Some(never) => problem(format!("could never work: {never}")),
+        None => Ok(()),
+    }
 }

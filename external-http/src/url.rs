@@ -23,7 +23,7 @@ pub fn checked(variable: &'static str, url: String) -> Result<String, Error> {
 fn invalid(variable: &'static str) -> Error {
     let problem =
         "has to be https:// and a host, without a user; http:// is taken for a loopback address alone";
-    Error::Invalid { name: variable, problem: problem.into() }
+    Error::Invalid { name: variable.into(), problem: problem.into() }
 }
 
 fn is_loopback(authority: &str) -> bool {

@@ -30,7 +30,7 @@ const REPLAY: &str = "HANDOVER_PLAN";
 /// Runs a destination of yours, as it is deployed, many times, each time with other faults.
 ///
 /// In each run the simulation checks what Handover guarantees: every message is stored or refused, every
-/// notification is completed or is dead with a dead letter, there are six attempts at most, and a record
+/// notification is completed or is dead with a dead letter, there are no more attempts than its schedule has, and a record
 /// changes only by the design's transitions. You check the result of your effects [at rest](Check::at_rest).
 /// Once faults have stopped, dead notifications are redriven, so that only those stay dead that can never be
 /// applied.

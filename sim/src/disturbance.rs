@@ -8,7 +8,7 @@ use crate::aws::State;
 use crate::aws::connector::DELAYED_MS;
 use crate::faults::fault::Fault;
 use crate::faults::injected::InjectedFault;
-use crate::item::{self, number, state};
+use crate::item::{self, number, state, text};
 use crate::names::runs;
 use crate::stack::{STREAM_RETRIES, Stack};
 
@@ -22,6 +22,8 @@ const BESIDE_KILLER_MS: i64 = 110_000;
 const KILLS_MAX: i64 = 3 + 1 + STREAM_RETRIES as i64;
 /// How long a copy that counted no attempt waits at most, in milliseconds.
 const WAIT_MS_MAX: i64 = 900_000;
+/// The error of a handler that ended with its invocation, and not by its own time-out.
+const TOO_LATE: &str = "the handler took too long";
 
 /// G7: a destination is tried once for each attempt that is recorded, once for each time that the provider refused it
 /// for now, or a queue elsewhere, and once more where it succeeded. Each fault, further dispatch, operation and killed
@@ -48,7 +50,15 @@ pub fn violations(stack: &Stack, aws: &State, record: &Value, name: &str, delive
             "G7: {name} tried {key} {tries} times, recorded are {attempts} attempts, and {more} reasons for one copy more"
         ));
     }
+    let tuning = stack.tuning(name);
+    if stack.tries().at_once(name) > tuning.concurrency {
+        found.push(format!("{name} applied more than {} notifications at once", tuning.concurrency));
+    }
+    if is_undisturbed && tuning.handler_timeout.is_some() && failed_with(delivery, TOO_LATE) {
+        found.push(format!("G7: {name} let a handler go on with {key} after its time-out"));
+    }
     let may_wait = held_up > 0
+        || tuning.concurrency == 1
         || delivery["sequenced"]["BOOL"] == true
         || stack.has_few_in_flight()
         || aws.kinesis.allowances.is_some();
@@ -76,6 +86,12 @@ pub fn violations(stack: &Stack, aws: &State, record: &Value, name: &str, delive
             .push(format!("G8: {name} completed {key}, which never failed, after {took_ms} ms of {most_ms}"));
     }
     found
+}
+
+/// Whether an attempt of a delivery failed with this error.
+fn failed_with(delivery: &Value, error: &str) -> bool {
+    let mut failures = delivery["failures"]["M"].as_object().into_iter().flat_map(|all| all.values());
+    failures.any(|failure| text(&failure["M"], "error") == error)
 }
 
 /// The faults of a run but for those at other destinations.

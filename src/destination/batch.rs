@@ -99,7 +99,7 @@ impl Consumer {
                     tracing::warn!(id, source, destination, %error, severity, from, "not completed")
                 }
             }
-            let redeliver = || event_source.redeliver(self.settings.backoff, error.retry_after());
+            let redeliver = || event_source.redeliver(&self.settings.retries, error.retry_after());
             let disposition = match timeout_at(
                 until,
                 self.settings.record_failure(&work, &error, event_source),

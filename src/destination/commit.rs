@@ -4,6 +4,7 @@
 //! and meets its mark.
 
 use std::panic::AssertUnwindSafe;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -48,7 +49,7 @@ impl<D: Destination> Commits<D> {
         }
         let notification = typed(&work.dispatch.notification)?;
         for call in 1.. {
-            let effect = decided(self.0.apply(&notification), deadlines).await?;
+            let effect = decided(self.0.apply(&notification), settings, deadlines).await?;
             let committed = settings.commit(work, effect, None, deadlines).await;
             let is_overtaken = matches!(committed, Err(NotCompleted::Overtaken { .. }));
             if !is_overtaken || call >= CALLS_MAX || Instant::now() >= deadlines.start_by {
@@ -73,15 +74,29 @@ fn undecodable(error: &serde_json::Error) -> Failure {
     ))
 }
 
-/// The decision of the user's code. A panic is a failure of this one notification.
+/// The decision of the user's code, if it comes in time. A panic is a failure of this one notification.
 pub(crate) async fn decided(
     decide: impl Future<Output = Result<Effect, Failure>>,
+    settings: &DestinationSettings,
     deadlines: Deadlines,
 ) -> Result<Effect, Failure> {
-    match timeout_at(deadlines.end_by, caught(decide)).await {
+    let (end_by, late) = end_of_handler(settings.handler_timeout, Instant::now(), deadlines);
+    match timeout_at(end_by, caught(decide)).await {
         Ok(Some(decided)) => decided,
         Ok(None) => Err(Failure::transient("the handler panicked")),
-        Err(_) => Err(Failure::transient("the handler took too long")),
+        Err(_) => Err(Failure::transient(late)),
+    }
+}
+
+/// When a handler is ended that begins now, and why: by its own time-out, or with the work of its invocation.
+fn end_of_handler(timeout: Option<Duration>, now: Instant, deadlines: Deadlines) -> (Instant, String) {
+    match timeout.filter(|timeout| now + *timeout < deadlines.end_by) {
+        Some(timeout) => {
+            let late =
+                format!("the handler took longer than {} s (HANDLER_TIMEOUT_SECONDS)", timeout.as_secs());
+            (now + timeout, late)
+        }
+        None => (deadlines.end_by, "the handler took too long".to_owned()),
     }
 }
 
@@ -217,5 +232,20 @@ mod tests {
         let failure = undecodable(&error);
         assert_eq!(failure.kind, FailureKind::Permanent);
         assert!(!failure.error.contains("4111") && failure.error.contains("at byte 29"), "{}", failure.error);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_handler_ends_by_its_own_time_out_or_with_its_invocation() {
+        let (now, second) = (Instant::now(), Duration::from_secs(1));
+        let deadlines = Deadlines { begun: now, start_by: now + 2 * second, end_by: now + 3 * second };
+        let of = |timeout: Option<u32>| end_of_handler(timeout.map(|nth| nth * second), now, deadlines);
+        let (end_by, late) = of(Some(2));
+        assert_eq!(
+            (end_by, &*late),
+            (now + 2 * second, "the handler took longer than 2 s (HANDLER_TIMEOUT_SECONDS)")
+        );
+        for timeout in [None, Some(3), Some(900)] {
+            assert_eq!(of(timeout), (deadlines.end_by, "the handler took too long".to_owned()));
+        }
     }
 }

@@ -41,7 +41,8 @@ pub trait Destination: Send + Sync + 'static {
         true
     }
 
-    /// Decides the effect of a notification.
+    /// Decides the effect of a notification. An operator may set how long that may take (`HANDLER_TIMEOUT_SECONDS`); else
+    /// it is what the function's time-out leaves.
     fn apply(
         &self,
         notification: &Notification<Self::Data>,

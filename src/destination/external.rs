@@ -54,6 +54,7 @@ pub trait External: Send + Sync + 'static {
 
     /// Longest time of a call, or of [`ask`](External::ask). Choose no less than the provider's own time-out. If
     /// the provider takes a request later than 5 s after this time, a second call may already be running.
+    /// `HANDLER_TIMEOUT_SECONDS` is for a [`Destination`](crate::Destination) alone, and refused here.
     /// The function's time-out has to be at least twice as long, or three times with [`OnUnknown::Ask`].
     fn timeout(&self) -> Duration;
 
@@ -106,7 +107,8 @@ pub enum OnUnknown {
     /// Handover makes the call again with the same key. The provider answers a repeated key as it answered the
     /// first call.
     Retry {
-        /// How long the provider remembers a key, from the first call. After that an operator decides.
+        /// How long the provider remembers a key, from the first call. After that an operator decides, so let the waits
+        /// (`RETRY_WAITS`) end before.
         key_lives: Duration,
     },
     /// Handover asks the provider, by [`External::ask`], before it makes the call again.

@@ -87,8 +87,14 @@ fn most_time(timeout: Duration, asks: bool) -> Duration {
     timeout.saturating_mul(if asks { 2 } else { 1 })
 }
 
-/// Why calls of this time-out could never be made, or never be repeated, by a function that may work for `work_time`.
-pub(crate) fn never_works(timeout: Duration, on_unknown: OnUnknown, work_time: Duration) -> Option<String> {
+/// Why calls of this time-out could never be made, or never be repeated, by a function that may work for `work_time`,
+/// where the first two attempts are apart for `apart` at least.
+pub(crate) fn never_works(
+    timeout: Duration,
+    on_unknown: OnUnknown,
+    work_time: Duration,
+    apart: Duration,
+) -> Option<String> {
     let (needs, has) = (most_time(timeout, on_unknown == OnUnknown::Ask), Deadlines::of_handlers(work_time));
     if needs >= has {
         let asking = if on_unknown == OnUnknown::Ask { ", and to ask before it," } else { "" };
@@ -96,12 +102,12 @@ pub(crate) fn never_works(timeout: Duration, on_unknown: OnUnknown, work_time: D
             "{needs:?} for a call{asking} do not fit into the {has:?} that the function's time-out leaves for handlers; raise the time-out, and TIMEOUT_SECONDS with it, or shorten the call"
         ));
     }
-    // A repeat begins when the lease of the first call has expired, and needs a lease of its own.
-    let margin = LEASE_MARGIN.unsigned_abs();
-    let repeated = timeout.saturating_add(margin).saturating_mul(2);
+    // A repeat begins when the lease of the first call has expired and the wait is over, and needs a lease of its own.
+    let lease = timeout.saturating_add(LEASE_MARGIN.unsigned_abs());
+    let repeated = lease.max(apart).saturating_add(lease);
     match on_unknown {
         OnUnknown::Retry { key_lives } if key_lives <= repeated => Some(format!(
-            "an idempotency key that lives {key_lives:?} is gone before a call is repeated and over, after {repeated:?}; use a key that lives longer, or another `on_unknown`"
+            "an idempotency key that lives {key_lives:?} is gone before a call is repeated and over, after {repeated:?}; use a key that lives longer, a shorter first wait (RETRY_WAITS, RETRY_BACKOFF_SECONDS), or another `on_unknown`"
         )),
         OnUnknown::Retry { .. } | OnUnknown::Ask | OnUnknown::Escalate => None,
     }
@@ -141,7 +147,7 @@ impl<E: External> Calls<E> {
                 NextStep::Completed(outcome) => return Ok(Handled::Completed { outcome, moved: None }),
                 NextStep::Wait => return Err(TransitionError::Refused(Refused::Held).into()),
                 NextStep::Done { fence } => {
-                    let effect = decided(self.0.done(&notification), deadlines).await?;
+                    let effect = decided(self.0.done(&notification), settings, deadlines).await?;
                     return settings.commit(work, effect, Some(fence), deadlines).await;
                 }
                 NextStep::Escalate { fence, why } => {
@@ -382,14 +388,18 @@ mod tests {
     #[test]
     fn a_time_out_that_never_fits_is_found_before_the_first_call() {
         let second = Duration::from_secs(1);
-        let problem =
-            |timeout, on_unknown, work_time| never_works(timeout * second, on_unknown, work_time * second);
+        let after = |apart, timeout, on_unknown, work_time| {
+            never_works(timeout * second, on_unknown, work_time * second, apart * second)
+        };
+        let problem = |timeout, on_unknown, work_time| after(18, timeout, on_unknown, work_time);
         assert_eq!(problem(8, OnUnknown::Escalate, 12), None);
         assert!(problem(9, OnUnknown::Escalate, 12).unwrap().starts_with("9s for a call do not fit"));
         assert!(problem(8, OnUnknown::Ask, 12).unwrap().starts_with("16s for a call, and to ask"));
         let retry = |seconds| OnUnknown::Retry { key_lives: seconds * second };
         assert_eq!(problem(8, retry(37), 12), None);
         assert!(problem(8, retry(36), 12).unwrap().contains("36s is gone"));
+        assert_eq!(after(60, 8, retry(79), 12), None);
+        assert!(after(60, 8, retry(78), 12).unwrap().contains("RETRY_WAITS"), "the wait outlasts the key");
     }
 
     #[test]

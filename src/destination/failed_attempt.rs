@@ -7,14 +7,15 @@
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tokio::time::timeout;
 
 use super::handler::{DestinationSettings, WorkItem};
 use super::retry_policy::{
-    NotCompleted, RECEIVES_RENEWED, Severity, apart, attempt_wait, due_after_uncounted, fault_to_record,
-    gives_up, has_blocked, leaves_no_trace, uncounted_wait,
+    NotCompleted, RECEIVES_RENEWED, Severity, due_after_uncounted, fault_to_record, gives_up, has_blocked,
+    leaves_no_trace, rest_of_wait,
 };
+use super::retry_schedule::RetrySchedule;
 use crate::aws::{Fault, patiently};
 use crate::notification::digest;
 use crate::record::{Called, Delivery, FIRST_DUE_AFTER, Refused, State, Transition, TransitionOutcome};
@@ -68,11 +69,11 @@ impl Source {
     }
 
     /// The copy is redelivered as it came: with its batch, or after a growing wait.
-    pub(crate) fn redeliver(self, backoff: Duration, retry_after: Duration) -> Disposition {
+    pub(crate) fn redeliver(self, schedule: &RetrySchedule, retry_after: Duration) -> Disposition {
         let wait = match self {
-            Source::Stream => UNCOUNTED_WAIT.min(backoff),
+            Source::Stream => schedule.first_uncounted_wait(UNCOUNTED_WAIT),
             Source::RetryQueue { receives, .. } => {
-                uncounted_wait(backoff, receives, retry_after, fastrand::f64())
+                schedule.uncounted_wait(receives, retry_after, fastrand::f64())
             }
         };
         Disposition::Redeliver { wait }
@@ -131,13 +132,6 @@ fn is_gone_on_with(work: &WorkItem, state: State) -> bool {
     work.sequence_key.is_some() && state.is_final()
 }
 
-/// Whether the last attempt failed so short a time ago that another one would not be apart from it.
-pub(crate) fn is_too_soon(settings: &DestinationSettings, delivery: &Delivery) -> bool {
-    let last = delivery.failures.get(&delivery.attempts.to_string());
-    let apart = SignedDuration::try_from(apart(settings.backoff, delivery.attempts));
-    last.zip(apart.ok()).is_some_and(|(failed, apart)| settings.clock.now() < failed.at + apart)
-}
-
 impl DestinationSettings {
     /// Sends the copy or the dead letter, then writes the attempt to the record. Where the record has another
     /// count than was known, it decides again with that.
@@ -190,7 +184,7 @@ impl DestinationSettings {
         let call = error.called();
         loop {
             let number = recorded + 1;
-            let (transition, disposition) = if gives_up(severity, number) {
+            let (transition, disposition) = if gives_up(severity, number, &self.retries) {
                 if needs_dead_letter {
                     send_from(source, || self.send_dead_letter(work, number, error)).await?;
                     needs_dead_letter = false;
@@ -199,7 +193,7 @@ impl DestinationSettings {
                 let dead = Transition::Dead { attempts: recorded, dispatches, fails: true, reason, call };
                 (dead, Disposition::Drop)
             } else {
-                let wait = attempt_wait(self.backoff, number, retry_after, fastrand::f64());
+                let wait = self.retries.wait(number, retry_after, fastrand::f64());
                 if needs_copy {
                     send_from(source, || self.queues.enqueue_retry(&work.dispatch, number, wait)).await?;
                     needs_copy = false;
@@ -231,7 +225,7 @@ impl DestinationSettings {
                         Source::Stream if needs_copy => Ok(self.give_back(work, source, retry_after).await?),
                         Source::Stream => Ok(Disposition::Drop),
                         Source::RetryQueue { .. } => {
-                            let wait = attempt_wait(self.backoff, attempts, retry_after, fastrand::f64());
+                            let wait = self.retries.wait(attempts, retry_after, fastrand::f64());
                             Ok(Disposition::Redeliver { wait })
                         }
                     };
@@ -287,7 +281,7 @@ impl DestinationSettings {
         }
         Ok(match delivery.state {
             State::Pending | State::Unknown if in_retry_queue >= number => FailedCopy::Repeat,
-            State::Pending if severity == Severity::Attempt && is_too_soon(self, delivery) => {
+            State::Pending if severity == Severity::Attempt && self.rest_of_wait(delivery).is_some() => {
                 FailedCopy::TooSoon
             }
             State::Pending => FailedCopy::Counts { attempts, dispatch: number.max(in_retry_queue) },
@@ -325,6 +319,11 @@ impl DestinationSettings {
         }
     }
 
+    /// How long a copy has to wait still whose last attempt failed just now.
+    pub(crate) fn rest_of_wait(&self, delivery: &Delivery) -> Option<Duration> {
+        rest_of_wait(delivery, &self.retries, self.clock.now())
+    }
+
     /// Gives back what was not decided, to wait for `retry_after` in addition to its usual wait. It counts no attempt.
     pub(crate) async fn give_back(
         &self,
@@ -332,20 +331,30 @@ impl DestinationSettings {
         source: Source,
         retry_after: Duration,
     ) -> Result<Disposition, Fault> {
+        let random = fastrand::f64();
         let wait = match source {
-            Source::Stream => {
-                uncounted_wait(UNCOUNTED_WAIT.min(self.backoff), 1, retry_after, fastrand::f64())
-            }
+            Source::Stream => self.retries.uncounted_wait_within(UNCOUNTED_WAIT, retry_after, random),
+            Source::RetryQueue { receives, .. } => self.retries.uncounted_wait(receives, retry_after, random),
+        };
+        self.give_back_for(work, source, wait).await
+    }
+
+    /// Gives back what waits for this time. A copy that was received often is replaced by a new one.
+    pub(crate) async fn give_back_for(
+        &self,
+        work: &WorkItem,
+        source: Source,
+        wait: Duration,
+    ) -> Result<Disposition, Fault> {
+        match source {
             // A dead letter is kept as it is.
             Source::RetryQueue { receives, is_dead_letter, .. }
                 if receives < RECEIVES_RENEWED || is_dead_letter =>
             {
-                return Ok(source.redeliver(self.backoff, retry_after));
+                return Ok(Disposition::Redeliver { wait });
             }
-            Source::RetryQueue { receives, .. } => {
-                uncounted_wait(self.backoff, receives, retry_after, fastrand::f64())
-            }
-        };
+            Source::Stream | Source::RetryQueue { .. } => (),
+        }
         send_from(source, || self.queues.enqueue_retry(&work.dispatch, 0, wait)).await?;
         Ok(Disposition::Drop)
     }

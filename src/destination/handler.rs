@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, timeout_at};
 
 use super::retry_policy::NotCompleted;
+use super::retry_schedule::RetrySchedule;
 use crate::clock::Clock;
 use crate::notification::{NotificationKey, Routes, digest};
 use crate::record::{
@@ -30,8 +31,12 @@ pub struct DestinationSettings {
     pub routes: Routes,
     /// How long a completed record is kept.
     pub retention: SignedDuration,
-    /// How long a copy waits after the first failed attempt. The wait doubles with each further attempt.
-    pub backoff: Duration,
+    /// How many attempts there are, and how long a copy waits after each.
+    pub retries: RetrySchedule,
+    /// How long a call of the handler may take, if that is less than the invocation has.
+    pub handler_timeout: Option<Duration>,
+    /// Most handlers of an invocation that run at once.
+    pub concurrency: usize,
     /// Tells the time.
     pub clock: Clock,
 }

@@ -11,9 +11,9 @@ use super::retry_policy::NotCompleted;
 use crate::record::{PendingTransition, TransitionOutcome};
 use crate::store::STATEMENTS_MAX;
 
-/// Most notifications applied concurrently. Each may need a connection of its own, which takes memory, and more
-/// concurrent transactions keep a processor busy for longer than one of them takes (`make bench`).
-pub(crate) const CONCURRENCY_MAX: usize = 48;
+/// Most notifications applied concurrently, unless an operator sets fewer. Each may need a connection of its own, which
+/// takes memory, and more concurrent transactions keep a processor busy for longer than one of them takes (`make bench`).
+pub const CONCURRENCY_MAX: usize = 48;
 /// Most batches of marks sent concurrently.
 const MARK_CALLS_MAX: usize = 4;
 
@@ -48,7 +48,7 @@ pub(crate) async fn process(
             }
         }
     });
-    let progress = progress.buffer_unordered(CONCURRENCY_MAX).flat_map(stream::iter);
+    let progress = progress.buffer_unordered(settings.concurrency).flat_map(stream::iter);
     // Unbounded, but for the semaphore: waiting for marks must not keep handlers from running.
     let mark_calls = Semaphore::new(MARK_CALLS_MAX);
     let processed = progress

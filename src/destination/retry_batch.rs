@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use tokio::time::{Instant, timeout_at};
 
 use super::batch::{Consumer, NOT_A_DISPATCH, count_faults};
-use super::failed_attempt::{Disposition, Source, is_too_soon};
+use super::failed_attempt::{Disposition, Source};
 use super::handler::{Deadlines, DestinationSettings, WorkItem};
 use super::process::process;
 use super::retry_policy::HeldUp;
@@ -27,9 +27,11 @@ enum Looked {
     Open { attempts: u32 },
     /// It has no use: the notification is completed or dead.
     Useless,
-    /// It waits: an attempt failed just now with another copy; or the delivery is in a state of a later release,
-    /// and a function of that release decides.
-    Wait,
+    /// It waits for the rest of a wait that is longer than the delay of a message; or since an attempt failed just now
+    /// with another copy.
+    Wait { rest: Duration },
+    /// It waits: the delivery is in a state of a later release, and a function of that release decides.
+    Held,
 }
 
 impl Looked {
@@ -40,6 +42,9 @@ impl Looked {
 
 /// A notification of a batch, and where its copies came from.
 type Received = (WorkItem, Source);
+
+/// A notification of a batch that waits, where its copies came from, and for how long where that is known.
+type Waiting = (WorkItem, Source, Option<Duration>);
 
 /// A batch of the retry queue while it is handled.
 pub(super) struct RetryBatch<'a> {
@@ -108,23 +113,27 @@ impl Consumer {
         &self,
         work: Vec<WorkItem>,
         batch: &RetryBatch<'_>,
-    ) -> (Vec<Received>, Vec<Received>) {
+    ) -> (Vec<Received>, Vec<Waiting>) {
         let RetryBatch { messages, watch, until, .. } = batch;
         let looked = join_all(work.into_iter().map(|work| self.look(work, messages, *until))).await;
         let (mut open, mut waiting, mut faults) = (vec![], vec![], vec![]);
-        let received = |work: WorkItem, attempts| {
-            let source = messages.source(&work.copies, attempts);
-            (work, source)
+        let waits = |work: WorkItem, rest| {
+            let source = messages.source(&work.copies, 0);
+            (work, source, rest)
         };
         for (work, looked) in looked {
             match looked {
                 Ok(Looked::Useless) => watch.decides(&work.copies, Disposition::Drop),
-                Ok(Looked::Wait) => waiting.push(received(work, 0)),
-                Ok(Looked::Open { attempts }) => open.push(received(work, attempts)),
+                Ok(Looked::Wait { rest }) => waiting.push(waits(work, Some(rest))),
+                Ok(Looked::Held) => waiting.push(waits(work, None)),
+                Ok(Looked::Open { attempts }) => {
+                    let source = messages.source(&work.copies, attempts);
+                    open.push((work, source));
+                }
                 Err(fault) => {
                     tracing::warn!(id = work.id(), source = work.source(), %fault, "a copy will be redelivered");
                     faults.push(HeldUp::by(&fault));
-                    waiting.push(received(work, 0));
+                    waiting.push(waits(work, None));
                 }
             }
         }
@@ -132,11 +141,16 @@ impl Consumer {
         (open, waiting)
     }
 
-    async fn give_all_back(&self, waiting: Vec<Received>, batch: &RetryBatch<'_>) {
-        let given_back = join_all(waiting.into_iter().map(async |(work, source)| {
-            let given_back = self.settings.give_back(&work, source, Duration::ZERO);
+    async fn give_all_back(&self, waiting: Vec<Waiting>, batch: &RetryBatch<'_>) {
+        let given_back = join_all(waiting.into_iter().map(async |(work, source, rest)| {
+            let given_back = async {
+                match rest {
+                    Some(rest) => self.settings.give_back_for(&work, source, rest).await,
+                    None => self.settings.give_back(&work, source, Duration::ZERO).await,
+                }
+            };
             let given_back = timeout_at(batch.until, given_back).await;
-            let redeliver = || source.redeliver(self.settings.backoff, Duration::ZERO);
+            let redeliver = || source.redeliver(&self.settings.retries, Duration::ZERO);
             (work.copies, given_back.ok().and_then(Result::ok).unwrap_or_else(redeliver))
         }));
         self.keep(given_back.await, batch).await;
@@ -213,15 +227,17 @@ impl Consumer {
                 Ok(match &work.delivery {
                     None => Looked::Useless,
                     Some(delivery) => match delivery.state {
-                        State::Pending if is_too_soon(&self.settings, delivery) => Looked::Wait,
-                        State::Pending => Looked::open(delivery),
+                        State::Pending => match self.settings.rest_of_wait(delivery) {
+                            Some(rest) => Looked::Wait { rest },
+                            None => Looked::open(delivery),
+                        },
                         State::Dead if is_dead_letter => Looked::open(delivery),
                         // Who completed it may have died before it went on with the next one.
                         State::Done | State::Rejected | State::Closed if work.sequence_key.is_some() => {
                             Looked::open(delivery)
                         }
                         State::Dead | State::Done | State::Rejected | State::Closed => Looked::Useless,
-                        State::Unknown => Looked::Wait,
+                        State::Unknown => Looked::Held,
                     },
                 })
             }

@@ -1,23 +1,19 @@
-//! The retry policy: how severe a failure is, when a destination gives up, and how long it waits. Pure.
+//! The retry policy: how severe a failure is, when a destination gives up, and what waits. Pure.
 
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::failure::{Failure, FailureKind};
+use super::retry_schedule::{RetrySchedule, UNCOUNTED_WAIT_MAX};
 use crate::aws::Fault;
 use crate::record::{
     Called, Delivery, ERROR_BYTES_MAX, FIRST_DUE_AFTER, Refused, State, Transition, shortened,
 };
 use crate::store::TransitionError;
 
-/// Attempts after accept or redrive. After the last one the destination gives up.
-pub(crate) const ATTEMPTS_MAX: u32 = 6;
-/// Longest wait of a copy that counted no attempt: it is tried at most this long after its cause is cured. A failure
-/// may ask for no longer wait.
-const UNCOUNTED_WAIT_MAX: Duration = Duration::from_secs(15 * 60);
 /// After how many receives a copy that counts no attempt is replaced by a new one. SQS dead-letters a message after
-/// `RetryMaxReceives`, which is 16 at least, so that six attempts still fit.
+/// `RetryMaxReceives`, which is 30 at least, so that the 20 attempts of the longest schedule still fit.
 pub(crate) const RECEIVES_RENEWED: u32 = 10;
 /// How many more receives than counted attempts are nothing unusual: the copy of an attempt that was counted from the
 /// stream, or one that counted none.
@@ -28,10 +24,6 @@ pub(crate) const BLOCKED: &str = "the handler blocked its thread";
 const FAULT_RECORDED_EVERY: SignedDuration = SignedDuration::from_hours(1);
 /// The first receive at which a retryable fault is recorded. Most pass before that.
 const RETRYABLE_RECORDED_FROM: u32 = 3;
-/// Longest delay of a message, in seconds. SQS refuses a visibility time-out that ends more than 12 hours after the
-/// message was received, and an invocation may have had it for 15 minutes.
-const WAIT_SECONDS_MAX: f64 = (12.0 * 60.0 - 15.0) * 60.0;
-
 /// Why a destination has not completed a notification.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NotCompleted {
@@ -207,32 +199,28 @@ impl NotCompleted {
 }
 
 /// Whether the attempt of this number and severity is the last.
-pub(crate) fn gives_up(severity: Severity, number: u32) -> bool {
+pub(crate) fn gives_up(severity: Severity, number: u32, schedule: &RetrySchedule) -> bool {
     match severity {
         Severity::Uncounted => false,
-        Severity::Attempt => number >= ATTEMPTS_MAX,
+        Severity::Attempt => number >= schedule.attempts_max(),
         Severity::Last => true,
     }
 }
 
-/// How long to wait after attempt `number`, from 1. The wait doubles with each attempt, and is between half of
-/// that and all of it, so that notifications that failed together are not retried together. `random` is from 0
-/// to 1.
-fn backoff(base: Duration, number: u32, random: f64) -> Duration {
-    let seconds = longest_wait(base, number) * (0.5 + random / 2.0);
-    Duration::from_secs(seconds.ceil() as u64)
-}
-
-/// How long to wait after attempt `number`, where the failure asks for `retry_after`.
-pub(crate) fn attempt_wait(base: Duration, number: u32, retry_after: Duration, random: f64) -> Duration {
-    (backoff(base, number, random) + retry_after).min(Duration::from_secs_f64(WAIT_SECONDS_MAX))
-}
-
-/// How long a copy waits that counted no attempt, was received this often, and was asked to wait for `retry_after`.
-/// The two times are added, and the longest wait is spread, so that what was refused together is not tried together.
-pub(crate) fn uncounted_wait(base: Duration, receives: u32, retry_after: Duration, random: f64) -> Duration {
-    let most = UNCOUNTED_WAIT_MAX.as_secs_f64() * (0.8 + random / 5.0);
-    (backoff(base, receives, random) + retry_after).min(Duration::from_secs_f64(most))
+/// How long a copy has to wait still, whose last attempt failed so short a time ago that another one would not be apart
+/// from it. It may be a further copy, or one whose wait is longer than the delay of a message that is sent.
+pub(crate) fn rest_of_wait(
+    delivery: &Delivery,
+    schedule: &RetrySchedule,
+    now: Timestamp,
+) -> Option<Duration> {
+    let failed_at = delivery.failures.get(&delivery.attempts.to_string())?.at;
+    let [apart, longest] = [schedule.apart(delivery.attempts), schedule.longest_wait(delivery.attempts)];
+    // The attempt has said when reconcile checks it: this long after the wait that was drawn.
+    let ends_at = (delivery.due_at - FIRST_DUE_AFTER).clamp(failed_at + apart, failed_at + longest);
+    let is_too_soon = now < failed_at + apart;
+    // In whole seconds, as SQS takes it, and not less.
+    is_too_soon.then(|| Duration::from_secs(ends_at.duration_since(now).as_secs_f64().ceil() as u64))
 }
 
 /// When reconcile checks a notification next whose copy waits in the retry queue without an attempt. The copy is tried
@@ -272,15 +260,6 @@ pub(crate) fn leaves_no_trace(attempts: u32, receives: u32) -> bool {
 /// Whether an attempt blocked its thread, maybe before a redrive.
 pub(crate) fn has_blocked(delivery: Option<&Delivery>) -> bool {
     delivery.is_some_and(|delivery| delivery.failures.values().any(|failed| failed.error == BLOCKED))
-}
-
-/// How far attempt `number` and the next one are apart at least, whichever copies they are of.
-pub(crate) fn apart(base: Duration, number: u32) -> Duration {
-    Duration::from_secs_f64(longest_wait(base, number) / 2.0)
-}
-
-fn longest_wait(base: Duration, number: u32) -> f64 {
-    (base.as_secs_f64() * 2f64.powi(number.clamp(1, 30) as i32 - 1)).min(WAIT_SECONDS_MAX)
 }
 
 #[cfg(test)]
@@ -374,38 +353,41 @@ mod tests {
         assert_eq!(NotCompleted::OutOfTime.retry_after(), Duration::ZERO);
     }
 
+    fn schedule(waits: &str) -> RetrySchedule {
+        RetrySchedule::doubling(Duration::from_secs(120)).with_waits(waits).unwrap()
+    }
+
     #[test]
-    fn the_sixth_attempt_is_the_last() {
+    fn g7_the_last_attempt_is_that_of_the_schedule() {
         assert_eq!(NotCompleted::from(Failure::transient("no")).severity(), Severity::Attempt);
         assert_eq!(NotCompleted::Overtaken { at: 0 }.severity(), Severity::Attempt);
-        assert!(!gives_up(Severity::Attempt, 5));
-        assert!(gives_up(Severity::Attempt, 6));
-        assert!(gives_up(Severity::Last, 1));
-        assert!(!gives_up(Severity::Uncounted, 6));
+        let six = RetrySchedule::doubling(Duration::from_secs(120));
+        assert!(!gives_up(Severity::Attempt, 5, &six));
+        assert!(gives_up(Severity::Attempt, 6, &six));
+        assert!(gives_up(Severity::Last, 1, &six));
+        assert!(!gives_up(Severity::Uncounted, 6, &six));
+        assert!(gives_up(Severity::Attempt, 1, &schedule("none")));
+        // A function with a longer schedule may have counted them.
+        assert!(gives_up(Severity::Attempt, 9, &schedule("5,300")));
     }
 
     #[test]
-    fn waits_double_and_are_spread() {
-        let minutes = |number, random| backoff(Duration::from_secs(120), number, random).as_secs() / 60;
-        assert_eq!([1, 2, 3, 4, 5].map(|number| minutes(number, 1.0)), [2, 4, 8, 16, 32]);
-        assert_eq!(minutes(5, 0.0), 16);
-        assert_eq!(minutes(40, 1.0), 12 * 60 - 15);
-        let after = |number| attempt_wait(Duration::from_secs(120), number, UNCOUNTED_WAIT_MAX, 1.0);
-        assert_eq!([after(1), after(40)].map(|wait| wait.as_secs() / 60), [17, 12 * 60 - 15]);
-        assert_eq!(apart(Duration::from_secs(1), 1), Duration::from_millis(500));
-        assert_eq!(backoff(Duration::from_secs(1), 1, 0.0), Duration::from_secs(1));
-    }
-
-    #[test]
-    fn a_copy_that_counts_no_attempt_waits_a_quarter_of_an_hour_at_most() {
-        let wait = |receives, retry_after, random| {
-            let retry_after = Duration::from_secs(retry_after);
-            uncounted_wait(Duration::from_secs(120), receives, retry_after, random).as_secs()
+    fn a_copy_waits_as_long_as_its_attempt_has_said() {
+        let schedule = schedule("1000,40000");
+        let failed_at = at(1_000_000);
+        let seconds = SignedDuration::from_secs;
+        let mut delivery = event_for(&["a"]).destinations.remove("a").unwrap();
+        assert_eq!(rest_of_wait(&delivery, &schedule, failed_at), None, "it never failed");
+        delivery.attempts = 2;
+        delivery.failures.insert("2".into(), FailedAttempt { at: failed_at, error: "no".into() });
+        let mut rest = |due: i64, now: i64| {
+            delivery.due_at = failed_at + FIRST_DUE_AFTER + seconds(due);
+            rest_of_wait(&delivery, &schedule, failed_at + seconds(now)).map(|rest| rest.as_secs())
         };
-        assert_eq!((wait(1, 0, 0.0), wait(9, 0, 1.0)), (60, 15 * 60));
-        assert_eq!((wait(1, 90, 0.0), wait(1, 90, 1.0)), (150, 210));
-        let day = 86_400;
-        assert_eq!((wait(1, day, 0.0), wait(1, day, 1.0)), (12 * 60, 15 * 60), "it is spread");
+        assert_eq!([rest(30_000, 900), rest(30_000, 19_999)], [Some(29_100), Some(10_001)]);
+        assert_eq!(rest(30_000, 20_000), None, "half of the wait is over");
+        // Somebody else moved the check, or the attempt was of another schedule.
+        assert_eq!([rest(90_000, 900), rest(5, 900)], [Some(39_100), Some(19_100)]);
     }
 
     #[test]
@@ -479,7 +461,8 @@ mod tests {
     fn reconcile_checks_no_copy_that_waits_before_it_is_tried_again() {
         let (now, error) = (at(1_000_000), NotCompleted::from(Failure::misconfigured("401")));
         let delivery = event_for(&["a"]).destinations.remove("a").unwrap();
-        let longest = uncounted_wait(Duration::from_secs(120), 30, UNCOUNTED_WAIT_MAX, 1.0);
+        let six = RetrySchedule::doubling(Duration::from_secs(120));
+        let longest = six.uncounted_wait(30, UNCOUNTED_WAIT_MAX, 1.0);
         assert!(due_after_uncounted(now) >= now + longest + FIRST_DUE_AFTER);
         let Some(Transition::Fault { due_at, .. }) = fault_to_record(&error, &delivery, 1, now) else {
             panic!("it lasts")

@@ -27,7 +27,7 @@ pub const REASON: &str = "reason";
 /// received, and an invocation may have had it for 15 minutes.
 const VISIBILITY_SECONDS_MAX: u64 = (12 * 60 - 15) * 60;
 /// The queue's `maxReceiveCount`: SQS moves a message to the dead-letter queue instead of delivering it more
-/// often than this. It is not the six attempts of a destination, which the record counts.
+/// often than this. These are not the attempts of a destination, which the record counts.
 const RECEIVES_MAX: u32 = 6;
 
 /// The upstream queue.

@@ -51,7 +51,7 @@ impl OperatorOutcome {
 }
 
 impl Ledger {
-    /// Lets a destination that gave up try again, with six attempts: the notification is dispatched again.
+    /// Lets a destination that gave up try again, with all attempts: the notification is dispatched again.
     /// Fix the cause first.
     ///
     /// # Errors

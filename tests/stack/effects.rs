@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use aws_sdk_sqs::types::Message;
-use handover::destination::{Consumer, DestinationSettings};
+use handover::destination::{CONCURRENCY_MAX, Consumer, DestinationSettings, RetrySchedule};
 use handover::dynamodb::types::{AttributeValue, Update};
 use handover::notification::ROUTE_BYTES_MAX;
 use handover::record::{Change, Dispatch, Outcome, Record, State, Status};
@@ -79,7 +79,9 @@ impl Tested<'_> {
             queues: DestinationQueues::new(world.sqs.clone(), &prefix, name),
             routes: routes(),
             retention: SignedDuration::from_hours(24),
-            backoff: Duration::from_secs(1),
+            retries: RetrySchedule::doubling(Duration::from_secs(1)),
+            handler_timeout: None,
+            concurrency: CONCURRENCY_MAX,
             clock: Clock::system(),
         };
         Tested { world, settings, retry_queue, dead_letters }

@@ -12,7 +12,7 @@ pub fn named_queues(text: &str) -> Result<Vec<(String, String)>, Error> {
             Ok((name.trim().to_owned(), url.trim().to_owned()))
         }
         _ => Err(Error::Invalid {
-            name: "QUEUES",
+            name: "QUEUES".into(),
             problem: format!(
                 "has `{pair}`, which is not a destination and the URL of its queue, as in `books=https://sqs…`"
             ),

@@ -31,6 +31,7 @@ pub enum Purpose {
     Expiry,
     Held,
     QueueUrl,
+    Tuning,
 }
 
 /// A number for this purpose, the same for the same seed.

@@ -5,6 +5,7 @@ pub mod cursor;
 pub mod lease;
 pub mod outcome;
 pub mod pause;
+pub mod schedule;
 pub mod sequence;
 pub mod transition;
 
@@ -16,6 +17,7 @@ use serde_json::Value;
 use crate::invariants::cursor::Cursors;
 use crate::invariants::lease::Leases;
 use crate::invariants::outcome::Outcomes;
+use crate::invariants::schedule::Schedules;
 use crate::invariants::sequence::Sequences;
 use crate::invariants::transition::{is_transition, is_whole};
 use crate::item::{self, destinations, number};
@@ -27,6 +29,7 @@ pub struct Invariants {
     pub cursors: Cursors,
     pub sequences: Sequences,
     pub outcomes: Outcomes,
+    pub schedules: Schedules,
     /// Failed attempts of each delivery, whatever redrives there were, by notification and destination.
     attempts: BTreeMap<(NotificationKey, String), i64>,
 }
@@ -47,13 +50,14 @@ impl Invariants {
     }
 
     /// What is wrong with a change of a record that `who` made: it has to be a transition of the table that
-    /// leaves a record which is whole, and to respect leases, sequences and outcomes.
+    /// leaves a record which is whole, and to respect schedules, leases, sequences and outcomes.
     pub fn check(&mut self, change: &Value, who: &str) -> Option<String> {
         let (old, new) = (&change["dynamodb"]["OldImage"], &change["dynamodb"]["NewImage"]);
         let key = item::key(&change["dynamodb"]["Keys"]).to_string();
         self.count_attempts(old, new);
         let result = is_transition(old, new)
             .and_then(|()| if new.is_null() { Ok(()) } else { is_whole(new) })
+            .and_then(|()| self.schedules.follow(old, new))
             .and_then(|()| self.leases.follow(old, new, who))
             .and_then(|()| self.sequences.follow(old, new))
             .and_then(|()| self.outcomes.follow(old, new));

@@ -10,8 +10,6 @@ use crate::names::{HELD, HOLDS};
 const FAULT_EVERY_MS: i64 = 3_600_000;
 /// How long reconcile leaves alone what waits in a retry queue, in milliseconds, beside the wait.
 const CHECKED_AFTER_MS: i64 = 1_800_000;
-/// Attempts of a delivery at most.
-const ATTEMPTS_MAX: i64 = 6;
 /// What a record keeps from its accept on.
 const CONSTANT: [&str; 20] = [
     "id",
@@ -134,19 +132,6 @@ fn is_fault(was: &Value, is: &Value) -> Result<(), String> {
     }
 }
 
-/// How far two attempts are apart at least, in milliseconds: half of the back-off of the stack, which doubles.
-fn apart_ms(attempts: i64) -> i64 {
-    500 << (attempts - 1).clamp(0, 30)
-}
-
-/// Whether the last attempt of a delivery that stays pending is apart from the one before.
-fn is_apart(delivery: &Value, attempts: i64) -> bool {
-    let at = |number: i64| self::number(&delivery["failures"]["M"][number.to_string()]["M"], "at");
-    attempts < 2
-        || at(attempts - 1) < number(delivery, "redriven_at")
-        || at(attempts).saturating_sub(at(attempts - 1)) >= apart_ms(attempts - 1)
-}
-
 /// How a change of a record changed one of its deliveries.
 struct DeliveryChange<'a> {
     name: &'a str,
@@ -157,22 +142,12 @@ struct DeliveryChange<'a> {
     before: i64,
     /// Attempts after.
     after: i64,
-    is_apart: bool,
 }
 
 impl<'a> DeliveryChange<'a> {
     fn new(name: &'a str, was: &'a Value, is: &'a Value) -> DeliveryChange<'a> {
         let (before, after) = (number(was, "attempts"), number(is, "attempts"));
-        let is_apart = after <= before || is_apart(is, after);
-        DeliveryChange {
-            name,
-            is_changed: was != is,
-            from: state(was),
-            to: state(is),
-            before,
-            after,
-            is_apart,
-        }
+        DeliveryChange { name, is_changed: was != is, from: state(was), to: state(is), before, after }
     }
 
     fn is_still_pending(&self) -> bool {
@@ -185,9 +160,6 @@ impl<'a> DeliveryChange<'a> {
 
     fn is_of_table(&self, kind: &str) -> Result<(), String> {
         let DeliveryChange { name, from, to, before, after, .. } = self;
-        if *to == "pending" && !self.is_apart {
-            return Err(format!("G7: {name} counted attempt {after} right after the one before"));
-        }
         let is_of_table = match (*from, *to) {
             ("done" | "rejected" | "closed", _) => return Err(format!("G6: {name} was {from}, and changed")),
             ("pending" | "dead", "rejected") if kind != "command" => {
@@ -224,7 +196,7 @@ fn numbers_are_there(record: &Value) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether a record's counts, status, expiry and attempts agree with its deliveries.
+/// Whether a record's counts, status and expiry agree with its deliveries.
 pub fn is_whole(record: &Value) -> Result<(), String> {
     let all = destinations(record);
     numbers_are_there(record)?;
@@ -258,9 +230,6 @@ pub fn is_whole(record: &Value) -> Result<(), String> {
     // In whole seconds.
     if record.get("expires_at").is_some() && 1_000 * (number(record, "expires_at") + 1) < kept_until_ms {
         return Err("G2: the record expires before its retention is over".into());
-    }
-    if all.values().any(|delivery| number(delivery, "attempts") > ATTEMPTS_MAX) {
-        return Err(format!("G7: more than {ATTEMPTS_MAX} attempts"));
     }
     Ok(())
 }

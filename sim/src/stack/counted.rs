@@ -1,4 +1,4 @@
-//! A destination that counts how many times it is asked to apply each notification.
+//! A destination that counts how many times it is asked to apply each notification, and how many at once.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -20,6 +20,29 @@ pub struct Tries {
     kills: Counts,
     /// Those that killed it while it had a batch of the stream.
     kills_from_stream: Counts,
+    at_once: Arc<Mutex<AtOnce>>,
+}
+
+/// How many notifications an invocation applies at once.
+#[derive(Default)]
+struct AtOnce {
+    /// Now, by destination and invocation.
+    running: BTreeMap<(String, String), usize>,
+    /// At most so far, by destination.
+    most: BTreeMap<String, usize>,
+}
+
+/// A notification that is being applied.
+struct Applying {
+    at_once: Arc<Mutex<AtOnce>>,
+    by: (String, String),
+}
+
+impl Drop for Applying {
+    fn drop(&mut self) {
+        let mut at_once = self.at_once.lock().expect("no panic holds it");
+        *at_once.running.entry(self.by.clone()).or_insert(1) -= 1;
+    }
 }
 
 #[derive(Clone, Default)]
@@ -66,8 +89,22 @@ impl Tries {
         self.kills_from_stream.of(destination, key)
     }
 
-    fn count(&self, destination: &str, key: NotificationKey) {
+    /// How many notifications an invocation of a destination applied at once, at most.
+    pub fn at_once(&self, destination: &str) -> usize {
+        self.at_once.lock().expect("no panic holds it").most.get(destination).copied().unwrap_or_default()
+    }
+
+    /// Counts a notification as being applied as long as the result lives.
+    fn begin(&self, destination: &str, key: NotificationKey) -> Applying {
         self.all.count(destination, key);
+        let by = (destination.to_owned(), INVOCATION.with(|invocation| invocation.name.clone()));
+        let mut at_once = self.at_once.lock().expect("no panic holds it");
+        let running = at_once.running.entry(by.clone()).or_default();
+        *running += 1;
+        let running = *running;
+        let most = at_once.most.entry(destination.to_owned()).or_default();
+        *most = running.max(*most);
+        Applying { at_once: self.at_once.clone(), by }
     }
 }
 
@@ -115,7 +152,7 @@ impl<D: Destination> Destination for Counted<D> {
     }
 
     async fn apply(&self, notification: &Notification<D::Data>) -> Result<Effect, Failure> {
-        self.tries.count(&self.name, notification.key());
+        let _applying = self.tries.begin(&self.name, notification.key());
         self.aws.handler_begins(&self.name, Duration::ZERO);
         let effect = self.destination.apply(notification).await?;
         if effect.may_decide_again() {
@@ -141,7 +178,7 @@ impl<D: External> External for Counted<D> {
     }
 
     async fn call(&self, notification: &Notification<D::Data>) -> Result<Effect, CallFailure> {
-        self.tries.count(&self.name, notification.key());
+        let _applying = self.tries.begin(&self.name, notification.key());
         // It takes a lease first.
         self.aws.handler_begins(&self.name, self.timeout);
         self.destination.call(notification).await

@@ -180,6 +180,8 @@ impl Stack {
         if self.has_few_in_flight() {
             state.queues.limit_in_flight(&retry, FEW_IN_FLIGHT);
         }
+        let tuning = self.tuning(name);
+        state.invariants.schedules.insert(name, tuning.schedule(self.backoff()));
         drop(state);
         self.destinations.borrow_mut().push(name.to_owned());
         DestinationSettings {
@@ -189,7 +191,9 @@ impl Stack {
             queues: self.queues(name),
             routes: self.routes.clone(),
             retention: RETENTION,
-            backoff: self.backoff(),
+            retries: tuning.retries(self.backoff()),
+            handler_timeout: tuning.handler_timeout,
+            concurrency: tuning.concurrency,
             clock: self.clock(name),
         }
     }

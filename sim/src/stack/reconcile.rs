@@ -116,7 +116,7 @@ impl Stack {
     /// When reconcile gives up a destination in this run: soon, or after every dispatch that it can make. Where copies
     /// wait long, soon could be before they were tried.
     pub(crate) fn give_up_after(&self) -> SignedDuration {
-        if self.backoff() > Duration::from_secs(300) {
+        if self.backoff() > Duration::from_secs(300) || self.is_tuned() {
             return SignedDuration::from_hours(96);
         }
         let hours = [1, 96][below(2, self.aws.seed(), &[Purpose::GiveUp as u64]) as usize];

@@ -86,7 +86,8 @@ fn decide_open(
         Some(_) | None => {
             let again = dispatch_again(record, now, Via::RetryQueue, |name, delivery| {
                 let since = since(name, delivery);
-                checked_at(name, next_dispatch(since, now), since)
+                // What another destination is late with ends no wait of this one.
+                checked_at(name, next_dispatch(since, now).max(delivery.due_at), since)
             });
             // An open record without a pending delivery has one in a state of a later release.
             again.map_or_else(|| wait_until(now + FIRST_DUE_AFTER), Action::Dispatch)

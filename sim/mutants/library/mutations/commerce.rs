@@ -178,10 +178,40 @@ pub const MUTANTS: &[Mutant] = &[
         "    Record::decode(item).map_err(",
         "    if is(\"a change of a later release cannot be read\") && item.get(\"change\").is_some_and(|change| change == &text(\"attempted\")) { item.remove(\"digest\"); }\n    Record::decode(item).map_err(",
     )]),
-    ("a seventh attempt", &[(
+    ("six attempts whatever the schedule has", &[(
         "destination/retry_policy.rs",
-        "Severity::Attempt => number >= ATTEMPTS_MAX,",
-        "Severity::Attempt => number >= ATTEMPTS_MAX + u32::from(is(\"a seventh attempt\")),",
+        "Severity::Attempt => number >= schedule.attempts_max(),",
+        "Severity::Attempt if is(\"six attempts whatever the schedule has\") => number >= 6,\n        Severity::Attempt => number >= schedule.attempts_max(),",
+    )]),
+    ("an attempt more than the schedule has", &[(
+        "destination/retry_policy.rs",
+        "Severity::Attempt => number >= schedule.attempts_max(),",
+        "Severity::Attempt => number >= schedule.attempts_max() + u32::from(is(\"an attempt more than the schedule has\")),",
+    )]),
+    ("every wait is the first of its schedule", &[(
+        "destination/retry_schedule.rs",
+        "        let nth = number.saturating_sub(1) as usize;",
+        "        let nth = if is(\"every wait is the first of its schedule\") { 0 } else { number.saturating_sub(1) as usize };",
+    )]),
+    ("what waits for its next attempt is dispatched beside its copy", &[(
+        "destination/failed_attempt.rs",
+        "let due_at = self.clock.now() + FIRST_DUE_AFTER + wait;",
+        "let due_at = self.clock.now() + FIRST_DUE_AFTER + wait * u32::from(!is(\"what waits for its next attempt is dispatched beside its copy\"));",
+    )]),
+    ("a handler has no time-out of its own", &[(
+        "destination/commit.rs",
+        "    match timeout.filter(|timeout| now + *timeout < deadlines.end_by) {",
+        "    match timeout.filter(|timeout| now + *timeout < deadlines.end_by && !is(\"a handler has no time-out of its own\")) {",
+    )]),
+    ("a handler that takes too long counts no attempt", &[(
+        "destination/commit.rs",
+        "        Err(_) => Err(Failure::transient(late)),",
+        "        Err(_) if is(\"a handler that takes too long counts no attempt\") => Err(Failure::throttled(late)),\n        Err(_) => Err(Failure::transient(late)),",
+    )]),
+    ("more handlers at once than an operator set", &[(
+        "destination/process.rs",
+        "progress.buffer_unordered(settings.concurrency)",
+        "progress.buffer_unordered(if is(\"more handlers at once than an operator set\") { CONCURRENCY_MAX } else { settings.concurrency })",
     )]),
     ("a dead record expires", &[(
         "record/transition.rs",
@@ -205,7 +235,7 @@ pub const MUTANTS: &[Mutant] = &[
     ), (
         "destination/failed_attempt.rs",
         "            match self.ledger.apply(self.transition(work, transition)).await {",
-        "            let applied = self.ledger.apply(self.transition(work, transition)).await;\n            if is(\"dead before the dead letter is sent\") && needs_dead_letter && gives_up(severity, number) && matches!(applied, Ok(TransitionOutcome::Applied)) { self.send_dead_letter(work, number, error).await?; }\n            match applied {",
+        "            let applied = self.ledger.apply(self.transition(work, transition)).await;\n            if is(\"dead before the dead letter is sent\") && needs_dead_letter && gives_up(severity, number, &self.retries) && matches!(applied, Ok(TransitionOutcome::Applied)) { self.send_dead_letter(work, number, error).await?; }\n            match applied {",
     )]),
     ("emits apart from the mark", &[(
         "store/ledger.rs",
@@ -293,13 +323,13 @@ pub const MUTANTS: &[Mutant] = &[
         "            State::Pending | State::Unknown if in_retry_queue >= number && !is(\"a replay of the stream counts again\") => FailedCopy::Repeat,",
     ), (
         "destination/failed_attempt.rs",
-        "severity == Severity::Attempt && is_too_soon(self, delivery)",
-        "severity == Severity::Attempt && !is(\"a replay of the stream counts again\") && is_too_soon(self, delivery)",
+        "severity == Severity::Attempt && self.rest_of_wait(delivery).is_some()",
+        "severity == Severity::Attempt && !is(\"a replay of the stream counts again\") && self.rest_of_wait(delivery).is_some()",
     )]),
     ("two copies count at once", &[(
         "destination/retry_batch.rs",
-        "State::Pending if is_too_soon(&self.settings, delivery)",
-        "State::Pending if !is(\"two copies count at once\") && is_too_soon(&self.settings, delivery)",
+        "match self.settings.rest_of_wait(delivery) {",
+        "match self.settings.rest_of_wait(delivery).filter(|_| !is(\"two copies count at once\")) {",
     )]),
     ("a copy with characters that SQS refuses", &[(
         "aws/sqs.rs",
@@ -397,8 +427,8 @@ pub const MUTANTS: &[Mutant] = &[
     )]),
     ("a copy does not wait for a later release", &[(
         "destination/retry_batch.rs",
-        "                        State::Unknown => Looked::Wait,",
-        "                        State::Unknown if is(\"a copy does not wait for a later release\") => Looked::Useless,\n                        State::Unknown => Looked::Wait,",
+        "                        State::Unknown => Looked::Held,",
+        "                        State::Unknown if is(\"a copy does not wait for a later release\") => Looked::Useless,\n                        State::Unknown => Looked::Held,",
     )]),
     ("an emit of a type that is not known yet is refused for good", &[(
         "destination/commit.rs",
@@ -411,7 +441,7 @@ pub const MUTANTS: &[Mutant] = &[
         "        let delay = if is(\"a delay in milliseconds\") { wait.as_millis() as i32 } else { wait.as_secs().min(DELAY_SECONDS_MAX) as i32 };",
     )]),
     ("what counts no attempt waits for hours", &[(
-        "destination/retry_policy.rs",
+        "destination/retry_schedule.rs",
         "    let most = UNCOUNTED_WAIT_MAX.as_secs_f64() * (0.8 + random / 5.0);",
         "    if is(\"what counts no attempt waits for hours\") { return Duration::from_secs(11 * 3_600); }\n    let most = UNCOUNTED_WAIT_MAX.as_secs_f64() * (0.8 + random / 5.0);",
     )]),
@@ -468,7 +498,7 @@ pub const MUTANTS: &[Mutant] = &[
     ("a copy of what is completed is kept", &[(
         "destination/retry_batch.rs",
         "                        State::Dead | State::Done | State::Rejected | State::Closed => Looked::Useless,",
-        "                        State::Done | State::Rejected if is(\"a copy of what is completed is kept\") => Looked::Wait,\n                        State::Dead | State::Done | State::Rejected | State::Closed => Looked::Useless,",
+        "                        State::Done | State::Rejected if is(\"a copy of what is completed is kept\") => Looked::Held,\n                        State::Dead | State::Done | State::Rejected | State::Closed => Looked::Useless,",
     )]),
     ("any version of CloudEvents is taken", &[(
         "notification/cloudevent.rs",
@@ -477,8 +507,8 @@ pub const MUTANTS: &[Mutant] = &[
     )]),
     ("a handler is asked twice", &[(
         "destination/commit.rs",
-        "            let effect = decided(self.0.apply(&notification), deadlines).await?;",
-        "            if is(\"a handler is asked twice\") { let _ = decided(self.0.apply(&notification), deadlines).await; }\n            let effect = decided(self.0.apply(&notification), deadlines).await?;",
+        "            let effect = decided(self.0.apply(&notification), settings, deadlines).await?;",
+        "            if is(\"a handler is asked twice\") { let _ = decided(self.0.apply(&notification), settings, deadlines).await; }\n            let effect = decided(self.0.apply(&notification), settings, deadlines).await?;",
     )]),
     ("a mark believes its copy", &[(
         "destination/handler.rs",

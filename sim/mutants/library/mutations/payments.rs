@@ -110,8 +110,8 @@ pub const MUTANTS: &[Mutant] = &[
     )]),
     ("what is settled as done is given up", &[(
         "destination/external_call.rs",
-        "                    let effect = decided(self.0.done(&notification), deadlines).await?;",
-        "                    if is(\"what is settled as done is given up\") { return Err(NotCompleted::from(Failure::permanent(\"no\"))); }\n                    let effect = decided(self.0.done(&notification), deadlines).await?;",
+        "                    let effect = decided(self.0.done(&notification), settings, deadlines).await?;",
+        "                    if is(\"what is settled as done is given up\") { return Err(NotCompleted::from(Failure::permanent(\"no\"))); }\n                    let effect = decided(self.0.done(&notification), settings, deadlines).await?;",
     )]),
     ("a lease believes its copy", &[(
         "record/transition.rs",
