@@ -11,8 +11,8 @@ use crate::stack::Stack;
 /// The waits of a destination with a schedule of its own: one attempt; two; more than the default; and the longest wait,
 /// during which reconcile runs.
 const WAITS: [&str; 4] = ["none", "3", "1,2,1,4,1,2,1,1", "1,42300"];
-/// The time-out of a handler. One that begins before it is too late has longer than this in each workload.
-const HANDLER_TIMEOUT: Duration = Duration::from_secs(1);
+/// The part of its function's time-out that a handler has: the last of a batch would have a quarter otherwise.
+const HANDLERS_PART: u64 = 10;
 /// Attempts of a schedule whose waits double.
 const ATTEMPTS_DOUBLING: u32 = 6;
 /// Longest wait of a schedule whose waits double, in milliseconds.
@@ -56,9 +56,10 @@ impl Stack {
     pub(crate) fn tuning(&self, destination: &str) -> Tuning {
         let draw = |end, what| self.draw_for_tuning(end, &[what, of_name(destination)]);
         let is_tuned = self.is_tuned();
+        let handler_timeout = Duration::from_secs((self.timeout.as_secs() / HANDLERS_PART).max(1));
         Tuning {
             waits: (is_tuned && draw(2, 0) == 0).then(|| WAITS[draw(WAITS.len() as u64, 1) as usize]),
-            handler_timeout: (is_tuned && draw(2, 2) == 0).then_some(HANDLER_TIMEOUT),
+            handler_timeout: (is_tuned && draw(2, 2) == 0).then_some(handler_timeout),
             concurrency: if is_tuned && draw(2, 3) == 0 { 1 } else { CONCURRENCY_MAX },
         }
     }

@@ -208,11 +208,6 @@ pub const MUTANTS: &[Mutant] = &[
         "        Err(_) => Err(Failure::transient(late)),",
         "        Err(_) if is(\"a handler that takes too long counts no attempt\") => Err(Failure::throttled(late)),\n        Err(_) => Err(Failure::transient(late)),",
     )]),
-    ("more handlers at once than an operator set", &[(
-        "destination/process.rs",
-        "progress.buffer_unordered(settings.concurrency)",
-        "progress.buffer_unordered(if is(\"more handlers at once than an operator set\") { CONCURRENCY_MAX } else { settings.concurrency })",
-    )]),
     ("a dead record expires", &[(
         "record/transition.rs",
         "    if matches!(expected.after, Status::Done | Status::Rejected | Status::Closed) {",

@@ -174,4 +174,9 @@ pub const MUTANTS: &[Mutant] = &[
         "AbsentOrBelow(POSITION.to_owned(), sequence - 1)",
         "AbsentOrBelow(POSITION.to_owned(), sequence - 1 + u64::from(is(\"what is next by now is registered all the same\")))",
     )]),
+    ("more handlers at once than an operator set", &[(
+        "destination/process.rs",
+        "progress.buffer_unordered(settings.concurrency)",
+        "progress.buffer_unordered(if is(\"more handlers at once than an operator set\") { CONCURRENCY_MAX } else { settings.concurrency })",
+    )]),
 ];
