@@ -92,7 +92,7 @@ impl Consumer {
         copies.iter().for_each(|work| batch.watch.decides(&work.copies, Disposition::Drop));
         let dead_letters = dead_letters.into_iter().map(|work| {
             let source = batch.messages.source(&work.copies, 0);
-            (work, source)
+            (work, source, None)
         });
         self.give_all_back(dead_letters.collect(), batch).await;
     }
