@@ -219,9 +219,6 @@ environment() {
 }
 
 start_emulator() {
-    if (: <>"/dev/tcp/127.0.0.1/$PORT") 2>/dev/null; then
-        die "Port $PORT is in use." "Choose another: PORT=4567"
-    fi
     # It contains the code of earlier runs' functions.
     rm -rf "$state/tmp" && mkdir "$state/tmp"
     local i began=$SECONDS
@@ -269,7 +266,7 @@ pack() {
 }
 
 # aws_text ARGUMENT…: what a call of AWS answers, as text.
-aws_text() { "$venv/bin/aws" --output text "$@" 2>"$logs/deploy.log"; }
+aws_text() { "$venv/bin/python" -m awscli --output text "$@" 2>"$logs/deploy.log"; }
 
 # Deploys the stack, or what has changed of it.
 deploy() {
@@ -288,15 +285,21 @@ deploy() {
 sam_deploy() {
     cd "$state/stack" || return
     "$venv/bin/sam" deploy --template-file "${templates[0]}" --stack-name "$STACK" --resolve-s3 --no-progressbar \
-        --capabilities CAPABILITY_IAM CAPABILITY_AUTO_EXPAND --no-fail-on-empty-changeset --parameter-overrides "$@"
+        --capabilities CAPABILITY_IAM CAPABILITY_AUTO_EXPAND --no-fail-on-empty-changeset --parameter-overrides "$@" ||
+        { failed_events && return 1; }
     fix_deployment
+}
+
+# Why a deployment failed, whole: SAM breaks it into short lines.
+failed_events() {
+    "$venv/bin/python" -m awscli --output text cloudformation describe-stack-events --stack-name "$STACK" \
+        --query "StackEvents[?contains(ResourceStatus, 'FAILED')].[LogicalResourceId, ResourceStatusReason]"
 }
 
 # Serves the stream mappings if the emulator does not do so by AWS's rules: relay's, and one of a destination at least.
 start_event_sources() {
     [[ $stream_mappings == disabled ]] || return 0
     local i
-    command -v "$event_sources" >/dev/null || die "$event_sources is missing." "$event_sources_from"
     start event-sources "$event_sources" --functions "$STACK-" --expect 2 >"$logs/event-sources.log" 2>&1
     for ((i = 0; i < 150; i++)); do
         grep -q '^ready: ' "$logs/event-sources.log" && return
@@ -326,6 +329,10 @@ prepare() {
         say "Stopping what an earlier run left behind"
     fi
     stop_all
+    # Before what takes minutes.
+    if (: <>"/dev/tcp/127.0.0.1/$PORT") 2>/dev/null; then die "Port $PORT is in use." "Choose another: PORT=4567"; fi
+    [[ $stream_mappings == enabled ]] || command -v "$event_sources" >/dev/null ||
+        die "$event_sources is missing." "$event_sources_from"
     stop_all_on_exit
     setup
     environment

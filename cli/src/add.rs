@@ -23,20 +23,23 @@ const KNOWN_BY: &str = "handover/destination.yaml";
 /// The queues of these are the core's.
 const OF_THE_CORE: [&str; 2] = ["relay", "upstream"];
 
-/// As a crate or in the template, these would be something else.
-const TAKEN: [&str; 58] = [
+/// As a crate, a binary or in the template, these would be something else.
+const TAKEN: [&str; 62] = [
     "alloc",
     "as",
     "async",
     "await",
     "break",
+    "build",
     "const",
     "continue",
     "core",
     "crate",
+    "deps",
     "dyn",
     "else",
     "enum",
+    "examples",
     "extern",
     "false",
     "fn",
@@ -48,6 +51,7 @@ const TAKEN: [&str; 58] = [
     "if",
     "impl",
     "in",
+    "incremental",
     "let",
     "loop",
     "match",
@@ -116,7 +120,7 @@ fn checked(name: &str) -> Result<String, String> {
         return Err("the queue of this name is the core's".into());
     }
     if TAKEN.contains(&&*name) {
-        return Err("it has a meaning in Rust or in YAML; choose another name".into());
+        return Err("it has a meaning in Rust, Cargo or YAML; choose another name".into());
     }
     Ok(name)
 }
@@ -137,7 +141,8 @@ fn add_to(repository: &Path, added: &Added) -> anyhow::Result<ExitCode> {
     let read = |name: &str| {
         std::fs::read_to_string(repository.join(name)).with_context(|| format!("{name} cannot be read"))
     };
-    let (routes, template) = (read(ROUTES)?, read(TEMPLATE)?);
+    let routes = read(ROUTES).map_err(|error| coded(NO_ROUTES, format!("{error:#}")))?;
+    let template = read(TEMPLATE)?;
     let folder = repository.join(FUNCTIONS).join(&added.name);
     check(&folder, &routes, &template, added)?;
 
@@ -165,7 +170,7 @@ fn check(folder: &Path, routes: &str, template: &str, added: &Added) -> anyhow::
         _ if edit::is_routed(routes, added) => {
             format!("{ROUTES} has the type {} or the destination {}", added.r#type(), added.name)
         }
-        Some(resource) => format!("{TEMPLATE} has the resource {resource}"),
+        Some(name) => format!("{TEMPLATE} has something of the name {name}"),
         None => return Ok(()),
     };
     Err(coded(EXISTS, format!("{there}; choose another name")))

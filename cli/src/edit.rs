@@ -74,13 +74,13 @@ fn with_name(text: &str, name: &str) -> Option<String> {
     is_plain.then(|| text.replacen(line, &format!("{key}: {names} {NAMES}"), 1))
 }
 
-/// The first resource of the destination whose name the template has already.
+/// The first resource of the destination whose name the template has already, as a resource, a parameter or a condition.
 pub fn resource_there(text: &str, added: &Added) -> Option<String> {
-    let there = names(text.split_once("\nResources:").map_or(text, |(_, resources)| resources));
+    let there = names(text);
     names(&added.resources()).into_iter().find(|name| there.contains(name)).map(str::to_owned)
 }
 
-/// The names that are indented as those of resources.
+/// The names that are indented as those of resources, parameters and conditions.
 fn names(template: &str) -> BTreeSet<&str> {
     template
         .lines()

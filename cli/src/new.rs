@@ -11,8 +11,8 @@ use crate::output::say;
 use crate::prepared::{Files, Prepared};
 use crate::skeleton::{Added, repository};
 
-/// What is left of the longest name of a queue.
-const NAME_BYTES_MAX: usize = 34;
+/// What the longest name of a destination leaves of that of a function, which is `STACK-DESTINATION`.
+const NAME_BYTES_MAX: usize = 31;
 
 #[derive(clap::Args)]
 pub struct Arguments {

@@ -1,6 +1,6 @@
 //! What `handover new` and `handover add` write: the texts of `skeleton/`, with the names filled in.
 
-use handover::templates::{CORE, DESTINATION, LOCALSTACK};
+use handover::templates::{CORE, DESTINATION};
 
 use crate::prepared::Files;
 
@@ -8,6 +8,13 @@ use crate::prepared::Files;
 macro_rules! skeleton {
     ($path:literal) => {
         include_str!(concat!("../skeleton/", $path, ".in"))
+    };
+}
+
+/// A script of `localstack/`, to which the skeleton has a link.
+macro_rules! script {
+    ($name:literal) => {
+        (concat!("localstack/", $name), include_str!(concat!("../skeleton/localstack/", $name)))
     };
 }
 
@@ -31,17 +38,26 @@ pub fn repository(name: &str) -> Files {
         ("rust-toolchain.toml", skeleton!("rust-toolchain.toml")),
         ("template.yaml", skeleton!("template.yaml")),
         ("localstack/stack.sh", skeleton!("stack.sh")),
+        script!("down"),
+        script!("fix-mappings"),
+        script!("lib.sh"),
+        script!("ministack.sh"),
+        script!("requirements.txt"),
+        script!("setup"),
+        script!("start-ministack"),
+        script!("up"),
+        script!("with"),
         ("handover/core.yaml", CORE),
         ("handover/destination.yaml", DESTINATION),
     ]
     .map(|(path, text)| (path.to_owned(), filled(text)))
     .into();
-    files.extend(LOCALSTACK.map(|(script, text)| (format!("localstack/{script}"), text.to_owned())));
     for stage in STAGES {
         let filled = |text: &str| text.replace("{{name}}", stage);
         files.push((format!("functions/{stage}/Cargo.toml"), filled(skeleton!("stage/Cargo.toml"))));
         files.push((format!("functions/{stage}/src/main.rs"), filled(skeleton!("stage/main.rs"))));
     }
+    files.push(("functions/accept/tests/routes.rs".into(), skeleton!("routes.rs").into()));
     files
 }
 

@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use crate::error::{self, UNKNOWN_NOTIFICATION};
 use crate::interrupt::exit_code;
 use crate::named::Named;
-use crate::output::{self, Time, say};
+use crate::output::{self, Time, say, say_error};
 use crate::pause::PauseView;
 use crate::stack::Stack;
 
@@ -64,6 +64,11 @@ pub async fn status(stack: &Stack, arguments: Arguments) -> anyhow::Result<ExitC
         }),
     }
     let is_completed = records.iter().all(|record| (record.open, record.dead) == (0, 0));
+    if let Some(seconds) = arguments.wait
+        && records.iter().any(|record| record.open > 0)
+    {
+        say_error!("note: it has not ended after {seconds} s");
+    }
     Ok(exit_code(arguments.wait.is_none() || is_completed))
 }
 

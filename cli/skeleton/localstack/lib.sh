@@ -1,0 +1,1 @@
+../../../localstack/lib.sh
