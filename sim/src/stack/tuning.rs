@@ -46,8 +46,8 @@ impl Tuning {
 }
 
 impl Stack {
-    /// Whether something is tuned in this run: in an eighth of them. They are none of those whose plans are listed in
-    /// `sim/mutants/tests/` and `sim/soak/`, since what a plan finds depends on all that is drawn.
+    /// Whether something is tuned in this run: in an eighth of them. They are none of those whose plans were listed in
+    /// `sim/mutants/tests/` and `sim/soak/` before, since what a plan finds depends on all that is drawn.
     pub(crate) fn is_tuned(&self) -> bool {
         self.timing.is_none() && self.draw_for_tuning(8, &[99]) == 2
     }
