@@ -286,7 +286,7 @@ sam_deploy() {
     cd "$state/stack" || return
     "$venv/bin/sam" deploy --template-file "${templates[0]}" --stack-name "$STACK" --resolve-s3 --no-progressbar \
         --capabilities CAPABILITY_IAM CAPABILITY_AUTO_EXPAND --no-fail-on-empty-changeset --parameter-overrides "$@" ||
-        { failed_events && return 1; }
+        { failed_events; return 1; }
     fix_deployment
 }
 
@@ -341,8 +341,8 @@ prepare() {
 # Each local AWS defines: setup_emulator, launch_emulator and fix_deployment; python_minor, the oldest
 # Python 3 that it runs on; health, the path that answers once it is up; stream_mappings, whether its
 # own stream mappings are enabled or disabled.
-[[ $LOCAL != */* && -f $root/localstack/$LOCAL.sh ]] ||
-    die "LOCAL=$LOCAL is not a known local AWS." "Choose LOCAL=ministack"
+known=$(cd "$root/localstack" && for name in ministack localstack; do [[ ! -f $name.sh ]] || echo "$name"; done)
+grep -qxF -e "$LOCAL" <<<"$known" || die "LOCAL=$LOCAL is not a known local AWS." "Choose one of: ${known//$'\n'/, }"
 source "$root/localstack/$LOCAL.sh"
 # What this repository deploys: STACK, templates, packed, event_sources, stack_environment and stack_parameters.
 source "$root/localstack/stack.sh"

@@ -71,25 +71,33 @@ pub(crate) fn control_key(destination: &str) -> Item {
     Item::from([(POSITION_KEY.to_owned(), text(destination)), (SEQUENCE.to_owned(), number(0))])
 }
 
-/// Pauses a destination that is not paused.
-pub(crate) fn pausing(reason: &str, now: Timestamp) -> Update {
-    Update {
-        conditions: vec![Condition::Absent(PAUSED_AT.into())],
+/// Pauses a destination that is seen like this; `None` if it is paused. The condition is what was seen, so that a write which
+/// lands late does not undo a resume.
+pub(crate) fn pausing(seen: &Control, reason: &str, now: Timestamp) -> Option<Update> {
+    let Control::Running { resumed_at } = seen else { return None };
+    let unchanged = match resumed_at {
+        Some(at) => Condition::Is(RESUMED_AT.into(), millis(*at)),
+        None => Condition::Absent(RESUMED_AT.into()),
+    };
+    Some(Update {
+        conditions: vec![Condition::Absent(PAUSED_AT.into()), unchanged],
         sets: vec![
             (PAUSED_AT.into(), Set::To(millis(now))),
             (REASON.into(), Set::To(text(shortened(reason, ERROR_BYTES_MAX)))),
         ],
         removes: vec![],
-    }
+    })
 }
 
-/// Resumes a destination that is paused. That it was is kept, as the time from which reconcile counts.
-pub(crate) fn resuming(now: Timestamp) -> Update {
-    Update {
-        conditions: vec![Condition::Above(PAUSED_AT.into(), 0)],
+/// Resumes a destination that is seen like this; `None` if it is not paused. That it was is kept, as the time from which
+/// reconcile counts. The condition is what was seen, as in [`pausing`].
+pub(crate) fn resuming(seen: &Control, now: Timestamp) -> Option<Update> {
+    let Control::Paused { since, .. } = seen else { return None };
+    Some(Update {
+        conditions: vec![Condition::Is(PAUSED_AT.into(), millis(*since))],
         sets: vec![(RESUMED_AT.into(), Set::To(millis(now)))],
         removes: vec![PAUSED_AT.into(), REASON.into()],
-    }
+    })
 }
 
 #[cfg(test)]
@@ -105,16 +113,22 @@ mod tests {
     fn a_destination_is_paused_until_it_is_resumed() {
         let never = Control::decode(&Item::new()).unwrap();
         assert_eq!((never.clone(), never.is_paused()), (Control::Running { resumed_at: None }, false));
-        assert_eq!(applied(&resuming(at(1)), &Item::new()), None);
-        let paused = applied(&pausing("it\nloses", at(2)), &Item::new()).unwrap();
+        assert_eq!(resuming(&never, at(1)), None);
+        let pause = pausing(&never, "it\nloses", at(2)).unwrap();
+        let paused = applied(&pause, &Item::new()).unwrap();
         let control = Control::decode(&paused).unwrap();
         assert_eq!(control, Control::Paused { since: at(2), reason: "it loses".into() });
-        assert!(control.is_paused() && applied(&pausing("again", at(3)), &paused).is_none());
-        let resumed = applied(&resuming(at(4)), &paused).unwrap();
-        assert_eq!(Control::decode(&resumed).unwrap(), Control::Running { resumed_at: Some(at(4)) });
-        assert_eq!(applied(&resuming(at(5)), &resumed), None);
-        let again = applied(&pausing("again", at(6)), &resumed).unwrap();
+        assert!(control.is_paused() && pausing(&control, "again", at(3)).is_none());
+        let resume = resuming(&control, at(4)).unwrap();
+        let resumed = applied(&resume, &paused).unwrap();
+        let running = Control::decode(&resumed).unwrap();
+        assert_eq!(running, Control::Running { resumed_at: Some(at(4)) });
+        assert_eq!(resuming(&running, at(5)), None);
+        let again = applied(&pausing(&running, "again", at(6)).unwrap(), &resumed).unwrap();
         assert!(Control::decode(&again).unwrap().is_paused());
+        // Writes that land late.
+        assert_eq!([applied(&pause, &paused), applied(&pause, &resumed)], [None, None]);
+        assert_eq!([applied(&resume, &resumed), applied(&resume, &again)], [None, None]);
     }
 
     #[test]
@@ -127,7 +141,8 @@ mod tests {
 
     #[test]
     fn an_item_of_another_form_is_not_taken_for_running() {
-        let paused = applied(&pausing("no", at(2)), &Item::new()).unwrap();
+        let running = Control::Running { resumed_at: None };
+        let paused = applied(&pausing(&running, "no", at(2)).unwrap(), &Item::new()).unwrap();
         for (name, value) in [(PAUSED_AT, text("now")), (RESUMED_AT, text("then")), (REASON, number(1))] {
             let changed = [(name.to_owned(), value)];
             let item: Item = paused.clone().into_iter().chain(changed).collect();

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::call::{GET_ITEM, UPDATE_ITEM, Updated, update_item};
 use super::positions::Positions;
 use crate::aws::{Cause, Fault, TRIES_MAX, pause};
-use crate::record::{Control, Item, NotAControl, Update, control_key, pausing, resuming};
+use crate::record::{Control, NotAControl, Update, control_key, pausing, resuming};
 
 /// What came of a pause or a resume.
 #[non_exhaustive]
@@ -36,9 +36,8 @@ impl Positions {
     /// # Errors
     /// A [`Fault`]; try again.
     pub async fn pause(&self, destination: &str, reason: &str, now: Timestamp) -> Result<Controlled, Fault> {
-        let update = pausing(reason, now);
         let own = |control: &Control| matches!(control, Control::Paused { since, .. } if is_now(*since, now));
-        self.set_control(destination, &update, own).await
+        self.set_control(destination, |seen| pausing(seen, reason, now), own).await
     }
 
     /// Resumes a destination, at once. What waits there has to be dispatched again: reconcile does that within about an
@@ -48,35 +47,35 @@ impl Positions {
     /// A [`Fault`]; try again.
     pub async fn resume(&self, destination: &str, now: Timestamp) -> Result<Controlled, Fault> {
         let own = |control: &Control| matches!(control, Control::Running { resumed_at: Some(at) } if is_now(*at, now));
-        self.set_control(destination, &resuming(now), own).await
+        self.set_control(destination, |seen| resuming(seen, now), own).await
     }
 
-    /// Changes a control item. `own` says whether one shows this same change: its answer was lost.
+    /// Changes a control item as `decide` says of the one that is seen. `own` says whether one shows this same change: its
+    /// answer was lost.
     async fn set_control(
         &self,
         destination: &str,
-        update: &Update,
+        decide: impl Fn(&Control) -> Option<Update>,
         own: impl Fn(&Control) -> bool,
     ) -> Result<Controlled, Fault> {
-        for tries in 1.. {
-            let key = control_key(destination);
-            let fault = match update_item(&self.client, &self.table, key, update).await {
+        let mut seen = self.control(destination).await?;
+        let mut tries = 0;
+        while let Some(update) = decide(&seen) {
+            tries += 1;
+            match update_item(&self.client, &self.table, control_key(destination), &update).await {
                 Ok(Updated::Applied) => return Ok(Controlled::Applied),
-                Ok(Updated::ConditionFailed(item)) => return controlled(&item, own),
-                Err(fault) => fault,
-            };
-            if !fault.is_retryable() || tries == TRIES_MAX {
-                return Err(fault);
+                Ok(Updated::ConditionFailed(item)) => {
+                    seen = Control::decode(&item).map_err(|error| unreadable(UPDATE_ITEM, &error))?;
+                    if own(&seen) {
+                        return Ok(Controlled::Applied);
+                    }
+                }
+                Err(fault) if fault.is_retryable() && tries < TRIES_MAX => pause(tries).await,
+                Err(fault) => return Err(fault),
             }
-            pause(tries).await;
         }
-        unreachable!("the last try returns")
+        Ok(Controlled::Was(seen))
     }
-}
-
-fn controlled(item: &Item, own: impl Fn(&Control) -> bool) -> Result<Controlled, Fault> {
-    let control = Control::decode(item).map_err(|error| unreadable(UPDATE_ITEM, &error))?;
-    Ok(if own(&control) { Controlled::Applied } else { Controlled::Was(control) })
 }
 
 /// Items keep milliseconds.

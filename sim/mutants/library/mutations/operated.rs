@@ -48,6 +48,11 @@ pub const MUTANTS: &[Mutant] = &[
             "if !is(\"reconcile gives up what is paused\") && self.is_paused_now(&names, run).await? => continue",
         ),
     ]),
+    ("a pause that lands late undoes a resume", &[(
+        "record/control.rs",
+        "        conditions: vec![Condition::Absent(PAUSED_AT.into()), unchanged],",
+        "        conditions: if is(\"a pause that lands late undoes a resume\") { vec![Condition::Absent(PAUSED_AT.into())] } else { vec![Condition::Absent(PAUSED_AT.into()), unchanged] },",
+    )]),
     ("giving up is counted from before the resume", &[(
         "record/control.rs",
         "resumed_at.map_or(since, |resumed_at| since.max(resumed_at))",
