@@ -98,7 +98,7 @@ fn what_is_there_is_refused_and_nothing_is_written() {
     fs::create_dir(folder.0.join("shop")).unwrap();
     assert!(handover(&folder.0, &["new", "shop"]).status.success(), "an empty folder is taken");
     refused(&folder.0, &["new", "shop"], 1, "error[exists]");
-    refused(&folder.0, &["new", "2nd"], 2, "1 to 34 letters");
+    refused(&folder.0, &["new", "2nd"], 2, "1 to 31 letters");
     refused(&folder.0, &["add", "destination", "orders"], 1, "error[no-repository]");
     let shop = folder.0.join("shop");
     for (name, code, said) in [
@@ -109,7 +109,7 @@ fn what_is_there_is_refused_and_nothing_is_written() {
         ("Orders", 2, "1 to 32 characters"),
         ("match", 2, "choose another name"),
         // Its function would be the role of `welcome`.
-        ("welcome_role", 1, "the resource WelcomeRole"),
+        ("welcome_role", 1, "the name WelcomeRole"),
     ] {
         refused(&shop, &["add", "destination", name], code, said);
     }
