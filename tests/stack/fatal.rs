@@ -117,12 +117,16 @@ async fn g8_a_record_that_kills_the_function_does_not_delay_its_neighbours() {
     for id in killers {
         world.ledger().dispatch_again(&NotificationKey::new(id, "tests"), Timestamp::now()).await.unwrap();
     }
+    let sound = faulty.accept_sound(8).await;
+    faulty.done_in_time(&sound).await;
+    assert_eq!(world.take(&failures, 3).await.len(), 0);
+
+    // On a busy machine the function may time out before it can tell of a handler that blocks.
     let mut sound = faulty.accept_sound(8).await;
     let blocks = faulty.accept("block").await;
     sound.extend(faulty.accept_sound(8).await);
     faulty.done_in_time(&sound).await;
     faulty.has_failed(&blocks, "the handler blocked its thread").await;
-    assert_eq!(world.take(&failures, 3).await.len(), 0);
     // The process that has a blocked thread goes on.
     let later = faulty.accept_sound(8).await;
     faulty.done_in_time(&later).await;
