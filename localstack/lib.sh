@@ -266,7 +266,7 @@ pack() {
 }
 
 # aws_text ARGUMENT…: what a call of AWS answers, as text.
-aws_text() { "$venv/bin/python" -m awscli --output text "$@" 2>"$logs/deploy.log"; }
+aws_text() { "$venv/bin/python" -m awscli --output text "$@"; }
 
 # Deploys the stack, or what has changed of it.
 deploy() {
@@ -292,7 +292,7 @@ sam_deploy() {
 
 # Why a deployment failed, whole: SAM breaks it into short lines.
 failed_events() {
-    "$venv/bin/python" -m awscli --output text cloudformation describe-stack-events --stack-name "$STACK" \
+    aws_text cloudformation describe-stack-events --stack-name "$STACK" \
         --query "StackEvents[?contains(ResourceStatus, 'FAILED')].[LogicalResourceId, ResourceStatusReason]"
 }
 

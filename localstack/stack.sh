@@ -20,9 +20,9 @@ stack_environment() {
 stack_parameters() {
     local token
     # It is known by the ARN that it gets.
-    token=$(aws_text secretsmanager describe-secret --secret-id "$STACK-provider-token" --query ARN ||
+    token=$({ aws_text secretsmanager describe-secret --secret-id "$STACK-provider-token" --query ARN ||
         aws_text secretsmanager create-secret --name "$STACK-provider-token" --query ARN \
-            --secret-string "$HANDOVER_PROVIDER_TOKEN") ||
+            --secret-string "$HANDOVER_PROVIDER_TOKEN"; } 2>"$logs/deploy.log") ||
         die_with_log deploy "The secret with the provider's token could not be created."
     parameters=("file://$root/infra/local.yaml" "Architecture=$architecture"
         "PaymentProviderUrl=http://$provider" "PaymentProviderTokenSecretArn=$token"

@@ -24,8 +24,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 pub struct Arguments {
     #[command(flatten)]
     named: Named,
-    /// Waits so many seconds at most, until it is completed or dead at every destination. If it is not completed then, the
-    /// exit code is 1.
+    /// Waits up to this many seconds until every destination has completed it or given up. The exit code is 1 unless all
+    /// have completed it.
     #[arg(long, value_name = "SECONDS")]
     wait: Option<u64>,
     /// Prints a JSON array with an object for each notification that has the id.
