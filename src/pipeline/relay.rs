@@ -283,7 +283,7 @@ mod tests {
         ] {
             assert_eq!(reports(&record, other), 1, "{other}");
         }
-        record.dispatches = 2;
+        record.version = 2;
         assert_eq!(reports(&record, "{}"), 0, "routes may have changed since it was accepted");
     }
 

@@ -18,6 +18,7 @@ pub(crate) const DEAD: &str = "dead";
 pub(crate) const CLOSED: &str = "closed";
 pub(crate) const CORRELATIONID: &str = "correlationid";
 pub(crate) const OUTCOMETO: &str = "outcometo";
+pub(crate) const OUTCOME_DESTINATIONS: &str = "outcome_destinations";
 pub(crate) const OUTCOME_ID: &str = "outcome_id";
 pub(crate) const VERSION: &str = "version";
 pub(crate) const DISPATCHES: &str = "dispatches";
@@ -136,6 +137,7 @@ pub(crate) const OF_DELIVERY: &[&str] = &[
     "relayed_at",
     "received_at",
     "redriven_at",
+    "replayed_at",
     "ended_at",
     "dead_letter_at",
     "reason",

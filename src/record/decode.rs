@@ -70,6 +70,7 @@ fn check_delivery(delivery: &Delivery) -> Result<(), String> {
         delivery.relayed_at,
         delivery.received_at,
         delivery.redriven_at,
+        delivery.replayed_at,
         delivery.ended_at,
         delivery.dead_letter_at,
     ])?;

@@ -16,6 +16,8 @@ mod pending;
 mod position;
 mod record;
 mod redispatch;
+mod replay;
+mod replay_plan;
 mod sequence;
 #[cfg(test)]
 mod shapes;
@@ -42,6 +44,10 @@ pub use record::{
     KEPT_WITHOUT_SUBSCRIBERS, RESULT_BYTES_MAX, Record, RecordedFault, Settled, State, Status,
 };
 pub(crate) use redispatch::{Via, check_dead_later, check_later, dead_letter_renewed, dispatch_again};
+pub use replay::NotReplayed;
+pub(crate) use replay::{is_own_addition, replayed};
+pub(crate) use replay_plan::plan as plan_replay;
+pub use replay_plan::{Addition, Beginning, LeftOut, Replay, ReplayPlan, Replayable};
 pub(crate) use sequence::SequenceKey;
 pub use timeline::{Moment, What, timeline};
 pub(crate) use transition::{Called, Expected, Refused, Transition, TransitionTimes};

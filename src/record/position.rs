@@ -15,6 +15,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use super::attributes::{CLOSED, ID, POSITION, REGISTERED_TO, SEQUENCE};
 use super::record::Item;
 use super::sequence::SequenceKey;
+use super::update::{Condition, Set, Update, number};
 use crate::notification::SEQUENCE_MAX;
 pub(crate) use change::{PositionChange, PositionUpdate, Write};
 
@@ -128,6 +129,16 @@ impl Position {
             let is_read = self.read.0 < *sequence && *sequence <= self.read.1;
             !is_read && self.registered_to.is_some_and(|registered_to| *sequence <= registered_to)
         })
+    }
+
+    /// Begins a key with a later sequence than the first: where the destination has no position yet. A registration that
+    /// comes after it has a condition on the position, and one that came before is found by a read.
+    pub(crate) fn beginning(sequence: u64) -> Update {
+        Update {
+            conditions: vec![Condition::Absent(POSITION.to_owned())],
+            sets: vec![(POSITION.to_owned(), Set::To(number(sequence - 1)))],
+            removes: vec![],
+        }
     }
 
     /// The position after this update was committed. What it knows of later sequences may be old.

@@ -244,9 +244,12 @@ pub struct Delivery {
     /// When the destination received that dispatch.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "millisecond::optional")]
     pub received_at: Option<Timestamp>,
-    /// When an operator redrove it last.
+    /// When an operator redrove it last, or replayed it: the attempts count from then.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "millisecond::optional")]
     pub redriven_at: Option<Timestamp>,
+    /// When an operator added this destination, by a replay.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "millisecond::optional")]
+    pub replayed_at: Option<Timestamp>,
     /// When it left the state pending.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "millisecond::optional")]
     pub ended_at: Option<Timestamp>,
@@ -268,6 +271,39 @@ pub struct Delivery {
 }
 
 impl Delivery {
+    /// That of a notification which is new to its destination.
+    pub(super) fn pending(sequenced: bool, due_at: Timestamp) -> Delivery {
+        Delivery {
+            state: State::Pending,
+            sequenced,
+            attempts: 0,
+            failures: BTreeMap::new(),
+            fault: None,
+            due_at,
+            in_retry_queue: 0,
+            lease_until: None,
+            fence: 0,
+            holder: None,
+            called_at: None,
+            settled: None,
+            relayed_at: None,
+            received_at: None,
+            redriven_at: None,
+            replayed_at: None,
+            ended_at: None,
+            dead_letter_at: None,
+            reason: None,
+            result: None,
+            emits: vec![],
+            emits_left_out: 0,
+        }
+    }
+
+    /// The map of a record's item.
+    pub(super) fn encode(&self) -> AttributeValue {
+        serde_dynamo::to_attribute_value(self).expect("a delivery has only values that DynamoDB knows")
+    }
+
     /// The fault that keeps it pending, as far as it is known: no attempt and no redrive came after it.
     pub fn present_fault(&self) -> Option<&RecordedFault> {
         let attempted = self.failures.get(&self.attempts.to_string()).map(|failed| failed.at);
@@ -405,11 +441,11 @@ impl Record {
         Ok(if record.open == 0 { record.without_subscribers() } else { record })
     }
 
-    /// Whether it was accepted by other routes than these. Only its first dispatch tells: until then nothing else has changed
-    /// its destinations, and routes may change later.
+    /// Whether it was accepted by other routes than these. Only the record as it was accepted tells: routes may change later,
+    /// and a replay adds destinations.
     pub(crate) fn drifts_from(&self, routes: &Routes) -> bool {
         let destinations = self.destinations.iter().map(|(name, delivery)| (&**name, delivery.sequenced));
-        self.dispatches == 1 && !routes.lead_to(&self.r#type, destinations)
+        self.version == 1 && !routes.lead_to(&self.r#type, destinations)
     }
 
     /// The record of an event that goes nowhere. Nothing carries it, and reconcile does not look for it.
@@ -424,30 +460,7 @@ impl Record {
         destinations: Vec<(String, bool)>,
         now: Timestamp,
     ) -> Record {
-        let delivery = Delivery {
-            state: State::Pending,
-            sequenced: false,
-            attempts: 0,
-            failures: BTreeMap::new(),
-            fault: None,
-            due_at: now + FIRST_DUE_AFTER,
-            in_retry_queue: 0,
-            lease_until: None,
-            fence: 0,
-            holder: None,
-            called_at: None,
-            settled: None,
-            relayed_at: None,
-            received_at: None,
-            redriven_at: None,
-            ended_at: None,
-            dead_letter_at: None,
-            reason: None,
-            result: None,
-            emits: vec![],
-            emits_left_out: 0,
-        };
-        let delivery = |(name, sequenced)| (name, Delivery { sequenced, ..delivery.clone() });
+        let delivery = |(name, sequenced)| (name, Delivery::pending(sequenced, now + FIRST_DUE_AFTER));
         let (time, time_nanos) = notification.time.map(parts).unzip();
         Record {
             digest: digest(&notification),

@@ -18,7 +18,7 @@ pub(crate) struct SequenceKey {
 impl SequenceKey {
     /// The sequence of a notification at a destination, if it is numbered. The names of destinations and
     /// sources have no spaces.
-    pub(crate) fn new(notification: &Notification, destination: &str) -> Option<SequenceKey> {
+    pub(crate) fn new<T>(notification: &Notification<T>, destination: &str) -> Option<SequenceKey> {
         let (key, sequence) = notification.partitionkey.as_ref().zip(notification.sequence)?;
         let key = format!("{destination} {} {key}", notification.source);
         Some(SequenceKey { key, sequence, notification: notification.key() })

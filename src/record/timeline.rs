@@ -34,6 +34,8 @@ pub enum What<'a> {
     AttemptFailed(u32, &'a str),
     /// A fault with this error kept it from being decided, and counted no attempt.
     Fault(&'a str),
+    /// An operator added the destination, by a replay.
+    Replayed,
     /// An operator redrove it.
     Redriven,
     /// The delivery came to this state, for this reason if there is one.
@@ -49,7 +51,8 @@ pub fn timeline(record: &Record) -> Vec<Moment<'_>> {
         let mut add = |at: Option<Timestamp>, what| {
             moments.extend(at.map(|at| Moment { at, destination: Some(name), what }));
         };
-        add(delivery.redriven_at, What::Redriven);
+        add(delivery.replayed_at, What::Replayed);
+        add(delivery.redriven_at.filter(|at| Some(*at) != delivery.replayed_at), What::Redriven);
         add(delivery.relayed_at, What::Relayed);
         add(delivery.received_at, What::Received);
         if let Some(fault) = &delivery.fault {

@@ -17,6 +17,7 @@ pub(crate) mod positions;
 mod queues;
 #[cfg(feature = "lambda")]
 mod relay_queue;
+mod replay;
 mod token;
 mod transaction;
 mod turnstile;
@@ -39,4 +40,5 @@ pub use queues::{
 };
 #[cfg(feature = "lambda")]
 pub use relay_queue::RelayQueue;
+pub use replay::Replayed;
 pub(crate) use transaction::{EffectWrite, Precedence};

@@ -329,3 +329,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_key_that_has_begun_does_not_begin_again() {
+    let beginning = Position::beginning(5);
+    let begun = applied(&beginning, &Item::new()).unwrap();
+    assert_eq!(Position::decode(&begun).unwrap().at(), 4);
+    // One that was made again, or lands late.
+    assert_eq!(applied(&beginning, &begun), None);
+    let waits = Item::from([(REGISTERED_TO.to_owned(), number(7))]);
+    let begun = applied(&beginning, &waits).unwrap();
+    assert_eq!(begun[REGISTERED_TO], number(7), "what waits stays registered");
+}

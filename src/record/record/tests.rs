@@ -212,7 +212,8 @@ fn the_largest_record_fits_an_item() {
     (delivery.lease_until, delivery.fence) = (Some(at(1)), 1);
     delivery.sequenced = true;
     (delivery.relayed_at, delivery.received_at) = (Some(at(1)), Some(at(1)));
-    (delivery.redriven_at, delivery.ended_at) = (Some(at(1)), Some(at(1)));
+    (delivery.redriven_at, delivery.replayed_at) = (Some(at(1)), Some(at(1)));
+    delivery.ended_at = Some(at(1));
     (delivery.dead_letter_at, delivery.in_retry_queue) = (Some(at(1)), 1);
     (delivery.holder, delivery.called_at) = (Some("x".repeat(16)), Some(at(1)));
     delivery.settled = Some(Settled::Done);
