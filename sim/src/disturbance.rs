@@ -71,7 +71,8 @@ pub fn violations(stack: &Stack, aws: &State, record: &Value, name: &str, delive
     let is_comparable =
         !aws.history.clock_was_behind && !may_have_lost && stack.tries().kills_of(name, &key) == 0;
     // That both are there is an invariant of every write.
-    let took_ms = number(delivery, "ended_at").saturating_sub(number(record, "accepted_at"));
+    let begun = number(record, "accepted_at").max(number(delivery, "replayed_at"));
+    let took_ms = number(delivery, "ended_at").saturating_sub(begun);
     // A copy may meet each hold of a later release, and waits then.
     let held_ms =
         3 * aws.history.held_ms + (0..aws.history.operations).map(|nth| wait_ms(stack, nth)).sum::<i64>();

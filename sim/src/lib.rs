@@ -45,6 +45,7 @@ pub use stack::deploy::Undeployed;
 pub use stack::elsewhere::Down;
 pub use stack::operator::{DeadLetter, OperatorResult};
 pub use stack::pauses::ControlResult;
+pub use stack::replays::ReplayResult;
 pub use stack::{Killer, Stack};
 pub use timing::Timing;
 pub use workload::Workload;

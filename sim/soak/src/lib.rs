@@ -9,6 +9,7 @@ mod operated;
 mod operator;
 mod ordered;
 mod payments;
+mod replayed;
 pub mod timing;
 
 pub use commerce::Commerce;
@@ -19,6 +20,7 @@ use handover_sim::{Plan, Run, run};
 pub use operated::Operated;
 pub use ordered::Ordered;
 pub use payments::Payments;
+pub use replayed::Replayed;
 
 /// A workload's name, and how it is run.
 pub type NamedWorkload = (&'static str, fn(Plan) -> Run);
@@ -35,9 +37,11 @@ pub const CREDIT: NamedWorkload = ("credit", |plan| run(&Credit, plan));
 pub const FAN_OUT: NamedWorkload = ("fan_out", |plan| run(&FanOut, plan));
 /// What one stack forwards to another.
 pub const FORWARD: NamedWorkload = ("forward", |plan| run(&Forward, plan));
-
 /// What operators pause and resume.
 pub const OPERATED: NamedWorkload = ("operated", |plan| run(&Operated, plan));
+/// Destinations to which operators replay what came before them.
+pub const REPLAYED: NamedWorkload = ("replayed", |plan| run(&Replayed, plan));
 
 /// Every workload.
-pub const WORKLOADS: [NamedWorkload; 7] = [COMMERCE, PAYMENTS, ORDERED, CREDIT, FAN_OUT, FORWARD, OPERATED];
+pub const WORKLOADS: [NamedWorkload; 8] =
+    [COMMERCE, PAYMENTS, ORDERED, CREDIT, FAN_OUT, FORWARD, OPERATED, REPLAYED];

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use handover_sim::{Fault, Faults, Plan, PlannedFaults, Run, run, run_all};
 use handover_soak::timing::hot_key;
-use handover_soak::{Commerce, Credit, FanOut, Forward, Operated, Ordered, Payments};
+use handover_soak::{Commerce, Credit, FanOut, Forward, Operated, Ordered, Payments, Replayed};
 
 /// Plans of commerce that found a violation once; the change log says which. The mutants find the same for
 /// good, since a plan means something else when the workload draws other messages.
@@ -115,6 +115,15 @@ fn g3_what_is_paused_is_not_called_and_all_is_completed_after_the_resume() {
         [(0..30, Faults::NONE), (0..120, Faults::USUAL), (0..20, Faults::LOSING), (0..40, Faults::STALLING)];
     for (seeds, faults) in seeds {
         hold(|plan| run(&Operated, plan), &drawn(seeds, faults));
+    }
+}
+
+#[test]
+fn g4_what_is_replayed_is_applied_once_and_in_sequence() {
+    let seeds =
+        [(0..40, Faults::NONE), (0..160, Faults::USUAL), (0..30, Faults::LOSING), (0..40, Faults::STALLING)];
+    for (seeds, faults) in seeds {
+        hold(|plan| run(&Replayed, plan), &drawn(seeds, faults));
     }
 }
 

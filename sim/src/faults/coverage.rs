@@ -90,6 +90,7 @@ const SITES: &[(&str, &[&str])] = &[
             "UpdateItem",
             "UpdateItem of the control",
             "GetItem of the position",
+            "UpdateItem of the position",
             "Query of the position",
             "TransactWriteItems",
         ],

@@ -1,6 +1,6 @@
 //! Outcomes: whoever leads a notification to an end tells its sender, in the same write, if the sender asked for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use handover::NotificationKey;
 use serde_json::{Map, Value, json};
@@ -17,6 +17,8 @@ pub struct Outcomes {
     ended: BTreeMap<String, Value>,
     /// What each outcome says.
     told: BTreeMap<String, Value>,
+    /// What has come to an end that is final, and told it.
+    told_finally: BTreeSet<NotificationKey>,
 }
 
 impl Outcomes {
@@ -32,7 +34,17 @@ impl Outcomes {
                 .then_some(())
                 .ok_or_else(|| "G11: an end has no outcome, or what is no end has one".into());
         }
+        if old.is_null() {
+            // An id may be used again after its record has expired.
+            self.told_finally.remove(&item::key(new));
+        }
         if is_end && asks {
+            if self.told_finally.contains(&item::key(new)) {
+                return Err("G11: a sender hears again of what has ended for good".into());
+            }
+            if status != "DEAD" {
+                self.told_finally.insert(item::key(new));
+            }
             let NotificationKey { id, source } = item::key(new);
             let states = destinations(new).into_iter();
             let states = states.map(|(name, at)| (name.to_owned(), json!([state(at), at["reason"]["S"]])));

@@ -8,6 +8,7 @@ pub(crate) mod later_release;
 pub mod operator;
 pub mod pauses;
 mod reconcile;
+pub mod replays;
 mod tuning;
 
 use std::cell::RefCell;

@@ -9,6 +9,7 @@ mod forward;
 mod operated;
 mod ordered;
 mod payments;
+mod replayed;
 
 /// The file's path below `src`, the text, and its replacement.
 pub type Edit = (&'static str, &'static str, &'static str);
@@ -17,7 +18,7 @@ pub type Edit = (&'static str, &'static str, &'static str);
 pub type Mutant = (&'static str, &'static [Edit]);
 
 /// Every mutant, by the workload that has to find it.
-pub const MUTANTS: [(&str, &[Mutant]); 7] = [
+pub const MUTANTS: [(&str, &[Mutant]); 8] = [
     ("commerce", commerce::MUTANTS),
     ("payments", payments::MUTANTS),
     ("ordered", ordered::MUTANTS),
@@ -25,4 +26,5 @@ pub const MUTANTS: [(&str, &[Mutant]); 7] = [
     ("fan_out", fan_out::MUTANTS),
     ("forward", forward::MUTANTS),
     ("operated", operated::MUTANTS),
+    ("replayed", replayed::MUTANTS),
 ];

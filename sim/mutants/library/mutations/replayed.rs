@@ -1,0 +1,62 @@
+//! The mutants that the workload of destinations which are added later has to find.
+
+use super::Mutant;
+
+#[rustfmt::skip]
+pub const MUTANTS: &[Mutant] = &[
+    ("a replay that lands late begins anew", &[(
+        "record/replay.rs",
+        "        conditions: vec![Condition::Is(VERSION.into(), number(record.version))],",
+        "        conditions: if is(\"a replay that lands late begins anew\") { vec![Condition::Above(VERSION.into(), 0)] } else { vec![Condition::Is(VERSION.into(), number(record.version))] },",
+    )]),
+    ("a destination is added once more", &[(
+        "record/replay.rs",
+        "        () if record.destinations.contains_key(destination) => Err(NotReplayed::Has),",
+        "        () if record.destinations.contains_key(destination) && !is(\"a destination is added once more\") => Err(NotReplayed::Has),",
+    )]),
+    ("what is replayed tells its outcome again", &[(
+        "record/replay.rs",
+        "    if matches!(record.status, Status::Done | Status::Rejected | Status::Closed) {",
+        "    if matches!(record.status, Status::Done | Status::Rejected | Status::Closed) && !is(\"what is replayed tells its outcome again\") {",
+    )]),
+    ("a replay of what is open takes its outcome", &[(
+        "record/replay.rs",
+        "    if record.open == 0 {\n",
+        "    if is(\"a replay of what is open takes its outcome\") { update.removes.extend([OUTCOMETO.into(), OUTCOME_DESTINATIONS.into()]); }\n    if record.open == 0 {\n",
+    )]),
+    ("a replay forgets what is open elsewhere", &[(
+        "record/replay.rs",
+        "            (OPEN.into(), Set::Plus(1)),",
+        "            (OPEN.into(), if is(\"a replay forgets what is open elsewhere\") { Set::To(number(1)) } else { Set::Plus(1) }),",
+    )]),
+    ("what is replayed expires", &[(
+        "record/replay.rs",
+        "        removes: vec![EXPIRES_AT.into()],",
+        "        removes: if is(\"what is replayed expires\") { vec![] } else { vec![EXPIRES_AT.into()] },",
+    )]),
+    ("what is replayed is not dispatched", &[(
+        "record/replay.rs",
+        "            (CHANGE.into(), Set::To(text(Change::Dispatch.as_str()))),",
+        "            (CHANGE.into(), Set::To(text(if is(\"what is replayed is not dispatched\") { Change::Wait } else { Change::Dispatch }.as_str()))),",
+    )]),
+    ("a replay lets no key begin", &[(
+        "record/replay_plan.rs",
+        "        plan.begins.extend(self",
+        "        if is(\"a replay lets no key begin\") {\n            return first - 1;\n        }\n        plan.begins.extend(self",
+    )]),
+    ("a key begins after a number that is on its way", &[(
+        "record/replay_plan.rs",
+        "            has_all_before: record.accepted_at",
+        "            has_all_before: is(\"a key begins after a number that is on its way\") || record.accepted_at",
+    )]),
+    ("a key begins after what the destination has", &[(
+        "record/replay_plan.rs",
+        "        if delivery.is_none() && record",
+        "        if (delivery.is_none() || is(\"a key begins after what the destination has\")) && record",
+    )]),
+    ("what waits for a beginning is not gone on with", &[(
+        "store/replay.rs",
+        "        let Some(id) = next else { return Ok(()) };",
+        "        let Some(id) = next.filter(|_| !is(\"what waits for a beginning is not gone on with\")) else { return Ok(()) };",
+    )]),
+];
