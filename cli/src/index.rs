@@ -83,7 +83,12 @@ impl Index<'_> {
 
     /// The slots of what was accepted so long ago or less, those that have the latest first.
     pub fn recent(&self, age: SignedDuration) -> Vec<Slot> {
-        recent_slots(self.now - age, self.now).collect()
+        self.since(self.now - age)
+    }
+
+    /// The slots of what was accepted since a time.
+    pub fn since(&self, since: Timestamp) -> Vec<Slot> {
+        recent_slots(since, self.now).collect()
     }
 
     async fn unchecked_open(&self, walk: Walk) -> anyhow::Result<Option<Slot>> {
@@ -107,6 +112,17 @@ impl Index<'_> {
         chosen: impl Fn(Record) -> Option<T>,
     ) -> anyhow::Result<Vec<T>> {
         Ok(self.find(slots, Which::NotCompleted, Bounds::NONE, chosen).await?.all)
+    }
+
+    /// The same of every record, whatever became of it.
+    pub async fn choose_all<T>(
+        &self,
+        mut slots: Vec<Slot>,
+        chosen: impl Fn(Record) -> Option<T>,
+    ) -> anyhow::Result<Vec<T>> {
+        slots.sort();
+        slots.dedup();
+        Ok(self.find(slots, Which::All, Bounds::NONE, chosen).await?.all)
     }
 
     /// The same of records in this state, up to [`FOUND_MAX`] that are chosen, as far as the slots can be read in

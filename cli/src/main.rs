@@ -25,6 +25,7 @@ mod pause;
 mod prepared;
 mod redrive;
 mod refused;
+mod replay;
 mod resume;
 mod send;
 mod skeleton;
@@ -90,6 +91,8 @@ enum OfStack {
     Pause(pause::Arguments),
     /// Ends a pause, and dispatches what waits there.
     Resume(resume::Arguments),
+    /// Adds a destination to the events that were accepted before it was there.
+    Replay(replay::Arguments),
     /// Lists what accept refused, grouped by cause, or sends it to accept again.
     Refused(refused::Arguments),
     /// Lists dead letters, grouped by destination and cause.
@@ -139,6 +142,7 @@ async fn run(Arguments { stack, command }: Arguments) -> anyhow::Result<ExitCode
         OfStack::Dispatch(arguments) => dispatch::dispatch(&stack, arguments).await,
         OfStack::Pause(arguments) => pause::pause(&stack, arguments).await,
         OfStack::Resume(arguments) => resume::resume(&stack, arguments).await,
+        OfStack::Replay(arguments) => replay::replay(&stack, arguments).await,
         OfStack::Refused(arguments) => refused::refused(&stack, arguments).await,
         OfStack::DeadLetters(arguments) => dead_letters::dead_letters(&stack, arguments).await,
         OfStack::Redrive(arguments) => redrive::redrive(&stack, arguments).await,

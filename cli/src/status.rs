@@ -224,6 +224,7 @@ fn described<'a>(moment: &Moment<'a>, delivery: Option<&Delivery>) -> (String, O
         }
         What::AttemptFailed(number, error) => (format!("attempt {number} failed"), Some(error)),
         What::Fault(error) => ("fault".into(), Some(error)),
+        What::Replayed => ("replayed".into(), None),
         What::Redriven => ("redriven".into(), None),
         What::Ended(state, reason) => (state.as_str().into(), reason),
         ref later => (format!("{later:?}"), None),

@@ -10,6 +10,7 @@ mod list;
 mod pause;
 mod redrive;
 mod refused;
+mod replay;
 mod repository;
 mod scripted;
 mod send;

@@ -1,0 +1,137 @@
+//! `handover replay`: adds a destination to the events that were accepted before it was there.
+
+mod adding;
+mod report;
+mod since;
+
+use std::process::ExitCode;
+
+use handover::record::{Replay, ReplayPlan};
+use jiff::Timestamp;
+
+use crate::ask::{can_ask, is_confirmed};
+use crate::dead_letter_queues::DeadLetterQueues;
+use crate::error::{NOT_DEPLOYED, coded};
+use crate::index::Index;
+use crate::interrupt::{Interrupt, exit_code};
+use crate::output::{Time, say_error};
+use crate::replay::adding::{Added, add};
+use crate::replay::report::{Report, events, say_notes};
+use crate::replay::since::Since;
+use crate::stack::Stack;
+use crate::value;
+
+/// Most events that are added in a second, as reconcile dispatches by default.
+const RATE: u32 = 100;
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The destination, which is deployed, and to which the routes lead by now.
+    #[arg(long, value_parser = value::destination)]
+    destination: String,
+    /// The first time of acceptance that is replayed, such as 2026-01-31T00:00:00Z, or how long ago it is, such as 7d.
+    #[arg(long)]
+    since: Since,
+    /// Most events that are added in a second.
+    #[arg(
+        long,
+        default_value_t = RATE,
+        conflicts_with = "dry_run",
+        value_parser = clap::value_parser!(u32).range(1..=10_000)
+    )]
+    rate: u32,
+    /// Says what it would add, and changes nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// Adds without asking.
+    #[arg(long, conflicts_with = "dry_run")]
+    yes: bool,
+    /// Prints JSON: how many events were added, how many are left, and what is left out and why.
+    #[arg(long)]
+    json: bool,
+}
+
+pub async fn replay(stack: &Stack, arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let interrupt = Interrupt::default();
+    interrupt.run(replay_all(stack, arguments, &interrupt)).await
+}
+
+async fn replay_all(stack: &Stack, arguments: Arguments, interrupt: &Interrupt) -> anyhow::Result<ExitCode> {
+    let Arguments { destination, since, rate, dry_run, yes, json } = arguments;
+    anyhow::ensure!(
+        yes || dry_run || can_ask(),
+        "a replay asks before it begins, and this is not a terminal: add --yes, or --dry-run to see what it would add"
+    );
+    let now = Timestamp::now();
+    let since = since.before(now)?;
+    let routes = stack.routes_or("name their file with --routes").await?;
+    stack.check_destination(&destination, &routes)?;
+    check_deployed(stack, &destination, interrupt).await?;
+    let replay = Replay { destination: &destination, since, now, routes: &routes };
+    let plan = tokio::select! {
+        plan = plan(stack, &replay) => plan?,
+        () = interrupt.wait() => {
+            say_error!("nothing was added");
+            return Ok(exit_code(false));
+        }
+    };
+    let report = Report { destination: &destination, since: Time(since), plan: &plan, json };
+    say_notes(&plan, &destination);
+    let found = format!("{} to {destination}, accepted since {}", events(plan.adds.len()), Time(since));
+    if dry_run {
+        report.did(0, plan.adds.len(), format_args!("would add {found}"))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if !yes && !plan.adds.is_empty() {
+        say_error!("about to add {found}");
+        if !is_confirmed("Add them?", interrupt).await {
+            report.did(0, plan.adds.len(), "nothing was added")?;
+            return Ok(exit_code(false));
+        }
+    }
+    let Added { added, left, fault } = add(stack, &destination, &plan, rate, interrupt).await;
+    let goes_on = if left > 0 { "; the same command goes on" } else { "" };
+    let words = format_args!("{} added to {destination} and dispatched, {left} left{goes_on}", events(added));
+    report.did(added, left, words)?;
+    fault.map_or(Ok(exit_code(left == 0)), |fault| Err(stack.explained(fault)))
+}
+
+/// Nobody would read what is dispatched, and reconcile could not give it up.
+async fn check_deployed(stack: &Stack, name: &str, interrupt: &Interrupt) -> anyhow::Result<()> {
+    let queue = DeadLetterQueues::new(stack, interrupt).find(name).await?;
+    let text =
+        || format!("the routes name `{name}`, and it has no dead-letter queue: deploy it, then replay to it");
+    anyhow::ensure!(queue.is_some(), coded(NOT_DEPLOYED, text()));
+    Ok(())
+}
+
+async fn plan(stack: &Stack, replay: &Replay<'_>) -> anyhow::Result<ReplayPlan> {
+    let index = Index::of(stack);
+    let mut slots = index.since(replay.since);
+    if replay.routes.is_sequenced(replay.destination) {
+        // It has to begin before what waits there already, whenever that was accepted.
+        slots.extend(index.open().await?);
+    }
+    let found = index.choose_all(slots, |record| replay.look_at(&record)).await?;
+    stack.positions().plan_replay(found).await.map_err(|fault| stack.explained(fault))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::combinations::check;
+
+    #[test]
+    fn an_option_that_has_no_effect_is_not_taken() {
+        let options: [&[&str]; 6] = [
+            &["--destination", "a"],
+            &["--since", "1d"],
+            &["--rate", "5"],
+            &["--dry-run"],
+            &["--yes"],
+            &["--json"],
+        ];
+        check("replay", &options, |has| {
+            [has("--destination") && has("--since"), !has("--dry-run") || !(has("--yes") || has("--rate"))]
+        });
+    }
+}

@@ -1,0 +1,96 @@
+//! What a replay says: what it does, and what it leaves out and why.
+
+use std::fmt::Display;
+
+use handover::record::ReplayPlan;
+use serde::Serialize;
+
+use crate::output::{self, Time, say_error};
+
+/// What is said of a replay to a destination.
+pub struct Report<'a> {
+    pub destination: &'a str,
+    pub since: Time,
+    pub plan: &'a ReplayPlan,
+    pub json: bool,
+}
+
+/// What came of it, as JSON.
+#[derive(Serialize)]
+struct View<'a> {
+    destination: &'a str,
+    since: Time,
+    added: usize,
+    left: usize,
+    begins: usize,
+    undecided: usize,
+    held: usize,
+    left_out: LeftOutView,
+}
+
+/// How many are left out, as JSON.
+#[derive(Serialize)]
+struct LeftOutView {
+    has: usize,
+    command: usize,
+    unnumbered: usize,
+    full: usize,
+    later_release: usize,
+    before: usize,
+    number_used: usize,
+}
+
+impl Report<'_> {
+    /// Says how many are added and how many are left: as JSON where that is asked for, else in words.
+    pub fn did(&self, added: usize, left: usize, words: impl Display) -> serde_json::Result<()> {
+        let Report { destination, since, plan, json } = *self;
+        let out = plan.left_out;
+        let left_out = LeftOutView {
+            has: out.has,
+            command: out.commands,
+            unnumbered: out.unnumbered,
+            full: out.full,
+            later_release: out.later_release,
+            before: out.before,
+            number_used: out.number_used,
+        };
+        let (begins, undecided, held) = (plan.begins.len(), plan.undecided, plan.held);
+        let view = View { destination, since, added, left, begins, undecided, held, left_out };
+        output::did(json, &view, words)
+    }
+}
+
+/// A number of events, in words.
+pub fn events(count: usize) -> String {
+    if count == 1 { "1 event".into() } else { format!("{count} events") }
+}
+
+/// Says what is left out, and why.
+pub fn say_notes(plan: &ReplayPlan, destination: &str) {
+    let out = plan.left_out;
+    let notes = [
+        (out.has, "have the destination already".to_owned()),
+        (out.commands, "are commands, which only their owner applies".to_owned()),
+        (out.unnumbered, format!("have no `sequence`, and {destination} applies in sequence")),
+        (out.full, "have as many destinations as a notification may have".to_owned()),
+        (out.later_release, "are of a later release; replay with its command".to_owned()),
+        (
+            out.before,
+            format!("have a `sequence` before the one where {destination} begins, or that it has passed"),
+        ),
+        (out.number_used, "have the `sequence` of an event that was accepted before them".to_owned()),
+    ];
+    for (count, why) in notes.into_iter().filter(|(count, _)| *count > 0) {
+        say_error!("left out: {count} {why}");
+    }
+    let notes = [
+        (
+            plan.undecided,
+            "cannot begin yet: a number may be on its way that comes before all others; replay again in a day",
+        ),
+        (plan.held, "wait for an event that was accepted before this time; replay with an earlier --since"),
+    ];
+    for (count, why) in notes.into_iter().filter(|(count, _)| *count > 0) {
+        say_error!("note: {count} keys of {destination} {why}");
+    }
+}
