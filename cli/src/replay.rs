@@ -26,10 +26,10 @@ const RATE: u32 = 100;
 
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// The destination, which is deployed, and to which the routes lead by now.
+    /// The destination to add. It has to be deployed, and the routes of the stack have to name it.
     #[arg(long, value_parser = value::destination)]
     destination: String,
-    /// The first time of acceptance that is replayed, such as 2026-01-31T00:00:00Z, or how long ago it is, such as 7d.
+    /// Replays what was accepted at this time or later, such as 2026-01-31T00:00:00Z, or so long ago, such as 7d.
     #[arg(long)]
     since: Since,
     /// Most events that are added in a second.
@@ -63,7 +63,7 @@ async fn replay_all(stack: &Stack, arguments: Arguments, interrupt: &Interrupt) 
         "a replay asks before it begins, and this is not a terminal: add --yes, or --dry-run to see what it would add"
     );
     let now = Timestamp::now();
-    let since = since.before(now)?;
+    let since = since.resolve(now)?;
     let routes = stack.routes_or("name their file with --routes").await?;
     stack.check_destination(&destination, &routes)?;
     check_deployed(stack, &destination, interrupt).await?;
@@ -79,21 +79,27 @@ async fn replay_all(stack: &Stack, arguments: Arguments, interrupt: &Interrupt) 
     say_notes(&plan, &destination);
     let found = format!("{} to {destination}, accepted since {}", events(plan.adds.len()), Time(since));
     if dry_run {
-        report.did(0, plan.adds.len(), format_args!("would add {found}"))?;
+        report.did(Added::none(&plan), format_args!("would add {found}"))?;
         return Ok(ExitCode::SUCCESS);
     }
-    if !yes && !plan.adds.is_empty() {
+    let is_nothing = plan.adds.is_empty() && plan.begins.is_empty();
+    if !yes && !is_nothing {
         say_error!("about to add {found}");
         if !is_confirmed("Add them?", interrupt).await {
-            report.did(0, plan.adds.len(), "nothing was added")?;
+            report.did(Added::none(&plan), "nothing was added")?;
             return Ok(exit_code(false));
         }
     }
-    let Added { added, left, fault } = add(stack, &destination, &plan, rate, interrupt).await;
-    let goes_on = if left > 0 { "; the same command goes on" } else { "" };
-    let words = format_args!("{} added to {destination} and dispatched, {left} left{goes_on}", events(added));
-    report.did(added, left, words)?;
-    fault.map_or(Ok(exit_code(left == 0)), |fault| Err(stack.explained(fault)))
+    let came = add(stack, &destination, &plan, rate, interrupt).await;
+    let Added { added, left, .. } = came;
+    let goes_on = match left {
+        0 => String::new(),
+        _ => format!("; to go on, repeat it with --since {}", Time(since)),
+    };
+    let words = format!("{} added to {destination} and dispatched, {left} left{goes_on}", events(added));
+    let fault = report.did(came, words)?;
+    let is_complete = left == 0 && plan.undecided == 0 && plan.held == 0;
+    fault.map_or(Ok(exit_code(is_complete)), |fault| Err(stack.explained(fault)))
 }
 
 /// Nobody would read what is dispatched, and reconcile could not give it up.
@@ -110,7 +116,7 @@ async fn plan(stack: &Stack, replay: &Replay<'_>) -> anyhow::Result<ReplayPlan> 
     let mut slots = index.since(replay.since);
     if replay.routes.is_sequenced(replay.destination) {
         // It has to begin before what waits there already, whenever that was accepted.
-        slots.extend(index.open().await?);
+        slots.extend(index.open().await?.into_iter().chain(index.dead().await?));
     }
     let found = index.choose_all(slots, |record| replay.look_at(&record)).await?;
     stack.positions().plan_replay(found).await.map_err(|fault| stack.explained(fault))

@@ -25,6 +25,10 @@ pub enum NotReplayed {
     Full,
     /// Its record is of a later release.
     LaterRelease,
+    /// The destination applies in sequence, and the record may expire before it has.
+    Expires,
+    /// The destination applies in sequence, and is past its number.
+    Past,
 }
 
 /// Whether a destination may be added to a record.

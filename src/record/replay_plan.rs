@@ -1,6 +1,6 @@
 //! What a replay adds, of all that it finds: decided over all events of a key where its destination applies in sequence.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -9,8 +9,11 @@ use super::replay::{NotReplayed, may_be_replayed};
 use super::sequence::SequenceKey;
 use crate::notification::{NotificationKey, Routes};
 
-/// After this time a number is not expected any more that is missing: accept has tried its message for the last time.
+/// A number that is missing is no longer expected so long after a later one was accepted: accept tries a message for about
+/// four hours.
 const COMES_WITHIN: SignedDuration = SignedDuration::from_hours(24);
+/// A record that expires within this time is not added where its number counts: it may be gone before its turn.
+const EXPIRES_WITHIN: SignedDuration = SignedDuration::from_hours(48);
 
 /// A replay: to which destination, since when, and when.
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +38,9 @@ pub struct Replayable {
     sequence_key: Option<SequenceKey>,
     /// It goes there, and was not tried yet.
     waits: bool,
-    /// Every number before its own has come: another destination has applied it in its turn, or it is old.
+    /// Another destination has applied it in its turn.
+    is_applied: bool,
+    /// Every number before its own has come, because of that or because it is old.
     has_all_before: bool,
 }
 
@@ -63,9 +68,11 @@ pub struct LeftOut {
     pub full: usize,
     /// Their records are of a later release.
     pub later_release: usize,
+    /// The destination applies in sequence, and their records may expire before it has.
+    pub expires: usize,
     /// The destination begins after their number, or is past it.
     pub before: usize,
-    /// Another notification, which was accepted before them, has their number.
+    /// Another notification has their number: one that another destination has applied, or that was accepted before them.
     pub number_used: usize,
 }
 
@@ -77,14 +84,15 @@ pub struct Beginning(pub(crate) SequenceKey);
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct ReplayPlan {
-    /// The keys with which the destination begins, or where an event waits whose turn has come by that.
+    /// The keys with which the destination begins. Also those that it has begun where the next event waits, since an earlier
+    /// replay may have failed right before it went on with that.
     pub begins: Vec<Beginning>,
     /// What it adds, in the order of their numbers, or of their acceptance.
     pub adds: Vec<Addition>,
-    /// How many keys it cannot begin yet: a number may be on its way that comes before all others. Replay again in a day.
+    /// How many keys it cannot begin yet: a number may be on its way that comes before all others, or a record of the key is
+    /// of a later release. What is added of them waits until a later replay begins them.
     pub undecided: usize,
-    /// How many keys it has begun, and waits with for a number that has come and is not among these. Replay what was
-    /// accepted before, too.
+    /// How many keys wait for a number that has come and is not among these. An earlier time may have it.
     pub held: usize,
     /// What it does not add.
     pub left_out: LeftOut,
@@ -101,18 +109,27 @@ impl Replay<'_> {
         }
         let sequence_key = SequenceKey::new(&record.notification_with(()), self.destination);
         let in_sequence = delivery.map_or(sequenced, |has| has.sequenced);
-        let is_applied = |other: &Delivery| matches!(other.state, State::Done | State::Rejected);
+        let sequence_key = sequence_key.filter(|_| in_sequence);
+        let is_applied =
+            |other: &Delivery| other.sequenced && matches!(other.state, State::Done | State::Rejected);
         let mut others = record.destinations.iter().filter(|(name, _)| *name != self.destination);
+        let is_applied = others.any(|(_, other)| is_applied(other));
+        let expires =
+            record.expires_at.is_some_and(|at| at < self.now + EXPIRES_WITHIN) && sequence_key.is_some();
+        let may_be_replayed = match may_be_replayed(record, self.destination, sequenced) {
+            Ok(()) if expires => Err(NotReplayed::Expires),
+            may_be_replayed => may_be_replayed,
+        };
         Some(Replayable {
             key: record.key(),
             accepted_at: record.accepted_at,
-            may_be_replayed: may_be_replayed(record, self.destination, sequenced),
-            sequence_key: sequence_key.filter(|_| in_sequence),
+            may_be_replayed,
+            sequence_key,
             // One that a later release holds is gone on with when it no longer does.
             waits: delivery
                 .is_some_and(|has| matches!(has.state, State::Pending | State::Unknown) && has.attempts == 0),
-            has_all_before: record.accepted_at + COMES_WITHIN <= self.now
-                || others.any(|(_, other)| other.sequenced && is_applied(other)),
+            is_applied,
+            has_all_before: is_applied || record.accepted_at + COMES_WITHIN <= self.now,
         })
     }
 }
@@ -140,19 +157,29 @@ impl Replayable {
 pub(crate) fn plan(found: Vec<Replayable>, positions: &BTreeMap<String, u64>) -> ReplayPlan {
     let (mut plan, mut adds) = (ReplayPlan::default(), Vec::new());
     let mut keys: BTreeMap<String, Numbers> = BTreeMap::new();
+    let mut unknown = BTreeSet::new();
     for found in found {
         match (found.sequence_key(), found.may_be_replayed) {
             (Some(at), Ok(()) | Err(NotReplayed::Has)) => {
                 keys.entry(at.key.clone()).or_default().add(found, &mut plan.left_out);
             }
-            (_, Err(why)) => plan.left_out.count(why),
+            (of_key, Err(why)) => {
+                let is_unknown = why == NotReplayed::LaterRelease;
+                unknown.extend(of_key.filter(|_| is_unknown).map(|at| at.key.clone()));
+                plan.left_out.count(why);
+            }
             (None, Ok(())) => adds.push(found),
         }
     }
     for (key, mut numbers) in keys {
-        let position = numbers.begin(positions.get(&key).copied(), &mut plan);
+        let position = positions.get(&key).copied();
+        if position.is_none() && unknown.contains(&key) {
+            plan.undecided += 1;
+            continue;
+        }
+        let position = numbers.begin(position, &mut plan);
         plan.left_out.before += numbers.leave_out_to(position);
-        plan.held += usize::from(positions.contains_key(&key) && numbers.is_held(position));
+        plan.held += usize::from(numbers.is_held(position));
         adds.extend(numbers.0.into_values().filter(Replayable::is_added));
     }
     adds.sort_by(|a, b| (a.sequence(), a.accepted_at, &a.key).cmp(&(b.sequence(), b.accepted_at, &b.key)));
@@ -166,7 +193,8 @@ pub(crate) fn plan(found: Vec<Replayable>, positions: &BTreeMap<String, u64>) ->
 struct Numbers(BTreeMap<u64, Replayable>);
 
 impl Numbers {
-    /// Adds an event. Of two with one number it keeps the one that was accepted first, as the destinations do.
+    /// Adds an event. Of two with one number it keeps the one that the destination has, or that another one has applied;
+    /// else the one that was accepted first.
     fn add(&mut self, found: Replayable, left_out: &mut LeftOut) {
         if !found.is_added() {
             left_out.has += 1;
@@ -176,7 +204,8 @@ impl Numbers {
             self.0.insert(sequence, found);
             return;
         };
-        let is_first = |found: &Replayable| (found.is_added(), found.accepted_at, found.key.clone());
+        let is_first =
+            |found: &Replayable| (found.is_added(), !found.is_applied, found.accepted_at, found.key.clone());
         let (first, second) =
             if is_first(&found) < is_first(&other) { (found, other) } else { (other, found) };
         left_out.number_used += usize::from(second.is_added());
@@ -219,10 +248,11 @@ impl Numbers {
         Some(first)
     }
 
-    /// Whether the next number has come, and is none of these.
+    /// Whether a number after the position has come, and is none of these.
     fn is_held(&self, position: u64) -> bool {
-        let first = self.0.values().next();
-        first.is_some_and(|first| first.sequence() > position + 1 && first.has_all_before)
+        let before = std::iter::once(&position).chain(self.0.keys());
+        let mut pairs = before.zip(self.0.values());
+        pairs.any(|(before, found)| found.sequence() > before + 1 && found.has_all_before)
     }
 
     /// Leaves out what is added up to a position; returns how many.
@@ -240,6 +270,8 @@ impl LeftOut {
             NotReplayed::Unnumbered => &mut self.unnumbered,
             NotReplayed::Full => &mut self.full,
             NotReplayed::LaterRelease => &mut self.later_release,
+            NotReplayed::Expires => &mut self.expires,
+            NotReplayed::Past => &mut self.before,
         } += 1;
     }
 }

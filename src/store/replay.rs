@@ -50,12 +50,12 @@ impl Positions {
         Ok(plan_replay(found, &positions.into_iter().filter(|(_, at)| *at > 0).collect()))
     }
 
-    /// Whether the destination begins a key with this event: now, or since an earlier call.
+    /// Whether the destination begins a key with this event: now, or since an earlier call. It may have gone on by then.
     async fn begin(&self, with: &SequenceKey) -> Result<bool, Fault> {
         let (key, update) = (with.item_key(0), Position::beginning(with.sequence));
         match update_item(&self.client, &self.table, key, &update).await? {
             Updated::Applied => Ok(true),
-            Updated::ConditionFailed(_) => Ok(self.get(with).await?.at() + 1 == with.sequence),
+            Updated::ConditionFailed(_) => Ok(self.get(with).await?.at() + 1 >= with.sequence),
         }
     }
 }
@@ -89,13 +89,14 @@ impl Ledger {
     }
 
     /// Adds a destination to a notification that was accepted before the destination was there, and dispatches it. What it
-    /// was at other destinations is left as it is; its sender hears of no further end, if it had heard of one.
+    /// was at other destinations is left as it is. Its sender hears of no further end, if it had ended for good.
     ///
     /// # Errors
     /// A [`Fault`]; try again.
     pub async fn replay(
         &self,
         addition: &Addition,
+        positions: &Positions,
         destination: &str,
         now: Timestamp,
     ) -> Result<Replayed, Fault> {
@@ -103,6 +104,13 @@ impl Ledger {
         let Some(mut record) = patiently(async || self.get(key).await).await? else {
             return Ok(Replayed::Gone);
         };
+        let sequence_key = SequenceKey::new(&record.notification(), destination);
+        // Another replay may have begun the key meanwhile, and later.
+        if let Some(at) = sequence_key.filter(|_| *sequenced)
+            && patiently(async || positions.get(&at).await).await?.at() >= at.sequence
+        {
+            return Ok(Replayed::LeftOut(NotReplayed::Past));
+        }
         let mut tries = 0;
         loop {
             let update = match replayed(&record, destination, *sequenced, now) {

@@ -22,8 +22,17 @@ const CALLS_MAX: usize = 16;
 pub struct Added {
     pub added: usize,
     pub left: usize,
+    /// They have changed since they were looked at: they have the destination, are past, or have expired.
+    pub unchanged: usize,
     /// The first one. After it, and after Ctrl-C, nothing more is begun.
     pub fault: Option<Fault>,
+}
+
+impl Added {
+    /// Where nothing was done.
+    pub fn none(plan: &ReplayPlan) -> Added {
+        Added { left: plan.adds.len(), ..Added::default() }
+    }
 }
 
 /// Lets the destination begin its keys, and then adds it to each event. What it gets before it has begun would wait for
@@ -47,20 +56,20 @@ pub async fn add(
         fault = fault.or(begun.and_then(Result::err));
     }
     if !all_begun {
-        return Added { left: plan.adds.len(), fault, ..Added::default() };
+        return Added { fault, ..Added::none(plan) };
     }
     let add = async |addition: &&Addition| {
         pace.take(1.0).await;
-        ledger.replay(addition, destination, Timestamp::now()).await
+        ledger.replay(addition, &positions, destination, Timestamp::now()).await
     };
     let progress = counter(plan.adds.len(), "added");
     let mut adds = pin!(each(&plan.adds, CALLS_MAX, interrupt, add));
-    let (mut came, mut as_they_are) = (Added::default(), 0);
+    let mut came = Added::default();
     while let Some((_, replayed)) = adds.next().await {
         progress.inc(u64::from(replayed.is_some()));
         match replayed {
             Some(Ok(Replayed::Added)) => came.added += 1,
-            Some(Ok(_)) => as_they_are += 1,
+            Some(Ok(_)) => came.unchanged += 1,
             None => came.left += 1,
             Some(Err(fault)) => {
                 came.left += 1;
@@ -69,8 +78,11 @@ pub async fn add(
         }
     }
     progress.finish_and_clear();
-    if as_they_are > 0 {
-        say_error!("note: {as_they_are} have the destination by now, or have expired");
+    if came.unchanged > 0 {
+        say_error!(
+            "note: {} were left as they are: by now they have the destination, it is past their number, or they have expired",
+            came.unchanged
+        );
     }
     came
 }

@@ -2,10 +2,12 @@
 
 use std::fmt::Display;
 
+use handover::Fault;
 use handover::record::ReplayPlan;
 use serde::Serialize;
 
 use crate::output::{self, Time, say_error};
+use crate::replay::adding::Added;
 
 /// What is said of a replay to a destination.
 pub struct Report<'a> {
@@ -22,6 +24,7 @@ struct View<'a> {
     since: Time,
     added: usize,
     left: usize,
+    unchanged: usize,
     begins: usize,
     undecided: usize,
     held: usize,
@@ -36,13 +39,15 @@ struct LeftOutView {
     unnumbered: usize,
     full: usize,
     later_release: usize,
+    expires: usize,
     before: usize,
     number_used: usize,
 }
 
 impl Report<'_> {
-    /// Says how many are added and how many are left: as JSON where that is asked for, else in words.
-    pub fn did(&self, added: usize, left: usize, words: impl Display) -> serde_json::Result<()> {
+    /// Says what came of it, as JSON where that is asked for, else in words; returns its fault.
+    pub fn did(&self, came: Added, words: impl Display) -> serde_json::Result<Option<Fault>> {
+        let Added { added, left, unchanged, fault } = came;
         let Report { destination, since, plan, json } = *self;
         let out = plan.left_out;
         let left_out = LeftOutView {
@@ -51,12 +56,14 @@ impl Report<'_> {
             unnumbered: out.unnumbered,
             full: out.full,
             later_release: out.later_release,
+            expires: out.expires,
             before: out.before,
             number_used: out.number_used,
         };
         let (begins, undecided, held) = (plan.begins.len(), plan.undecided, plan.held);
-        let view = View { destination, since, added, left, begins, undecided, held, left_out };
-        output::did(json, &view, words)
+        let view = View { destination, since, added, left, unchanged, begins, undecided, held, left_out };
+        output::did(json, &view, words)?;
+        Ok(fault)
     }
 }
 
@@ -74,21 +81,31 @@ pub fn say_notes(plan: &ReplayPlan, destination: &str) {
         (out.unnumbered, format!("have no `sequence`, and {destination} applies in sequence")),
         (out.full, "have as many destinations as a notification may have".to_owned()),
         (out.later_release, "are of a later release; replay with its command".to_owned()),
+        (out.expires, format!("may expire before {destination} has applied them, which it does in sequence")),
         (
             out.before,
             format!("have a `sequence` before the one where {destination} begins, or that it has passed"),
         ),
-        (out.number_used, "have the `sequence` of an event that was accepted before them".to_owned()),
+        (
+            out.number_used,
+            "have the `sequence` of another event, which was accepted or applied before them".to_owned(),
+        ),
     ];
     for (count, why) in notes.into_iter().filter(|(count, _)| *count > 0) {
         say_error!("left out: {count} {why}");
     }
+    if !plan.begins.is_empty() {
+        say_error!(
+            "note: {destination} begins {} keys; of those, what comes before cannot be replayed later",
+            plan.begins.len()
+        );
+    }
     let notes = [
         (
             plan.undecided,
-            "cannot begin yet: a number may be on its way that comes before all others; replay again in a day",
+            "cannot begin yet: a number may be on its way that comes before all others, or a record is of a later release; what is added waits there, so replay again in a day",
         ),
-        (plan.held, "wait for an event that was accepted before this time; replay with an earlier --since"),
+        (plan.held, "wait for an event that is not among these; replay with an earlier --since"),
     ];
     for (count, why) in notes.into_iter().filter(|(count, _)| *count > 0) {
         say_error!("note: {count} keys of {destination} {why}");

@@ -34,7 +34,7 @@ impl Since {
     ///
     /// # Errors
     /// When it is to come, or longer ago than a record may be kept.
-    pub fn before(self, now: Timestamp) -> anyhow::Result<Timestamp> {
+    pub fn resolve(self, now: Timestamp) -> anyhow::Result<Timestamp> {
         let earliest = now - SignedDuration::from_hours(24 * DAYS_MAX);
         let since = match self {
             Since::At(at) => at,
@@ -43,7 +43,7 @@ impl Since {
         anyhow::ensure!(since <= now, "--since is {since}, which is to come; name a time that is past");
         anyhow::ensure!(
             since >= earliest,
-            "--since is {since}; a record is kept for at most {DAYS_MAX} days, so name a later time"
+            "--since is {since}; name a time within the last {DAYS_MAX} days, for which completed records may be kept"
         );
         Ok(since)
     }
@@ -56,11 +56,11 @@ mod tests {
     #[test]
     fn a_time_or_how_long_ago_it_is() {
         let now: Timestamp = "2026-02-01T00:00:00Z".parse().unwrap();
-        let since = |text: &str| text.parse::<Since>().unwrap().before(now);
+        let since = |text: &str| text.parse::<Since>().unwrap().resolve(now);
         assert_eq!(since("1d").unwrap().to_string(), "2026-01-31T00:00:00Z");
         assert_eq!(since("2026-01-31T12:00:00+01:00").unwrap().to_string(), "2026-01-31T11:00:00Z");
         assert!(since("2026-02-01T00:00:01Z").unwrap_err().to_string().contains("is to come"));
-        assert!(since("3651d").unwrap_err().to_string().contains("at most 3650 days"));
+        assert!(since("3651d").unwrap_err().to_string().contains("within the last 3650 days"));
         for text in ["", "7", "7w", "-1d", "2026-01-31", "2026-01-31T00:00:00", "yesterday"] {
             assert!(text.parse::<Since>().is_err(), "{text}");
         }

@@ -106,7 +106,7 @@ fn after_a_fault_the_same_command_goes_on() {
         (call == "UpdateItem").then_some((400, denied))
     });
     let failed = run(&stack, &["--since", "1h", "--yes"]);
-    assert!(text(&failed.stdout).contains(", 2 left; the same command goes on"), "{failed:?}");
+    assert!(text(&failed.stdout).contains(", 2 left; to go on, repeat it with --since "), "{failed:?}");
     assert!(text(&failed.stderr).contains("error[denied]: "), "{failed:?}");
     assert_eq!(failed.status.code(), Some(1));
 }
@@ -118,7 +118,7 @@ fn what_cannot_be_replayed_is_an_error_before_anything_is_read() {
         (call == "GetQueueUrl").then(|| (400, json!({ "__type": kind, "message": "no" })))
     });
     let cases: [(&[&str], i32, &str); 5] = [
-        (&["--since", "1h", "--yes"], 1, "error[not-deployed]: the routes name `search`"),
+        (&["--since", "1h", "--yes"], 1, "error[not-deployed]: `search` is not deployed"),
         (&["--since", "1h"], 1, "a replay asks before it begins"),
         (&["--since", "yesterday", "--yes"], 2, "a time such as 2026-01-31T00:00:00Z"),
         (&["--since", "2999-01-01T00:00:00Z", "--yes"], 1, "which is to come"),

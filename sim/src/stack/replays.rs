@@ -47,7 +47,7 @@ impl Stack {
             }
             let mut has_found_all = true;
             for addition in &plan.adds {
-                let replayed = ledger.replay(addition, &name, clock.now()).await?;
+                let replayed = ledger.replay(addition, &positions, &name, clock.now()).await?;
                 has_found_all &= replayed != Replayed::Gone;
             }
             Ok(has_found_all)

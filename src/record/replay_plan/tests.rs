@@ -73,10 +73,46 @@ fn a_number_that_was_accepted_before_is_missed() {
         let events: Vec<Record> = old.iter().map(|number| event("e", *number, 20, OLD)).collect();
         planned(&events, position, LATER).held
     };
-    assert_eq!([held(&[4, 5], Some(2)), held(&[3, 5], Some(2)), held(&[2], Some(2))], [1, 0, 0]);
+    assert_eq!([held(&[4, 5], Some(2)), held(&[3, 5], Some(2)), held(&[2], Some(2))], [1, 1, 0]);
     assert_eq!(held(&[4, 5], None), 0, "there it begins");
+    assert_eq!(held(&[3, 4, 6], Some(2)), 1, "it goes on with 3 and 4");
+    let has = planned(&[event("a", 3, 20, OLD), event("b", 5, 20, NEW)], None, LATER);
+    assert_eq!((has.begins.len(), has.held), (1, 1));
     let recent = planned(&[event("e", 4, 20, OLD)], Some(2), at(60_000));
     assert_eq!(recent.held, 0, "number 3 may be on its way");
+}
+
+/// This event, as another destination has applied it in its turn.
+fn applied(mut record: Record) -> Record {
+    let delivery = record.destinations.get_mut("a").unwrap();
+    (delivery.state, delivery.sequenced) = (State::Done, true);
+    (record.open, record.status) = (0, crate::record::Status::Done);
+    record
+}
+
+#[test]
+fn what_is_about_to_expire_is_not_begun_with() {
+    let mut first = applied(event("a", 3, 20, OLD));
+    let begins = |first: &Record| {
+        let plan = planned(&[first.clone(), applied(event("b", 4, 20, OLD))], None, LATER);
+        (plan.begins[0].0.sequence, plan.left_out.expires)
+    };
+    assert_eq!(begins(&first), (3, 0));
+    first.expires_at = Some(LATER + SignedDuration::from_hours(47));
+    assert_eq!(begins(&first), (4, 1));
+    first.expires_at = Some(LATER + SignedDuration::from_hours(49));
+    assert_eq!(begins(&first), (3, 0));
+}
+
+#[test]
+fn a_key_with_a_record_of_a_later_release_is_not_begun() {
+    let mut later = event("a", 3, 20, OLD);
+    later.status = crate::record::Status::Unknown;
+    let plan = planned(&[later, event("b", 4, 20, OLD)], None, LATER);
+    assert_eq!(
+        (plan.begins.len(), plan.adds.len(), plan.undecided, plan.left_out.later_release),
+        (0, 0, 1, 1)
+    );
 }
 
 #[test]
@@ -89,13 +125,6 @@ fn a_number_that_may_be_on_its_way_is_waited_for() {
     let [e3, e5] = [3, 5].map(|number| event("e", number, 20, OLD));
     assert_eq!(begins(&[e3.clone(), e5.clone()]), (None, 2, 1));
     // Another destination has applied it in its turn: all before it have come.
-    let applied = |mut record: Record| {
-        let mut delivery = record.destinations["a"].clone();
-        (delivery.state, delivery.sequenced) = (State::Done, true);
-        (record.open, record.status) = (0, crate::record::Status::Done);
-        record.destinations.insert("a".into(), delivery);
-        record
-    };
     let e5 = applied(e5);
     assert_eq!(begins(&[e3.clone(), e5.clone()]), (Some(5), 1, 0));
     let e3 = applied(e3);
@@ -117,6 +146,8 @@ fn of_two_with_one_number_the_first_is_added() {
     let plan = planned(&records, None, LATER);
     let ids: Vec<_> = plan.adds.iter().map(|add| &*add.key.id).collect();
     assert_eq!((ids, plan.left_out.number_used), (vec!["b", "c"], 1));
+    let applied_second = planned(&[event("a", 1, 20, OLD), applied(event("b", 1, 30, OLD))], None, LATER);
+    assert_eq!(applied_second.adds[0].key.id, "b");
     let had = planned(&[event("a", 1, 20, OLD), event("b", 1, 30, NEW)], None, LATER);
     assert_eq!((had.adds, had.left_out.number_used, had.left_out.has), (vec![], 1, 1));
 }

@@ -46,8 +46,8 @@ pub const MUTANTS: &[Mutant] = &[
     )]),
     ("a key begins after a number that is on its way", &[(
         "record/replay_plan.rs",
-        "            has_all_before: record.accepted_at",
-        "            has_all_before: is(\"a key begins after a number that is on its way\") || record.accepted_at",
+        "            has_all_before: is_applied || ",
+        "            has_all_before: is(\"a key begins after a number that is on its way\") || is_applied || ",
     )]),
     ("a key begins after what the destination has", &[(
         "record/replay_plan.rs",
