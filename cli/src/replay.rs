@@ -105,8 +105,11 @@ async fn replay_all(stack: &Stack, arguments: Arguments, interrupt: &Interrupt) 
 /// Nobody would read what is dispatched, and reconcile could not give it up.
 async fn check_deployed(stack: &Stack, name: &str, interrupt: &Interrupt) -> anyhow::Result<()> {
     let queue = DeadLetterQueues::new(stack, interrupt).find(name).await?;
-    let text =
-        || format!("the routes name `{name}`, and it has no dead-letter queue: deploy it, then replay to it");
+    let text = || {
+        format!(
+            "`{name}` is not deployed: the routes name it, and its dead-letter queue does not exist; deploy it, then repeat"
+        )
+    };
     anyhow::ensure!(queue.is_some(), coded(NOT_DEPLOYED, text()));
     Ok(())
 }
