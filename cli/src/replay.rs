@@ -14,15 +14,13 @@ use crate::dead_letter_queues::DeadLetterQueues;
 use crate::error::{NOT_DEPLOYED, coded};
 use crate::index::Index;
 use crate::interrupt::{Interrupt, exit_code};
+use crate::many::Tally;
 use crate::output::{Time, say_error};
-use crate::replay::adding::{Added, add};
+use crate::replay::adding::add;
 use crate::replay::report::{Report, events, say_notes};
 use crate::replay::since::Since;
 use crate::stack::Stack;
 use crate::value;
-
-/// Most events that are added in a second, as reconcile dispatches by default.
-const RATE: u32 = 100;
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -33,12 +31,7 @@ pub struct Arguments {
     #[arg(long)]
     since: Since,
     /// Most events that are added in a second.
-    #[arg(
-        long,
-        default_value_t = RATE,
-        conflicts_with = "dry_run",
-        value_parser = clap::value_parser!(u32).range(1..=10_000)
-    )]
+    #[arg(long, default_value_t = value::RATE, conflicts_with = "dry_run", value_parser = value::rate())]
     rate: u32,
     /// Says what it would add, and changes nothing.
     #[arg(long)]
@@ -77,29 +70,30 @@ async fn replay_all(stack: &Stack, arguments: Arguments, interrupt: &Interrupt) 
     };
     let report = Report { destination: &destination, since: Time(since), plan: &plan, json };
     say_notes(&plan, &destination);
+    let nothing = Tally { left: plan.adds.len(), ..Tally::default() };
     let found = format!("{} to {destination}, accepted since {}", events(plan.adds.len()), Time(since));
     if dry_run {
-        report.did(Added::none(&plan), format_args!("would add {found}"))?;
+        report.did(&nothing, format_args!("would add {found}"))?;
         return Ok(ExitCode::SUCCESS);
     }
     let is_nothing = plan.adds.is_empty() && plan.begins.is_empty();
     if !yes && !is_nothing {
         say_error!("about to add {found}");
         if !is_confirmed("Add them?", interrupt).await {
-            report.did(Added::none(&plan), "nothing was added")?;
+            report.did(&nothing, "nothing was added")?;
             return Ok(exit_code(false));
         }
     }
     let came = add(stack, &destination, &plan, rate, interrupt).await;
-    let Added { added, left, .. } = came;
+    let Tally { done: added, left, .. } = came;
     let goes_on = match left {
         0 => String::new(),
         _ => format!("; to go on, repeat it with --since {}", Time(since)),
     };
     let words = format!("{} added to {destination} and dispatched, {left} left{goes_on}", events(added));
-    let fault = report.did(came, words)?;
+    report.did(&came, words)?;
     let is_complete = left == 0 && plan.undecided == 0 && plan.held == 0;
-    fault.map_or(Ok(exit_code(is_complete)), |fault| Err(stack.explained(fault)))
+    came.fault.map_or(Ok(exit_code(is_complete)), |fault| Err(stack.explained(fault)))
 }
 
 /// Nobody would read what is dispatched, and reconcile could not give it up.

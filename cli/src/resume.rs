@@ -8,14 +8,13 @@ use handover::store::Controlled;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use crate::dispatch::every::{Dispatched, dispatch_all, pending};
+use crate::dispatch::every::{dispatch_all, pending};
 use crate::interrupt::{Interrupt, exit_code};
+use crate::many::Tally;
 use crate::output::{self, Time, say_error};
 use crate::stack::Stack;
 use crate::value;
 
-/// Most dispatches in a second, as reconcile makes by default.
-const RATE: u32 = 100;
 /// By how much the clocks differ of who dispatched and of who resumed, at most.
 const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_mins(1);
 
@@ -25,7 +24,7 @@ pub struct Arguments {
     #[arg(value_parser = value::destination)]
     destination: String,
     /// Most dispatches in a second, of what waits.
-    #[arg(long, default_value_t = RATE, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, default_value_t = value::RATE, value_parser = value::rate())]
     rate: u32,
     /// Prints JSON: whether it was paused, how many were dispatched, and how many are left.
     #[arg(long)]
@@ -99,7 +98,7 @@ async fn resume_one(stack: &Stack, arguments: Arguments, interrupt: &Interrupt) 
         pace.take(1.0).await;
         ledger.dispatch_again(key, Timestamp::now()).await
     };
-    let Dispatched { dispatched, left, fault } = dispatch_all(waiting, interrupt, dispatch).await;
+    let Tally { done: dispatched, left, fault, .. } = dispatch_all(waiting, interrupt, dispatch).await;
     let by_reconcile = if left > 0 { ", which reconcile dispatches within about an hour" } else { "" };
     let words = format_args!("{dispatched} dispatched again, {left} left{by_reconcile}");
     output::did(json, &View { dispatched, left: Some(left), ..view }, words)?;

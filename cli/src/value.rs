@@ -1,6 +1,7 @@
 //! The values of the command line, checked before any call: AWS would refuse them in words of its own, or take an
 //! empty one for all.
 
+use clap::builder::RangedI64ValueParser;
 use handover::notification::{DESTINATION_BYTES_MAX, ID_BYTES_MAX, SOURCE_BYTES_MAX};
 use handover::record::KEPT_WITHOUT_SUBSCRIBERS;
 use jiff::SignedDuration;
@@ -28,6 +29,14 @@ pub fn destination(text: &str) -> Result<String, String> {
             "a name has 1 to {DESTINATION_BYTES_MAX} characters of a-z, 0-9 and _, a letter first"
         )),
     }
+}
+
+/// Most dispatches in a second, as reconcile makes by default.
+pub const RATE: u32 = 100;
+
+/// A number of dispatches in a second.
+pub fn rate() -> RangedI64ValueParser<u32> {
+    RangedI64ValueParser::new().range(1..=10_000)
 }
 
 /// A text that says something: every text contains the empty one.

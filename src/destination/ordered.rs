@@ -131,7 +131,7 @@ impl Ordered<'_> {
             return self.leave_to_the_stream(key).await;
         }
         let (record, delivery) = self.deadlines.in_time(settings.delivery(key)).await?;
-        let Some(sequence_key) = SequenceKey::new(&record.notification(), &settings.name) else {
+        let Some(sequence_key) = SequenceKey::of(&record, &settings.name) else {
             return Ok(None);
         };
         let (state, attempts) = (delivery.state, delivery.attempts);

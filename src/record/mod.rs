@@ -51,7 +51,7 @@ pub use replay_plan::{Addition, Beginning, LeftOut, Replay, ReplayPlan, Replayab
 pub(crate) use sequence::SequenceKey;
 pub use timeline::{Moment, What, timeline};
 pub(crate) use transition::{Called, Expected, Refused, Transition, TransitionTimes};
-pub(crate) use update::{Condition, Expression, Update, number, statement, text};
+pub(crate) use update::{Condition, Expression, Update, is_same_millisecond, number, statement, text};
 
 #[cfg(test)]
 pub(crate) mod tests {

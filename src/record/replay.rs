@@ -3,12 +3,12 @@
 use jiff::Timestamp;
 
 use super::attributes::{
-    BUCKET, CHANGE, DESTINATIONS, DISPATCHES, EXPIRES_AT, OPEN, OUTCOME_DESTINATIONS, OUTCOMETO,
-    REDISPATCHED, STATUS, UPDATED_AT, VERSION,
+    DESTINATIONS, DISPATCHES, EXPIRES_AT, OPEN, OUTCOME_DESTINATIONS, OUTCOMETO, REDISPATCHED, STATUS,
 };
-use super::due::{FIRST_DUE_AFTER, bucket};
+use super::due::FIRST_DUE_AFTER;
 use super::record::{Change, Delivery, Record, Status};
-use super::update::{Condition, Set, Update, millis, number, text};
+use super::redispatch::check_later;
+use super::update::{Set, Update, is_same_millisecond, text};
 use crate::notification::{DESTINATIONS_MAX, Kind};
 
 /// Why a replay does not add its destination to a notification.
@@ -65,20 +65,14 @@ pub(crate) fn replayed(
     // The attempts, and when it is given up, count from now: a function of an earlier release knows `redriven_at` alone.
     let (redriven_at, replayed_at) = (Some(now), Some(now));
     let delivery = Delivery { redriven_at, replayed_at, ..Delivery::pending(sequenced, due_at) };
-    let mut update = Update {
-        conditions: vec![Condition::Is(VERSION.into(), number(record.version))],
-        sets: vec![
-            (format!("{DESTINATIONS}.{destination}"), Set::To(delivery.encode())),
-            (OPEN.into(), Set::Plus(1)),
-            (STATUS.into(), Set::To(text(Status::Init.as_str()))),
-            (VERSION.into(), Set::Plus(1)),
-            (DISPATCHES.into(), Set::Plus(1)),
-            (CHANGE.into(), Set::To(text(Change::Dispatch.as_str()))),
-            (BUCKET.into(), Set::To(text(bucket(&record.id, due_at)))),
-            (UPDATED_AT.into(), Set::To(millis(now))),
-        ],
-        removes: vec![EXPIRES_AT.into()],
-    };
+    let mut update = check_later(record, now, due_at, Change::Dispatch);
+    update.sets.extend([
+        (format!("{DESTINATIONS}.{destination}"), Set::To(delivery.encode())),
+        (OPEN.into(), Set::Plus(1)),
+        (STATUS.into(), Set::To(text(Status::Init.as_str()))),
+        (DISPATCHES.into(), Set::Plus(1)),
+    ]);
+    update.removes.push(EXPIRES_AT.into());
     if record.open == 0 {
         update.removes.push(REDISPATCHED.into());
     }
@@ -92,7 +86,7 @@ pub(crate) fn replayed(
 /// Whether the record shows this same addition, whose answer was lost.
 pub(crate) fn is_own_addition(record: &Record, destination: &str, now: Timestamp) -> bool {
     let replayed_at = record.destinations.get(destination).and_then(|delivery| delivery.replayed_at);
-    replayed_at.is_some_and(|at| at.as_millisecond() == now.as_millisecond())
+    replayed_at.is_some_and(|at| is_same_millisecond(at, now))
 }
 
 #[cfg(test)]

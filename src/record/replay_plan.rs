@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
 
-use super::record::{Delivery, Record, State};
+use super::record::{Record, State};
 use super::replay::{NotReplayed, may_be_replayed};
 use super::sequence::SequenceKey;
 use crate::notification::{NotificationKey, Routes};
@@ -55,13 +56,13 @@ pub struct Addition {
 }
 
 /// How many notifications a replay leaves out, and why.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct LeftOut {
     /// They go there already.
     pub has: usize,
     /// They are commands.
-    pub commands: usize,
+    pub command: usize,
     /// They have no number, and the destination applies in sequence.
     pub unnumbered: usize,
     /// They have as many destinations as they may have.
@@ -107,13 +108,11 @@ impl Replay<'_> {
         if delivery.is_none() && record.accepted_at < self.since {
             return None;
         }
-        let sequence_key = SequenceKey::new(&record.notification_with(()), self.destination);
         let in_sequence = delivery.map_or(sequenced, |has| has.sequenced);
-        let sequence_key = sequence_key.filter(|_| in_sequence);
-        let is_applied =
-            |other: &Delivery| other.sequenced && matches!(other.state, State::Done | State::Rejected);
+        let sequence_key = SequenceKey::of(record, self.destination).filter(|_| in_sequence);
         let mut others = record.destinations.iter().filter(|(name, _)| *name != self.destination);
-        let is_applied = others.any(|(_, other)| is_applied(other));
+        let is_applied =
+            others.any(|(_, other)| other.sequenced && matches!(other.state, State::Done | State::Rejected));
         let expires =
             record.expires_at.is_some_and(|at| at < self.now + EXPIRES_WITHIN) && sequence_key.is_some();
         let may_be_replayed = match may_be_replayed(record, self.destination, sequenced) {
@@ -266,7 +265,7 @@ impl LeftOut {
     fn count(&mut self, why: NotReplayed) {
         *match why {
             NotReplayed::Has => &mut self.has,
-            NotReplayed::Command => &mut self.commands,
+            NotReplayed::Command => &mut self.command,
             NotReplayed::Unnumbered => &mut self.unnumbered,
             NotReplayed::Full => &mut self.full,
             NotReplayed::LaterRelease => &mut self.later_release,

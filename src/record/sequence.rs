@@ -1,7 +1,7 @@
 //! The sequence of a notification: its number, and what numbers it.
 
 use super::attributes::{POSITION_KEY, SEQUENCE};
-use super::record::Item;
+use super::record::{Item, Record};
 use super::update::{number, text};
 use crate::notification::{Notification, NotificationKey};
 
@@ -22,6 +22,12 @@ impl SequenceKey {
         let (key, sequence) = notification.partitionkey.as_ref().zip(notification.sequence)?;
         let key = format!("{destination} {} {key}", notification.source);
         Some(SequenceKey { key, sequence, notification: notification.key() })
+    }
+
+    /// That of the notification of a record.
+    pub(crate) fn of(record: &Record, destination: &str) -> Option<SequenceKey> {
+        // Without its data, which may be large.
+        SequenceKey::new(&record.notification_with(()), destination)
     }
 
     /// The notification.

@@ -21,7 +21,7 @@ use super::record::{
     Change, Delivery, ERROR_BYTES_MAX, FailedAttempt, Record, Settled, State, Status, shortened,
 };
 use super::redispatch::redispatched;
-use super::update::{Condition, Path, Set, Update, millis, number, text};
+use super::update::{Condition, Path, Set, Update, is_same_millisecond, millis, number, text};
 use crate::notification::{Json, Kind};
 
 /// A transition of one destination's delivery.
@@ -232,7 +232,7 @@ impl Transition {
                 delivery.state == State::Pending && is_recorded(delivery, *number, error, now)
             }
             Transition::Redrive { .. } => {
-                let is_now = |at: Timestamp| at.as_millisecond() == now.as_millisecond();
+                let is_now = |at| is_same_millisecond(at, now);
                 delivery.state == State::Pending && delivery.redriven_at.is_some_and(is_now)
             }
             // By this call, or by another copy: it is recorded.
@@ -521,8 +521,7 @@ fn released(here: &dyn Fn(&str) -> Path, call: Option<Called>) -> Vec<Path> {
 /// Whether the last recorded attempt has this number, time and error.
 fn is_recorded(delivery: &Delivery, nth: u32, error: &str, now: Timestamp) -> bool {
     let is_same = |failure: &FailedAttempt| {
-        failure.at.as_millisecond() == now.as_millisecond()
-            && failure.error == shortened(error, ERROR_BYTES_MAX)
+        is_same_millisecond(failure.at, now) && failure.error == shortened(error, ERROR_BYTES_MAX)
     };
     delivery.attempts == nth && delivery.failures.get(&nth.to_string()).is_some_and(is_same)
 }

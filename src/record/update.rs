@@ -65,6 +65,11 @@ pub(crate) fn millis(time: Timestamp) -> AttributeValue {
     number(time.as_millisecond())
 }
 
+/// Whether a record keeps both times as the same.
+pub(crate) fn is_same_millisecond(one: Timestamp, other: Timestamp) -> bool {
+    one.as_millisecond() == other.as_millisecond()
+}
+
 /// An update as expressions, for `UpdateItem` and `TransactWriteItems`.
 #[derive(Debug, Default)]
 pub(crate) struct Expression {

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::call::{GET_ITEM, UPDATE_ITEM, Updated, update_item};
 use super::positions::Positions;
 use crate::aws::{Cause, Fault, TRIES_MAX, pause};
-use crate::record::{Control, NotAControl, Update, control_key, pausing, resuming};
+use crate::record::{Control, NotAControl, Update, control_key, is_same_millisecond, pausing, resuming};
 
 /// What came of a pause or a resume.
 #[non_exhaustive]
@@ -36,7 +36,7 @@ impl Positions {
     /// # Errors
     /// A [`Fault`]; try again.
     pub async fn pause(&self, destination: &str, reason: &str, now: Timestamp) -> Result<Controlled, Fault> {
-        let own = |control: &Control| matches!(control, Control::Paused { since, .. } if is_now(*since, now));
+        let own = |control: &Control| matches!(control, Control::Paused { since, .. } if is_same_millisecond(*since, now));
         self.set_control(destination, |seen| pausing(seen, reason, now), own).await
     }
 
@@ -46,7 +46,7 @@ impl Positions {
     /// # Errors
     /// A [`Fault`]; try again.
     pub async fn resume(&self, destination: &str, now: Timestamp) -> Result<Controlled, Fault> {
-        let own = |control: &Control| matches!(control, Control::Running { resumed_at: Some(at) } if is_now(*at, now));
+        let own = |control: &Control| matches!(control, Control::Running { resumed_at: Some(at) } if is_same_millisecond(*at, now));
         self.set_control(destination, |seen| resuming(seen, now), own).await
     }
 
@@ -76,11 +76,6 @@ impl Positions {
         }
         Ok(Controlled::Was(seen))
     }
-}
-
-/// Items keep milliseconds.
-fn is_now(at: Timestamp, now: Timestamp) -> bool {
-    at.as_millisecond() == now.as_millisecond()
 }
 
 fn unreadable(call: &'static str, error: &NotAControl) -> Fault {

@@ -186,7 +186,7 @@ impl Ledger {
         else {
             return Ok(OperatorOutcome::NotFound);
         };
-        let sequence_key = SequenceKey::new(&record.notification(), destination);
+        let sequence_key = SequenceKey::of(record, destination);
         let Some(sequence_key) = sequence_key.filter(|_| delivery.sequenced) else {
             return self.operate(key, destination, close, now, retention).await;
         };

@@ -36,7 +36,7 @@ impl Positions {
     /// # Errors
     /// A [`Fault`].
     pub async fn position(&self, record: &Record, destination: &str) -> Result<Option<u64>, Fault> {
-        match SequenceKey::new(&record.notification(), destination) {
+        match SequenceKey::of(record, destination) {
             None => Ok(None),
             Some(sequence_key) => self.get(&sequence_key).await.map(|position| Some(position.at())),
         }

@@ -104,12 +104,12 @@ impl Ledger {
         let Some(mut record) = patiently(async || self.get(key).await).await? else {
             return Ok(Replayed::Gone);
         };
-        let sequence_key = SequenceKey::new(&record.notification(), destination);
-        // Another replay may have begun the key meanwhile, and later.
-        if let Some(at) = sequence_key.filter(|_| *sequenced)
-            && patiently(async || positions.get(&at).await).await?.at() >= at.sequence
-        {
-            return Ok(Replayed::LeftOut(NotReplayed::Past));
+        if *sequenced {
+            let position = patiently(async || positions.position(&record, destination).await).await?;
+            // Another replay may have begun the key meanwhile, and later.
+            if position.is_some_and(|position| Some(position) >= record.sequence) {
+                return Ok(Replayed::LeftOut(NotReplayed::Past));
+            }
         }
         let mut tries = 0;
         loop {

@@ -1,9 +1,7 @@
 //! Dispatches what is pending at a destination, several concurrently.
 
-use std::pin::pin;
 use std::process::ExitCode;
 
-use futures_util::StreamExt;
 use handover::record::{Change, Record, State};
 use handover::store::OperatorOutcome;
 use handover::{Fault, NotificationKey};
@@ -13,12 +11,10 @@ use super::Dispatch;
 use crate::ask::{can_ask, is_confirmed};
 use crate::index::Index;
 use crate::interrupt::{Interrupt, exit_code};
-use crate::many::each;
-use crate::output::{counter, say_error};
+use crate::many::{Tally, tally};
+use crate::output::say_error;
 use crate::stack::Stack;
 
-/// Most dispatches that are made concurrently.
-const CALLS_MAX: usize = 16;
 /// What was dispatched less than this ago is on its way.
 const ON_ITS_WAY: SignedDuration = SignedDuration::from_mins(1);
 
@@ -55,7 +51,8 @@ impl Dispatch<'_> {
             return Ok(exit_code(false));
         }
         let dispatch = async |key: &NotificationKey| self.ledger.dispatch_again(key, Timestamp::now()).await;
-        let Dispatched { dispatched, left, fault } = dispatch_all(pending, self.interrupt, dispatch).await;
+        let Tally { done: dispatched, left, fault, .. } =
+            dispatch_all(pending, self.interrupt, dispatch).await;
         self.did_all(dispatched, left)?;
         fault.map_or(Ok(exit_code(left == 0)), |fault| Err(self.stack.explained(fault)))
     }
@@ -84,35 +81,12 @@ fn is_on_its_way(record: &Record, now: Timestamp) -> bool {
     record.change == Change::Dispatch && now < record.updated_at + ON_ITS_WAY
 }
 
-/// What came of many dispatches. Those that were completed meanwhile need none.
-pub struct Dispatched {
-    pub dispatched: usize,
-    pub left: usize,
-    /// The first one. After it, and after Ctrl-C, no further dispatch is begun.
-    pub fault: Option<Fault>,
-}
-
-/// Dispatches these again, several concurrently.
+/// Dispatches these again, several concurrently. Those that were completed meanwhile need none.
 pub async fn dispatch_all(
     pending: Vec<NotificationKey>,
     interrupt: &Interrupt,
     dispatch: impl AsyncFn(&NotificationKey) -> Result<OperatorOutcome, Fault>,
-) -> Dispatched {
-    let progress = counter(pending.len(), "dispatched again");
-    let mut dispatches = pin!(each(pending, CALLS_MAX, interrupt, dispatch));
-    let mut came = Dispatched { dispatched: 0, left: 0, fault: None };
-    while let Some((_, outcome)) = dispatches.next().await {
-        progress.inc(u64::from(outcome.is_some()));
-        match outcome {
-            Some(Ok(OperatorOutcome::Applied)) => came.dispatched += 1,
-            Some(Ok(_)) => (),
-            None => came.left += 1,
-            Some(Err(fault)) => {
-                came.left += 1;
-                came.fault.get_or_insert(fault);
-            }
-        }
-    }
-    progress.finish_and_clear();
-    came
+) -> Tally {
+    let dispatch = async |key: &_| Ok(dispatch(key).await? == OperatorOutcome::Applied);
+    tally(pending, "dispatched again", interrupt, dispatch).await
 }

@@ -2,12 +2,11 @@
 
 use std::fmt::Display;
 
-use handover::Fault;
-use handover::record::ReplayPlan;
+use handover::record::{LeftOut, ReplayPlan};
 use serde::Serialize;
 
+use crate::many::Tally;
 use crate::output::{self, Time, say_error};
-use crate::replay::adding::Added;
 
 /// What is said of a replay to a destination.
 pub struct Report<'a> {
@@ -28,42 +27,18 @@ struct View<'a> {
     begins: usize,
     undecided: usize,
     held: usize,
-    left_out: LeftOutView,
-}
-
-/// How many are left out, as JSON.
-#[derive(Serialize)]
-struct LeftOutView {
-    has: usize,
-    command: usize,
-    unnumbered: usize,
-    full: usize,
-    later_release: usize,
-    expires: usize,
-    before: usize,
-    number_used: usize,
+    left_out: LeftOut,
 }
 
 impl Report<'_> {
-    /// Says what came of it, as JSON where that is asked for, else in words; returns its fault.
-    pub fn did(&self, came: Added, words: impl Display) -> serde_json::Result<Option<Fault>> {
-        let Added { added, left, unchanged, fault } = came;
+    /// Says what came of it, as JSON where that is asked for, else in words.
+    pub fn did(&self, came: &Tally, words: impl Display) -> serde_json::Result<()> {
+        let Tally { done: added, unneeded: unchanged, left, .. } = *came;
         let Report { destination, since, plan, json } = *self;
-        let out = plan.left_out;
-        let left_out = LeftOutView {
-            has: out.has,
-            command: out.commands,
-            unnumbered: out.unnumbered,
-            full: out.full,
-            later_release: out.later_release,
-            expires: out.expires,
-            before: out.before,
-            number_used: out.number_used,
-        };
         let (begins, undecided, held) = (plan.begins.len(), plan.undecided, plan.held);
+        let left_out = plan.left_out;
         let view = View { destination, since, added, left, unchanged, begins, undecided, held, left_out };
-        output::did(json, &view, words)?;
-        Ok(fault)
+        output::did(json, &view, words)
     }
 }
 
@@ -77,7 +52,7 @@ pub fn say_notes(plan: &ReplayPlan, destination: &str) {
     let out = plan.left_out;
     let notes = [
         (out.has, "have the destination already".to_owned()),
-        (out.commands, "are commands, which only their owner applies".to_owned()),
+        (out.command, "are commands, which only their owner applies".to_owned()),
         (out.unnumbered, format!("have no `sequence`, and {destination} applies in sequence")),
         (out.full, "have as many destinations as a notification may have".to_owned()),
         (out.later_release, "are of a later release; replay with its command".to_owned()),

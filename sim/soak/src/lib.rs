@@ -1,5 +1,6 @@
 //! The project's own workloads in the simulation: together they make every call of the library.
 
+mod applied;
 mod caller;
 mod commerce;
 mod credit;

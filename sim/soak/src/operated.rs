@@ -1,16 +1,15 @@
 //! Destinations that operators pause and resume, for seconds and for hours: one that applies in sequence, two that
 //! share a function, and one that calls. What is paused is not called; when it is resumed, all is completed.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use handover::{Destination, Effect, Failure, Notification, NotificationKey, Routes};
-use handover_sim::item::{destinations, key, state, text};
 use handover_sim::{PRODUCER, SentMessage, Stack, Table, Time, Workload};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::time::sleep;
 
+use crate::applied;
 use crate::caller::{self, ENDED};
 use crate::payments::{CARD, paid_once, serve_endpoint};
 
@@ -22,8 +21,8 @@ const WELL_AFTER: Duration = Duration::from_secs(20);
 const PAUSED: [&str; 4] = ["journal", "mirror", "search", "card"];
 /// Longest pause, in seconds: longer than until reconcile gives up, in half of the runs.
 const PAUSE_S_MAX: u64 = 3 * 3_600;
-/// What the destinations have applied, by destination and notification.
-const APPLIED: &str = "applied";
+/// Those of them that apply lines.
+const APPLY: [&str; 3] = ["journal", "mirror", "search"];
 
 /// The workload.
 #[derive(Clone, Copy, Debug, Default)]
@@ -35,7 +34,7 @@ impl Workload for Operated {
     const TIMEOUT: Duration = Duration::from_secs(30);
 
     fn tables(&self) -> Vec<Table> {
-        vec![Table::new(APPLIED, &["at", "notification"]), caller::table()]
+        vec![applied::table(), caller::table()]
     }
 
     fn routes(&self) -> Routes {
@@ -72,7 +71,7 @@ impl Workload for Operated {
     }
 
     fn violations(&self, stack: &Stack, _: &[SentMessage]) -> Vec<String> {
-        [applied_once(stack), paid_once(stack), caller::violations(stack)].concat()
+        [applied::violations(stack, &APPLY), paid_once(stack), caller::violations(stack)].concat()
     }
 }
 
@@ -153,26 +152,7 @@ impl Destination for Applies {
         match line.data.luck.as_str() {
             "soon" if !is_well => Err(Failure::transient("not yet")),
             "never" if !is_well => Err(Failure::permanent("not so")),
-            _ => {
-                let item = json!({ "at": self.name, "notification": line.key().to_string() });
-                Ok(Effect::new().put(APPLIED, &item))
-            }
+            _ => Ok(applied::effect(self.name, line)),
         }
     }
-}
-
-/// G4: what is done at a destination is applied there, and nothing else is.
-fn applied_once(stack: &Stack) -> Vec<String> {
-    let items = stack.items(APPLIED);
-    let applied: BTreeSet<String> =
-        items.iter().map(|item| format!("{} at {}", text(item, "notification"), text(item, "at"))).collect();
-    let records = stack.records();
-    let done = records.iter().flat_map(|record| {
-        let all = destinations(record).into_iter();
-        let done =
-            all.filter(|(name, delivery)| !["card", "caller"].contains(name) && state(delivery) == "done");
-        done.map(|(name, _)| format!("{} at {name}", key(record)))
-    });
-    let done: BTreeSet<String> = done.collect();
-    (applied != done).then(|| format!("G4: done are {done:?}, applied {applied:?}")).into_iter().collect()
 }

@@ -7,12 +7,13 @@ use std::time::Duration;
 use handover::dynamodb::types::{AttributeValue, Update};
 use handover::pipeline::Envelope;
 use handover::{Destination, Effect, Failure, Notification, NotificationKey, Routes};
-use handover_sim::item::{destinations, key, number, state, text};
+use handover_sim::item::{destinations, key, number, text};
 use handover_sim::{PRODUCER, SentMessage, Stack, Table, Time, Workload};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
+use crate::applied;
 use crate::caller::{self, ENDED};
 
 /// Events of a run at most.
@@ -25,8 +26,8 @@ const REPLAYS_MAX: u32 = 60;
 const ACCEPTED_WITHIN: Duration = Duration::from_secs(5);
 /// The destinations that were added. The first applies in sequence.
 const ADDED: [&str; 2] = ["index", "search"];
-/// What the destinations have applied, by destination and notification.
-const APPLIED: &str = "applied";
+/// Those that apply events.
+const APPLY: [&str; 4] = ["journal", "index", "search", "audit"];
 /// How far each destination has come with each book, as its own handler counts.
 const PAGES: &str = "pages";
 
@@ -38,11 +39,7 @@ impl Workload for Replayed {
     const REDRIVES: bool = true;
 
     fn tables(&self) -> Vec<Table> {
-        vec![
-            Table::new(APPLIED, &["at", "notification"]),
-            Table::new(PAGES, &["at", "book"]),
-            caller::table(),
-        ]
+        vec![applied::table(), Table::new(PAGES, &["at", "book"]), caller::table()]
     }
 
     fn routes(&self) -> Routes {
@@ -50,7 +47,7 @@ impl Workload for Replayed {
     }
 
     fn serve(&self, stack: &Stack) {
-        for name in ["journal", "index", "search", "audit"] {
+        for name in APPLY {
             stack.serve(name, Applies { name, time: stack.time() });
         }
         caller::serve(stack);
@@ -74,7 +71,7 @@ impl Workload for Replayed {
     }
 
     fn violations(&self, stack: &Stack, _: &[SentMessage]) -> Vec<String> {
-        let mut found = [applied_once(stack), caller::violations(stack)].concat();
+        let mut found = [applied::violations(stack, &APPLY), caller::violations(stack)].concat();
         found.extend(all_is_replayed(&stack.records(), since_ms(stack)));
         found
     }
@@ -208,8 +205,7 @@ impl Destination for Applies {
             "never" if !is_well => return Err(Failure::permanent("not so")),
             _ => (),
         }
-        let item = json!({ "at": self.name, "notification": line.key().to_string() });
-        let effect = Effect::new().put(APPLIED, &item);
+        let effect = applied::effect(self.name, line);
         match (self.name, line.sequence) {
             ("journal" | "index", Some(sequence)) => {
                 let [at, before] = [sequence, sequence - 1].map(|at| AttributeValue::N(at.to_string()));
@@ -227,20 +223,6 @@ impl Destination for Applies {
             _ => Ok(effect),
         }
     }
-}
-
-/// G4: what is done at a destination is applied there, and nothing else is.
-fn applied_once(stack: &Stack) -> Vec<String> {
-    let items = stack.items(APPLIED);
-    let applied: BTreeSet<String> =
-        items.iter().map(|item| format!("{} at {}", text(item, "notification"), text(item, "at"))).collect();
-    let records = stack.records();
-    let done = records.iter().filter(is_sent).flat_map(|record| {
-        let done = destinations(record).into_iter().filter(|(_, delivery)| state(delivery) == "done");
-        done.map(|(name, _)| format!("{} at {name}", key(record)))
-    });
-    let done: BTreeSet<String> = done.collect();
-    (applied != done).then(|| format!("G4: done are {done:?}, applied {applied:?}")).into_iter().collect()
 }
 
 /// Every event that was accepted since then goes to the destinations that were added; but a line does not go to the first

@@ -45,6 +45,14 @@ fn hold(run: impl Fn(Plan) -> Run + Sync, plans: &[Plan]) {
     }
 }
 
+/// The same, with so many seeds without faults, and with those that are usual, that lose, and that stall.
+fn hold_drawn(run: impl Fn(Plan) -> Run + Sync, seeds: [u64; 4]) {
+    let faults = [Faults::NONE, Faults::USUAL, Faults::LOSING, Faults::STALLING];
+    for (seeds, faults) in seeds.into_iter().zip(faults) {
+        hold(&run, &drawn(0..seeds, faults));
+    }
+}
+
 fn drawn(seeds: std::ops::Range<u64>, faults: Faults) -> Vec<Plan> {
     seeds.map(|seed| Plan::drawn(seed, faults)).collect()
 }
@@ -66,65 +74,37 @@ fn reconcile_finds_what_lost_its_copies() {
 
 #[test]
 fn g5_no_payment_is_made_twice_or_forgotten() {
-    let seeds =
-        [(0..40, Faults::NONE), (0..220, Faults::USUAL), (0..30, Faults::LOSING), (0..220, Faults::STALLING)];
-    for (seeds, faults) in seeds {
-        hold(|plan| run(&Payments, plan), &drawn(seeds, faults));
-    }
+    hold_drawn(|plan| run(&Payments, plan), [40, 220, 30, 220]);
 }
 
 #[test]
 fn g8_a_numbered_notification_is_applied_in_its_turn() {
-    let seeds =
-        [(0..60, Faults::NONE), (0..220, Faults::USUAL), (0..30, Faults::LOSING), (0..70, Faults::STALLING)];
-    for (seeds, faults) in seeds {
-        hold(|plan| run(&Ordered, plan), &drawn(seeds, faults));
-    }
+    hold_drawn(|plan| run(&Ordered, plan), [60, 220, 30, 70]);
 }
 
 #[test]
 fn g9_a_command_is_rejected_only_on_what_is_true() {
-    let seeds =
-        [(0..60, Faults::NONE), (0..220, Faults::USUAL), (0..30, Faults::LOSING), (0..60, Faults::STALLING)];
-    for (seeds, faults) in seeds {
-        hold(|plan| run(&Credit, plan), &drawn(seeds, faults));
-    }
+    hold_drawn(|plan| run(&Credit, plan), [60, 220, 30, 60]);
 }
 
 #[test]
 fn g3_an_event_reaches_each_queue_whatever_becomes_of_the_others() {
-    let seeds =
-        [(0..60, Faults::NONE), (0..220, Faults::USUAL), (0..30, Faults::LOSING), (0..60, Faults::STALLING)];
-    for (seeds, faults) in seeds {
-        hold(|plan| run(&FanOut, plan), &drawn(seeds, faults));
-    }
+    hold_drawn(|plan| run(&FanOut, plan), [60, 220, 30, 60]);
 }
 
 #[test]
 fn g3_what_is_forwarded_is_stored_or_refused_there_with_either_stack_down_for_a_day() {
-    let seeds =
-        [(0..20, Faults::NONE), (0..80, Faults::USUAL), (0..20, Faults::LOSING), (0..20, Faults::STALLING)];
-    for (seeds, faults) in seeds {
-        hold(|plan| run(&Forward, plan), &drawn(seeds, faults));
-    }
+    hold_drawn(|plan| run(&Forward, plan), [20, 80, 20, 20]);
 }
 
 #[test]
 fn g3_what_is_paused_is_not_called_and_all_is_completed_after_the_resume() {
-    let seeds =
-        [(0..30, Faults::NONE), (0..120, Faults::USUAL), (0..20, Faults::LOSING), (0..40, Faults::STALLING)];
-    for (seeds, faults) in seeds {
-        hold(|plan| run(&Operated, plan), &drawn(seeds, faults));
-    }
+    hold_drawn(|plan| run(&Operated, plan), [30, 120, 20, 40]);
 }
 
 #[test]
 fn g4_what_is_replayed_is_applied_once_and_in_sequence() {
-    let seeds =
-        [(0..40, Faults::NONE), (0..160, Faults::USUAL), (0..30, Faults::LOSING), (0..40, Faults::STALLING)];
-    for (seeds, faults) in seeds {
-        hold(|plan| run(&Replayed, plan), &drawn(seeds, faults));
-    }
+    hold_drawn(|plan| run(&Replayed, plan), [40, 160, 30, 40]);
 }
 
 /// A key with three times what a shard takes.

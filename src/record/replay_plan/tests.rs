@@ -165,7 +165,7 @@ fn only_events_that_the_routes_lead_there_are_added() {
     let mut later = event("later", 2, 20, OLD);
     later.status = crate::record::Status::Unknown;
     let plan = planned(&[said, asked, unnumbered, full, later, event("early", 1, 9, OLD)], None, LATER);
-    let left_out = LeftOut { commands: 1, unnumbered: 1, full: 1, later_release: 1, ..LeftOut::default() };
+    let left_out = LeftOut { command: 1, unnumbered: 1, full: 1, later_release: 1, ..LeftOut::default() };
     assert_eq!(plan, ReplayPlan { left_out, ..ReplayPlan::default() });
 }
 

@@ -6,8 +6,8 @@ use super::Mutant;
 pub const MUTANTS: &[Mutant] = &[
     ("a replay that lands late begins anew", &[(
         "record/replay.rs",
-        "        conditions: vec![Condition::Is(VERSION.into(), number(record.version))],",
-        "        conditions: if is(\"a replay that lands late begins anew\") { vec![Condition::Above(VERSION.into(), 0)] } else { vec![Condition::Is(VERSION.into(), number(record.version))] },",
+        "    update.sets.extend([",
+        "    if is(\"a replay that lands late begins anew\") { update.conditions = vec![super::update::Condition::Above(super::attributes::VERSION.into(), 0)]; }\n    update.sets.extend([",
     )]),
     ("a destination is added once more", &[(
         "record/replay.rs",
@@ -26,18 +26,18 @@ pub const MUTANTS: &[Mutant] = &[
     )]),
     ("a replay forgets what is open elsewhere", &[(
         "record/replay.rs",
-        "            (OPEN.into(), Set::Plus(1)),",
-        "            (OPEN.into(), if is(\"a replay forgets what is open elsewhere\") { Set::To(number(1)) } else { Set::Plus(1) }),",
+        "        (OPEN.into(), Set::Plus(1)),",
+        "        (OPEN.into(), if is(\"a replay forgets what is open elsewhere\") { Set::To(super::update::number(1)) } else { Set::Plus(1) }),",
     )]),
     ("what is replayed expires", &[(
         "record/replay.rs",
-        "        removes: vec![EXPIRES_AT.into()],",
-        "        removes: if is(\"what is replayed expires\") { vec![] } else { vec![EXPIRES_AT.into()] },",
+        "    update.removes.push(EXPIRES_AT.into());",
+        "    if !is(\"what is replayed expires\") { update.removes.push(EXPIRES_AT.into()); }",
     )]),
     ("what is replayed is not dispatched", &[(
         "record/replay.rs",
-        "            (CHANGE.into(), Set::To(text(Change::Dispatch.as_str()))),",
-        "            (CHANGE.into(), Set::To(text(if is(\"what is replayed is not dispatched\") { Change::Wait } else { Change::Dispatch }.as_str()))),",
+        "check_later(record, now, due_at, Change::Dispatch)",
+        "check_later(record, now, due_at, if is(\"what is replayed is not dispatched\") { Change::Wait } else { Change::Dispatch })",
     )]),
     ("a replay lets no key begin", &[(
         "record/replay_plan.rs",
