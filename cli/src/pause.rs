@@ -1,8 +1,10 @@
 //! `handover pause`: keeps a destination from being called.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
-use handover::record::Control;
+use futures_util::future::try_join_all;
+use handover::record::{Control, Record};
 use handover::store::Controlled;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -34,7 +36,7 @@ struct View<'a> {
 }
 
 /// A pause.
-#[derive(Clone, Copy, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct PauseView<'a> {
     pub since: Time,
     pub reason: &'a str,
@@ -48,6 +50,20 @@ impl PauseView<'_> {
             _ => None,
         }
     }
+}
+
+/// What operators said last of the destinations at which something is pending, by destination.
+pub async fn controls<'a>(
+    stack: &Stack,
+    records: impl Iterator<Item = &'a Record>,
+) -> anyhow::Result<BTreeMap<&'a str, Control>> {
+    let names: BTreeSet<&str> = records.flat_map(Record::pending).map(|(name, _)| name.as_str()).collect();
+    let positions = stack.positions();
+    let reads = names.into_iter().map(async |name| {
+        let control = positions.control(name).await.map_err(|fault| stack.explained(fault))?;
+        Ok((name, control))
+    });
+    try_join_all(reads).await.map(|controls| controls.into_iter().collect())
 }
 
 pub async fn pause(stack: &Stack, arguments: Arguments) -> anyhow::Result<ExitCode> {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use comfy_table::{ContentArrangement, Table, presets};
-use handover::record::{Control, Delivery, Moment, Record, RecordedFault, State, Status, What, timeline};
+use handover::record::{Delivery, Moment, Record, RecordedFault, State, Status, What, timeline};
 use handover::{Extension, Kind};
 use serde::Serialize;
 use tokio::time::sleep;
@@ -14,7 +14,7 @@ use crate::error::{self, UNKNOWN_NOTIFICATION};
 use crate::interrupt::exit_code;
 use crate::named::Named;
 use crate::output::{self, Time, say, say_error};
-use crate::pause::PauseView;
+use crate::pause::{PauseView, controls};
 use crate::stack::Stack;
 
 /// The pause between two looks.
@@ -38,7 +38,7 @@ pub struct Arguments {
 
 pub async fn status(stack: &Stack, arguments: Arguments) -> anyhow::Result<ExitCode> {
     let records = look(stack, &arguments).await?;
-    let controls = controls(stack, &records).await?;
+    let controls = controls(stack, records.iter()).await?;
     let mut views: Vec<View> = records.iter().map(|record| View::of(record, arguments.data)).collect();
     let positions = stack.positions();
     for (record, view) in records.iter().zip(&mut views) {
@@ -86,16 +86,6 @@ async fn look(stack: &Stack, Arguments { named, wait, .. }: &Arguments) -> anyho
         }
         sleep(LOOK_EVERY).await;
     }
-}
-
-/// What operators said last of the destinations at which something is pending.
-async fn controls<'a>(stack: &Stack, records: &'a [Record]) -> anyhow::Result<BTreeMap<&'a str, Control>> {
-    let (positions, mut controls) = (stack.positions(), BTreeMap::new());
-    for (name, _) in records.iter().flat_map(Record::pending) {
-        let control = positions.control(name).await.map_err(|fault| stack.explained(fault))?;
-        controls.insert(name.as_str(), control);
-    }
-    Ok(controls)
 }
 
 /// The parts of a record that are shown.

@@ -4,15 +4,17 @@
 mod custody;
 mod tree;
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
-use handover::record::Status;
+use handover::record::{Control, Status};
 use serde::Serialize;
 
 use self::custody::{Custody, custody};
 use self::tree::{Node, Tree};
 use crate::named::Named;
 use crate::output::{self, Time, say};
+use crate::pause::controls;
 use crate::stack::Stack;
 
 #[derive(clap::Args)]
@@ -35,7 +37,8 @@ pub async fn trace(stack: &Stack, arguments: Arguments) -> anyhow::Result<ExitCo
         false => Tree::of(&ledger, record).await,
     };
     let tree = tree.map_err(|fault| stack.explained(fault))?;
-    let view = View::of(&tree);
+    let controls = controls(stack, tree.records()).await?;
+    let view = View::of(&tree, &controls);
     match arguments.json {
         true => output::json(&view)?,
         false => print(&view),
@@ -95,7 +98,7 @@ struct RecordView<'a> {
 }
 
 impl<'a> View<'a> {
-    fn of(tree: &'a Tree) -> View<'a> {
+    fn of(tree: &'a Tree, controls: &'a BTreeMap<&str, Control>) -> View<'a> {
         View {
             unread_cause: tree
                 .unread_cause
@@ -103,7 +106,7 @@ impl<'a> View<'a> {
                 .map(|cause| UnreadCauseView { id: &cause.id, has_record: cause.has_record }),
             notifications: tree.nodes.iter().map(NotificationView::of).collect(),
             is_cut: tree.is_cut,
-            custody: tree.nodes.iter().filter_map(|node| node.record.as_ref()).flat_map(custody).collect(),
+            custody: tree.records().flat_map(|record| custody(record, controls)).collect(),
         }
     }
 }

@@ -1,11 +1,13 @@
 //! Who has custody of a notification that is not at its end.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
-use handover::record::{Delivery, Record, State};
+use handover::record::{Control, Delivery, Record, State};
 use serde::Serialize;
 
 use crate::output::Time;
+use crate::pause::PauseView;
 
 /// Who has custody of a notification for one destination, since when, and what failed last.
 #[derive(Debug, PartialEq, Serialize)]
@@ -15,6 +17,9 @@ pub struct Custody<'a> {
     pub destination: &'a str,
     pub holder: Holder,
     pub since: Time,
+    /// Where an operator paused the destination, and it is not in a call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paused: Option<PauseView<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<&'a str>,
 }
@@ -25,6 +30,8 @@ pub struct Custody<'a> {
 pub enum Holder {
     /// Handover: it is on its way to the destination, or waits for its turn there.
     Stream,
+    /// Handover: the destination is paused.
+    Pause,
     /// The destination's retry queue: an attempt failed, or a fault keeps it there.
     RetryQueue,
     /// The destination, which calls another system.
@@ -39,6 +46,7 @@ impl Holder {
     fn as_str(self) -> &'static str {
         match self {
             Holder::Stream => "on its way",
+            Holder::Pause => "waits, since the destination is paused,",
             Holder::RetryQueue => "in the retry queue",
             Holder::Call => "in a call of unknown outcome",
             Holder::Operator => "dead, and waits for an operator",
@@ -49,20 +57,29 @@ impl Holder {
 
 impl fmt::Display for Custody<'_> {
     fn fmt(&self, to: &mut fmt::Formatter) -> fmt::Result {
-        let Custody { id, source, destination, holder, since, last_error } = self;
+        let Custody { id, source, destination, holder, since, paused, last_error } = self;
         write!(to, "{id} of {source}, for {destination}: {} since {since}", holder.as_str())?;
+        paused.map_or(Ok(()), |paused| write!(to, "; the reason: {}", paused.reason))?;
         last_error.map_or(Ok(()), |error| write!(to, "; last error: {error}"))
     }
 }
 
 /// Of each destination that is not at its end.
-pub fn custody(record: &Record) -> impl Iterator<Item = Custody<'_>> {
+pub fn custody<'a>(
+    record: &'a Record,
+    controls: &'a BTreeMap<&str, Control>,
+) -> impl Iterator<Item = Custody<'a>> {
     let open = record.destinations.iter().filter(|(_, delivery)| !delivery.state.is_final());
     open.map(|(destination, delivery)| {
         let (holder, since) = holder(record, delivery);
-        let since = Time(since);
-        let last_error = delivery.last_error();
-        Custody { id: &record.id, source: &record.source, destination, holder, since, last_error }
+        let waits = matches!(holder, Holder::Stream | Holder::RetryQueue);
+        let paused = controls.get(&**destination).filter(|_| waits).and_then(PauseView::of);
+        let (holder, since) = match paused {
+            Some(paused) => (Holder::Pause, since.max(paused.since.0)),
+            None => (holder, since),
+        };
+        let (id, source, last_error) = (&record.id, &record.source, delivery.last_error());
+        Custody { id, source, destination, holder, since: Time(since), paused, last_error }
     })
 }
 
@@ -96,11 +113,19 @@ mod tests {
 
     /// Who has custody after this change of a delivery, since which second, and the last error.
     fn of(change: impl FnOnce(&mut Delivery)) -> Option<(Holder, i64, Option<String>)> {
+        with(&BTreeMap::new(), change)
+    }
+
+    /// The same with these controls.
+    fn with(
+        controls: &BTreeMap<&str, Control>,
+        change: impl FnOnce(&mut Delivery),
+    ) -> Option<(Holder, i64, Option<String>)> {
         let routes: Routes = r#"{"t":{"kind":"event","destinations":["a"]}}"#.parse().unwrap();
         let mut record =
             Record::accept(Draft::event("t", "s", &1).build("1").unwrap(), &routes, at(1)).unwrap();
         change(record.destinations.get_mut("a").unwrap());
-        let custody = custody(&record).next()?;
+        let custody = custody(&record, controls).next()?;
         Some((custody.holder, custody.since.0.as_second(), custody.last_error.map(str::to_owned)))
     }
 
@@ -127,5 +152,16 @@ mod tests {
         });
         assert_eq!(dead, Some((Holder::Operator, 7, Some("gave up".into()))));
         assert_eq!(of(|delivery| delivery.state = State::Done), None);
+    }
+
+    #[test]
+    fn what_waits_at_a_paused_destination_is_not_on_its_way() {
+        let paused = |second| {
+            BTreeMap::from([("a", Control::Paused { since: at(second), reason: "it is moved".into() })])
+        };
+        assert_eq!(with(&paused(5), |_| ()), Some((Holder::Pause, 5, None)));
+        assert_eq!(with(&paused(0), |_| ()), Some((Holder::Pause, 1, None)));
+        let called = with(&paused(5), |delivery| delivery.called_at = Some(at(6)));
+        assert_eq!(called, Some((Holder::Call, 6, None)));
     }
 }

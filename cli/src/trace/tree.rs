@@ -45,6 +45,11 @@ pub struct Node {
 }
 
 impl Tree {
+    /// The records that were read.
+    pub fn records(&self) -> impl Iterator<Item = &Record> {
+        self.nodes.iter().filter_map(|node| node.record.as_ref())
+    }
+
     /// What a notification goes back to, and what that led to.
     pub async fn of(ledger: &Ledger, record: Record) -> Result<Tree, Fault> {
         let (chain, unread_cause) = causes(ledger, record).await?;
