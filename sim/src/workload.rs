@@ -26,7 +26,8 @@ pub trait Workload {
     /// Which destinations a notification goes to.
     fn routes(&self) -> Routes;
 
-    /// The routes that an earlier release had: without the types that destinations emit since this one.
+    /// The routes that an earlier release had: without the types that destinations emit since this one, or without the
+    /// destinations that were added.
     fn earlier_routes(&self) -> Routes {
         self.routes()
     }

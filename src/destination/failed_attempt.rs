@@ -17,7 +17,6 @@ use super::retry_policy::{
 };
 use super::retry_schedule::RetrySchedule;
 use crate::aws::{Fault, patiently};
-use crate::notification::digest;
 use crate::record::{Called, Delivery, FIRST_DUE_AFTER, Refused, State, Transition, TransitionOutcome};
 use crate::store::TransitionError;
 
@@ -276,7 +275,7 @@ impl DestinationSettings {
         let Delivery { attempts, in_retry_queue, .. } = *delivery;
         // Somebody else may have written another number.
         let number = work.dispatch.number.min(record.dispatches);
-        if digest(&work.dispatch.notification) != digest(&record.notification()) {
+        if !work.is_of(record, delivery) {
             return Ok(FailedCopy::OtherContent);
         }
         Ok(match delivery.state {

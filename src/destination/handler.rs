@@ -107,6 +107,12 @@ impl WorkItem {
         self.delivery = delivery;
     }
 
+    /// Whether the record says what the copies say, of the content and of the order. Somebody else may have written them.
+    pub(crate) fn is_of(&self, record: &Record, delivery: &Delivery) -> bool {
+        self.sequence_key.is_some() == delivery.sequenced
+            && digest(&self.dispatch.notification) == digest(&record.notification())
+    }
+
     pub(crate) fn key(&self) -> NotificationKey {
         self.dispatch.notification.key()
     }
@@ -198,7 +204,8 @@ impl DestinationSettings {
         let expected = Expected::guess(&transition, work.dispatch.destinations.len());
         let rests_on_copy = work.delivery.is_none() && transition.applies_content();
         let digest = rests_on_copy.then(|| digest(&work.dispatch.notification));
+        let sequenced = rests_on_copy.then(|| work.sequence_key.is_some());
         let pending = PendingTransition::new(work.key(), &self.name, transition, expected, times);
-        PendingTransition { digest, ..pending }
+        PendingTransition { digest, sequenced, ..pending }
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::handler::{Deadlines, DestinationSettings, Handled, Handler, WorkItem};
 use super::retry_policy::NotCompleted;
 use crate::aws::{Cause, Fault, pause};
-use crate::notification::{NotificationKey, digest};
+use crate::notification::NotificationKey;
 use crate::record::{
     Delivery, Position, PositionUpdate, Readiness, Record, Refused, SequenceKey, State, TransitionOutcome,
 };
@@ -266,8 +266,8 @@ impl DestinationSettings {
     /// Reads the record of a copy that is to be registered: under a number that only the copy says it would take the
     /// place of another notification.
     async fn confirm(&self, work: &mut WorkItem) -> Result<(), TransitionError> {
-        let (record, _) = self.delivery(&work.key()).await?;
-        if digest(&record.notification()) != digest(&work.dispatch.notification) {
+        let (record, delivery) = self.delivery(&work.key()).await?;
+        if !work.is_of(&record, &delivery) {
             return Err(TransitionError::Refused(Refused::OtherContent));
         }
         work.look_at(&record, &self.name);

@@ -11,10 +11,8 @@ use tokio::time::{Instant, timeout_at};
 use super::batch::{Consumer, NOT_A_DISPATCH};
 use super::failed_attempt::{Disposition, Source};
 use super::handler::{Deadlines, DestinationSettings, WorkItem};
-use super::process::{Processed, process};
+use super::process::process;
 use super::watch::{Watch, Watched};
-use crate::record::Refused;
-use crate::store::TransitionError;
 
 /// A batch of the Kinesis stream, as Lambda passes it. It deserialises only the fields that are used, since
 /// batches are large.
@@ -63,13 +61,8 @@ impl Consumer {
             return work.iter().for_each(|work| watch.decides(&work.copies, Disposition::Drop));
         }
         let work = self.put_off(work, deadlines, watch).await;
-        let (doubtful, work) = work.into_iter().partition(|work| self.is_doubtful(work));
         let handler = Watched { handler: &self.handler, watch };
-        let mut processed = process(&handler, &self.settings, work, deadlines).await;
-        processed.extend(Vec::into_iter(doubtful).map(|work| {
-            let other = TransitionError::Refused(Refused::OtherContent);
-            Processed { work, result: Err(other.into()) }
-        }));
+        let processed = process(&handler, &self.settings, work, deadlines).await;
         for (copies, disposition) in self.dispositions(processed, until, |_| Source::Stream).await {
             watch.decides(&copies, disposition);
         }
@@ -91,14 +84,6 @@ impl Consumer {
             }
         }
         work
-    }
-
-    /// Whether a copy contradicts the routes in whether it is applied in order here: its record decides, from the retry
-    /// queue. Somebody else may have written it, or the routes changed.
-    fn is_doubtful(&self, work: &WorkItem) -> bool {
-        let DestinationSettings { name, routes, .. } = &self.settings;
-        let routed = routes.has_in_sequence(&work.dispatch.notification.r#type, name);
-        routed.is_some_and(|is_sequenced| is_sequenced != work.sequence_key.is_some())
     }
 
     /// Sends a record of the stream that is not a dispatch to the dead-letter queue. Returns the copy if that

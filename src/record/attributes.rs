@@ -34,6 +34,7 @@ pub(crate) const DUE_INDEX: &str = "due";
 
 // Of a delivery: the part of a record that belongs to one destination.
 pub(crate) const STATE: &str = "state";
+pub(crate) const SEQUENCED: &str = "sequenced";
 pub(crate) const ATTEMPTS: &str = "attempts";
 pub(crate) const FAILURES: &str = "failures";
 pub(crate) const FAULT: &str = "fault";

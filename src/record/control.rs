@@ -4,7 +4,8 @@
 use jiff::Timestamp;
 
 use super::attributes::{PAUSED_AT, POSITION_KEY, REASON, RESUMED_AT, SEQUENCE};
-use super::record::{ERROR_BYTES_MAX, Item, shortened};
+use super::delivery::{ERROR_BYTES_MAX, shortened};
+use super::record::Item;
 use super::update::{Condition, Set, Update, millis, number, text};
 
 /// What an operator said last of a destination.

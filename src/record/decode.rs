@@ -5,7 +5,8 @@
 
 use jiff::Timestamp;
 
-use super::record::{Delivery, Record, State, Status};
+use super::delivery::{Delivery, State};
+use super::record::{Record, Status};
 use crate::notification::{EVENT_BYTES_MAX, check_stored, is_destination};
 
 /// Why an item is not a record of a notification.

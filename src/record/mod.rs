@@ -9,6 +9,7 @@
 pub(crate) mod attributes;
 mod control;
 mod decode;
+mod delivery;
 mod dispatch;
 mod due;
 mod outcome;
@@ -28,6 +29,11 @@ mod update;
 pub use control::Control;
 pub(crate) use control::{NotAControl, control_key, pausing, resuming};
 pub use decode::NotARecord;
+pub(crate) use delivery::shortened;
+pub use delivery::{
+    Delivery, EMIT_NAMES_BYTES_MAX, ERROR_BYTES_MAX, FailedAttempt, RESULT_BYTES_MAX, RecordedFault, Settled,
+    State,
+};
 pub use dispatch::{Dispatch, NotADispatch};
 pub(crate) use due::next_dispatch;
 pub use due::{
@@ -38,11 +44,7 @@ pub(crate) use due::{DEAD_DUE_AFTER, DEAD_LETTERS_LAST, PAUSED_CHECKED_AFTER, SE
 pub use outcome::{Outcome, OutcomeAt};
 pub(crate) use pending::{Basis, PendingTransition, Reconsidered, TransitionOutcome};
 pub(crate) use position::{NotAPosition, Position, PositionUpdate, Readiness, ReconsideredPosition, Write};
-pub(crate) use record::shortened;
-pub use record::{
-    Change, Delivery, EMIT_NAMES_BYTES_MAX, ERROR_BYTES_MAX, Emitted, FailedAttempt, Item,
-    KEPT_WITHOUT_SUBSCRIBERS, RESULT_BYTES_MAX, Record, RecordedFault, Settled, State, Status,
-};
+pub use record::{Change, Emitted, Item, KEPT_WITHOUT_SUBSCRIBERS, Record, Status};
 pub(crate) use redispatch::{Via, check_dead_later, check_later, dead_letter_renewed, dispatch_again};
 pub use replay::NotReplayed;
 pub(crate) use replay::{is_own_addition, replayed};

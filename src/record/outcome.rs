@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use jiff::fmt::serde::timestamp::millisecond;
 use serde::{Deserialize, Serialize};
 
-use super::record::{ERROR_BYTES_MAX, Record, State, Status, shortened};
+use super::delivery::{ERROR_BYTES_MAX, State, shortened};
+use super::record::{Record, Status};
 use super::transition::{Expected, Transition};
 use crate::notification::{Draft, OUTCOME_SOURCE};
 

@@ -3,12 +3,13 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::attributes::{
-    CLOSED, CORRELATIONID, DEAD, DIGEST, EMITS, EMITS_LEFT_OUT, OPEN, OUTCOME_ID, OUTCOMETO, VERSION,
-    of_delivery,
+    CLOSED, CORRELATIONID, DEAD, DIGEST, EMITS, EMITS_LEFT_OUT, OPEN, OUTCOME_ID, OUTCOMETO, SEQUENCED,
+    VERSION, of_delivery,
 };
+use super::delivery::{EMIT_NAMES_BYTES_MAX, State};
 use super::dispatch::Dispatch;
 use super::outcome::{is_end, outcome, outcome_id};
-use super::record::{EMIT_NAMES_BYTES_MAX, Record, State, Status};
+use super::record::{Record, Status};
 use super::transition::{Expected, Refused, Transition, TransitionTimes, plan};
 use super::update::{Condition, Set, Update, number, text};
 use crate::notification::{NotificationKey, digest};
@@ -27,6 +28,8 @@ pub(crate) struct PendingTransition {
     /// The digest that the record has to have, where its data was read from a copy: somebody else may have written
     /// that.
     pub(crate) digest: Option<String>,
+    /// Whether the destination has to apply it in order, where a copy said that it does or does not.
+    pub(crate) sequenced: Option<bool>,
     /// The first cause that the record has to have, or that it has none, where a copy said so and the effect emits.
     pub(crate) correlationid: Option<Option<String>>,
     /// The names of what the effect emits.
@@ -116,6 +119,7 @@ impl PendingTransition {
             times,
             basis: None,
             digest: None,
+            sequenced: None,
             correlationid: None,
             emits: vec![],
             asks_for_outcome: None,
@@ -139,6 +143,11 @@ impl PendingTransition {
         }
         let digest = self.digest.iter().map(|digest| Condition::Is(DIGEST.into(), text(digest)));
         update.conditions.extend(digest);
+        let in_order = of_delivery(&self.destination, SEQUENCED);
+        update.conditions.extend(self.sequenced.map(|sequenced| match sequenced {
+            true => Condition::Is(in_order, AttributeValue::Bool(true)),
+            false => Condition::Absent(in_order),
+        }));
         update.conditions.extend(self.correlationid.iter().map(|id| match id {
             Some(id) => Condition::Is(CORRELATIONID.into(), text(id)),
             None => Condition::Absent(CORRELATIONID.into()),
@@ -170,6 +179,12 @@ impl PendingTransition {
         self.digest.as_ref().is_none_or(|digest| *digest == self::digest(&record.notification()))
     }
 
+    /// Whether it was decided on another order than that of this record.
+    fn is_of_other_order(&self, record: &Record) -> bool {
+        let delivery = record.destinations.get(&self.destination);
+        self.sequenced.zip(delivery).is_some_and(|(sequenced, delivery)| sequenced != delivery.sequenced)
+    }
+
     /// Decides on the record that DynamoDB returned with the failed condition.
     pub(crate) fn reconsider(&mut self, record: &Record) -> Reconsidered {
         let asks_for_outcome = record.outcometo.as_ref().map(|_| Box::new(record.clone()));
@@ -179,7 +194,11 @@ impl PendingTransition {
         let is_other_cause = self.correlationid.as_ref().is_some_and(|id| *id != record.correlationid);
         let is_other_digest = self.digest.as_ref().is_some_and(|digest| *digest != record.digest);
         match Expected::of(record, &self.destination, &self.transition, self.times.now) {
-            Ok(_) if is_other_cause || (is_other_digest && !self.is_of(record)) => {
+            Ok(_)
+                if is_other_cause
+                    || self.is_of_other_order(record)
+                    || (is_other_digest && !self.is_of(record)) =>
+            {
                 Reconsidered::Refused(Refused::OtherContent)
             }
             Ok(expected)
@@ -291,6 +310,18 @@ mod tests {
         assert_eq!(own.reconsider(&of_later), Reconsidered::SendAgain);
         assert!(applied(&own.update(), &of_later.encode()).is_some());
         assert_eq!(forged.reconsider(&of_later), Reconsidered::Refused(Refused::OtherContent));
+    }
+
+    #[test]
+    fn g8_a_copy_with_another_order_than_the_record_applies_nothing() {
+        for (said, recorded) in [(true, true), (true, false), (false, true), (false, false)] {
+            let mut record = event_for(&["a"]);
+            record.destinations.get_mut("a").unwrap().sequenced = recorded;
+            let mut pending = PendingTransition { sequenced: Some(said), ..done() };
+            assert_eq!(applied(&pending.update(), &record.encode()).is_some(), said == recorded);
+            let refused = pending.reconsider(&record) == Reconsidered::Refused(Refused::OtherContent);
+            assert_eq!(refused, said != recorded);
+        }
     }
 
     #[test]

@@ -7,8 +7,9 @@ use jiff::Timestamp;
 use super::attributes::{
     BUCKET, CHANGE, DEAD_LETTER_AT, DISPATCHES, DUE_AT, REDISPATCHED, UPDATED_AT, VERSION, of_delivery,
 };
+use super::delivery::Delivery;
 use super::due::{AHEAD, bucket, dead_bucket};
-use super::record::{Change, Delivery, Record};
+use super::record::{Change, Record};
 use super::update::{Condition, Set, Update, millis, number, text};
 
 /// By which way the copies of a dispatch come to the handlers.

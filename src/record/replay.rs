@@ -5,8 +5,9 @@ use jiff::Timestamp;
 use super::attributes::{
     DESTINATIONS, DISPATCHES, EXPIRES_AT, OPEN, OUTCOME_DESTINATIONS, OUTCOMETO, REDISPATCHED, STATUS,
 };
+use super::delivery::Delivery;
 use super::due::FIRST_DUE_AFTER;
-use super::record::{Change, Delivery, Record, Status};
+use super::record::{Change, Record, Status};
 use super::redispatch::check_later;
 use super::update::{Set, Update, is_same_millisecond, text};
 use crate::notification::{DESTINATIONS_MAX, Kind};

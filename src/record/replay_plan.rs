@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::record::{Record, State};
+use super::delivery::State;
+use super::record::Record;
 use super::replay::{NotReplayed, may_be_replayed};
 use super::sequence::SequenceKey;
 use crate::notification::{NotificationKey, Routes};

@@ -4,7 +4,8 @@
 
 use jiff::Timestamp;
 
-use super::record::{Record, State};
+use super::delivery::State;
+use super::record::Record;
 
 /// A moment in the custody of a notification.
 #[non_exhaustive]

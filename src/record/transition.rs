@@ -16,10 +16,9 @@ use super::attributes::{
     RECEIVED_AT, REDISPATCHED, REDRIVEN_AT, RELAYED_AT, RESULT, SETTLED, SINCE, STATE, STATUS, UPDATED_AT,
     VERSION, of_delivery,
 };
+use super::delivery::{Delivery, ERROR_BYTES_MAX, FailedAttempt, Settled, State, shortened};
 use super::due::{DEAD_DUE_AFTER, bucket, dead_bucket};
-use super::record::{
-    Change, Delivery, ERROR_BYTES_MAX, FailedAttempt, Record, Settled, State, Status, shortened,
-};
+use super::record::{Change, Record, Status};
 use super::redispatch::redispatched;
 use super::update::{Condition, Path, Set, Update, is_same_millisecond, millis, number, text};
 use crate::notification::{Json, Kind};

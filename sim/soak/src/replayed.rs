@@ -46,6 +46,10 @@ impl Workload for Replayed {
         routes(&["journal", "index", "search"], &["journal", "index"], &["audit", "search"], &["search"])
     }
 
+    fn earlier_routes(&self) -> Routes {
+        earlier_routes()
+    }
+
     fn serve(&self, stack: &Stack) {
         for name in APPLY {
             stack.serve(name, Applies { name, time: stack.time() });
@@ -87,6 +91,11 @@ fn routes(book: &[&str], sequenced: &[&str], notes: &[&str], shelf: &[&str]) -> 
         ENDED: caller::route(),
     });
     routes.to_string().parse().expect("routes")
+}
+
+/// Those before the destinations were added, to some of which they are new in part.
+fn earlier_routes() -> Routes {
+    routes(&["journal"], &["journal"], &["audit"], &[])
 }
 
 /// Sends the events of a run; most of the first of them by an earlier release, which has the earlier routes.
@@ -140,8 +149,7 @@ fn message(at: u64, r#type: &str, of: Option<(&str, Option<u64>)>, luck: &str) -
 /// Sends an event to an instance of the earlier release until it is accepted.
 async fn accept_earlier(stack: &Stack, event: &str) {
     loop {
-        let earlier = routes(&["journal"], &["journal"], &["audit"], &[]);
-        let (accept, event) = (stack.accept_by(earlier), event.to_owned());
+        let (accept, event) = (stack.accept_by(earlier_routes()), event.to_owned());
         let work = async move { accept.accept(event.as_bytes(), Envelope::default()).await };
         if let Some(Ok(_)) = stack.run_program("earlier", "accept", ACCEPTED_WITHIN, work).await {
             return;

@@ -18,8 +18,8 @@ pub fn forge(request: &mut Value) {
     }
 }
 
-/// The dispatch with another amount, item and number, with other numbers of its own, or with another first cause; other
-/// bytes as they are.
+/// The dispatch with another amount, item and number, with another order, or with another first cause; other bytes as they
+/// are.
 fn forged(bytes: &[u8]) -> Vec<u8> {
     let Ok(mut dispatch) = serde_json::from_slice::<Value>(bytes) else { return bytes.to_vec() };
     if bytes.len().is_multiple_of(3) {
@@ -29,6 +29,10 @@ fn forged(bytes: &[u8]) -> Vec<u8> {
     if bytes.len().is_multiple_of(2) {
         dispatch["dispatch"] = json!(MORE);
         dispatch.as_object_mut().map(|attributes| attributes.remove("sequenced"));
+        return dispatch.to_string().into_bytes();
+    }
+    if bytes.len().is_multiple_of(5) && !dispatch["sequence"].is_null() {
+        dispatch["sequenced"] = dispatch["destinations"].clone();
         return dispatch.to_string().into_bytes();
     }
     if let Some(amount) = dispatch["data"]["amount"].as_u64() {

@@ -5,6 +5,9 @@ use crate::notification::{
     SUBJECT_BYTES_MAX, TYPE_BYTES_MAX,
 };
 use crate::record::attributes::{OF_DELIVERY, OF_RECORD};
+use crate::record::delivery::{
+    EMIT_NAMES_BYTES_MAX, ERROR_BYTES_MAX, FailedAttempt, RESULT_BYTES_MAX, RecordedFault, Settled, shortened,
+};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 

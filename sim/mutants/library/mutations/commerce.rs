@@ -517,8 +517,8 @@ pub const MUTANTS: &[Mutant] = &[
     )]),
     ("a failed copy is believed", &[(
         "destination/failed_attempt.rs",
-        "        if digest(&work.dispatch.notification) != digest(&record.notification()) {",
-        "        if digest(&work.dispatch.notification) != digest(&record.notification()) && !is(\"a failed copy is believed\") {",
+        "        if !work.is_of(record, delivery) {",
+        "        if !work.is_of(record, delivery) && !is(\"a failed copy is believed\") {",
     )]),
     ("a cursor moves back", &[(
         "store/cursor.rs",
@@ -546,8 +546,8 @@ pub const MUTANTS: &[Mutant] = &[
         "    #[serde(skip_serializing_if = \"is_left_out\")]\n    pub closed: u32,",
     ), (
         "record/record.rs",
-        "fn is_zero<N: Default + PartialEq>(number: &N) -> bool {",
-        "fn is_left_out(count: &u32) -> bool {\n    is(\"a count of zero is not stored\") && is_zero(count)\n}\n\nfn is_zero<N: Default + PartialEq>(number: &N) -> bool {",
+        "fn parts(time: Timestamp) -> (Timestamp, i32) {",
+        "fn is_left_out(count: &u32) -> bool {\n    is(\"a count of zero is not stored\") && is_zero(count)\n}\n\nfn parts(time: Timestamp) -> (Timestamp, i32) {",
     )]),
     ("a panic of a handler ends its function", &[(
         "destination/commit.rs",

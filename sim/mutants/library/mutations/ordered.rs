@@ -135,10 +135,10 @@ pub const MUTANTS: &[Mutant] = &[
         "        None => vec![Condition::Absent(ID.to_owned())],",
         "        None if is(\"a closed sequence is not passed\") => vec![Condition::Absent(POSITION.to_owned())],\n        None => vec![Condition::Absent(ID.to_owned())],",
     )]),
-    ("a copy that contradicts the routes in its order is believed", &[(
-        "destination/stream_batch.rs",
-        "routed.is_some_and(|is_sequenced| is_sequenced != work.sequence_key.is_some())",
-        "routed.is_some_and(|is_sequenced| is_sequenced != work.sequence_key.is_some() && !is(\"a copy that contradicts the routes in its order is believed\"))",
+    ("a mark believes the order of its copy", &[(
+        "destination/handler.rs",
+        "let sequenced = rests_on_copy.then(|| work.sequence_key.is_some());",
+        "let sequenced = (rests_on_copy && !is(\"a mark believes the order of its copy\")).then(|| work.sequence_key.is_some());",
     )]),
     ("a sequence that another copy completed is taken", &[(
         "destination/ordered.rs",
