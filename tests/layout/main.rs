@@ -2,6 +2,7 @@
 //!
 //! Needs no AWS. Run it alone with `cargo test --workspace --test layout`.
 
+mod code_map;
 mod features;
 mod graph;
 mod imports;
@@ -74,6 +75,11 @@ fn every_path_that_is_named_exists() {
 #[test]
 fn every_test_that_is_named_exists() {
     none(tests_named::check(&repository()));
+}
+
+#[test]
+fn every_source_file_is_in_the_code_map() {
+    none(code_map::check(&repository()));
 }
 
 #[test]
