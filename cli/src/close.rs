@@ -24,7 +24,7 @@ pub struct Arguments {
     /// The reason, which the record keeps (512 bytes of it).
     #[arg(long, value_parser = value::text)]
     reason: String,
-    /// Closes it at this destination only.
+    /// Closes it at this destination only. Without it, wherever it is not completed, also where it is only pending.
     #[arg(long, value_parser = value::destination)]
     destination: Option<String>,
     /// How many days the completed record is kept, 30 to 3650. Default: the stack's `LedgerDays`.

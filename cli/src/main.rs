@@ -91,7 +91,7 @@ enum OfStack {
     Pause(pause::Arguments),
     /// Ends a pause, and dispatches what waits there.
     Resume(resume::Arguments),
-    /// Adds a destination to the events that were accepted before it was there.
+    /// Adds a destination to events that were accepted before it was there: those whose type the routes lead to it.
     Replay(replay::Arguments),
     /// Lists what accept refused, grouped by cause, or sends it to accept again.
     Refused(refused::Arguments),
@@ -99,7 +99,7 @@ enum OfStack {
     DeadLetters(dead_letters::Arguments),
     /// Retries dead notifications; fix the cause first.
     Redrive(redrive::Arguments),
-    /// Closes a notification for good: no copy of it is applied any more.
+    /// Closes a notification for good, without asking: no copy of it is applied any more.
     Close(close::Arguments),
 }
 
