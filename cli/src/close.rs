@@ -9,10 +9,10 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use crate::dead_letter_queues::DeadLetterQueues;
-use crate::error::{self, UNKNOWN_DESTINATION, coded};
+use crate::error;
 use crate::held::HIDDEN_SECONDS;
 use crate::interrupt::{Interrupt, exit_code};
-use crate::named::Named;
+use crate::named::{Named, has_destination};
 use crate::output::{self, say, say_error};
 use crate::stack::{LEDGER_DAYS, Stack};
 use crate::value;
@@ -95,11 +95,8 @@ async fn close_one(stack: &Stack, arguments: Arguments, interrupt: &Interrupt) -
         Some(days) => days,
         None => stack.ledger_days().await?,
     };
-    if let Some(wanted) = destination.as_ref().filter(|wanted| !record.destinations.contains_key(*wanted)) {
-        let names: Vec<&str> = record.destinations.keys().map(String::as_str).collect();
-        let text =
-            format!("`{wanted}` is not a destination of `{}`; it has: {}", record.id, names.join(", "));
-        return Err(coded(UNKNOWN_DESTINATION, text));
+    if let Some(destination) = &destination {
+        has_destination(&record, destination)?;
     }
     let (ledger, queues) = (stack.ledger(), DeadLetterQueues::new(stack, interrupt));
     let retention = SignedDuration::from_hours(24 * i64::from(ledger_days));

@@ -3,7 +3,7 @@
 use handover::NotificationKey;
 use handover::record::Record;
 
-use crate::error::{SEVERAL_SOURCES, UNKNOWN_NOTIFICATION, coded};
+use crate::error::{SEVERAL_SOURCES, UNKNOWN_DESTINATION, UNKNOWN_NOTIFICATION, coded};
 use crate::stack::Stack;
 use crate::value;
 
@@ -65,4 +65,18 @@ impl Named {
             )),
         }
     }
+}
+
+/// Whether a notification goes to a destination.
+///
+/// # Errors
+/// When it does not.
+pub fn has_destination(record: &Record, destination: &str) -> anyhow::Result<()> {
+    if record.destinations.contains_key(destination) {
+        return Ok(());
+    }
+    let names: Vec<&str> = record.destinations.keys().map(String::as_str).collect();
+    let text =
+        format!("`{destination}` is not a destination of `{}`; it has: {}", record.id, names.join(", "));
+    Err(coded(UNKNOWN_DESTINATION, text))
 }

@@ -17,7 +17,7 @@ use self::redrive::{LETTER_IS_KEPT, Left, NotRedriven, Redrive};
 use crate::dead_letter_queues::DeadLetterQueues;
 use crate::held::HIDDEN_SECONDS;
 use crate::interrupt::Interrupt;
-use crate::named::Named;
+use crate::named::{Named, has_destination};
 use crate::stack::Stack;
 use crate::value;
 
@@ -26,14 +26,14 @@ pub struct Arguments {
     #[command(flatten)]
     selection: Selection,
     /// The notification's source. It is needed where several sources have used this id.
-    #[arg(long, conflicts_with_all = ["destination", "all"], value_parser = value::source)]
+    #[arg(long, conflicts_with = "all", requires = "id", value_parser = value::source)]
     source: Option<String>,
     /// With --destination or --all: retries only the dead letters whose error contains this text.
     #[arg(long, value_name = "TEXT", conflicts_with = "id", value_parser = value::text)]
     error: Option<String>,
     /// Settles a call with an unknown outcome, after you checked with the provider: `done` if it took effect,
     /// `again` if it has to be made again.
-    #[arg(long = "as", value_enum, conflicts_with_all = ["destination", "all"])]
+    #[arg(long = "as", value_enum, conflicts_with = "all", requires = "id")]
     settled: Option<As>,
     /// Says what it would redrive, and changes nothing.
     #[arg(long)]
@@ -49,18 +49,18 @@ pub struct Arguments {
     json: bool,
 }
 
-/// What to retry: one of these.
+/// What to retry.
 #[derive(clap::Args)]
-#[group(required = true, multiple = false)]
+#[group(required = true, multiple = true)]
 struct Selection {
-    /// Retries this notification at every destination where it is dead.
+    /// Retries this notification at every destination where it is dead, or at the one that --destination names.
     #[arg(value_parser = value::id)]
     id: Option<String>,
-    /// Retries every dead letter of this destination.
+    /// Retries every dead letter of this destination, or the notification there.
     #[arg(long, value_parser = value::destination)]
     destination: Option<String>,
     /// Retries every dead letter.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["id", "destination"])]
     all: bool,
 }
 
@@ -86,7 +86,10 @@ pub async fn redrive(stack: &Stack, arguments: Arguments) -> anyhow::Result<Exit
     let redrive = Redrive { stack, ledger: stack.ledger(), queues, interrupt, dry_run, yes, wait, json };
     let run = async {
         match selection.id {
-            Some(id) => redrive.one(Named::new(id, source), settled.map(Settled::from)).await,
+            Some(id) => {
+                let (named, settled) = (Named::new(id, source), settled.map(Settled::from));
+                redrive.one(named, selection.destination.as_deref(), settled).await
+            }
             None => redrive.every(Wanted { destination: selection.destination, error }).await,
         }
     };
@@ -94,15 +97,28 @@ pub async fn redrive(stack: &Stack, arguments: Arguments) -> anyhow::Result<Exit
 }
 
 impl Redrive<'_> {
-    async fn one(&self, named: Named, settled: Option<Settled>) -> anyhow::Result<ExitCode> {
+    async fn one(
+        &self,
+        named: Named,
+        destination: Option<&str>,
+        settled: Option<Settled>,
+    ) -> anyhow::Result<ExitCode> {
         let record = named.one(self.stack).await?;
+        if let Some(destination) = destination {
+            has_destination(&record, destination)?;
+        }
         let (key, id) = (record.key(), &record.id);
-        let dead = record.destinations.iter().filter(|(_, delivery)| delivery.state == State::Dead);
+        let is_meant = |name: &str| destination.is_none_or(|destination| destination == name);
+        let meant = record.destinations.iter().filter(|(name, _)| is_meant(name));
+        let dead = meant.filter(|(_, delivery)| delivery.state == State::Dead);
         let dead: Vec<&String> = dead.map(|(name, _)| name).collect();
         if dead.is_empty() {
             let hint = if record.open > 0 { "; `handover dispatch` sends what is pending again" } else { "" };
-            let status = record.status.as_str();
-            self.did(0, Left::Destinations(0), format_args!("{id} is {status}: nothing to redrive{hint}"))?;
+            let is = match destination {
+                Some(name) => format!("{} at {name}", record.destinations[name].state.as_str()),
+                None => record.status.as_str().to_owned(),
+            };
+            self.did(0, Left::Destinations(0), format_args!("{id} is {is}: nothing to redrive{hint}"))?;
             return Ok(ExitCode::FAILURE);
         }
         if self.dry_run {
@@ -182,10 +198,10 @@ mod tests {
             &["--json"],
         ];
         check("redrive", &options, |has| {
-            let selections = ["1", "--destination", "--all"].into_iter().filter(|option| has(option)).count();
+            let is_named = has("1") || has("--destination");
             let is_of_one = has("--source") || has("--as");
             let is_of_many = has("--error") || has("--yes");
-            [selections == 1, !is_of_one || has("1"), !is_of_many || !has("1")]
+            [is_named != has("--all"), !is_of_one || has("1"), !is_of_many || !has("1")]
         });
     }
 }

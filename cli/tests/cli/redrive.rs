@@ -52,6 +52,24 @@ fn what_was_redriven_before_a_fault_is_said() {
 }
 
 #[test]
+fn one_destination_may_be_named() {
+    let stack = stack(vec![record(["dead", "dead"])], |_, _| None);
+    let (said, errors, code) = redriven(&stack, &[&ONE[..], &["--destination", "b"]].concat());
+    assert_eq!((&*said, code), ("1 redriven, 0 left\n", Some(0)), "{errors}");
+    let updates = stack.calls("UpdateItem");
+    let names = updates.iter().map(|body| body["ExpressionAttributeNames"].to_string());
+    assert!(names.clone().count() == 1 && names.clone().all(|names| names.contains("\"b\"")), "{updates:?}");
+
+    let stack = crate::close::stack(vec![record(["dead", "done"])], |_, _| None);
+    let (said, _, code) = redriven(&stack, &[&ONE[..], &["--destination", "b"]].concat());
+    assert_eq!((&*said, code), ("1 is done at b: nothing to redrive\n", Some(1)));
+    let (_, errors, code) = redriven(&stack, &[&ONE[..], &["--destination", "c"]].concat());
+    let expected = "error[unknown-destination]: `c` is not a destination of `1`; it has: a, b\n";
+    assert_eq!((&*errors, code), (expected, Some(1)));
+    assert!(stack.calls("UpdateItem").is_empty());
+}
+
+#[test]
 fn what_a_later_release_holds_has_not_ended() {
     let records = vec![record(["dead", "done"]), record(["weighed", "done"]), record(["done", "done"])];
     let stack = stack(records, |_, _| None);
