@@ -76,7 +76,8 @@ pub fn violations(stack: &Stack, aws: &State, record: &Value, name: &str, delive
     // A copy may meet each hold of a later release, and waits then.
     let held_ms =
         3 * aws.history.held_ms + (0..aws.history.operations).map(|nth| wait_ms(stack, nth)).sum::<i64>();
-    let most_ms = UNDISTURBED_MS_MAX + most_delay_ms(stack, &on_way) + held_ms;
+    let down_ms = stack.lambda.down_ms(name).map_or(0, |down| (down.end - down.start) as i64);
+    let most_ms = UNDISTURBED_MS_MAX + most_delay_ms(stack, &on_way) + held_ms + down_ms;
     let most_ms = match (kills, is_undisturbed) {
         (0, _) => most_ms,
         (_, true) => most_ms + BESIDE_KILLER_MS,

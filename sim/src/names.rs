@@ -27,6 +27,8 @@ pub const RELAY_DEAD_LETTERS: &str = "https://sqs/relay-dead-letters";
 
 /// The table of another stack's records.
 pub const ELSEWHERE: &str = "elsewhere";
+/// The function of accept in the other stack.
+pub const FUNCTION_ELSEWHERE: &str = "elsewhere";
 /// The URL of another stack's upstream queue.
 pub const UPSTREAM_ELSEWHERE: &str = "https://sqs/elsewhere-upstream";
 /// The URL of its dead-letter queue.

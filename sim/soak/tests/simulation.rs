@@ -95,6 +95,13 @@ fn g3_an_event_reaches_each_queue_whatever_becomes_of_the_others() {
 #[test]
 fn g3_what_is_forwarded_is_stored_or_refused_there_with_either_stack_down_for_a_day() {
     hold_drawn(|plan| run(&Forward, plan), [20, 80, 20, 20]);
+    for down in ["Accept", "Queue", "Here"] {
+        let is_tried = (0..20).any(|seed| {
+            let lines = run(&Forward, Plan::drawn(seed, Faults::NONE)).history.lines;
+            lines.iter().any(|line| line.contains("is down for a day") && line.contains(down))
+        });
+        assert!(is_tried, "{down}");
+    }
 }
 
 #[test]

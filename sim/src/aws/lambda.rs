@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use handover::lambda::MARGIN_MS;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::aws::Aws;
 use crate::aws::mortal::Mortal;
@@ -20,6 +21,7 @@ use crate::aws::stream::StreamName;
 use crate::faults::fault::Fault;
 use crate::faults::injected::InjectedFault;
 use crate::faults::site::Site;
+use crate::names::FUNCTION_ELSEWHERE;
 
 /// Invocations of a function at which its mapping may be disabled for a day; each is a long run.
 const FORGETS: u64 = 2;
@@ -82,6 +84,8 @@ pub struct State {
     pub done: BTreeMap<MappingKey, usize>,
     /// When the last mapping that was disabled is enabled, in milliseconds of the run.
     pub stopped_until_ms: u64,
+    /// While this stack is down, in milliseconds of the run.
+    down_ms: Option<Range<u64>>,
 }
 
 impl Lambda {
@@ -107,6 +111,25 @@ impl Lambda {
     pub fn is_stopped_until(&self, until_ms: u64) {
         let mut state = self.state.borrow_mut();
         state.stopped_until_ms = state.stopped_until_ms.max(until_ms);
+    }
+
+    /// Disables every mapping and schedule of this stack, but none of another one, in these milliseconds of the run.
+    pub fn is_down(&self, ms: Range<u64>) {
+        self.is_stopped_until(ms.end);
+        self.state.borrow_mut().down_ms = Some(ms);
+    }
+
+    /// When the stack of a function is down, in milliseconds of the run.
+    pub fn down_ms(&self, function: &str) -> Option<Range<u64>> {
+        self.state.borrow().down_ms.clone().filter(|_| function != FUNCTION_ELSEWHERE)
+    }
+
+    /// Waits while the stack of a function is down.
+    pub async fn while_down(&self, function: &str) {
+        let down = self.down_ms(function).filter(|ms| ms.contains(&self.aws.time().elapsed_ms()));
+        if let Some(ms) = down {
+            sleep_until(self.aws.time().at(ms.end)).await;
+        }
     }
 
     /// Runs something as an invocation, for at most `limit`: the invocation's name, and the result unless
@@ -221,6 +244,7 @@ impl Lambda {
         for nth in 0.. {
             let at_rest = self.aws.state().schedule_at_rest;
             sleep(at_rest.unwrap_or(every)).await;
+            self.while_down(&function.name).await;
             self.aws.clone().spawn("a schedule", self.clone().fire(function.clone(), Duration::ZERO));
             if let Some(after) = self.overlaps_after(&function, nth) {
                 self.aws.clone().spawn("a schedule", self.clone().fire(function.clone(), after));

@@ -30,6 +30,7 @@ impl Lambda {
         let running = Rc::new(());
         let seed = self.aws.seed();
         loop {
+            self.while_down(&function.name).await;
             // Created before we look, so that it misses nothing that happens after.
             let changed = self.aws.queued().notified();
             let next = self.aws.state().queues.next_visible(&url).map(|(at_ms, message)| {

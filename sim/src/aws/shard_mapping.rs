@@ -32,31 +32,30 @@ impl Mapping {
 }
 
 impl Lambda {
-    /// Serves a mapping of a shard. Where the plan says so, it is disabled for a while, and begins again
-    /// behind what was done, if the stream still has it.
+    /// Serves a mapping of a shard. Where the plan says so, or its stack is down, it is disabled for a while, and begins
+    /// again behind what was done, if the stream still has it.
     pub async fn serve_shard(self, mapping: Mapping) {
         self.state.borrow_mut().done.insert(mapping.key(), 0);
         let name = &mapping.function.name;
         let stops = [Fault::Stop, Fault::Forget].map(|fault| self.aws.plan().fault_of(name, fault, None));
-        if let Some(stop) = stops.into_iter().flatten().next() {
-            let (from_ms, to_ms) = (stop.at, stop.at + stop.for_ms);
-            let (from, to) = (self.aws.time().at(from_ms), self.aws.time().at(to_ms));
+        let stop = stops.into_iter().flatten().next();
+        let down = stop.as_ref().map(|stop| stop.at..stop.at + stop.for_ms).or_else(|| self.down_ms(name));
+        if let Some(ms) = down {
+            let (from, to) = (self.aws.time().at(ms.start), self.aws.time().at(ms.end));
             tokio::select! {
                 biased;
                 () = sleep_until(from) => (),
                 () = self.poll(&mapping) => (),
             }
-            self.disable(&mapping.function, stop);
+            self.aws.note(name, "its mapping is disabled");
+            if let Some(stop) = stop {
+                self.is_stopped_until(ms.end);
+                self.aws.state().history.inject(stop, [mapping.function.site()]);
+            }
             sleep_until(to).await;
             self.aws.note(name, "its mapping is enabled");
         }
         self.poll(&mapping).await;
-    }
-
-    fn disable(&self, function: &Function, stop: InjectedFault) {
-        self.aws.note(&function.name, "its mapping is disabled");
-        self.is_stopped_until(stop.at + stop.for_ms);
-        self.aws.state().history.inject(stop, [function.site()]);
     }
 
     /// Reads a shard from behind what was done, and never returns.

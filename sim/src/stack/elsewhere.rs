@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use handover::pipeline::{Accept, REASON, Upstream};
+use handover::pipeline::{Accept, REASON, Upstream, UpstreamQueue};
 use handover::{Ledger, Routes};
 use serde_json::Value;
 use tokio::time::sleep;
 
 use crate::aws::dynamodb::Table;
 use crate::aws::lambda::Function;
-use crate::names::{ELSEWHERE, UPSTREAM_DEAD_LETTERS_ELSEWHERE, UPSTREAM_ELSEWHERE};
+use crate::names::{ELSEWHERE, FUNCTION_ELSEWHERE, UPSTREAM_DEAD_LETTERS_ELSEWHERE, UPSTREAM_ELSEWHERE};
 use crate::stack::{RECEIVES_MAX, Stack};
 
 /// The time-out of its accept.
@@ -21,15 +21,20 @@ const KEPT: Duration = Duration::from_secs(14 * 24 * 3_600);
 /// How long it is down.
 const DOWN_FOR: Duration = Duration::from_secs(24 * 3_600);
 
-/// What of the other stack is down for the first day.
+/// What is down for a day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Down {
     /// Nothing.
     Nothing,
-    /// Its accept: messages wait in its queue.
+    /// Accept of the other stack, from the first: messages wait in its queue.
     Accept,
-    /// Its queue: nobody can send to it.
+    /// The queue of the other stack, from the first: nobody can send to it.
     Queue,
+    /// This stack, from this time of the run in milliseconds: none of its functions is invoked.
+    Here {
+        /// When it begins.
+        from_ms: u64,
+    },
 }
 
 impl Stack {
@@ -50,15 +55,25 @@ impl Stack {
         }
         drop(state);
         if down != Down::Nothing {
-            self.lambda.is_stopped_until(time.elapsed_ms() + down_ms);
+            self.note("the world", &format!("{down:?} is down for a day"));
         }
+        match down {
+            Down::Nothing => (),
+            Down::Accept | Down::Queue => self.lambda.is_stopped_until(time.elapsed_ms() + down_ms),
+            Down::Here { from_ms } => self.lambda.is_down(from_ms..from_ms + down_ms),
+        }
+        let accept = Accept::new(
+            Ledger::new(self.dynamodb().clone(), ELSEWHERE),
+            routes,
+            self.clock(FUNCTION_ELSEWHERE),
+        );
+        let dead_letters = UPSTREAM_DEAD_LETTERS_ELSEWHERE;
+        let queue = UpstreamQueue::new(self.sqs().clone(), UPSTREAM_ELSEWHERE, dead_letters, 1);
+        let upstream = Upstream::new(accept, queue);
         let accept =
-            Accept::new(Ledger::new(self.dynamodb().clone(), ELSEWHERE), routes, self.clock("elsewhere"));
-        let (queue, dead_letters) = (UPSTREAM_ELSEWHERE, UPSTREAM_DEAD_LETTERS_ELSEWHERE);
-        let upstream = Upstream::new(accept, self.sqs().clone(), queue, dead_letters, 1);
-        let accept = Function::new("elsewhere", "accept", ACCEPT_TIMEOUT, async move |event, until| {
-            upstream.receive(event, until).await
-        });
+            Function::new(FUNCTION_ELSEWHERE, "accept", ACCEPT_TIMEOUT, async move |event, until| {
+                upstream.receive(event, until).await
+            });
         let mapping = self.lambda.clone().serve_queue(UPSTREAM_ELSEWHERE.into(), accept);
         self.spawn(async move {
             if down == Down::Accept {

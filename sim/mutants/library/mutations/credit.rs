@@ -64,10 +64,20 @@ pub const MUTANTS: &[Mutant] = &[
         "        actions.extend(outcome.iter().map(|outcome| self.accept_action(outcome)));",
         "        actions.extend(outcome.iter().filter(|_| !is(\"an outcome is left out of its end\")).map(|outcome| self.accept_action(outcome)));",
     )]),
-    ("who gives up or closes tells nobody", &[(
+    ("a destination that gives up tells nobody", &[(
         "store/ledger.rs",
         "match pending.has_outcome() {",
-        "match pending.has_outcome() && !is(\"who gives up or closes tells nobody\") {",
+        "match pending.has_outcome() && !(is(\"a destination that gives up tells nobody\") && matches!(pending.transition, crate::record::Transition::Dead { fails: true, .. })) {",
+    )]),
+    ("reconcile gives up and tells nobody", &[(
+        "store/ledger.rs",
+        "Transition::Dead { fails: true, .. })) {",
+        "Transition::Dead { fails: true, .. })) && !(is(\"reconcile gives up and tells nobody\") && matches!(pending.transition, crate::record::Transition::Dead { fails: false, .. })) {",
+    )]),
+    ("who closes tells nobody", &[(
+        "store/ledger.rs",
+        "Transition::Dead { fails: false, .. })) {",
+        "Transition::Dead { fails: false, .. })) && !(is(\"who closes tells nobody\") && matches!(pending.transition, crate::record::Transition::Closed { .. })) {",
     )]),
     ("what is dead still is told again", &[(
         "record/outcome.rs",
