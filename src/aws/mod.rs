@@ -4,6 +4,8 @@ mod backoff;
 #[cfg(feature = "lambda")]
 mod client;
 pub(crate) mod fault;
+#[cfg(feature = "lambda")]
+mod held_up;
 mod pace;
 #[cfg(feature = "lambda")]
 mod packing;
@@ -21,6 +23,8 @@ pub use client::config;
 pub(crate) use client::lambda_config;
 pub(crate) use fault::Cause;
 pub(crate) use fault::Fault;
+#[cfg(feature = "lambda")]
+pub(crate) use held_up::HeldUp;
 pub use pace::Pace;
 #[cfg(feature = "lambda")]
 pub(crate) use packing::pack;

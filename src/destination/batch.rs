@@ -1,6 +1,6 @@
 //! What a destination's two event sources share: reading a batch, and what follows for what was not completed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use futures_util::future::join_all;
 use tokio::time::{Instant, timeout_at};
@@ -13,8 +13,8 @@ use super::failed_attempt::{Disposition, Source};
 use super::gate::Gate;
 use super::handler::{Deadlines, DestinationSettings, WorkItem};
 use super::process::Processed;
-use super::retry_policy::{HeldUp, NotCompleted};
-use crate::metrics::METRICS;
+use super::retry_policy::NotCompleted;
+use crate::aws::HeldUp;
 use crate::notification::NotificationKey;
 use crate::record::{Dispatch, TransitionOutcome};
 
@@ -86,7 +86,7 @@ impl Consumer {
                 Err(error) => not_completed.push((work, error)),
             }
         }
-        count_faults(not_completed.iter().filter_map(|(_, error)| error.held_up_by()).collect());
+        HeldUp::count(&not_completed.iter().filter_map(|(_, error)| error.held_up_by()).collect::<Vec<_>>());
         let destination = &self.settings.name;
         tracing::info!(destination, applied, already_applied, failed = not_completed.len(), "consumed");
         join_all(not_completed.into_iter().map(async |(work, error)| {
@@ -109,7 +109,7 @@ impl Consumer {
                 Ok(Ok(disposition)) => disposition,
                 Ok(Err(error)) => {
                     tracing::warn!(id, source, destination, %error, "the copy will be redelivered as it is");
-                    count_faults(NotCompleted::from(error).held_up_by().into_iter().collect());
+                    HeldUp::count(NotCompleted::from(error).held_up_by().as_slice());
                     redeliver()
                 }
                 Err(_) => redeliver(),
@@ -117,18 +117,5 @@ impl Consumer {
             (work.copies, disposition)
         }))
         .await
-    }
-}
-
-/// Counts what held notifications up, as metrics: by cause, and what lasts until somebody corrects it.
-pub(super) fn count_faults(faults: Vec<HeldUp>) {
-    let mut by_cause: BTreeMap<&str, u64> = BTreeMap::new();
-    faults.iter().for_each(|held_up| *by_cause.entry(held_up.cause).or_default() += 1);
-    for (cause, faults) in by_cause {
-        tracing::info!(target: METRICS, Faults = faults, Cause = cause);
-    }
-    let lasting = faults.iter().filter(|held_up| held_up.lasts).count();
-    if lasting > 0 {
-        tracing::info!(target: METRICS, LastingFaults = lasting as u64);
     }
 }

@@ -7,14 +7,13 @@ use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use futures_util::future::join_all;
 use tokio::time::{Instant, timeout_at};
 
-use super::batch::{Consumer, NOT_A_DISPATCH, count_faults};
+use super::batch::{Consumer, NOT_A_DISPATCH};
 use super::failed_attempt::{Disposition, Source};
 use super::handler::{Deadlines, DestinationSettings, WorkItem};
 use super::process::process;
-use super::retry_policy::HeldUp;
 use super::watch::{Watch, Watched};
 use crate::aws::sqs::{body, id, receives};
-use crate::aws::{Cause, Fault};
+use crate::aws::{Cause, Fault, HeldUp};
 use crate::record::{Delivery, State};
 use crate::store::{ERROR, GET_ITEM};
 
@@ -137,7 +136,7 @@ impl Consumer {
                 }
             }
         }
-        count_faults(faults);
+        HeldUp::count(&faults);
         (open, waiting)
     }
 

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::failure::{Failure, FailureKind};
 use super::retry_schedule::{RetrySchedule, UNCOUNTED_WAIT_MAX};
-use crate::aws::Fault;
+use crate::aws::HeldUp;
 use crate::record::{
     Called, Delivery, ERROR_BYTES_MAX, FIRST_DUE_AFTER, Refused, State, Transition, shortened,
 };
@@ -62,30 +62,6 @@ pub(crate) enum Severity {
     Attempt,
     /// A failed attempt after which no other can succeed: the last.
     Last,
-}
-
-/// What held a notification up without an attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct HeldUp {
-    /// As metrics name it.
-    pub(crate) cause: &'static str,
-    /// Whether it lasts until somebody corrects it.
-    pub(crate) lasts: bool,
-}
-
-impl HeldUp {
-    pub(crate) fn by(fault: &Fault) -> HeldUp {
-        HeldUp { cause: fault.kind(), lasts: !fault.is_retryable() }
-    }
-
-    /// What held it up by the handler's own account, in the words of AWS's faults.
-    fn by_failure(failure: &Failure) -> Option<HeldUp> {
-        match failure.kind {
-            FailureKind::Throttled => Some(HeldUp { cause: "throttled", lasts: false }),
-            FailureKind::Misconfigured => Some(HeldUp { cause: "misconfigured", lasts: true }),
-            FailureKind::Transient | FailureKind::Permanent => None,
-        }
-    }
 }
 
 impl Severity {
@@ -146,7 +122,12 @@ impl NotCompleted {
             NotCompleted::Called { error, .. } => error.held_up_by(),
             NotCompleted::NotApplied(TransitionError::Fault(fault)) => Some(HeldUp::by(fault)),
             NotCompleted::OutOfTime => Some(HeldUp { cause: "out-of-time", lasts: false }),
-            NotCompleted::Failed(failure) => HeldUp::by_failure(failure),
+            // In the words of AWS's faults.
+            NotCompleted::Failed(failure) => match failure.kind {
+                FailureKind::Throttled => Some(HeldUp { cause: "throttled", lasts: false }),
+                FailureKind::Misconfigured => Some(HeldUp { cause: "misconfigured", lasts: true }),
+                FailureKind::Transient | FailureKind::Permanent => None,
+            },
             NotCompleted::NotApplied(_) | NotCompleted::Overtaken { .. } | NotCompleted::Paused => None,
         }
     }
@@ -310,10 +291,8 @@ mod tests {
         assert_eq!(names, ["uncounted", "attempt", "last"]);
         let fault = |code| Fault::new("Op", Cause::of_code(Some(code), None));
         let denied = HeldUp { cause: "denied", lasts: true };
-        assert_eq!(HeldUp::by(&fault("AccessDeniedException")), denied);
         let error = NotCompleted::from(TransitionError::Fault(fault("AccessDeniedException")));
         assert_eq!(error.held_up_by(), Some(denied));
-        assert_eq!(HeldUp::by(&fault("ThrottlingException")), HeldUp { cause: "throttled", lasts: false });
         let out_of_time = HeldUp { cause: "out-of-time", lasts: false };
         assert_eq!(NotCompleted::OutOfTime.held_up_by(), Some(out_of_time));
         assert_eq!(NotCompleted::from(TransitionError::SequenceTaken).held_up_by(), None);

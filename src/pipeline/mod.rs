@@ -23,4 +23,4 @@ pub use reconcile::{Found, Reconcile, ReconcileSettings};
 #[cfg(feature = "lambda")]
 pub use relay::Relay;
 #[cfg(feature = "lambda")]
-pub use upstream::{REASON, Upstream};
+pub use upstream::{REASON, Upstream, UpstreamQueue};

@@ -83,8 +83,9 @@ impl Relay {
     pub async fn receive(&self, event: Event, until: Instant) -> DynamoDbEventResponse {
         let records = event.records.len();
         let now = self.clock.now();
+        let routes = self.routes.as_ref();
         let mut left: Vec<_> =
-            event.records.into_iter().filter_map(|record| self.outgoing(record, now)).collect();
+            event.records.into_iter().filter_map(|record| outgoing(record, routes, now)).collect();
         let dispatches = left.len();
         let mut set_aside = 0;
         for tries in 1.. {
@@ -123,17 +124,6 @@ impl Relay {
         let mut response = SqsBatchResponse::default();
         response.set_failures(waiting.iter().map(|(message, _)| id(message)));
         response
-    }
-
-    /// The dispatch of a stream record, if there is one. The mapping's filter passes only dispatches; this checks again.
-    fn outgoing(&self, record: EventRecord, now: Timestamp) -> Option<Outgoing> {
-        let copy = record.change.sequence_number.clone().unwrap_or_default();
-        let stored = decode(record)?;
-        let dispatch = dispatch(&stored, now)?;
-        if let Some(routes) = &self.routes {
-            report_drift(&stored, routes);
-        }
-        Some(Outgoing { copy, key: dispatch.partition_key().to_owned(), data: Blob::new(dispatch.encode()) })
     }
 
     /// Sends to relay's queue. Returns what that did not take.
@@ -216,6 +206,18 @@ fn queued(message: &SqsMessage) -> Outgoing {
     Outgoing { copy: id(message).to_owned(), key: key.to_owned(), data: Blob::new(bytes) }
 }
 
+/// The dispatch of a stream record, if there is one. The mapping's filter passes dispatches, and events without
+/// subscribers, which are only compared with the routes; this checks again.
+fn outgoing(record: EventRecord, routes: Option<&Routes>, now: Timestamp) -> Option<Outgoing> {
+    let copy = record.change.sequence_number.clone().unwrap_or_default();
+    let stored = decode(record)?;
+    if let Some(routes) = routes {
+        report_drift(&stored, routes);
+    }
+    let dispatch = dispatch(&stored, now)?;
+    Some(Outgoing { copy, key: dispatch.partition_key().to_owned(), data: Blob::new(dispatch.encode()) })
+}
+
 /// The record of a stream record, if it has one. An item that is not a record would fail for ever and hold up its shard for
 /// a day, so it is logged as an error and skipped.
 fn decode(record: EventRecord) -> Option<Record> {
@@ -251,6 +253,7 @@ fn dispatch(record: &Record, now: Timestamp) -> Option<Dispatch> {
 mod tests {
     use super::*;
     use crate::metrics::written_by;
+    use crate::notification::Draft;
     use crate::record::State;
     use crate::record::tests::{at, event_for};
 
@@ -285,6 +288,32 @@ mod tests {
         }
         record.version = 2;
         assert_eq!(reports(&record, "{}"), 0, "routes may have changed since it was accepted");
+    }
+
+    /// Nothing else would say that it reached nobody.
+    #[test]
+    fn an_event_without_subscribers_is_compared_with_the_routes_too() {
+        let routes = |destinations: &str| -> Routes {
+            let routes = format!(
+                r#"{{"t":{{"kind":"event","channel":"c"}},"c":{{"kind":"channel","destinations":[{destinations}]}}}}"#
+            );
+            routes.parse().unwrap()
+        };
+        let event = Draft::event("t", "s", &1).build("1").unwrap();
+        let image: serde_dynamo::Item =
+            serde_dynamo::to_item(Record::accept(event, &routes(""), at(1_000)).unwrap()).unwrap();
+        let put = serde_json::json!({
+            "awsRegion": "r", "eventID": "1", "eventName": "INSERT",
+            "dynamodb": { "ApproximateCreationDateTime": 1.0, "Keys": {}, "SequenceNumber": "7", "SizeBytes": 1,
+                          "NewImage": image },
+        });
+        for (of_the_stack, reports) in [("", 0), (r#""search""#, 1)] {
+            let written = written_by(|| {
+                let record = serde_json::from_value(put.clone()).unwrap();
+                assert!(outgoing(record, Some(&routes(of_the_stack)), at(2_000)).is_none());
+            });
+            assert_eq!(written.iter().filter(|line| line["RoutesDrift"] == 1).count(), reports);
+        }
     }
 
     #[test]

@@ -10,9 +10,9 @@ use futures_util::StreamExt;
 use tokio::time::{Instant, timeout_at};
 
 use super::accept::{Accept, AcceptOutcome, Envelope};
-use crate::aws::Fault;
 use crate::aws::queue::{NewMessage, delay_messages, send_messages};
 use crate::aws::sqs::{ATTRIBUTES_MAX, attributes, body, id, receives, sender, sent_at};
+use crate::aws::{Fault, HeldUp};
 use crate::record::shortened;
 use crate::store::{Acceptance, PUT_ITEM};
 
@@ -30,28 +30,26 @@ const VISIBILITY_SECONDS_MAX: u64 = (12 * 60 - 15) * 60;
 /// often than this. These are not the attempts of a destination, which the record counts.
 const RECEIVES_MAX: u32 = 6;
 
-/// The upstream queue.
+/// Accept behind the upstream queue.
 #[derive(Clone, Debug)]
 pub struct Upstream {
     accept: Accept,
+    queue: UpstreamQueue,
+}
+
+/// The upstream queue.
+#[derive(Clone, Debug)]
+pub struct UpstreamQueue {
     client: Client,
-    queue_url: String,
-    dead_letter_queue_url: String,
+    url: String,
+    dead_letters_url: String,
     backoff_seconds: u64,
 }
 
 impl Upstream {
-    /// Accepts from this queue; refused messages go to its dead-letter queue. After a fault a message is
-    /// redelivered in `backoff_seconds`, then in four times that, and so on.
-    pub fn new(
-        accept: Accept,
-        client: Client,
-        queue_url: impl Into<String>,
-        dead_letter_queue_url: impl Into<String>,
-        backoff_seconds: u64,
-    ) -> Upstream {
-        let (queue_url, dead_letter_queue_url) = (queue_url.into(), dead_letter_queue_url.into());
-        Upstream { accept, client, queue_url, dead_letter_queue_url, backoff_seconds }
+    /// Accepts from this queue.
+    pub fn new(accept: Accept, queue: UpstreamQueue) -> Upstream {
+        Upstream { accept, queue }
     }
 
     /// Handles a batch. A message is acknowledged when it is stored or in the dead-letter queue. Every other
@@ -84,22 +82,52 @@ impl Upstream {
             faulted = faulted.len(),
             "accepted"
         );
-        let unsent = match timeout_at(until, self.send_dead_letters(&refused)).await {
+        HeldUp::count(
+            &outcomes.iter().filter_map(|outcome| outcome.as_ref().err()).map(HeldUp::by).collect::<Vec<_>>(),
+        );
+        let unsent = match timeout_at(until, self.queue.send_dead_letters(&refused)).await {
             Ok(unsent) => unsent,
             Err(_) => refused.iter().map(|(message, _)| *message).collect(),
         };
         faulted.extend(unsent);
-        // If this fails they are redelivered all the same, only sooner.
-        let _ = timeout_at(until, self.back_off(&faulted)).await;
-        let mut response = SqsBatchResponse::default();
-        response.set_failures(faulted.into_iter().map(id));
-        response
+        self.queue.give_back(faulted, until).await
     }
 
     async fn accept(&self, message: &SqsMessage, stored_by: Instant) -> Result<AcceptOutcome, Fault> {
         let envelope = Envelope { sent_at: sent_at(message), sender: sender(message) };
         let accept = self.accept.accept(body(message).as_bytes(), envelope);
         timeout_at(stored_by, accept).await.unwrap_or_else(|_| Err(Fault::out_of_time(PUT_ITEM)))
+    }
+}
+
+impl UpstreamQueue {
+    /// This queue, with its dead-letter queue. After a fault a message is redelivered in `backoff_seconds`, then in four
+    /// times that, and so on.
+    pub fn new(
+        client: Client,
+        url: impl Into<String>,
+        dead_letters_url: impl Into<String>,
+        backoff_seconds: u64,
+    ) -> UpstreamQueue {
+        let (url, dead_letters_url) = (url.into(), dead_letters_url.into());
+        UpstreamQueue { client, url, dead_letters_url, backoff_seconds }
+    }
+
+    /// Accepts nothing of a batch while the routes cannot be used. If the function did not run, the messages would come back
+    /// sooner, and be dead-lettered within minutes.
+    pub async fn hold(&self, event: SqsEvent, until: Instant) -> SqsBatchResponse {
+        let messages: Vec<_> = event.records.iter().collect();
+        HeldUp::count(&vec![HeldUp { cause: "routes", lasts: true }; messages.len()]);
+        self.give_back(messages, until).await
+    }
+
+    /// The answer for a batch of which these messages are redelivered, once they are delayed.
+    async fn give_back(&self, messages: Vec<&SqsMessage>, until: Instant) -> SqsBatchResponse {
+        // If this fails they are redelivered all the same, only sooner.
+        let _ = timeout_at(until, self.back_off(&messages)).await;
+        let mut response = SqsBatchResponse::default();
+        response.set_failures(messages.into_iter().map(id));
+        response
     }
 
     /// Sends refused messages to the dead-letter queue. Returns those that it did not take.
@@ -108,7 +136,7 @@ impl Upstream {
             body: body(message).to_owned(),
             attributes: with_reason(message, reason),
         });
-        let unsent = send_messages(&self.client, &self.dead_letter_queue_url, dead_letters.collect()).await;
+        let unsent = send_messages(&self.client, &self.dead_letters_url, dead_letters.collect()).await;
         unsent.into_iter().map(|place| refused[place].0).collect()
     }
 
@@ -116,7 +144,7 @@ impl Upstream {
     async fn back_off(&self, faulted: &[&SqsMessage]) {
         let wait = |message| (message, visibility_seconds(self.backoff_seconds, receives(message)));
         let delayed: Vec<_> = faulted.iter().map(|message| wait(*message)).collect();
-        delay_messages(&self.client, &self.queue_url, &delayed).await;
+        delay_messages(&self.client, &self.url, &delayed).await;
     }
 }
 

@@ -8,7 +8,7 @@ use crate::lambda::{
     days, dead_letters, deployed_routes, ledger, number, positions, routes, serve, serve_both, start,
     variable,
 };
-use crate::pipeline::{Accept, Reconcile, ReconcileSettings, Relay, Upstream};
+use crate::pipeline::{Accept, Reconcile, ReconcileSettings, Relay, Upstream, UpstreamQueue};
 use crate::store::{Cursors, RelayQueue};
 
 /// Runs accept as a Lambda function, behind the upstream queue. `infra/core.yaml` deploys it, with its environment.
@@ -20,19 +20,32 @@ use crate::store::{Cursors, RelayQueue};
 /// }
 /// ```
 ///
+/// While the routes cannot be used, or name a destination that is not deployed, it accepts nothing: messages wait in the
+/// queue.
+///
 /// # Errors
-/// When the environment is not complete, the routes name a destination that is not deployed, or the Lambda runtime
-/// stops.
+/// When the environment is not complete, or the Lambda runtime stops.
 pub async fn run_accept() -> Result<(), Error> {
     let aws = start()?;
-    let upstream = Upstream::new(
-        Accept::new(ledger(&aws)?, deployed_routes()?, Clock::system()),
+    let queue = UpstreamQueue::new(
         aws_sdk_sqs::Client::new(&aws),
         variable("UPSTREAM_QUEUE_URL")?,
         variable("UPSTREAM_DEAD_LETTER_QUEUE_URL")?,
         number("UPSTREAM_BACKOFF_SECONDS")?.into(),
     );
-    serve(async |event, until| upstream.receive(event, until).await).await
+    match deployed_routes() {
+        Ok(routes) => {
+            let upstream = Upstream::new(Accept::new(ledger(&aws)?, routes, Clock::system()), queue);
+            serve(async |event, until| upstream.receive(event, until).await).await
+        }
+        Err(error) => {
+            serve(async |event, until| {
+                tracing::error!(%error, "nothing is accepted, and messages wait; correct this and deploy");
+                queue.hold(event, until).await
+            })
+            .await
+        }
+    }
 }
 
 /// Runs relay as a Lambda function, on the table's stream and on its own queue. `infra/core.yaml` deploys it, with its

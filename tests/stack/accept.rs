@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aws_lambda_events::sqs::SqsEvent;
 use aws_sdk_sqs::types::MessageAttributeValue;
-use handover::pipeline::{Accept, Upstream};
+use handover::pipeline::{Accept, Upstream, UpstreamQueue};
 use handover::record::{Record, Status};
 use handover::{Clock, Ledger, NotificationKey};
 use serde_json::json;
@@ -96,7 +96,8 @@ async fn g1_a_message_neither_stored_nor_dead_lettered_is_redelivered() {
     let failures = async |table: &str, dead_letters: &str, bodies: &[&String]| {
         let ledger = Ledger::new(world.dynamodb.clone(), world.named(table));
         let accept = Accept::new(ledger, routes(), Clock::system());
-        let upstream = Upstream::new(accept, world.sqs.clone(), "no-such-queue", dead_letters, 1);
+        let queue = UpstreamQueue::new(world.sqs.clone(), "no-such-queue", dead_letters, 1);
+        let upstream = Upstream::new(accept, queue);
         let answer = upstream.receive(event(bodies), Instant::now() + Duration::from_secs(10)).await;
         answer.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect::<Vec<_>>()
     };
@@ -106,6 +107,29 @@ async fn g1_a_message_neither_stored_nor_dead_lettered_is_redelivered() {
     assert_eq!(failures("notifications", &no_queue, &[&valid, &invalid]).await, ["1"]);
     assert_eq!(failures("notifications", &dead_letters, &[&valid, &invalid]).await, Vec::<String>::new());
     world.refusals(&[invalid]).await;
+}
+
+/// While its routes cannot be used, accept gives messages back as after a fault: they are not dead-lettered within minutes.
+#[tokio::test]
+async fn g1_what_cannot_be_routed_yet_waits_in_the_queue() {
+    let world = World::connect().await;
+    let name = world.named(&unique("held"));
+    let url = world.sqs.create_queue().queue_name(&name).send().await.unwrap().queue_url.unwrap();
+    world.sqs.send_message().queue_url(&url).message_body("{}").send().await.unwrap();
+    let receive = async || {
+        let receive = world.sqs.receive_message().queue_url(&url).visibility_timeout(1);
+        receive.send().await.unwrap().messages.unwrap_or_default()
+    };
+    let received = receive().await.remove(0);
+    let message = json!({ "messageId": "1", "receiptHandle": received.receipt_handle, "body": "{}",
+                          "attributes": { "ApproximateReceiveCount": "1" } });
+    let event = serde_json::from_value(json!({ "Records": [message] })).unwrap();
+    let queue = UpstreamQueue::new(world.sqs.clone(), &url, "no-such-queue", 40);
+    let answer = queue.hold(event, Instant::now() + Duration::from_secs(10)).await;
+    assert_eq!(answer.batch_item_failures.len(), 1);
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(receive().await, [], "it is delayed");
+    world.sqs.delete_queue().queue_url(&url).send().await.unwrap();
 }
 
 /// G2: of many copies sent at once, one is accepted. Other content with the same id is refused and changes

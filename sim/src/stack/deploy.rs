@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use event_sources::{Filters, MappingSettings};
 use handover::destination::{Consumer, Consumers, DestinationSettings};
-use handover::pipeline::{Accept, Relay, Upstream};
+use handover::pipeline::{Accept, Relay, Upstream, UpstreamQueue};
 use handover::store::{DeadLetters, DestinationQueues, RelayQueue};
-use handover::{Destination, External};
+use handover::{Destination, External, templates};
 
 use crate::aws::lambda::Function;
 use crate::aws::shard_mapping::Mapping;
@@ -43,10 +43,6 @@ const LONG_BACKOFFS: [Duration; 2] = [Duration::from_secs(300), Duration::from_s
 /// Messages in flight of a retry queue at most, in a few runs.
 const FEW_IN_FLIGHT: usize = 2;
 
-/// What the template's mapping of the table's stream passes.
-const RELAY_FILTER: &str =
-    r#"{"eventName":["INSERT","MODIFY"],"dynamodb":{"NewImage":{"change":{"S":["dispatch"]}}}}"#;
-
 /// A destination that no function runs yet.
 pub struct Undeployed {
     name: String,
@@ -61,8 +57,8 @@ impl Stack {
         state.queues.create(UPSTREAM, UPSTREAM_VISIBILITY_MS, self.copies_kept(), redrive);
         drop(state);
         let accept = Accept::new(self.ledger(), self.routes.clone(), self.clock("accept"));
-        let upstream =
-            Upstream::new(accept, self.sqs.clone(), UPSTREAM, UPSTREAM_DEAD_LETTERS, BACKOFF.as_secs());
+        let queue = UpstreamQueue::new(self.sqs.clone(), UPSTREAM, UPSTREAM_DEAD_LETTERS, BACKOFF.as_secs());
+        let upstream = Upstream::new(accept, queue);
         let accept = Function::new("accept", "accept", ACCEPT_TIMEOUT, async move |event, until| {
             upstream.receive(event, until).await
         });
@@ -85,7 +81,7 @@ impl Stack {
             of_queue.retry(event, until).await
         });
         self.spawn(self.lambda.clone().serve_queue(RELAY_QUEUE.into(), retry));
-        let filter = Filters::parse(event_sources::StreamKind::DynamoDb, [RELAY_FILTER]);
+        let filter = Filters::parse(event_sources::StreamKind::DynamoDb, relay_filters());
         let mut settings = MappingSettings::default();
         settings.report_batch_item_failures = true;
         settings.bisect_batch_on_function_error = true;
@@ -247,4 +243,11 @@ impl Stack {
             self.spawn(self.lambda.clone().serve_queue(retry_queue(&name), retry.clone()));
         }
     }
+}
+
+/// What the template's mapping of the table's stream passes.
+fn relay_filters() -> impl Iterator<Item = &'static str> {
+    let (_, mapping) = templates::CORE.split_once("\n  TableToRelay:").expect("the mapping");
+    let (filters, _) = mapping.split_once("\n      BatchSize:").expect("its filters");
+    filters.lines().filter_map(|line| line.trim().strip_prefix("- Pattern: '")?.strip_suffix('\''))
 }

@@ -31,8 +31,8 @@ pub const MUTANTS: &[Mutant] = &[
     )]),
     ("acknowledged though the put failed", &[(
         "pipeline/upstream.rs",
-        "response.set_failures(faulted.into_iter().map(id));",
-        "response.set_failures(faulted.into_iter().filter(|_| !is(\"acknowledged though the put failed\")).map(id));",
+        "response.set_failures(messages.into_iter().map(id));",
+        "response.set_failures(messages.into_iter().filter(|_| !is(\"acknowledged though the put failed\")).map(id));",
     )]),
     ("acknowledged though no dead letter was sent", &[(
         "pipeline/upstream.rs",
