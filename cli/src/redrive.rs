@@ -26,14 +26,14 @@ pub struct Arguments {
     #[command(flatten)]
     selection: Selection,
     /// The notification's source. It is needed where several sources have used this id.
-    #[arg(long, conflicts_with = "all", requires = "id", value_parser = value::source)]
+    #[arg(long, conflicts_with_all = ["all", "error", "yes"], requires = "id", value_parser = value::source)]
     source: Option<String>,
     /// With --destination or --all: retries only the dead letters whose error contains this text.
     #[arg(long, value_name = "TEXT", conflicts_with = "id", value_parser = value::text)]
     error: Option<String>,
     /// Settles a call with an unknown outcome, after you checked with the provider: `done` if it took effect,
     /// `again` if it has to be made again.
-    #[arg(long = "as", value_enum, conflicts_with = "all", requires = "id")]
+    #[arg(long = "as", value_enum, conflicts_with_all = ["all", "error", "yes"], requires = "id")]
     settled: Option<As>,
     /// Says what it would redrive, and changes nothing.
     #[arg(long)]

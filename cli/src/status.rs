@@ -290,7 +290,7 @@ mod tests {
         (delivery.relayed_at, delivery.received_at) = (Some(at(1)), Some(at(2)));
         assert_eq!(whats(&record), ["accepted", "relayed", "received"]);
 
-        let failed = |second| FailedAttempt { at: at(second), error: "no".into() };
+        let failed = |second| FailedAttempt { at: at(second), error: "no".into(), retry_after: 0 };
         let delivery = record.destinations.get_mut("a").unwrap();
         delivery.failures = [("1".into(), failed(6)), ("2".into(), failed(3))].into();
         delivery.redriven_at = Some(at(4));

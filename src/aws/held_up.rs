@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Fault;
+use super::fault::Fault;
 use crate::metrics::METRICS;
 
 /// What held a message up, which is no failure of its own.

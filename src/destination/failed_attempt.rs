@@ -203,7 +203,14 @@ impl DestinationSettings {
                     Source::RetryQueue { .. } => Disposition::Redeliver { wait },
                 };
                 (
-                    Transition::Attempt { number, error: error.to_string(), due_at, dispatch, call },
+                    Transition::Attempt {
+                        number,
+                        error: error.to_string(),
+                        retry_after: retry_after.as_secs() as u32,
+                        due_at,
+                        dispatch,
+                        call,
+                    },
                     disposition,
                 )
             };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::failure::{Failure, FailureKind};
-use super::retry_schedule::{RetrySchedule, UNCOUNTED_WAIT_MAX};
+use super::retry_schedule::{RetrySchedule, UNCOUNTED_WAIT_MAX, WAIT_MAX};
 use crate::aws::HeldUp;
 use crate::record::{
     Called, Delivery, ERROR_BYTES_MAX, FIRST_DUE_AFTER, Refused, State, Transition, shortened,
@@ -195,8 +195,10 @@ pub(crate) fn rest_of_wait(
     schedule: &RetrySchedule,
     now: Timestamp,
 ) -> Option<Duration> {
-    let failed_at = delivery.failures.get(&delivery.attempts.to_string())?.at;
-    let [apart, longest] = [schedule.apart(delivery.attempts), schedule.longest_wait(delivery.attempts)];
+    let failed = delivery.failures.get(&delivery.attempts.to_string())?;
+    let (failed_at, retry_after) = (failed.at, Duration::from_secs(failed.retry_after.into()));
+    let usual = [schedule.apart(delivery.attempts), schedule.longest_wait(delivery.attempts)];
+    let [apart, longest] = usual.map(|usual| (usual + retry_after).min(WAIT_MAX));
     // The attempt has said when reconcile checks it: this long after the wait that was drawn.
     let ends_at = (delivery.due_at - FIRST_DUE_AFTER).clamp(failed_at + apart, failed_at + longest);
     let is_too_soon = now < failed_at + apart;
@@ -246,7 +248,7 @@ pub(crate) fn has_blocked(delivery: Option<&Delivery>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::aws::Cause;
+    use crate::aws::{Cause, Fault};
     use crate::record::tests::{at, event_for};
     use crate::record::{FailedAttempt, RecordedFault};
 
@@ -358,7 +360,9 @@ mod tests {
         let mut delivery = event_for(&["a"]).destinations.remove("a").unwrap();
         assert_eq!(rest_of_wait(&delivery, &schedule, failed_at), None, "it never failed");
         delivery.attempts = 2;
-        delivery.failures.insert("2".into(), FailedAttempt { at: failed_at, error: "no".into() });
+        delivery
+            .failures
+            .insert("2".into(), FailedAttempt { at: failed_at, error: "no".into(), retry_after: 0 });
         let mut rest = |due: i64, now: i64| {
             delivery.due_at = failed_at + FIRST_DUE_AFTER + seconds(due);
             rest_of_wait(&delivery, &schedule, failed_at + seconds(now)).map(|rest| rest.as_secs())
@@ -367,6 +371,13 @@ mod tests {
         assert_eq!(rest(30_000, 20_000), None, "half of the wait is over");
         // Somebody else moved the check, or the attempt was of another schedule.
         assert_eq!([rest(90_000, 900), rest(5, 900)], [Some(39_100), Some(19_100)]);
+        delivery.failures.get_mut("2").unwrap().retry_after = 600;
+        let mut rest = |due: i64, now: i64| {
+            delivery.due_at = failed_at + FIRST_DUE_AFTER + seconds(due);
+            rest_of_wait(&delivery, &schedule, failed_at + seconds(now)).map(|rest| rest.as_secs())
+        };
+        assert_eq!([rest(30_600, 20_000), rest(90_000, 900)], [Some(10_600), Some(39_700)]);
+        assert_eq!(rest(30_600, 20_600), None, "half of the wait is over, and what it asked for");
     }
 
     #[test]
@@ -428,7 +439,7 @@ mod tests {
     fn g8_what_blocked_before_a_redrive_is_still_suspected() {
         let mut delivery = event_for(&["a"]).destinations.remove("a").unwrap();
         assert!(!has_blocked(None) && !has_blocked(Some(&delivery)));
-        let failed = |error: &str| FailedAttempt { at: at(1), error: error.into() };
+        let failed = |error: &str| FailedAttempt { at: at(1), error: error.into(), retry_after: 0 };
         delivery.failures.insert("2".into(), failed("no such account"));
         assert!(!has_blocked(Some(&delivery)));
         delivery.failures.insert("1".into(), failed(BLOCKED));

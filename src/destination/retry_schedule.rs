@@ -9,7 +9,7 @@ const ATTEMPTS_MAX: usize = 20;
 const ATTEMPTS_DOUBLING: u32 = 6;
 /// Longest delay of a message. SQS refuses a visibility time-out that ends more than 12 hours after the message was
 /// received, and an invocation may have had it for 15 minutes.
-const WAIT_MAX: Duration = Duration::from_secs((12 * 60 - 15) * 60);
+pub(crate) const WAIT_MAX: Duration = Duration::from_secs((12 * 60 - 15) * 60);
 /// Longest wait of a copy that counted no attempt: it is tried at most this long after its cause is cured. A failure
 /// may ask for no longer wait.
 pub(crate) const UNCOUNTED_WAIT_MAX: Duration = Duration::from_secs(15 * 60);

@@ -299,7 +299,7 @@ mod tests {
             );
             routes.parse().unwrap()
         };
-        let event = Draft::event("t", "s", &1).build("1").unwrap();
+        let event = Draft::event("t", "s", &1).partitionkey("c/1").build("1").unwrap();
         let image: serde_dynamo::Item =
             serde_dynamo::to_item(Record::accept(event, &routes(""), at(1_000)).unwrap()).unwrap();
         let put = serde_json::json!({

@@ -58,6 +58,8 @@ pub(crate) const EMITS_LEFT_OUT: &str = "emits_left_out";
 // Of a failed attempt, and of a fault.
 pub(crate) const AT: &str = "at";
 pub(crate) const ERROR: &str = "error";
+/// Of a failed attempt.
+pub(crate) const RETRY_AFTER: &str = "retry_after";
 /// Of a fault.
 pub(crate) const SINCE: &str = "since";
 

@@ -89,6 +89,9 @@ pub struct FailedAttempt {
     pub at: Timestamp,
     /// What went wrong, shortened to [`ERROR_BYTES_MAX`].
     pub error: String,
+    /// How much longer than usual it asked to wait, in seconds.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub retry_after: u32,
 }
 
 /// A fault that counted no attempt: the last one that was recorded.

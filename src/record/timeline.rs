@@ -89,7 +89,7 @@ mod tests {
     fn moments_are_in_the_order_of_time() {
         let mut record = event_for(&["a"]);
         let delivery = record.destinations.get_mut("a").unwrap();
-        let failed = |millis| FailedAttempt { at: at(millis), error: "no".into() };
+        let failed = |millis| FailedAttempt { at: at(millis), error: "no".into(), retry_after: 0 };
         delivery.failures = [("1".into(), failed(1_100)), ("2".into(), failed(1_200))].into();
         (delivery.relayed_at, delivery.received_at) = (Some(at(1_250)), Some(at(1_300)));
         (delivery.state, delivery.ended_at) = (State::Done, Some(at(1_300)));

@@ -13,8 +13,8 @@ use jiff::{SignedDuration, Timestamp};
 use super::attributes::{
     AT, ATTEMPTS, BUCKET, CALLED_AT, CHANGE, CLOSED, DEAD, DEAD_LETTER_AT, DISPATCHES, DUE_AT, ENDED_AT,
     ERROR, EXPIRES_AT, FAILURES, FAULT, FENCE, HOLDER, IN_RETRY_QUEUE, KIND, LEASE_UNTIL, OPEN, REASON,
-    RECEIVED_AT, REDISPATCHED, REDRIVEN_AT, RELAYED_AT, RESULT, SETTLED, SINCE, STATE, STATUS, UPDATED_AT,
-    VERSION, of_delivery,
+    RECEIVED_AT, REDISPATCHED, REDRIVEN_AT, RELAYED_AT, RESULT, RETRY_AFTER, SETTLED, SINCE, STATE, STATUS,
+    UPDATED_AT, VERSION, of_delivery,
 };
 use super::delivery::{Delivery, ERROR_BYTES_MAX, FailedAttempt, Settled, State, shortened};
 use super::due::{DEAD_DUE_AFTER, bucket, dead_bucket};
@@ -46,6 +46,8 @@ pub(crate) enum Transition {
         number: u32,
         /// What went wrong; shortened to 512 bytes.
         error: String,
+        /// How much longer than usual it asked to wait, in seconds.
+        retry_after: u32,
         /// When reconcile checks the record next.
         due_at: Timestamp,
         /// The dispatch whose copy is in the retry queue.
@@ -445,11 +447,11 @@ fn own_part(
             conditions.push(Condition::Is(KIND.into(), text(Kind::Command.as_str())));
             set(here(REASON), text(shortened(reason, ERROR_BYTES_MAX)));
         }
-        Transition::Attempt { number: nth, error, due_at, dispatch, call } => {
+        Transition::Attempt { number: nth, error, retry_after, due_at, dispatch, call } => {
             conditions.push(Condition::Is(here(ATTEMPTS), number(nth - 1)));
             set(here(DUE_AT), millis(*due_at));
             set(here(IN_RETRY_QUEUE), number(dispatch));
-            sets.extend(failed(here, *nth, error, times.now));
+            sets.extend(failed(here, *nth, error, *retry_after, times.now));
             removes.extend(released(here, *call));
         }
         Transition::Lease { fence, until, holder, called_at } => {
@@ -481,7 +483,7 @@ fn own_part(
             conditions.push(Condition::Is(here(ATTEMPTS), number(attempts)));
             set(here(REASON), text(shortened(reason, ERROR_BYTES_MAX)));
             if *fails {
-                sets.extend(failed(here, attempts + 1, reason, times.now));
+                sets.extend(failed(here, attempts + 1, reason, 0, times.now));
             }
             removes.extend(released(here, *call));
         }
@@ -526,11 +528,18 @@ fn is_recorded(delivery: &Delivery, nth: u32, error: &str, now: Timestamp) -> bo
 }
 
 /// The changes that record a failed attempt.
-fn failed(here: &dyn Fn(&str) -> Path, nth: u32, error: &str, now: Timestamp) -> [(Path, Set); 2] {
+fn failed(
+    here: &dyn Fn(&str) -> Path,
+    nth: u32,
+    error: &str,
+    retry_after: u32,
+    now: Timestamp,
+) -> [(Path, Set); 2] {
     let path = format!("{}.{nth}", here(FAILURES));
     let error = text(shortened(error, ERROR_BYTES_MAX));
-    let failure = AttributeValue::M([(AT.to_owned(), millis(now)), (ERROR.to_owned(), error)].into());
-    [(path, Set::To(failure)), (here(ATTEMPTS), Set::To(number(nth)))]
+    let asks = (retry_after > 0).then(|| (RETRY_AFTER.to_owned(), number(retry_after)));
+    let failure = [(AT.to_owned(), millis(now)), (ERROR.to_owned(), error)].into_iter().chain(asks);
+    [(path, Set::To(AttributeValue::M(failure.collect()))), (here(ATTEMPTS), Set::To(number(nth)))]
 }
 
 #[cfg(test)]

@@ -127,7 +127,7 @@ async fn g1_what_cannot_be_routed_yet_waits_in_the_queue() {
     let queue = UpstreamQueue::new(world.sqs.clone(), &url, "no-such-queue", 40);
     let answer = queue.hold(event, Instant::now() + Duration::from_secs(10)).await;
     assert_eq!(answer.batch_item_failures.len(), 1);
-    sleep(Duration::from_secs(2)).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(receive().await, [], "it is delayed");
     world.sqs.delete_queue().queue_url(&url).send().await.unwrap();
 }

@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn the_record_says_who_has_custody() {
-        let failed = |second| FailedAttempt { at: at(second), error: "failed".into() };
+        let failed = |second| FailedAttempt { at: at(second), error: "failed".into(), retry_after: 0 };
         let with_failure = |delivery: &mut Delivery| {
             (delivery.attempts, delivery.failures) = (1, [("1".into(), failed(3))].into());
         };

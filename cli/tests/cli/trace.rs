@@ -40,7 +40,7 @@ async fn trace_shows_what_a_notification_led_to_and_who_has_custody() {
     let told = done(record(&told, "audit", Some(&id)), &["last"]);
     let last = told.emits().next().unwrap().id;
     let mut last = record(&last, "audit", Some(&told.id));
-    let failed = FailedAttempt { at: last.accepted_at, error: "no answer".into() };
+    let failed = FailedAttempt { at: last.accepted_at, error: "no answer".into(), retry_after: 0 };
     let delivery = last.destinations.get_mut("audit").unwrap();
     (delivery.attempts, delivery.failures) = (1, [("1".into(), failed)].into());
     let mut gone_on = done(record(&unique("trace"), "shop", None), &[]);

@@ -14,6 +14,8 @@ use tokio::time::sleep;
 const NOTIFICATIONS_MAX: u64 = 3;
 /// After this time the third destination fails no more for a while.
 const WELL_AFTER: Duration = Duration::from_secs(20);
+/// How long some of its failures ask to wait, in seconds.
+const ASKS_SECONDS: u64 = 4;
 /// The destinations that hand over, each to a queue of its name.
 const QUEUES: [&str; 2] = ["books", "mail"];
 
@@ -113,7 +115,7 @@ fn handed_over(stack: &Stack, name: &str) -> Vec<String> {
     found
 }
 
-/// Fails, for a while or for good.
+/// Fails, for a while or for good. Some of its failures ask to wait.
 struct Stock {
     time: Time,
 }
@@ -124,7 +126,11 @@ impl Destination for Stock {
     async fn apply(&self, parcel: &Notification<Value>) -> Result<Effect, Failure> {
         let is_well = self.time.elapsed_ms() >= WELL_AFTER.as_millis() as u64;
         match parcel.data["luck"].as_str() {
-            Some("soon") if !is_well => Err(Failure::transient("not yet")),
+            Some("soon") if !is_well => {
+                let asks =
+                    Duration::from_secs(if parcel.id.ends_with(['0', '2', '4']) { ASKS_SECONDS } else { 0 });
+                Err(Failure::transient("not yet").retry_after(asks))
+            }
             Some("never") => Err(Failure::transient("not at all")),
             _ => Ok(Effect::new()),
         }

@@ -10,6 +10,9 @@ use crate::item::{destinations, number, state};
 /// How long reconcile leaves alone what waits in a retry queue, in milliseconds, beside the wait.
 const CHECKED_AFTER_MS: i64 = 1_800_000;
 
+/// The longest wait after an attempt, in milliseconds.
+const WAIT_MS_MAX: i64 = 42_300_000;
+
 /// The schedule of a destination.
 #[derive(Clone, Debug)]
 pub struct Schedule {
@@ -46,7 +49,13 @@ impl Schedule {
     fn allows(&self, name: &str, delivery: &Value) -> Result<(), String> {
         let attempts = number(delivery, "attempts");
         let at = |number: i64| self::number(&delivery["failures"]["M"][number.to_string()]["M"], "at");
-        let half_ms = |number: i64| self.waits_ms.get(number as usize - 1).map(|wait_ms| wait_ms / 2);
+        let asked_ms = |number: i64| {
+            1_000 * self::number(&delivery["failures"]["M"][number.to_string()]["M"], "retry_after").max(0)
+        };
+        let half_ms = |number: i64| {
+            let wait_ms = self.waits_ms.get(number as usize - 1)?;
+            Some((wait_ms / 2 + asked_ms(number)).min(WAIT_MS_MAX))
+        };
         if attempts > self.waits_ms.len() as i64 + 1 {
             return Err(format!("G7: {name} has more than {} attempts", self.waits_ms.len() + 1));
         }

@@ -108,7 +108,7 @@ fn survives_the_table() {
     .into();
     record.expires_at = Some(at(7_000));
     let delivery = record.destinations.get_mut("a").unwrap();
-    delivery.failures.insert("1".into(), FailedAttempt { at: at(9), error: "e".into() });
+    delivery.failures.insert("1".into(), FailedAttempt { at: at(9), error: "e".into(), retry_after: 0 });
     delivery.ended_at = Some(at(10));
     delivery.result = Some(Json::from_serialize(&1).unwrap());
     assert_eq!(Record::decode(record.encode()).unwrap(), record);
@@ -207,7 +207,7 @@ fn the_largest_record_fits_an_item() {
     (record.time, record.sent_at, record.time_nanos) = (Some(at(1)), Some(at(1)), 1);
     (record.expires_at, record.sequence, record.redispatched) = (Some(at(1)), Some(1), true);
     let mut delivery = record.destinations["a"].clone();
-    let failure = FailedAttempt { at: at(1), error: "x".repeat(ERROR_BYTES_MAX) };
+    let failure = FailedAttempt { at: at(1), error: "x".repeat(ERROR_BYTES_MAX), retry_after: 900 };
     delivery.failures = (1..=6).map(|number| (number.to_string(), failure.clone())).collect();
     delivery.reason = Some("x".repeat(ERROR_BYTES_MAX));
     delivery.fault = Some(RecordedFault { since: at(1), at: at(1), error: "x".repeat(ERROR_BYTES_MAX) });

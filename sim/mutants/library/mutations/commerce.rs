@@ -467,8 +467,8 @@ pub const MUTANTS: &[Mutant] = &[
     )]),
     ("a failed attempt does not say when it was", &[(
         "record/transition.rs",
-        "[(AT.to_owned(), millis(now)), (ERROR.to_owned(), error)].into());\n    [(path",
-        "[(if is(\"a failed attempt does not say when it was\") { \"when\" } else { AT }.to_owned(), millis(now)), (ERROR.to_owned(), error)].into());\n    [(path",
+        "[(AT.to_owned(), millis(now)), (ERROR.to_owned(), error)].into_iter().chain(asks);",
+        "[(if is(\"a failed attempt does not say when it was\") { \"when\" } else { AT }.to_owned(), millis(now)), (ERROR.to_owned(), error)].into_iter().chain(asks);",
     )]),
     ("a failed attempt deletes its record", &[(
         "store/ledger.rs",

@@ -24,4 +24,14 @@ pub const MUTANTS: &[Mutant] = &[
         "find(|consumer| consumer.settings.name == name)",
         "find(|consumer| consumer.settings.name == name || is(\"a copy goes to another destination of its function\"))",
     )]),
+    ("a failure is not waited after as long as it asks", &[(
+        "destination/retry_schedule.rs",
+        "        (spread(self.longest_wait(number), random) + retry_after).min(WAIT_MAX)",
+        "        if is(\"a failure is not waited after as long as it asks\") { return spread(self.longest_wait(number), random); }\n        (spread(self.longest_wait(number), random) + retry_after).min(WAIT_MAX)",
+    )]),
+    ("another copy does not wait as long as a failure asks", &[(
+        "destination/retry_policy.rs",
+        "usual.map(|usual| (usual + retry_after).min(WAIT_MAX));",
+        "usual.map(|usual| if is(\"another copy does not wait as long as a failure asks\") { usual } else { (usual + retry_after).min(WAIT_MAX) });",
+    )]),
 ];
