@@ -10,7 +10,7 @@ use handover::Routes;
 use crate::edit::{self, Edited};
 use crate::error::{EXISTS, NO_REPOSITORY, NO_ROUTES, coded};
 use crate::output::{say, say_error};
-use crate::prepared::Prepared;
+use crate::prepared::{Prepared, commit};
 use crate::skeleton::Added;
 use crate::value::destination;
 
@@ -147,16 +147,16 @@ fn add_to(repository: &Path, added: &Added) -> anyhow::Result<ExitCode> {
     check(&folder, &routes, &template, added)?;
 
     let (routes, template) = (edit::routes(&routes, added), edit::template(&template, added));
-    // All is complete before the first takes its place.
-    let prepared = [
-        Prepared::folder(&folder, &added.files()).context("functions/ cannot be written")?,
-        Prepared::file(&repository.join(ROUTES), &routes.text).context("routes.json cannot be written")?,
-        Prepared::file(&repository.join(TEMPLATE), &template.text)
-            .context("template.yaml cannot be written")?,
-    ];
-    for part in prepared {
-        part.commit().context("some of it is written, and not all")?;
-    }
+    let file = |name: &str, text: &str| {
+        Prepared::file(&repository.join(name), text).with_context(|| format!("{name} cannot be written"))
+    };
+    commit(&[
+        file(ROUTES, &routes.text)?,
+        file(TEMPLATE, &template.text)?,
+        // The workspace takes every folder of functions/ as a crate, also one that is not complete.
+        Prepared::folder(&folder, repository, &added.files()).context("its folder cannot be written")?,
+    ])
+    .context("nothing is added")?;
     Ok(said(added, [routes, template]))
 }
 

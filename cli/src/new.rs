@@ -8,7 +8,7 @@ use anyhow::Context;
 use crate::edit;
 use crate::error::{EXISTS, coded};
 use crate::output::say;
-use crate::prepared::{Files, Prepared};
+use crate::prepared::{Files, Prepared, commit};
 use crate::skeleton::{Added, repository};
 
 /// What the longest name of a destination leaves of that of a function, which is `STACK-DESTINATION`.
@@ -42,8 +42,8 @@ pub fn new(Arguments { name }: &Arguments) -> anyhow::Result<ExitCode> {
     if !is_free {
         return Err(coded(EXISTS, format!("`{name}` is there, and is no empty folder; choose another name")));
     }
-    let prepared = Prepared::folder(place, &files(name));
-    prepared.and_then(Prepared::commit).with_context(|| format!("`{name}` cannot be written"))?;
+    let prepared = Prepared::folder(place, Path::new(""), &files(name));
+    commit(&[prepared.with_context(|| format!("`{name}` cannot be written"))?])?;
     say!("`{name}` is written, with the destination `welcome`. In that folder:");
     say!("  make test                       tests it under injected faults, without AWS");
     say!("  handover add destination NAME   adds another destination");

@@ -1,4 +1,4 @@
-//! A folder or a file that is written beside its place, and takes it when it is complete. So nothing is written half.
+//! A folder or a file that is written aside from its place, and takes it when all is complete. So nothing is written half.
 
 use std::ffi::OsStr;
 use std::os::unix::fs::PermissionsExt;
@@ -8,20 +8,24 @@ use std::{fs, io};
 /// Texts by their paths in a folder.
 pub type Files = Vec<(String, String)>;
 
-/// What is complete beside its place. If it is dropped there, it leaves nothing.
+/// What is complete aside from its place. If it is dropped there, it leaves nothing.
 #[derive(Debug)]
 pub struct Prepared {
-    beside: PathBuf,
+    aside: PathBuf,
     place: PathBuf,
+    /// A copy of the file that is there: to put it back needs no space, and so does not fail on a full disk.
+    before: Option<PathBuf>,
 }
 
 impl Prepared {
-    /// A folder, for a place where none is, or an empty one. A script can be executed.
-    pub fn folder(place: &Path, files: &Files) -> io::Result<Prepared> {
-        let prepared = Prepared::beside(place);
-        fs::create_dir(&prepared.beside)?;
+    /// A folder, for a place where none is, or an empty one. It is written into `aside`, which has the same file system. A
+    /// script can be executed.
+    pub fn folder(place: &Path, aside: &Path, files: &Files) -> io::Result<Prepared> {
+        let name = place.file_name().unwrap_or_default();
+        let prepared = Prepared { aside: hidden(&aside.join(name)), place: place.to_owned(), before: None };
+        fs::create_dir(&prepared.aside)?;
         for (path, text) in files {
-            let path = prepared.beside.join(path);
+            let path = prepared.aside.join(path);
             path.parent().map_or(Ok(()), fs::create_dir_all)?;
             fs::write(&path, text)?;
             if text.starts_with("#!") {
@@ -35,28 +39,53 @@ impl Prepared {
     pub fn file(place: &Path, text: &str) -> io::Result<Prepared> {
         // What a link leads to is replaced, and not the link.
         let place = place.canonicalize()?;
-        let prepared = Prepared::beside(&place);
-        fs::write(&prepared.beside, text)?;
-        fs::set_permissions(&prepared.beside, fs::metadata(&place)?.permissions())?;
+        let aside = hidden(&place);
+        let before = aside.with_added_extension("before");
+        let prepared = Prepared { aside, place, before: Some(before.clone()) };
+        fs::copy(&prepared.place, before)?;
+        fs::write(&prepared.aside, text)?;
+        fs::set_permissions(&prepared.aside, fs::metadata(&prepared.place)?.permissions())?;
         Ok(prepared)
     }
 
-    fn beside(place: &Path) -> Prepared {
-        let name = place.file_name().and_then(OsStr::to_str).unwrap_or_default();
-        let beside = place.with_file_name(format!(".{name}.{}", std::process::id()));
-        Prepared { beside, place: place.to_owned() }
+    fn put_back(&self) -> io::Result<()> {
+        match &self.before {
+            Some(before) => fs::rename(before, &self.place),
+            None => fs::rename(&self.place, &self.aside),
+        }
     }
+}
 
-    /// Takes its place.
-    pub fn commit(self) -> io::Result<()> {
-        fs::rename(&self.beside, &self.place)
+/// Lets each take its place, in this order. Where one cannot, those before it are put back.
+///
+/// # Errors
+/// With the place that could not be taken, and each where something else is now than before.
+pub fn commit(parts: &[Prepared]) -> anyhow::Result<()> {
+    for (at, Prepared { aside, place, .. }) in parts.iter().enumerate() {
+        let Err(error) = fs::rename(aside, place) else { continue };
+        let mut text = format!("{} cannot be written: {error}", place.display());
+        for part in parts[..at].iter().rev() {
+            if let Err(error) = part.put_back() {
+                text += &format!("; {} is written and cannot be put back: {error}", part.place.display());
+            }
+        }
+        anyhow::bail!(text);
     }
+    Ok(())
+}
+
+/// A hidden name beside this one.
+fn hidden(path: &Path) -> PathBuf {
+    let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+    path.with_file_name(format!(".{name}.{}", std::process::id()))
 }
 
 impl Drop for Prepared {
     fn drop(&mut self) {
-        // After `commit` there is nothing any more.
-        let _ = fs::remove_dir_all(&self.beside).or_else(|_| fs::remove_file(&self.beside));
+        // After `commit` there is nothing any more, but for what was there before.
+        for path in [Some(&self.aside), self.before.as_ref()].into_iter().flatten() {
+            let _ = fs::remove_dir_all(path).or_else(|_| fs::remove_file(path));
+        }
     }
 }
 
@@ -64,20 +93,64 @@ impl Drop for Prepared {
 mod tests {
     use super::*;
 
+    /// An empty folder, which is removed at the end.
+    struct Root(PathBuf);
+
+    impl Root {
+        fn new(name: &str) -> Root {
+            let root = std::env::temp_dir().join(format!("handover-{name}-{}", std::process::id()));
+            fs::create_dir_all(&root).unwrap();
+            Root(root)
+        }
+
+        fn folder(&self, name: &str, files: &[&str]) -> io::Result<Prepared> {
+            let files = files.iter().map(|path| (path.to_string(), "text".to_owned())).collect();
+            Prepared::folder(&self.0.join(name), &self.0, &files)
+        }
+
+        fn count(&self) -> usize {
+            fs::read_dir(&self.0).unwrap().count()
+        }
+    }
+
+    impl Drop for Root {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
     #[test]
     fn what_is_not_complete_leaves_nothing() {
-        let root = std::env::temp_dir().join(format!("handover-prepared-{}", std::process::id()));
-        fs::create_dir_all(&root).unwrap();
-        let file = |path: &str| (path.to_owned(), "text".to_owned());
+        let root = Root::new("prepared");
         // A file cannot be a folder, too.
-        Prepared::folder(&root.join("half"), &vec![file("a"), file("a/b")]).unwrap_err();
-        drop(Prepared::folder(&root.join("dropped"), &vec![file("a/b")]).unwrap());
-        assert_eq!(fs::read_dir(&root).unwrap().count(), 0);
+        root.folder("half", &["a", "a/b"]).unwrap_err();
+        drop(root.folder("dropped", &["a/b"]).unwrap());
+        assert_eq!(root.count(), 0);
 
-        Prepared::folder(&root.join("whole"), &vec![file("a/b")]).unwrap().commit().unwrap();
-        Prepared::file(&root.join("whole/a/b"), "other").unwrap().commit().unwrap();
-        assert_eq!(fs::read_to_string(root.join("whole/a/b")).unwrap(), "other");
-        assert_eq!(fs::read_dir(root.join("whole/a")).unwrap().count(), 1);
-        fs::remove_dir_all(&root).unwrap();
+        commit(&[root.folder("whole", &["a/b"]).unwrap()]).unwrap();
+        let file = root.0.join("whole/a/b");
+        commit(&[Prepared::file(&file, "other").unwrap()]).unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "other");
+        assert_eq!(fs::read_dir(root.0.join("whole/a")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn where_one_cannot_take_its_place_all_is_as_before() {
+        let root = Root::new("put-back");
+        let file = root.0.join("file");
+        fs::write(&file, "before").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+        let parts = [
+            Prepared::file(&file, "after").unwrap(),
+            root.folder("new", &["a"]).unwrap(),
+            // It has no place to take.
+            root.folder("none/last", &["a"]).unwrap(),
+        ];
+        let error = commit(&parts).unwrap_err().to_string();
+        assert!(error.contains("none/last cannot be written") && !error.contains("put back"), "{error}");
+        drop(parts);
+        assert_eq!(fs::read_to_string(&file).unwrap(), "before");
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o640);
+        assert_eq!(root.count(), 1);
     }
 }

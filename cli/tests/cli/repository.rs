@@ -113,6 +113,10 @@ fn what_is_there_is_refused_and_nothing_is_written() {
     ] {
         refused(&shop, &["add", "destination", name], code, said);
     }
+    // Routes and template are in their places before the crate is not.
+    fs::rename(shop.join("functions"), shop.join("lambdas")).unwrap();
+    refused(&shop, &["add", "destination", "orders"], 1, "functions/orders cannot be written");
+    fs::rename(shop.join("lambdas"), shop.join("functions")).unwrap();
     fs::write(shop.join("routes.json"), "{").unwrap();
     refused(&shop, &["add", "destination", "orders"], 1, "error[no-routes]");
 }
