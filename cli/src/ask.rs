@@ -5,6 +5,7 @@ use std::thread;
 
 use tokio::sync::oneshot;
 
+use crate::error::{NEEDS_YES, coded};
 use crate::interrupt::Interrupt;
 use crate::output::say_error;
 
@@ -27,9 +28,16 @@ fn is_yes(line: &str) -> bool {
     ["y", "yes"].iter().any(|yes| line.trim().eq_ignore_ascii_case(yes))
 }
 
-/// Whether somebody is there to answer.
-pub fn can_ask() -> bool {
-    stdin().is_terminal() && std::io::stderr().is_terminal()
+/// Checks that a command may begin: it need not ask, or somebody is there to answer.
+pub fn check_can_ask(command: &str, need_not: bool) -> anyhow::Result<()> {
+    let can_ask = || stdin().is_terminal() && std::io::stderr().is_terminal();
+    let text = || {
+        format!(
+            "{command} asks before it begins, and this is not a terminal: add --yes, or --dry-run to see what it would do"
+        )
+    };
+    anyhow::ensure!(need_not || can_ask(), coded(NEEDS_YES, text()));
+    Ok(())
 }
 
 #[cfg(test)]

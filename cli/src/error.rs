@@ -3,6 +3,15 @@
 
 use crate::output::say_error;
 
+/// No stack is named, or not by a name that one can have.
+pub const NO_STACK: &str = "no-stack";
+/// No Region is named, or not by a name that one can have.
+pub const NO_REGION: &str = "no-region";
+/// The profile that is named does not exist, or cannot be read.
+pub const NO_PROFILE: &str = "no-profile";
+/// A variable that has to name an endpoint does not.
+pub const NO_ENDPOINT: &str = "no-endpoint";
+
 /// There is no stack of this name.
 pub const UNKNOWN_STACK: &str = "unknown-stack";
 /// There is no record of the notification, or no refused message with the id.
@@ -15,6 +24,15 @@ pub const UNKNOWN_DESTINATION: &str = "unknown-destination";
 pub const NOT_DEPLOYED: &str = "not-deployed";
 /// The routes of the stack, or of the repository, cannot be read or used.
 pub const NO_ROUTES: &str = "no-routes";
+
+/// Nobody said yes, and nobody can be asked.
+pub const NEEDS_YES: &str = "needs-yes";
+/// A call to another system may still be running.
+pub const CALL_RUNNING: &str = "call-running";
+/// There is no call with an unknown outcome to settle.
+pub const NO_UNKNOWN_CALL: &str = "no-unknown-call";
+/// The record changed while the command looked at it.
+pub const CHANGED: &str = "changed";
 
 /// The current folder is not one that `handover new` wrote.
 pub const NO_REPOSITORY: &str = "no-repository";
@@ -51,6 +69,18 @@ mod tests {
     use anyhow::anyhow;
 
     use super::*;
+
+    #[test]
+    fn the_page_has_each_code() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/command-line.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        let codes = include_str!("error.rs").lines().filter_map(|line| {
+            let (_, code) = line.strip_prefix("pub const ")?.split_once(": &str = \"")?;
+            code.strip_suffix("\";")
+        });
+        let missing: Vec<_> = codes.filter(|code| !page.contains(&format!("\n| `{code}` | "))).collect();
+        assert!(missing.is_empty(), "docs/command-line.md has no row of {missing:?}");
+    }
 
     #[test]
     fn a_context_leaves_an_error_its_code() {

@@ -6,7 +6,7 @@ mod wait;
 
 use std::process::ExitCode;
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use handover::NotificationKey;
 use handover::record::{Settled, State};
 use handover::store::OperatorOutcome;
@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use self::every::Wanted;
 use self::redrive::{LETTER_IS_KEPT, Left, NotRedriven, Redrive};
 use crate::dead_letter_queues::DeadLetterQueues;
+use crate::error::{CALL_RUNNING, CHANGED, NO_UNKNOWN_CALL, coded};
 use crate::held::HIDDEN_SECONDS;
 use crate::interrupt::Interrupt;
 use crate::named::{Named, has_destination};
@@ -157,12 +158,12 @@ impl Redrive<'_> {
         let outcome = match redriven.map_err(|fault| self.stack.explained(fault)) {
             Ok(outcome) if outcome.replaces_dead_letter() => Ok(outcome),
             Ok(OperatorOutcome::Held) => {
-                Err(anyhow!("a call may still be running; check its outcome again in a minute"))
+                Err(coded(CALL_RUNNING, "a call may still be running; check its outcome again in a minute"))
             }
             Ok(OperatorOutcome::NoUnknownCall) => {
-                Err(anyhow!("it has no call with an unknown outcome; redrive it without --as"))
+                Err(coded(NO_UNKNOWN_CALL, "it has no call with an unknown outcome; redrive it without --as"))
             }
-            Ok(_) => Err(anyhow!("the record changed meanwhile; look at its status and try again")),
+            Ok(_) => Err(coded(CHANGED, "the record changed meanwhile; look at its status and try again")),
             Err(error) => Err(error),
         };
         let outcome = match outcome.context("its dead letters are kept") {

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use handover::record::{Replay, ReplayPlan};
 use jiff::Timestamp;
 
-use crate::ask::{can_ask, is_confirmed};
+use crate::ask::{check_can_ask, is_confirmed};
 use crate::dead_letter_queues::DeadLetterQueues;
 use crate::error::{NOT_DEPLOYED, coded};
 use crate::index::Index;
@@ -51,10 +51,7 @@ pub async fn replay(stack: &Stack, arguments: Arguments) -> anyhow::Result<ExitC
 
 async fn replay_all(stack: &Stack, arguments: Arguments, interrupt: &Interrupt) -> anyhow::Result<ExitCode> {
     let Arguments { destination, since, rate, dry_run, yes, json } = arguments;
-    anyhow::ensure!(
-        yes || dry_run || can_ask(),
-        "a replay asks before it begins, and this is not a terminal: add --yes, or --dry-run to see what it would add"
-    );
+    check_can_ask("a replay", yes || dry_run)?;
     let now = Timestamp::now();
     let since = since.resolve(now)?;
     let routes = stack.routes_or("name their file with --routes").await?;

@@ -14,7 +14,7 @@ use handover::store::Cursors;
 use handover::{Fault, Ledger, Positions, Routes};
 
 use self::configuration::configuration;
-use crate::error::{NO_ROUTES, UNKNOWN_DESTINATION, UNKNOWN_STACK, coded};
+use crate::error::{NO_REGION, NO_ROUTES, NO_STACK, UNKNOWN_DESTINATION, UNKNOWN_STACK, coded};
 use crate::value::{check_region, check_stack};
 
 /// The heading of these options in the help, beside the command's own.
@@ -77,13 +77,17 @@ impl StackArguments {
     /// When no stack is named, no Region is, either name is none, or the profile does not exist.
     pub async fn connect(self) -> anyhow::Result<Stack> {
         let name = self.stack.filter(|name| !name.is_empty());
-        let name = name.context("no stack is named: add --stack NAME, or set HANDOVER_STACK (for a local AWS, source its `.local/env`)")?;
-        check_stack(&name)?;
+        let name = name.ok_or_else(|| coded(NO_STACK, "no stack is named: add --stack NAME, or set HANDOVER_STACK (for a local AWS, source its `.local/env`)"))?;
+        check_stack(&name).map_err(|error| coded(NO_STACK, error.to_string()))?;
         let aws = configuration(self.region, self.profile.clone()).await?;
         let region = aws.region().map(AsRef::as_ref).filter(|region: &&str| !region.is_empty());
-        check_region(region.context(
-            "no Region is named: add --region NAME, or set AWS_REGION, or the region of your profile",
-        )?)?;
+        let region = region.ok_or_else(|| {
+            coded(
+                NO_REGION,
+                "no Region is named: add --region NAME, or set AWS_REGION, or the region of your profile",
+            )
+        })?;
+        check_region(region).map_err(|error| coded(NO_REGION, error.to_string()))?;
         let routes_file = self.routes.filter(|file| !file.as_os_str().is_empty());
         Ok(Stack { name, aws, profile: self.profile, routes_file })
     }

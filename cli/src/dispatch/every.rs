@@ -8,7 +8,7 @@ use handover::{Fault, NotificationKey};
 use jiff::{SignedDuration, Timestamp};
 
 use super::Dispatch;
-use crate::ask::{can_ask, is_confirmed};
+use crate::ask::{check_can_ask, is_confirmed};
 use crate::index::Index;
 use crate::interrupt::{Interrupt, exit_code};
 use crate::many::{Tally, tally};
@@ -20,10 +20,7 @@ const ON_ITS_WAY: SignedDuration = SignedDuration::from_mins(1);
 
 impl Dispatch<'_> {
     pub async fn every(&self, destination: &str) -> anyhow::Result<ExitCode> {
-        anyhow::ensure!(
-            self.yes || self.dry_run || can_ask(),
-            "dispatch of many asks before it begins, and this is not a terminal: add --yes, or --dry-run to see how many"
-        );
+        check_can_ask("dispatch of many", self.yes || self.dry_run)?;
         let now = Timestamp::now();
         let pending = tokio::select! {
             pending = pending(self.stack, destination, |record| is_on_its_way(record, now)) => pending?,

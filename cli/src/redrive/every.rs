@@ -11,7 +11,7 @@ use handover::store::OperatorOutcome;
 use jiff::Timestamp;
 
 use super::redrive::{Delivery, LETTER_IS_KEPT, Left, NotRedriven, Redrive};
-use crate::ask::{can_ask, is_confirmed};
+use crate::ask::{check_can_ask, is_confirmed};
 use crate::cause::has_text;
 use crate::dead_letter_queues::DeadLetter;
 use crate::held::Held;
@@ -42,10 +42,7 @@ enum Redriven {
 
 impl Redrive<'_> {
     pub async fn every(&self, wanted: Wanted) -> anyhow::Result<ExitCode> {
-        anyhow::ensure!(
-            self.yes || self.dry_run || can_ask(),
-            "redrive of many asks before it begins, and this is not a terminal: add --yes, or --dry-run to see how many"
-        );
+        check_can_ask("redrive of many", self.yes || self.dry_run)?;
         let received = self.queues.receive(wanted.destination.as_deref()).await?;
         let (received, others): (Vec<_>, Vec<_>) = received
             .into_iter()

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::letter::Letter;
 use super::queue::{RefusedQueue, Wanted};
-use crate::ask::{can_ask, is_confirmed};
+use crate::ask::{check_can_ask, is_confirmed};
 use crate::held::Held;
 use crate::interrupt::exit_code;
 use crate::many::each;
@@ -43,10 +43,7 @@ pub async fn resend(
     Resend { dry_run, yes, json }: Resend,
 ) -> anyhow::Result<ExitCode> {
     let is_one = wanted.message_id.is_some();
-    anyhow::ensure!(
-        yes || dry_run || is_one || can_ask(),
-        "refused --resend of many asks before it begins, and this is not a terminal: add --yes, or --dry-run to see how many"
-    );
+    check_can_ask("refused --resend of many", yes || dry_run || is_one)?;
     let interrupt = queue.holder.interrupt;
     let upstream = queue.upstream_url().await?;
     let received = queue.receive(wanted, !dry_run).await?;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use anyhow::Context;
+use anyhow::Error;
 use aws_config::profile::{self, ProfileFileCredentialsProvider, ProfileSet};
 use aws_config::provider_config::ProviderConfig;
 use aws_config::{Region, SdkConfig};
@@ -12,6 +12,8 @@ use aws_runtime::env_config::file::EnvConfigFiles;
 use aws_types::os_shim_internal::{Env, Fs};
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 use handover::dynamodb::config::SharedCredentialsProvider;
+
+use crate::error::{NO_ENDPOINT, NO_PROFILE, coded};
 
 /// The variable of the environment that names an endpoint for all services; those for one service begin with it.
 const ENDPOINT: &str = "AWS_ENDPOINT_URL";
@@ -51,10 +53,9 @@ pub async fn configuration(region: Option<String>, profile: Option<String>) -> a
 /// Refuses an endpoint without a scheme, which the SDK ignores or fails on. Empty is not set.
 fn check_endpoint(name: &str, value: &str) -> anyhow::Result<()> {
     let is_url = ["http://", "https://"].iter().any(|scheme| value.starts_with(scheme));
-    anyhow::ensure!(
-        value.is_empty() || is_url,
-        "the environment variable {name} is not a URL: it has to begin with http:// or https://"
-    );
+    let text =
+        || format!("the environment variable {name} is not a URL: it has to begin with http:// or https://");
+    anyhow::ensure!(value.is_empty() || is_url, coded(NO_ENDPOINT, text()));
     Ok(())
 }
 
@@ -68,12 +69,12 @@ async fn profiles(named: Option<&str>) -> anyhow::Result<ProfileSet> {
     };
     let files = PROFILE_FILES.map(|(variable, path)| std::env::var(variable).unwrap_or_else(|_| path.into()));
     let [config, credentials] = files;
-    let profiles =
-        loaded.with_context(|| format!("the profiles cannot be read from {config} and {credentials}"))?;
-    anyhow::ensure!(
-        profiles.get_profile(name).is_some(),
-        "there is no profile `{name}` in {config} or {credentials}"
-    );
+    let unread = |error| {
+        format!("the profiles cannot be read from {config} and {credentials}: {:#}", Error::new(error))
+    };
+    let profiles = loaded.map_err(|error| coded(NO_PROFILE, unread(error)))?;
+    let absent = || format!("there is no profile `{name}` in {config} or {credentials}");
+    anyhow::ensure!(profiles.get_profile(name).is_some(), coded(NO_PROFILE, absent()));
     Ok(profiles)
 }
 

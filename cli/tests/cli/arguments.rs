@@ -54,8 +54,8 @@ fn an_empty_or_malformed_value_is_refused_by_its_name() {
 
 #[test]
 fn the_name_of_no_stack_and_of_no_region_is_refused() {
-    let no_stack = "error: `a b` is not the name of a stack, ";
-    let no_region = "error: `bad region` is not the name of a Region, ";
+    let no_stack = "error[no-stack]: `a b` is not the name of a stack, ";
+    let no_region = "error[no-region]: `bad region` is not the name of a Region, ";
     for (arguments, variables, expected) in [
         (&["--stack", "a b"][..], &[][..], no_stack),
         (&[], &[("HANDOVER_STACK", "a b")], no_stack),
@@ -65,6 +65,21 @@ fn the_name_of_no_stack_and_of_no_region_is_refused() {
         let refused = handover(&[arguments, &["status", "1"]].concat(), variables);
         assert!(text(&refused.stderr).starts_with(expected), "{refused:?}");
         assert_eq!(refused.status.code(), Some(1));
+    }
+}
+
+#[test]
+fn what_acts_on_many_needs_somebody_who_says_yes() {
+    for arguments in [
+        &["redrive", "--all"][..],
+        &["dispatch", "--destination", "a"],
+        &["refused", "--resend", "--all"],
+        &["replay", "--destination", "a", "--since", "1d"],
+    ] {
+        let refused = handover(arguments, &[]);
+        let error = text(&refused.stderr);
+        assert!(error.starts_with("error[needs-yes]: ") && error.contains("add --yes"), "{error}");
+        assert_eq!(refused.status.code(), Some(1), "{arguments:?}");
     }
 }
 

@@ -54,7 +54,7 @@ fn set(command: &mut Command, variables: &[(&str, Option<&str>)]) {
 #[test]
 fn a_stack_is_never_guessed() {
     for stack in [None, Some("")] {
-        let expected = "error: no stack is named: add --stack NAME, or set HANDOVER_STACK (for a local AWS, source its `.local/env`)\n";
+        let expected = "error[no-stack]: no stack is named: add --stack NAME, or set HANDOVER_STACK (for a local AWS, source its `.local/env`)\n";
         assert_eq!(error(&[], &[("HANDOVER_STACK", stack)]), expected);
     }
 }
@@ -66,7 +66,7 @@ fn the_region_and_the_profile_are_those_of_the_command_line() {
     let config = config.0.to_str();
     let variables = [("AWS_REGION", None), ("AWS_DEFAULT_REGION", None), ("AWS_CONFIG_FILE", config)];
     let none = error(&[], &variables);
-    assert!(none.starts_with("error: no Region is named: add --region NAME"), "{none}");
+    assert!(none.starts_with("error[no-region]: no Region is named: add --region NAME"), "{none}");
     for arguments in [&["--profile", "other"][..], &["--region", "us-east-1"]] {
         let found = error(arguments, &variables);
         assert!(!found.contains("no Region is named"), "{arguments:?}: {found}");
@@ -89,7 +89,8 @@ fn a_profile_that_does_not_exist_is_named_with_the_files() {
     let config = File::new("[profile other]\nregion = eu-west-3\n");
     let path = config.0.to_str().unwrap();
     let absent = [("AWS_CONFIG_FILE", Some(path)), ("AWS_SHARED_CREDENTIALS_FILE", None)];
-    let expected = format!("error: there is no profile `absent` in {path} or ~/.aws/credentials\n");
+    let expected =
+        format!("error[no-profile]: there is no profile `absent` in {path} or ~/.aws/credentials\n");
     assert_eq!(error(&["--profile", "absent"], &absent), expected);
 }
 

@@ -57,7 +57,7 @@ fn dead_letters_are_listed_redriven_and_closed() {
     assert!(text(&would.stdout).starts_with("would redrive up to "), "{would:?}");
     assert!([&first, &second].iter().all(|id| ids().contains(id)));
     let refused = handover(&["redrive", "--destination", "refund"], b"y\n");
-    assert!(text(&refused.stderr).contains("this is not a terminal: add --yes"), "{refused:?}");
+    assert!(text(&refused.stderr).contains("error[needs-yes]"), "{refused:?}");
     assert_eq!(refused.status.code(), Some(1));
     assert!([&first, &second].iter().all(|id| ids().contains(id)));
     // The cause is not fixed, so it dies again, with one dead letter.

@@ -47,7 +47,7 @@ async fn what_is_pending_at_a_destination_is_dispatched_again() {
     store_for(&nowhere(), &elsewhere, SignedDuration::from_mins(2)).await;
 
     let refused = handover(&["dispatch", "--destination", &destination], b"y\n");
-    assert!(text(&refused.stderr).contains("this is not a terminal: add --yes"), "{refused:?}");
+    assert!(text(&refused.stderr).contains("error[needs-yes]"), "{refused:?}");
     let all = |more| handover(&["dispatch", "--destination", &destination, more], b"");
     // The index lags behind the table.
     let found = format!("20 notifications that are pending at {destination}");

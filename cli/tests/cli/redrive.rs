@@ -70,6 +70,25 @@ fn one_destination_may_be_named() {
 }
 
 #[test]
+fn why_nothing_is_redriven_has_a_code() {
+    for (now, settled, code) in
+        [("pending", &[][..], "changed"), ("dead", &["--as", "done"], "no-unknown-call")]
+    {
+        let now = record([now, "done"]);
+        let stack = stack(vec![record(["dead", "done"])], move |call, _| {
+            let kind = "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException";
+            (call == "UpdateItem").then(|| (400, json!({ "__type": kind, "Item": now })))
+        });
+        let (said, errors, exit) = redriven(&stack, &[&ONE[..], settled].concat());
+        assert!(
+            errors.starts_with(&format!("error[{code}]: `1` at `a`: its dead letters are kept: ")),
+            "{errors}"
+        );
+        assert_eq!((&*said, exit), ("0 redriven, 1 left\n", Some(1)));
+    }
+}
+
+#[test]
 fn what_a_later_release_holds_has_not_ended() {
     let records = vec![record(["dead", "done"]), record(["weighed", "done"]), record(["done", "done"])];
     let stack = stack(records, |_, _| None);

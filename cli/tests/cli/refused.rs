@@ -103,7 +103,7 @@ async fn refused_messages_are_listed_by_cause_and_sent_again() {
     let (code, _, error) = queues.handover(&["--resend"]);
     assert!(code == Some(2) && error.contains("--all"), "all of them only where that is said: {error}");
     let (code, _, error) = queues.handover(&["--resend", "--all"]);
-    assert!(code == Some(1) && error.contains("this is not a terminal: add --yes"), "{error}");
+    assert!(code == Some(1) && error.contains("error[needs-yes]"), "{error}");
     assert_eq!(queues.sent().await, []);
     let resent = |arguments: &[&str]| -> Value {
         let (_, said, notes) = queues.handover(&[&["--resend", "--json"], arguments].concat());
