@@ -4,14 +4,13 @@
 use std::collections::BTreeSet;
 
 use handover::Routes;
+use handover::templates::{NAMES, deployed};
 use serde_json::Value;
 
 use crate::skeleton::Added;
 
 /// Before this line of the template, resources are added.
 const RESOURCES: &str = "# handover: destinations";
-/// At the end of the line with the names of the destinations that are deployed.
-const NAMES: &str = "# handover: names";
 
 /// A text with what could be added, and what is left to do by hand.
 pub struct Edited {
@@ -66,12 +65,11 @@ pub fn template(text: &str, added: &Added) -> Edited {
 }
 
 fn with_name(text: &str, name: &str) -> Option<String> {
+    let mut names = deployed(text).ok()?;
+    names.push(name);
     let line = text.lines().find(|line| line.trim_end().ends_with(NAMES))?;
-    let (key, value) = line.split_once(NAMES)?.0.split_once(':')?;
-    let names = value.trim().trim_matches('"');
-    let is_plain = names.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b','));
-    let names = if names.is_empty() { name.to_owned() } else { format!("{names},{name}") };
-    is_plain.then(|| text.replacen(line, &format!("{key}: {names} {NAMES}"), 1))
+    let (key, _) = line.split_once(':')?;
+    Some(text.replacen(line, &format!("{key}: {} {NAMES}", names.join(",")), 1))
 }
 
 /// The first resource of the destination whose name the template has already, as a resource, a parameter or a condition.
