@@ -7,11 +7,11 @@ use anyhow::Context;
 use clap::Subcommand;
 use handover::Routes;
 
-use crate::edit::{self, Edited};
+use crate::edit;
 use crate::error::{EXISTS, NO_REPOSITORY, NO_ROUTES, coded};
-use crate::output::{say, say_error};
+use crate::output::{self, say, say_error};
 use crate::prepared::{Prepared, commit};
-use crate::skeleton::Added;
+use crate::skeleton::{Added, Left, Written};
 use crate::value::destination;
 
 const FUNCTIONS: &str = "functions";
@@ -112,6 +112,9 @@ struct DestinationArguments {
     /// It applies the notifications of a key in sequence.
     #[arg(long)]
     sequenced: bool,
+    /// Prints JSON: the files that were written, and what is left to you.
+    #[arg(long)]
+    json: bool,
 }
 
 fn checked(name: &str) -> Result<String, String> {
@@ -127,11 +130,11 @@ fn checked(name: &str) -> Result<String, String> {
 
 /// Adds it to the repository in the current folder.
 pub fn add(Arguments { what: What::Destination(arguments) }: Arguments) -> anyhow::Result<ExitCode> {
-    let DestinationArguments { name, external, sequenced } = arguments;
-    add_to(Path::new("."), &Added { name, external, sequenced })
+    let DestinationArguments { name, external, sequenced, json } = arguments;
+    add_to(Path::new("."), &Added { name, external, sequenced }, json)
 }
 
-fn add_to(repository: &Path, added: &Added) -> anyhow::Result<ExitCode> {
+fn add_to(repository: &Path, added: &Added, json: bool) -> anyhow::Result<ExitCode> {
     if !repository.join(KNOWN_BY).is_file() {
         let text = format!(
             "this folder has no {KNOWN_BY}: go to the root of a repository that `handover new` wrote, or write one"
@@ -146,18 +149,22 @@ fn add_to(repository: &Path, added: &Added) -> anyhow::Result<ExitCode> {
     let folder = repository.join(FUNCTIONS).join(&added.name);
     check(&folder, &routes, &template, added)?;
 
-    let (routes, template) = (edit::routes(&routes, added), edit::template(&template, added));
-    let file = |name: &str, text: &str| {
-        Prepared::file(&repository.join(name), text).with_context(|| format!("{name} cannot be written"))
-    };
-    commit(&[
-        file(ROUTES, &routes.text)?,
-        file(TEMPLATE, &template.text)?,
-        // The workspace takes every folder of functions/ as a crate, also one that is not complete.
-        Prepared::folder(&folder, repository, &added.files()).context("its folder cannot be written")?,
-    ])
-    .context("nothing is added")?;
-    Ok(said(added, [routes, template]))
+    let (with_route, with_resources) = (edit::routes(&routes, added), edit::template(&template, added));
+    let edited = [(ROUTES, &routes, with_route), (TEMPLATE, &template, with_resources)];
+    let mut written = vec![];
+    let mut prepared = vec![];
+    for (name, _, after) in edited.iter().filter(|(_, before, after)| **before != after.text) {
+        let file = Prepared::file(&repository.join(name), &after.text);
+        prepared.push(file.with_context(|| format!("{name} cannot be written"))?);
+        written.push(name.to_string());
+    }
+    let files = added.files();
+    // The workspace takes every folder of functions/ as a crate, also one that is not complete.
+    prepared.push(Prepared::folder(&folder, repository, &files).context("its folder cannot be written")?);
+    commit(&prepared)?;
+    written.extend(files.into_iter().map(|(path, _)| format!("{FUNCTIONS}/{}/{path}", added.name)));
+    let by_hand = edited.into_iter().flat_map(|(.., edited)| edited.by_hand).collect();
+    tell(added, written, by_hand, json)
 }
 
 /// Whether nothing of this name is there.
@@ -176,24 +183,21 @@ fn check(folder: &Path, routes: &str, template: &str, added: &Added) -> anyhow::
     Err(coded(EXISTS, format!("{there}; choose another name")))
 }
 
-/// Says what was done, and what is left.
-fn said(added: &Added, edited: [Edited; 2]) -> ExitCode {
-    let Added { name, external, .. } = added;
-    let [routes, _] = &edited;
-    say!("{FUNCTIONS}/{name} is written.");
-    if routes.by_hand.is_empty() {
+/// Says what was done, and what is left. What it could not add itself is a failure.
+fn tell(added: &Added, written: Vec<String>, by_hand: Vec<Left>, json: bool) -> anyhow::Result<ExitCode> {
+    let code = if by_hand.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    let to_fill_in = added.to_fill_in();
+    if json {
+        output::json(&Written { written, left: by_hand.into_iter().chain(to_fill_in).collect() })?;
+        return Ok(code);
+    }
+    say!("{FUNCTIONS}/{} is written.", added.name);
+    if written.iter().any(|path| path == ROUTES) {
         say!("{ROUTES} sends the type {} there.", added.r#type());
     }
-    if *external {
-        say!(
-            "Set PROVIDER_URL in {TEMPLATE}, and write the provider's contract in {FUNCTIONS}/{name}/src/lib.rs."
-        );
-    }
-    let left: Vec<_> = edited.into_iter().flat_map(|edited| edited.by_hand).collect();
-    for what in &left {
-        say_error!("left to you: {what}");
-    }
-    if left.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    to_fill_in.iter().for_each(|left| say!("{left}"));
+    by_hand.iter().for_each(|left| say_error!("{left}"));
+    Ok(code)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use handover::Routes;
 use handover::templates::{NAMES, deployed};
 use serde_json::Value;
 
-use crate::skeleton::Added;
+use crate::skeleton::{Added, Left};
 
 /// Before this line of the template, resources are added.
 const RESOURCES: &str = "# handover: destinations";
@@ -15,7 +15,7 @@ const RESOURCES: &str = "# handover: destinations";
 /// A text with what could be added, and what is left to do by hand.
 pub struct Edited {
     pub text: String,
-    pub by_hand: Vec<String>,
+    pub by_hand: Vec<Left>,
 }
 
 /// The routes with that of the destination.
@@ -23,7 +23,8 @@ pub fn routes(text: &str, added: &Added) -> Edited {
     match with_route(text, &added.route()) {
         Some(text) => Edited { text, by_hand: vec![] },
         None => {
-            Edited { text: text.to_owned(), by_hand: vec![format!("to routes.json, add\n{}", added.route())] }
+            let left = Left::new("routes.json", format!("add the route\n{}", added.route()));
+            Edited { text: text.to_owned(), by_hand: vec![left] }
         }
     }
 }
@@ -47,10 +48,11 @@ pub fn is_routed(text: &str, added: &Added) -> bool {
 /// The template with the name of the destination, and with its resources.
 pub fn template(text: &str, added: &Added) -> Edited {
     let mut edited = Edited { text: text.to_owned(), by_hand: vec![] };
+    let mut by_hand = |text| edited.by_hand.push(Left::new("template.yaml", text));
     match with_name(text, &added.name) {
         Some(text) => edited.text = text,
-        None => edited.by_hand.push(format!(
-            "in template.yaml, add `{}` to the parameter Destinations of the application of core.yaml",
+        None => by_hand(format!(
+            "add `{}` to the parameter Destinations of the application of core.yaml",
             added.name
         )),
     }
@@ -59,7 +61,7 @@ pub fn template(text: &str, added: &Added) -> Edited {
         Some(mark) => {
             edited.text = edited.text.replacen(&mark, &format!("{}\n{mark}", added.resources()), 1);
         }
-        None => edited.by_hand.push(format!("to Resources of template.yaml, add\n{}", added.resources())),
+        None => by_hand(format!("add to Resources\n{}", added.resources())),
     }
     edited
 }
@@ -133,7 +135,7 @@ mod tests {
         let changed = "Resources:\n  Handover:\n    Destinations: !Join [\",\", []] # handover: names\n";
         let edited = template(changed, &added("orders"));
         assert_eq!((edited.text.as_str(), edited.by_hand.len()), (changed, 2));
-        assert!(edited.by_hand[1].contains("OrdersDestination:"), "{}", edited.by_hand[1]);
+        assert!(edited.by_hand[1].text.contains("OrdersDestination:"), "{}", edited.by_hand[1]);
         let edited = routes("[]", &added("orders"));
         assert_eq!((edited.text.as_str(), edited.by_hand.len()), ("[]", 1));
     }

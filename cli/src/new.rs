@@ -7,9 +7,9 @@ use anyhow::Context;
 
 use crate::edit;
 use crate::error::{EXISTS, coded};
-use crate::output::say;
+use crate::output;
 use crate::prepared::{Files, Prepared, commit};
-use crate::skeleton::{Added, repository};
+use crate::skeleton::{Added, Written, repository};
 
 /// What the longest name of a destination leaves of that of a function, which is `STACK-DESTINATION`.
 const NAME_BYTES_MAX: usize = 31;
@@ -19,6 +19,9 @@ pub struct Arguments {
     /// The folder that is written, and the name of the stack.
     #[arg(value_parser = checked)]
     name: String,
+    /// Prints JSON: the files that were written.
+    #[arg(long)]
+    json: bool,
 }
 
 /// The names of tables, queues and functions begin with it.
@@ -32,7 +35,7 @@ fn checked(name: &str) -> Result<String, String> {
 }
 
 /// Writes the repository.
-pub fn new(Arguments { name }: &Arguments) -> anyhow::Result<ExitCode> {
+pub fn new(Arguments { name, json }: &Arguments) -> anyhow::Result<ExitCode> {
     let place = Path::new(name);
     // A link that leads nowhere is there, too.
     let is_free = match place.symlink_metadata() {
@@ -42,13 +45,22 @@ pub fn new(Arguments { name }: &Arguments) -> anyhow::Result<ExitCode> {
     if !is_free {
         return Err(coded(EXISTS, format!("`{name}` is there, and is no empty folder; choose another name")));
     }
-    let prepared = Prepared::folder(place, Path::new(""), &files(name));
+    let files = files(name);
+    let prepared = Prepared::folder(place, Path::new(""), &files);
     commit(&[prepared.with_context(|| format!("`{name}` cannot be written"))?])?;
-    say!("`{name}` is written, with the destination `welcome`. In that folder:");
-    say!("  make test                       tests it under injected faults, without AWS");
-    say!("  handover add destination NAME   adds another destination");
-    say!("  make up                         deploys it to a local AWS");
-    say!("  make deploy                     deploys it with your AWS profile and Region");
+    let written = files.into_iter().map(|(path, _)| format!("{name}/{path}")).collect();
+    output::did(
+        *json,
+        &Written { written, left: vec![] },
+        format_args!(
+            "\
+`{name}` is written, with the destination `welcome`. In that folder:
+  make test                       tests it under injected faults, without AWS
+  handover add destination NAME   adds another destination
+  make up                         deploys it to a local AWS
+  make deploy                     deploys it with your AWS profile and Region"
+        ),
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 

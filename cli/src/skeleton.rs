@@ -1,6 +1,10 @@
 //! What `handover new` and `handover add` write: the texts of `skeleton/`, with the names filled in.
 
+use std::fmt::{self, Display};
+
 use handover::templates::{CORE, DESTINATION};
+
+use serde::Serialize;
 
 use crate::prepared::Files;
 
@@ -61,6 +65,33 @@ pub fn repository(name: &str) -> Files {
     files
 }
 
+/// What a command wrote, and what is left to the user. As JSON, this is its document.
+#[derive(Serialize)]
+pub struct Written {
+    pub written: Vec<String>,
+    pub left: Vec<Left>,
+}
+
+/// What is left to the user in a file.
+#[derive(Serialize)]
+pub struct Left {
+    pub file: String,
+    pub text: String,
+}
+
+impl Left {
+    pub fn new(file: &str, text: impl Into<String>) -> Left {
+        Left { file: file.to_owned(), text: text.into() }
+    }
+}
+
+impl Display for Left {
+    fn fmt(&self, to: &mut fmt::Formatter) -> fmt::Result {
+        let Left { file, text } = self;
+        write!(to, "left to you in {file}: {text}")
+    }
+}
+
 /// A destination that is added.
 pub struct Added {
     /// Its name in the routes.
@@ -97,6 +128,18 @@ impl Added {
             true => skeleton!("external/template.yaml"),
             false => skeleton!("destination/template.yaml"),
         })
+    }
+
+    /// What its author has to fill in.
+    pub fn to_fill_in(&self) -> Vec<Left> {
+        if !self.external {
+            return vec![];
+        }
+        let lib = format!("functions/{}/src/lib.rs", self.name);
+        vec![
+            Left::new("template.yaml", format!("set PROVIDER_URL of {}", self.resource())),
+            Left::new(&lib, "write the contract of the provider"),
+        ]
     }
 
     /// The type that is routed to it.

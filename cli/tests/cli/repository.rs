@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use serde_json::{Value, json};
+
 use crate::text;
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
@@ -137,6 +139,45 @@ fn what_a_user_changed_is_left_and_said() {
     );
     assert_eq!(read(&shop.join("template.yaml")), template);
     assert!(shop.join("functions/orders/src/lib.rs").is_file());
+}
+
+#[test]
+fn what_was_written_and_what_is_left_is_one_json_document() {
+    let folder = Folder::new("json");
+    let shop = folder.0.join("shop");
+    let document = |at: &Path, arguments: &[&str], code: i32| {
+        let output = handover(at, &[arguments, &["--json"]].concat());
+        assert_eq!((output.status.code(), text(&output.stderr)), (Some(code), ""), "{arguments:?}");
+        let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let part = |name: &str| document[name].as_array().unwrap().clone();
+        for path in part("written") {
+            assert!(at.join(path.as_str().unwrap()).is_file(), "{path}");
+        }
+        let written: Vec<_> = part("written").iter().map(|path| path.as_str().unwrap().to_owned()).collect();
+        (written, part("left"))
+    };
+    let (written, left) = document(&folder.0, &["new", "shop"], 0);
+    assert_eq!((written.len(), left.len()), (files(&shop).len(), 0));
+    assert!(written.contains(&"shop/functions/welcome/tests/simulation.rs".to_owned()), "{written:?}");
+
+    let (written, left) = document(&shop, &["add", "destination", "orders"], 0);
+    assert_eq!(
+        (&written[..3], left.len()),
+        (&["routes.json", "template.yaml", "functions/orders/Cargo.toml"].map(str::to_owned)[..], 0)
+    );
+    let (_, left) = document(&shop, &["add", "destination", "mail", "--external"], 0);
+    assert_eq!(left[0], json!({ "file": "template.yaml", "text": "set PROVIDER_URL of Mail" }));
+    assert_eq!(left[1]["file"], "functions/mail/src/lib.rs");
+
+    let template = read(&shop.join("template.yaml")).replace("# handover: ", "# ");
+    fs::write(shop.join("template.yaml"), &template).unwrap();
+    let (written, left) = document(&shop, &["add", "destination", "steps"], 1);
+    assert_eq!(written[..2], ["routes.json", "functions/steps/Cargo.toml"]);
+    assert_eq!(left.len(), 2);
+    assert!(
+        left[1]["file"] == "template.yaml" && left[1]["text"].as_str().unwrap().contains("  StepsRole:"),
+        "{left:?}"
+    );
 }
 
 /// A profile applies in its own workspace only, so a new one has a copy of ours.
