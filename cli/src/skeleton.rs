@@ -169,3 +169,20 @@ impl Added {
         self.name.split('_').filter(|part| !part.is_empty()).map(capital).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a destination takes of a template, as the change log and the documents promise.
+    const TEMPLATE_LINES_MAX: usize = 30;
+
+    #[test]
+    fn a_destination_takes_few_lines_of_template() {
+        for external in [false, true] {
+            let added = Added { name: "orders".into(), external, sequenced: true };
+            let lines = added.resources().lines().count();
+            assert!(lines <= TEMPLATE_LINES_MAX, "external: {external}: {lines} lines");
+        }
+    }
+}
