@@ -16,7 +16,7 @@ use crate::lambda::{
     PREFIX, days, ledger, positions, routes, seconds, serve_both, start, variable, work_time,
 };
 use crate::notification::{Routes, is_destination};
-use crate::run::tuning::{HANDLER_TIMEOUT, Tuning, of_no_destination};
+use crate::run::tuning::{HANDLER_TIMEOUT, TIMEOUT, Tuning, of_no_destination};
 use crate::store::DestinationQueues;
 
 /// The variable with the name of a function's one destination.
@@ -30,8 +30,10 @@ const DESTINATION: &str = "DESTINATION";
 ///
 /// - `RETRY_WAITS`: the longest wait after each attempt but the last, in seconds with commas between, as `5,300,7200`;
 ///   up to 19, each up to 42300. `none` is one attempt. Without it there are six, and the wait doubles.
-/// - `HANDLER_TIMEOUT_SECONDS`: how long a call of the handler may take, where that is less than the function's time-out
-///   leaves. What takes longer is a failed attempt. It is not for an [`External`], which has a time-out of its own.
+/// - `HANDLER_TIMEOUT_SECONDS`: how long a call of the handler may take. What takes longer is a failed attempt. A handler
+///   also ends with what the function's time-out leaves, about three quarters of it; a longer time could not be kept. It is
+///   not for an [`External`], which has a time-out of its own.
+/// - `TIMEOUT_SECONDS`: the function's own time-out. `HANDLER_TIMEOUT_SECONDS` has to fit into it.
 /// - `HANDLER_CONCURRENCY`: most handlers of an invocation that run at once, up to 48. That many are the default.
 /// - `GIVE_UP_AFTER_DAYS`: that of reconcile. `RETRY_WAITS` has to end before.
 ///
@@ -181,7 +183,7 @@ fn fits(external: &impl External, settings: &DestinationSettings) -> Result<(), 
             "makes a call, which has a time-out in its code (`External::timeout`); remove {HANDLER_TIMEOUT}, or set it for other destinations, by their names behind it"
         ));
     }
-    let time: Duration = match seconds("TIMEOUT_SECONDS") {
+    let time: Duration = match seconds(TIMEOUT) {
         Ok(time) => time,
         // A function's code is updated before its environment, which may be of the release before.
         Err(Error::Missing(name)) => {

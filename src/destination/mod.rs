@@ -56,6 +56,8 @@ pub(crate) use external::{External, OnUnknown};
 #[cfg(feature = "lambda")]
 pub(crate) use external_call::never_works;
 #[cfg(feature = "lambda")]
+pub(crate) use handler::Deadlines;
+#[cfg(feature = "lambda")]
 pub use handler::DestinationSettings;
 #[cfg(feature = "lambda")]
 pub use process::CONCURRENCY_MAX;

@@ -9,14 +9,17 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::destination::{CONCURRENCY_MAX, RetrySchedule};
+use crate::destination::{CONCURRENCY_MAX, Deadlines, RetrySchedule};
 use crate::error::Error;
+use crate::lambda::work_time;
 
 const RETRY_WAITS: &str = "RETRY_WAITS";
 pub(super) const HANDLER_TIMEOUT: &str = "HANDLER_TIMEOUT_SECONDS";
 const HANDLER_CONCURRENCY: &str = "HANDLER_CONCURRENCY";
 /// That of reconcile. A destination's function may have it, too.
 const GIVE_UP_AFTER: &str = "GIVE_UP_AFTER_DAYS";
+/// The function's own time-out. It may have it, too.
+pub(super) const TIMEOUT: &str = "TIMEOUT_SECONDS";
 /// Longest time of an invocation, in seconds.
 const INVOCATION_SECONDS_MAX: u64 = 900;
 
@@ -42,9 +45,6 @@ impl Tuning {
             };
             named(own).or_else(|| named(name.to_owned()))
         };
-        let whole = |name: &str, allowed: RangeInclusive<u64>| {
-            variable(name).map(|(name, value)| whole_number(name, &value, allowed)).transpose()
-        };
         let schedule = RetrySchedule::doubling(backoff);
         let retries = match variable(RETRY_WAITS) {
             None => schedule,
@@ -55,8 +55,17 @@ impl Tuning {
                 schedule
             }
         };
-        let timeout = whole(HANDLER_TIMEOUT, 1..=INVOCATION_SECONDS_MAX)?;
-        let concurrency = whole(HANDLER_CONCURRENCY, 1..=CONCURRENCY_MAX as u64)?;
+        let timeout = match variable(HANDLER_TIMEOUT) {
+            None => None,
+            Some((name, value)) => {
+                let timeout = whole_number(name.clone(), &value, 1..=INVOCATION_SECONDS_MAX)?;
+                fits_function(name, timeout, environment(TIMEOUT))?;
+                Some(timeout)
+            }
+        };
+        let concurrency = variable(HANDLER_CONCURRENCY)
+            .map(|(name, value)| whole_number(name, &value, 1..=CONCURRENCY_MAX as u64))
+            .transpose()?;
         Ok(Tuning {
             retries,
             handler_timeout: timeout.map(Duration::from_secs),
@@ -103,6 +112,20 @@ fn ends_in_time(name: &str, schedule: &RetrySchedule, give_up_after: Option<Stri
         "has waits of {total} s together, and a notification is given up after {most} s (GIVE_UP_AFTER_DAYS); shorten the waits, or raise the parameter GiveUpAfterDays"
     );
     Err(Error::invalid(name, problem))
+}
+
+/// Whether a handler can reach this time-out at all, where the function's own is known.
+fn fits_function(name: String, handler: u64, function: Option<String>) -> Result<(), Error> {
+    let Some(function) = function.filter(|value| !value.trim().is_empty()) else { return Ok(()) };
+    let function = whole_number(TIMEOUT.to_owned(), &function, 1..=INVOCATION_SECONDS_MAX)?;
+    let has = Deadlines::of_handlers(work_time(Duration::from_secs(function)));
+    if Duration::from_secs(handler) < has {
+        return Ok(());
+    }
+    let problem = format!(
+        "is {handler} s, and the function's time-out of {function} s (TIMEOUT_SECONDS) leaves handlers {has:?}; lower it, or raise the time-out, and TIMEOUT_SECONDS with it"
+    );
+    Err(Error::invalid(&name, problem))
 }
 
 #[cfg(test)]
@@ -161,6 +184,23 @@ mod tests {
             let error = read(&[(name, value)]).unwrap_err();
             assert!(error.contains(said), "{error}");
         }
+    }
+
+    #[test]
+    fn a_handler_can_reach_its_time_out_before_that_of_the_function() {
+        let both = |handler, function| {
+            read(&[("HANDLER_TIMEOUT_SECONDS_CRM_2", handler), ("TIMEOUT_SECONDS", function)])
+        };
+        assert!(both("44", "60").is_ok());
+        let error = both("45", "60").unwrap_err();
+        assert!(
+            error.contains("HANDLER_TIMEOUT_SECONDS_CRM_2 is 45 s, and the function's time-out of 60 s")
+                && error.contains("leaves handlers 44.625s; lower it"),
+            "{error}"
+        );
+        assert!(both("5", "soon").unwrap_err().contains("TIMEOUT_SECONDS is not a whole number"));
+        assert!(both("900", "").is_ok());
+        assert!(read(&[("TIMEOUT_SECONDS", "1")]).is_ok());
     }
 
     #[test]
