@@ -284,6 +284,9 @@ pub mod templates;
 
 /// The SDK's client for DynamoDB, in the version whose types an [`Effect`] takes.
 pub use aws_sdk_dynamodb as dynamodb;
+/// The SDK's client for SQS, in the version that [`ToQueue`] takes.
+#[cfg(feature = "lambda")]
+pub use aws_sdk_sqs as sqs;
 
 pub use aws::fault::Fault;
 pub use clock::Clock;

@@ -34,7 +34,7 @@ const CAUSES: [&str; 2] = ["causationid", "correlationid"];
 ///
 /// ```no_run
 /// # fn example(aws: &aws_config::SdkConfig) {
-/// let queue = handover::ToQueue::new(aws_sdk_sqs::Client::new(aws), "https://sqs.eu-west-1.amazonaws.com/1/parcels");
+/// let queue = handover::ToQueue::new(handover::sqs::Client::new(aws), "https://sqs.eu-west-1.amazonaws.com/1/parcels");
 /// # }
 /// ```
 #[derive(Clone, Debug)]

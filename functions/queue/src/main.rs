@@ -1,7 +1,7 @@
 //! Runs destinations that hand their notifications over to queues of SQS, in one Lambda function.
 
-use aws_sdk_sqs::Client;
 use handover::lambda::{start, variable};
+use handover::sqs::Client;
 use handover::{Destinations, Error, ToQueue};
 use queue::named_queues;
 
