@@ -1,11 +1,17 @@
-//! The CloudFormation templates that a stack is built on, of this release: write them into your repository, or let
-//! `handover new` do it.
+//! The CloudFormation templates that a stack is built on, and the policies of its users, of this release: write them into
+//! your repository, or let `handover new` do it.
 
 /// Tables, stream, accept, relay, reconcile, and their alarms.
 pub const CORE: &str = include_str!("../infra/core.yaml");
 
 /// What belongs to a destination: its queues, event sources, alarms, and the rights that its function needs.
 pub const DESTINATION: &str = include_str!("../infra/destination.yaml");
+
+/// The policy of an operator, who works with the command. It names a stack `handover`.
+pub const OPERATOR_POLICY: &str = include_str!("../infra/policies/operator.json");
+
+/// The policy of a producer, who sends to the upstream queue or has an outbox. It names a stack `handover`.
+pub const PRODUCER_POLICY: &str = include_str!("../infra/policies/producer.json");
 
 /// What the line with the names of the deployed destinations ends with, in a template that `handover new` wrote.
 pub const NAMES: &str = "# handover: names";

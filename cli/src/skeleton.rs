@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display};
 
-use handover::templates::{CORE, DESTINATION};
+use handover::templates::{CORE, DESTINATION, OPERATOR_POLICY, PRODUCER_POLICY};
 
 use serde::Serialize;
 
@@ -56,6 +56,11 @@ pub fn repository(name: &str) -> Files {
     ]
     .map(|(path, text)| (path.to_owned(), filled(text)))
     .into();
+    for (of, policy) in [("operator", OPERATOR_POLICY), ("producer", PRODUCER_POLICY)] {
+        let of_stack =
+            policy.replace(":handover-", &format!(":{name}-")).replace("/handover-", &format!("/{name}-"));
+        files.push((format!("handover/policies/{of}.json"), of_stack));
+    }
     for stage in STAGES {
         let filled = |text: &str| text.replace("{{name}}", stage);
         files.push((format!("functions/{stage}/Cargo.toml"), filled(skeleton!("stage/Cargo.toml"))));
@@ -176,6 +181,38 @@ mod tests {
 
     /// What a destination takes of a template, as the change log and the documents promise.
     const TEMPLATE_LINES_MAX: usize = 30;
+
+    fn file(path: &str) -> String {
+        let mut files = repository("shop").into_iter();
+        files.find(|(known, _)| known == path).unwrap_or_else(|| panic!("no {path}")).1
+    }
+
+    #[test]
+    fn the_policies_are_of_the_stack() {
+        for (of, resource) in [("operator", ":table/shop-positions\""), ("producer", ":shop-upstream\"")] {
+            let policy = file(&format!("handover/policies/{of}.json"));
+            assert!(policy.contains(resource) && !policy.contains("handover"), "{policy}");
+            serde_json::from_str::<serde_json::Value>(&policy).unwrap();
+        }
+    }
+
+    /// What functions are told is what the core and the destinations have.
+    #[test]
+    fn the_template_says_what_the_nested_ones_have_by_default() {
+        let template = file("template.yaml");
+        for (variable, parameter, nested) in [
+            ("LEDGER_DAYS", "LedgerDays", CORE),
+            ("GIVE_UP_AFTER_DAYS", "GiveUpAfterDays", CORE),
+            ("GIVE_UP_AFTER_DAYS", "GiveUpAfterDays", DESTINATION),
+            ("TIMEOUT_SECONDS", "TimeoutSeconds", DESTINATION),
+        ] {
+            let (_, value) = nested.split_once(&format!("\n  {parameter}:\n")).unwrap();
+            let value = value.lines().find_map(|line| line.strip_prefix("    Default: ")).unwrap();
+            let line = format!("\n        {variable}: \"{}\"\n", value.trim_matches('"'));
+            assert!(template.contains(&line), "not {line}");
+        }
+        assert!(template.contains("\n    Timeout: 60\n"));
+    }
 
     #[test]
     fn a_destination_takes_few_lines_of_template() {
