@@ -110,21 +110,22 @@ pub struct Added {
 impl Added {
     /// The files of its crate, in the folder of its name.
     pub fn files(&self) -> Files {
-        let texts = match self.external {
-            true => [
+        let texts: &[(&str, &str)] = match self.external {
+            true => &[
                 ("Cargo.toml", skeleton!("external/Cargo.toml")),
                 ("src/lib.rs", skeleton!("external/lib.rs")),
                 ("src/main.rs", skeleton!("external/main.rs")),
                 ("tests/outcome.rs", skeleton!("external/outcome.rs")),
+                ("tests/simulation.rs", skeleton!("external/simulation.rs")),
             ],
-            false => [
+            false => &[
                 ("Cargo.toml", skeleton!("destination/Cargo.toml")),
                 ("src/lib.rs", skeleton!("destination/lib.rs")),
                 ("src/main.rs", skeleton!("destination/main.rs")),
                 ("tests/simulation.rs", skeleton!("destination/simulation.rs")),
             ],
         };
-        texts.map(|(path, text)| (path.to_owned(), self.filled(text))).into()
+        texts.iter().map(|(path, text)| (path.to_string(), self.filled(text))).collect()
     }
 
     /// Its resources in the template, indented as there.

@@ -79,5 +79,5 @@ pub use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 
 pub use crate::answer::Answer;
 pub use crate::provider::Provider;
-pub use crate::request::{NoAnswer, connector, get, post, send};
+pub use crate::request::{NoAnswer, answering, connector, get, post, send};
 pub use crate::token::Token;

@@ -6,12 +6,15 @@ use std::{fmt, io};
 use aws_smithy_http_client::Connector;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
-use aws_smithy_runtime_api::client::http::{HttpConnector, SharedHttpConnector};
-use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
 use handover::{CallFailure, Failure};
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::answer::{Answer, retry_after};
 use crate::token::Token;
@@ -47,6 +50,31 @@ impl From<NoAnswer> for Failure {
 /// The HTTP client of the SDK, so that a function needs no second one. It speaks TLS by rustls over ring.
 pub fn connector() -> SharedHttpConnector {
     SharedHttpConnector::new(Connector::builder().tls_provider(Provider::Rustls(CryptoMode::Ring)).build())
+}
+
+/// In a test, in place of [`connector`]: answers each request itself, with a status and a body.
+pub fn answering(
+    answer: impl Fn(&HttpRequest) -> (u16, Value) + Send + Sync + 'static,
+) -> SharedHttpConnector {
+    SharedHttpConnector::new(Answering(answer))
+}
+
+struct Answering<A>(A);
+
+impl<A> fmt::Debug for Answering<A> {
+    fn fmt(&self, to: &mut fmt::Formatter) -> fmt::Result {
+        to.write_str("Answering")
+    }
+}
+
+impl<A: Fn(&HttpRequest) -> (u16, Value) + Send + Sync> HttpConnector for Answering<A> {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let Answering(answer) = self;
+        let (status, body) = answer(&request);
+        let status = StatusCode::try_from(status).map_err(|error| ConnectorError::user(error.into()));
+        let response = |status| HttpResponse::new(status, SdkBody::from(body.to_string()));
+        HttpConnectorFuture::ready(status.map(response))
+    }
 }
 
 /// A `POST` of this body as JSON, with the key in its header `Idempotency-Key`: each call for a notification has the
@@ -156,10 +184,6 @@ impl Error for Unanswered {
 mod tests {
     use std::sync::{Arc, Mutex};
 
-    use aws_smithy_runtime_api::client::http::HttpConnectorFuture;
-    use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-    use aws_smithy_runtime_api::client::result::ConnectorError;
-
     use super::*;
     use crate::token::tests::Secrets;
 
@@ -208,6 +232,18 @@ mod tests {
             (header("content-type"), asked[0].body().bytes()),
             (Some("application/json"), Some(&b"7"[..]))
         );
+    }
+
+    #[tokio::test]
+    async fn in_a_test_a_request_is_answered_without_a_connection() {
+        let http = answering(|request| match request.headers().get("idempotency-key") {
+            Some("a-key") => (201, serde_json::json!({ "label": "l-1" })),
+            _ => (0, Value::Null),
+        });
+        let sent =
+            async |key: &str| send(&http, None, post("https://p.example".into(), key.into(), &7)?).await;
+        assert_eq!(sent("a-key").await.unwrap().id("label"), Some("l-1"));
+        assert!(sent("another").await.is_err(), "0 is no status");
     }
 
     #[tokio::test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use handover::notification::encode;
 use handover::record::Record;
-use handover::{Checked, Destination, Effect, Failure, Kind, Notification, Routes};
+use handover::{Checked, Destination, Effect, External, Failure, Kind, Notification, Routes};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
@@ -26,6 +26,8 @@ use crate::workload::Workload;
 
 /// The environment variable that replays a plan.
 const REPLAY: &str = "HANDOVER_PLAN";
+/// The time-out of the function of a destination whose effect is a call.
+const EXTERNAL_SECONDS: u64 = 60;
 
 /// Runs a destination of yours, as it is deployed, many times, each time with other faults.
 ///
@@ -85,22 +87,26 @@ pub fn check<D: Destination>(
     destination: impl Fn(&handover::dynamodb::Client) -> D + Sync + 'static,
 ) -> Check {
     let served = name.to_owned();
-    Check {
-        name: name.to_owned(),
-        serve: Box::new(move |stack| stack.serve(&served, destination(stack.dynamodb()))),
-        routes: None,
-        sequenced: false,
-        tables: Vec::new(),
-        items: Vec::new(),
-        messages: Vec::new(),
-        faults: Faults::USUAL,
-        at_rest: Box::new(|_| ()),
-    }
+    Check::new(name, move |stack| stack.serve(&served, destination(stack.dynamodb())))
 }
 
-/// What [`check`] runs.
+/// Runs a destination of yours whose effect is a call, as [`check`] does. Its function has a minute.
+///
+/// The provider is yours, too: `external` makes a new one for each run, which answers in memory, without a connection.
+/// The simulation kills functions and fails calls of AWS around its calls, so that they are repeated. Have your provider
+/// refuse what would take effect twice, such as another key for what it has: then the notification is never done, which
+/// you see [at rest](Check::at_rest).
+pub fn check_external<E: External>(
+    name: &str,
+    external: impl Fn(&handover::dynamodb::Client) -> E + Sync + 'static,
+) -> Check<EXTERNAL_SECONDS> {
+    let served = name.to_owned();
+    Check::new(name, move |stack| stack.serve_external(&served, external(stack.dynamodb())))
+}
+
+/// What [`check`] or [`check_external`] runs, in a function with this time-out.
 #[must_use = "nothing runs before `over_seeds`"]
-pub struct Check {
+pub struct Check<const TIMEOUT_SECONDS: u64 = 5> {
     name: String,
     serve: Box<dyn Fn(&Stack) + Sync>,
     routes: Option<Routes>,
@@ -112,9 +118,23 @@ pub struct Check {
     at_rest: Box<dyn Fn(&AtRest) + Sync>,
 }
 
-impl Check {
+impl<const TIMEOUT_SECONDS: u64> Check<TIMEOUT_SECONDS> {
+    fn new(name: &str, serve: impl Fn(&Stack) + Sync + 'static) -> Self {
+        Check {
+            name: name.to_owned(),
+            serve: Box::new(serve),
+            routes: None,
+            sequenced: false,
+            tables: Vec::new(),
+            items: Vec::new(),
+            messages: Vec::new(),
+            faults: Faults::USUAL,
+            at_rest: Box::new(|_| ()),
+        }
+    }
+
     /// Adds a table that the effects write to: its name, and the attributes of its key, one or two.
-    pub fn table(mut self, name: &str, key: &[&str]) -> Check {
+    pub fn table(mut self, name: &str, key: &[&str]) -> Self {
         assert!(
             (1..=2).contains(&key.len()),
             "the key of `{name}` has {} attributes; it is one or two",
@@ -125,38 +145,38 @@ impl Check {
     }
 
     /// Puts an item into a table before anything is sent.
-    pub fn item(mut self, table: &str, item: Value) -> Check {
+    pub fn item(mut self, table: &str, item: Value) -> Self {
         self.items.push((table.to_owned(), item));
         self
     }
 
     /// Adds notifications to send; some are sent twice.
-    pub fn sends(mut self, notifications: impl IntoIterator<Item = Checked>) -> Check {
+    pub fn sends(mut self, notifications: impl IntoIterator<Item = Checked>) -> Self {
         self.messages.extend(notifications);
         self
     }
 
     /// Sets the routes. Without them, each type that is sent has a route to the destination. Other
     /// destinations of the routes, such as those of emits, take everything.
-    pub fn routes(mut self, routes: Routes) -> Check {
+    pub fn routes(mut self, routes: Routes) -> Self {
         self.routes = Some(routes);
         self
     }
 
     /// Routes them so that the destination applies them in sequence; they need sequence numbers.
-    pub fn sequenced(mut self) -> Check {
+    pub fn sequenced(mut self) -> Self {
         self.sequenced = true;
         self
     }
 
     /// Sets the rates of faults, instead of [`Faults::USUAL`].
-    pub fn faults(mut self, faults: Faults) -> Check {
+    pub fn faults(mut self, faults: Faults) -> Self {
         self.faults = faults;
         self
     }
 
     /// Sets what to assert when everything is completed.
-    pub fn at_rest(mut self, assert: impl Fn(&AtRest) + Sync + 'static) -> Check {
+    pub fn at_rest(mut self, assert: impl Fn(&AtRest) + Sync + 'static) -> Self {
         self.at_rest = Box::new(assert);
         self
     }
@@ -196,8 +216,9 @@ impl Check {
     }
 }
 
-impl Workload for Check {
+impl<const TIMEOUT_SECONDS: u64> Workload for Check<TIMEOUT_SECONDS> {
     const REDRIVES: bool = true;
+    const TIMEOUT: Duration = Duration::from_secs(TIMEOUT_SECONDS);
 
     fn tables(&self) -> Vec<Table> {
         self.tables.clone()

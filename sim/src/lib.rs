@@ -5,7 +5,7 @@
 //! written for it, Lambda's mappings by the engine that also serves local AWSs. A seed decides what is sent
 //! and what fails; the same seed gives the same history, byte for byte.
 //!
-//! [`check`] runs a destination of yours under faults. For more than one destination, or for operators that
+//! [`check`] runs a destination of yours under faults, and [`check_external`] one whose effect is a call. For more than one destination, or for operators that
 //! act while faults are injected, implement a [`Workload`], and pass it to [`run()`].
 
 mod at_rest;
@@ -28,7 +28,7 @@ pub use at_rest::SentMessage;
 pub use aws::dynamodb::Table;
 pub use aws::provider::KEY_LIFETIME;
 pub use aws::time::Time;
-pub use check::{AtRest, Check, check};
+pub use check::{AtRest, Check, check, check_external};
 pub use faults::coverage::Coverage;
 pub use faults::fault::Fault;
 pub use faults::injected::{InjectedFault, NotAPlan};

@@ -1,9 +1,15 @@
 //! A user's destination: one that is right, and one whose mistake is reported readably.
 
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
 use handover::dynamodb::types::{AttributeValue, Update};
 use handover::record::State;
-use handover::{Checked, Destination, Draft, Effect, Failure, Notification};
-use handover_sim::{Check, Faults, check};
+use handover::{
+    CallFailure, Checked, Destination, Draft, Effect, External, Failure, Notification, OnUnknown,
+};
+use handover_sim::{Check, Faults, check, check_external};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -99,6 +105,58 @@ fn every_attribute_that_was_sent_reaches_the_destination() {
         }
     })
     .over_seeds(0..100);
+}
+
+/// Calls a provider that honours keys; by mistake, a repeat has another one.
+#[derive(Default)]
+struct Calls {
+    keys: Mutex<BTreeMap<u32, String>>,
+    forgets: bool,
+}
+
+impl External for Calls {
+    type Data = u32;
+
+    fn timeout(&self) -> Duration {
+        Duration::from_secs(10)
+    }
+
+    fn on_unknown(&self) -> OnUnknown {
+        OnUnknown::Retry { key_lives: Duration::from_secs(24 * 3_600) }
+    }
+
+    async fn call(&self, notification: &Notification<u32>) -> Result<Effect, CallFailure> {
+        let mut keys = self.keys.lock().unwrap();
+        let scope = if self.forgets && keys.contains_key(&notification.data) { "again" } else { "scope" };
+        let key = notification.key().idempotency_key(scope);
+        match *keys.entry(notification.data).or_insert_with(|| key.clone()) == key {
+            true => Ok(Effect::new()),
+            false => Err(CallFailure::not_done(Failure::permanent("another key"))),
+        }
+    }
+}
+
+fn calls(forgets: bool) {
+    check_external("calls", move |_| Calls { forgets, ..Calls::default() })
+        .sends((1..=3).map(|n| Draft::command("call.made", "shop", &n).build(format!("call-{n}")).unwrap()))
+        .at_rest(|stack| {
+            for record in stack.records() {
+                let delivery = &record.destinations["calls"];
+                assert_eq!(delivery.state, State::Done, "{:?}", delivery.reason);
+            }
+        })
+        .over_seeds(0..100);
+}
+
+#[test]
+fn each_call_is_made_and_repeated_with_its_key() {
+    calls(false);
+}
+
+#[test]
+fn a_call_that_is_repeated_with_another_key_is_found() {
+    let failure = std::panic::catch_unwind(|| calls(true)).unwrap_err().downcast::<String>().unwrap();
+    assert!(failure.contains("VIOLATION at rest") && failure.contains("another key"), "{failure}");
 }
 
 /// A write whose condition holds only after the write before it: out of turn it would fail and count an
