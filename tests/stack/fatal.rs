@@ -131,6 +131,11 @@ async fn g8_a_record_that_kills_the_function_does_not_delay_its_neighbours() {
     let later = faulty.accept_sound(8).await;
     faulty.done_in_time(&later).await;
     world.record_when(&blocks, |record| record.destinations["faulty"].attempts > 1).await;
+    // It has a schedule of its own.
+    for id in failing {
+        let dead = world.record_when(id, |record| record.status == Status::Dead).await;
+        assert_eq!(dead.destinations["faulty"].attempts, 3, "{dead:?}");
+    }
 }
 
 /// A handler that kills its function for one notification, as far as a test can: it says so, and never returns.
