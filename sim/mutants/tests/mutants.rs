@@ -155,6 +155,15 @@ fn found(workload: &str, mutant: &'static str) -> Option<Run> {
     found
 }
 
+/// The shortest plan that finds a mutant, from a run that does.
+fn shortened(workload: &str, mutant: &'static str, found: &Run) -> Plan {
+    let (_, run) = WORKLOADS.into_iter().find(|of| of.0 == workload).expect("a workload");
+    enable(mutant);
+    let shortest = shortest(found, run);
+    enable("");
+    shortest.plan
+}
+
 /// Whether half of the mutants, the half of this commit, has this one in it. Each mutant is in the half of
 /// every second commit on average.
 fn is_in_half(commit: &str, mutant: &str) -> bool {
@@ -164,7 +173,7 @@ fn is_in_half(commit: &str, mutant: &str) -> bool {
 }
 
 /// Every mutant; or with `MUTANTS_BY`, which is the id of a commit, the half of this commit; or with `MUTANT` the one
-/// of this name.
+/// of this name, and the shortest plan that was found for it.
 #[test]
 fn every_mutant_is_found() {
     let commit = std::env::var("MUTANTS_BY").unwrap_or_default();
@@ -185,7 +194,10 @@ fn every_mutant_is_found() {
             let begun = Instant::now();
             match found(workload, mutant) {
                 Some(run) => {
-                    println!("{workload} {:>4} {mutant}, in {} s", run.plan.seed, begun.elapsed().as_secs())
+                    println!("{workload} {:>4} {mutant}, in {} s", run.plan.seed, begun.elapsed().as_secs());
+                    if !only.is_empty() {
+                        println!("{}", shortened(workload, mutant, &run));
+                    }
                 }
                 None => missed.lock().unwrap().push(mutant),
             }

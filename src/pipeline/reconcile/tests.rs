@@ -1,6 +1,6 @@
 use super::*;
 use crate::record::tests::{applied, at, event_for};
-use crate::record::{AHEAD, Control, State, Status, bucket};
+use crate::record::{AHEAD, Control, State, Status, bucket, dead_letter_renewed};
 
 const MINUTE: i64 = 60_000;
 const DAY: SignedDuration = SignedDuration::from_hours(24);

@@ -382,16 +382,16 @@ pub const MUTANTS: &[Mutant] = &[
         "            (BUCKET.into(), Set::To(text(if is(\"dispatched again and kept in its bucket\") { record.bucket.clone() } else { bucket }))),",
     )]),
     ("given up though the dead letter failed", &[(
-        "pipeline/reconcile.rs",
+        "pipeline/reconcile/dead_letters.rs",
         "        dead_letters.of(name).send(&dispatch, name, delivery.attempts, &reason).await?;",
         "        let sent = dead_letters.of(name).send(&dispatch, name, delivery.attempts, &reason).await;\n        if !is(\"given up though the dead letter failed\") { sent?; }",
     )]),
     ("given up before the dead letter", &[(
-        "pipeline/reconcile.rs",
+        "pipeline/reconcile/dead_letters.rs",
         "        let sent = dead_letters.of(name).send(&dispatch, name, delivery.attempts, &reason).await;",
         "        let early = is(\"given up before the dead letter\");\n        let sent = if early { Ok(()) } else { dead_letters.of(name).send(&dispatch, name, delivery.attempts, &reason).await };\n        let text = reason.clone();",
     ), (
-        "pipeline/reconcile.rs",
+        "pipeline/reconcile/dead_letters.rs",
         "        match ledger.apply(dead).await {",
         "        let applied = ledger.apply(dead).await;\n        if early { dead_letters.of(name).send(&dispatch, name, delivery.attempts, &text).await?; }\n        match applied {",
     )]),
