@@ -11,7 +11,7 @@ use crate::edit;
 use crate::error::{EXISTS, NO_REPOSITORY, NO_ROUTES, coded};
 use crate::output::{self, say, say_error};
 use crate::prepared::{Prepared, commit};
-use crate::skeleton::{Added, Left, Written};
+use crate::skeleton::{Added, ToDo, Written};
 use crate::value::destination;
 
 const FUNCTIONS: &str = "functions";
@@ -184,7 +184,7 @@ fn check(folder: &Path, routes: &str, template: &str, added: &Added) -> anyhow::
 }
 
 /// Says what was done, and what is left. What it could not add itself is a failure.
-fn tell(added: &Added, written: Vec<String>, by_hand: Vec<Left>, json: bool) -> anyhow::Result<ExitCode> {
+fn tell(added: &Added, written: Vec<String>, by_hand: Vec<ToDo>, json: bool) -> anyhow::Result<ExitCode> {
     let code = if by_hand.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     let to_fill_in = added.to_fill_in();
     if json {

@@ -7,7 +7,7 @@ use handover::Routes;
 use handover::templates::{NAMES, deployed};
 use serde_json::Value;
 
-use crate::skeleton::{Added, Left};
+use crate::skeleton::{Added, ToDo};
 
 /// Before this line of the template, resources are added.
 const RESOURCES: &str = "# handover: destinations";
@@ -15,7 +15,7 @@ const RESOURCES: &str = "# handover: destinations";
 /// A text with what could be added, and what is left to do by hand.
 pub struct Edited {
     pub text: String,
-    pub by_hand: Vec<Left>,
+    pub by_hand: Vec<ToDo>,
 }
 
 /// The routes with that of the destination.
@@ -23,7 +23,7 @@ pub fn routes(text: &str, added: &Added) -> Edited {
     match with_route(text, &added.route()) {
         Some(text) => Edited { text, by_hand: vec![] },
         None => {
-            let left = Left::new("routes.json", format!("add the route\n{}", added.route()));
+            let left = ToDo::new("routes.json", format!("add the route\n{}", added.route()));
             Edited { text: text.to_owned(), by_hand: vec![left] }
         }
     }
@@ -48,13 +48,23 @@ pub fn is_routed(text: &str, added: &Added) -> bool {
 /// The template with the name of the destination, and with its resources.
 pub fn template(text: &str, added: &Added) -> Edited {
     let mut edited = Edited { text: text.to_owned(), by_hand: vec![] };
-    let mut by_hand = |text| edited.by_hand.push(Left::new("template.yaml", text));
+    let mut by_hand = |text| edited.by_hand.push(ToDo::new("template.yaml", text));
     match with_name(text, &added.name) {
         Some(text) => edited.text = text,
         None => by_hand(format!(
             "add `{}` to the parameter Destinations of the application of core.yaml",
             added.name
         )),
+    }
+    // Of a repository that an earlier release wrote.
+    if !text.contains("\n  AlarmTopicArn:") {
+        by_hand(
+            "add the parameter AlarmTopicArn, as `handover new` writes it: the resources refer to it"
+                .to_owned(),
+        );
+    }
+    if added.external && !text.contains("TIMEOUT_SECONDS:") {
+        by_hand("add TIMEOUT_SECONDS to the variables of Globals, as `handover new` writes it".to_owned());
     }
     let mark = edited.text.lines().find(|line| line.trim() == RESOURCES).map(str::to_owned);
     match mark {
@@ -94,8 +104,7 @@ fn names(template: &str) -> BTreeSet<&str> {
 mod tests {
     use super::*;
 
-    const TEMPLATE: &str =
-        "Resources:\n  Handover:\n    Destinations: \"\" # handover: names\n  # handover: destinations\n";
+    const TEMPLATE: &str = "Parameters:\n  AlarmTopicArn:\n    Type: String\nResources:\n  Handover:\n    Destinations: \"\" # handover: names\n  # handover: destinations\n";
 
     fn added(name: &str) -> Added {
         Added { name: name.into(), external: false, sequenced: true }
@@ -134,8 +143,9 @@ mod tests {
     fn where_no_place_is_found_the_file_stays_and_the_user_is_told() {
         let changed = "Resources:\n  Handover:\n    Destinations: !Join [\",\", []] # handover: names\n";
         let edited = template(changed, &added("orders"));
-        assert_eq!((edited.text.as_str(), edited.by_hand.len()), (changed, 2));
-        assert!(edited.by_hand[1].text.contains("OrdersDestination:"), "{}", edited.by_hand[1]);
+        assert_eq!((edited.text.as_str(), edited.by_hand.len()), (changed, 3));
+        assert!(edited.by_hand[1].text.contains("AlarmTopicArn"), "{}", edited.by_hand[1]);
+        assert!(edited.by_hand[2].text.contains("OrdersDestination:"), "{}", edited.by_hand[2]);
         let edited = routes("[]", &added("orders"));
         assert_eq!((edited.text.as_str(), edited.by_hand.len()), ("[]", 1));
     }

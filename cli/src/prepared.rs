@@ -1,5 +1,6 @@
 //! A folder or a file that is written aside from its place, and takes it when all is complete. So nothing is written half.
 
+use std::cell::Cell;
 use std::ffi::OsStr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,8 @@ pub struct Prepared {
     place: PathBuf,
     /// A copy of the file that is there: to put it back needs no space, and so does not fail on a full disk.
     before: Option<PathBuf>,
+    /// Whether that copy stays, since it could not be put back.
+    is_kept: Cell<bool>,
 }
 
 impl Prepared {
@@ -22,8 +25,10 @@ impl Prepared {
     /// script can be executed.
     pub fn folder(place: &Path, aside: &Path, files: &Files) -> io::Result<Prepared> {
         let name = place.file_name().unwrap_or_default();
-        let prepared = Prepared { aside: hidden(&aside.join(name)), place: place.to_owned(), before: None };
-        fs::create_dir(&prepared.aside)?;
+        let aside = hidden(&aside.join(name));
+        fs::create_dir(&aside)?;
+        let (place, is_kept) = (place.to_owned(), Cell::default());
+        let prepared = Prepared { aside, place, before: None, is_kept };
         for (path, text) in files {
             let path = prepared.aside.join(path);
             path.parent().map_or(Ok(()), fs::create_dir_all)?;
@@ -41,7 +46,7 @@ impl Prepared {
         let place = place.canonicalize()?;
         let aside = hidden(&place);
         let before = aside.with_added_extension("before");
-        let prepared = Prepared { aside, place, before: Some(before.clone()) };
+        let prepared = Prepared { aside, place, before: Some(before.clone()), is_kept: Cell::default() };
         fs::copy(&prepared.place, before)?;
         fs::write(&prepared.aside, text)?;
         fs::set_permissions(&prepared.aside, fs::metadata(&prepared.place)?.permissions())?;
@@ -67,6 +72,10 @@ pub fn commit(parts: &[Prepared]) -> anyhow::Result<()> {
         for part in parts[..at].iter().rev() {
             if let Err(error) = part.put_back() {
                 text += &format!("; {} is written and cannot be put back: {error}", part.place.display());
+                if let Some(before) = &part.before {
+                    part.is_kept.set(true);
+                    text += &format!("; what it was is in {}", before.display());
+                }
             }
         }
         anyhow::bail!(text);
@@ -82,9 +91,10 @@ fn hidden(path: &Path) -> PathBuf {
 
 impl Drop for Prepared {
     fn drop(&mut self) {
-        // After `commit` there is nothing any more, but for what was there before.
-        for path in [Some(&self.aside), self.before.as_ref()].into_iter().flatten() {
-            let _ = fs::remove_dir_all(path).or_else(|_| fs::remove_file(path));
+        let _ = fs::remove_dir_all(&self.aside).or_else(|_| fs::remove_file(&self.aside));
+        // Where the file could not be put back, this is all that is left of it.
+        if let Some(before) = self.before.as_ref().filter(|_| !self.is_kept.get()) {
+            let _ = fs::remove_file(before);
         }
     }
 }

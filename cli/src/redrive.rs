@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use self::every::Wanted;
 use self::redrive::{LETTER_IS_KEPT, Left, NotRedriven, Redrive};
 use crate::dead_letter_queues::DeadLetterQueues;
-use crate::error::{CALL_RUNNING, CHANGED, NO_UNKNOWN_CALL, coded};
+use crate::error::{CALL_RUNNING, CHANGED, NO_UNKNOWN_CALL, UNKNOWN_NOTIFICATION, coded};
 use crate::held::HIDDEN_SECONDS;
 use crate::interrupt::Interrupt;
 use crate::named::{Named, has_destination};
@@ -163,6 +163,7 @@ impl Redrive<'_> {
             Ok(OperatorOutcome::NoUnknownCall) => {
                 Err(coded(NO_UNKNOWN_CALL, "it has no call with an unknown outcome; redrive it without --as"))
             }
+            Ok(OperatorOutcome::NotFound) => Err(coded(UNKNOWN_NOTIFICATION, "its record has expired")),
             Ok(_) => Err(coded(CHANGED, "the record changed meanwhile; look at its status and try again")),
             Err(error) => Err(error),
         };

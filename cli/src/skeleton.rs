@@ -74,25 +74,25 @@ pub fn repository(name: &str) -> Files {
 #[derive(Serialize)]
 pub struct Written {
     pub written: Vec<String>,
-    pub left: Vec<Left>,
+    pub left: Vec<ToDo>,
 }
 
 /// What is left to the user in a file.
 #[derive(Serialize)]
-pub struct Left {
+pub struct ToDo {
     pub file: String,
     pub text: String,
 }
 
-impl Left {
-    pub fn new(file: &str, text: impl Into<String>) -> Left {
-        Left { file: file.to_owned(), text: text.into() }
+impl ToDo {
+    pub fn new(file: &str, text: impl Into<String>) -> ToDo {
+        ToDo { file: file.to_owned(), text: text.into() }
     }
 }
 
-impl Display for Left {
+impl Display for ToDo {
     fn fmt(&self, to: &mut fmt::Formatter) -> fmt::Result {
-        let Left { file, text } = self;
+        let ToDo { file, text } = self;
         write!(to, "left to you in {file}: {text}")
     }
 }
@@ -137,14 +137,14 @@ impl Added {
     }
 
     /// What its author has to fill in.
-    pub fn to_fill_in(&self) -> Vec<Left> {
+    pub fn to_fill_in(&self) -> Vec<ToDo> {
         if !self.external {
             return vec![];
         }
         let lib = format!("functions/{}/src/lib.rs", self.name);
         vec![
-            Left::new("template.yaml", format!("set PROVIDER_URL of {}", self.resource())),
-            Left::new(&lib, "write the contract of the provider"),
+            ToDo::new("template.yaml", format!("set PROVIDER_URL of {}", self.resource())),
+            ToDo::new(&lib, "write the contract of the provider"),
         ]
     }
 

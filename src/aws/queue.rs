@@ -14,6 +14,7 @@ use aws_sdk_sqs::types::{
 use futures_util::future::join_all;
 
 use super::fault::{Cause, Fault};
+use super::held_up::HeldUp;
 use super::packing::pack;
 use super::sqs::MESSAGE_BYTES_MAX;
 
@@ -109,7 +110,9 @@ async fn send_batch(
     match client.send_message_batch().queue_url(url).set_entries(Some(entries.collect())).send().await {
         Ok(sent) => unsent(places, sent.successful()),
         Err(error) => {
-            tracing::warn!(fault = %Fault::from_sdk("SendMessageBatch", &error), "messages are not sent");
+            let fault = Fault::from_sdk("SendMessageBatch", &error);
+            tracing::warn!(%fault, "messages are not sent");
+            HeldUp::count(&vec![HeldUp::by(&fault); places.len()]);
             places.collect()
         }
     }

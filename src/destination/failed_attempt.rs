@@ -282,7 +282,7 @@ impl DestinationSettings {
         let Delivery { attempts, in_retry_queue, .. } = *delivery;
         // Somebody else may have written another number.
         let number = work.dispatch.number.min(record.dispatches);
-        if !work.is_of(record, delivery) {
+        if !work.agrees_with(record, delivery) {
             return Ok(FailedCopy::OtherContent);
         }
         Ok(match delivery.state {

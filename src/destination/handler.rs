@@ -108,7 +108,7 @@ impl WorkItem {
     }
 
     /// Whether the record says what the copies say, of the content and of the order. Somebody else may have written them.
-    pub(crate) fn is_of(&self, record: &Record, delivery: &Delivery) -> bool {
+    pub(crate) fn agrees_with(&self, record: &Record, delivery: &Delivery) -> bool {
         self.sequence_key.is_some() == delivery.sequenced
             && digest(&self.dispatch.notification) == digest(&record.notification())
     }

@@ -267,7 +267,7 @@ impl DestinationSettings {
     /// place of another notification.
     async fn confirm(&self, work: &mut WorkItem) -> Result<(), TransitionError> {
         let (record, delivery) = self.delivery(&work.key()).await?;
-        if !work.is_of(&record, &delivery) {
+        if !work.agrees_with(&record, &delivery) {
             return Err(TransitionError::Refused(Refused::OtherContent));
         }
         work.look_at(&record, &self.name);

@@ -175,12 +175,12 @@ impl PendingTransition {
     }
 
     /// Whether it was decided on the content of this record.
-    fn is_of(&self, record: &Record) -> bool {
+    fn has_content_of(&self, record: &Record) -> bool {
         self.digest.as_ref().is_none_or(|digest| *digest == self::digest(&record.notification()))
     }
 
     /// Whether it was decided on another order than that of this record.
-    fn is_of_other_order(&self, record: &Record) -> bool {
+    fn has_other_order_than(&self, record: &Record) -> bool {
         let delivery = record.destinations.get(&self.destination);
         self.sequenced.zip(delivery).is_some_and(|(sequenced, delivery)| sequenced != delivery.sequenced)
     }
@@ -196,8 +196,8 @@ impl PendingTransition {
         match Expected::of(record, &self.destination, &self.transition, self.times.now) {
             Ok(_)
                 if is_other_cause
-                    || self.is_of_other_order(record)
-                    || (is_other_digest && !self.is_of(record)) =>
+                    || self.has_other_order_than(record)
+                    || (is_other_digest && !self.has_content_of(record)) =>
             {
                 Reconsidered::Refused(Refused::OtherContent)
             }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use aws_sdk_lambda::primitives::Blob;
+use aws_sdk_lambda::types::{Environment, LastUpdateStatus};
 use aws_sdk_sqs::types::Message;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD as STANDARD;
@@ -246,6 +247,25 @@ impl World {
         let response = output.payload.map(|payload| payload.into_inner()).unwrap_or_default();
         assert_eq!(output.function_error, None, "{}", String::from_utf8_lossy(&response));
         serde_json::from_slice(&response).unwrap()
+    }
+
+    /// Gives a variable of a function this value. Returns the one of before.
+    pub async fn set_variable(&self, function: &str, name: &str, value: &str) -> String {
+        let function = self.named(function);
+        let configuration = async || {
+            let get = self.lambda.get_function_configuration().function_name(&function);
+            get.send().await.unwrap()
+        };
+        let environment = configuration().await.environment;
+        let mut variables = environment.and_then(|all| all.variables).unwrap();
+        let before = variables.insert(name.to_owned(), value.to_owned()).unwrap();
+        let environment = Environment::builder().set_variables(Some(variables)).build();
+        let update = self.lambda.update_function_configuration().function_name(&function);
+        update.environment(environment).send().await.unwrap();
+        while configuration().await.last_update_status == Some(LastUpdateStatus::InProgress) {
+            tokio::time::sleep(Duration::from_millis(LOOK_MS)).await;
+        }
+        before
     }
 
     /// The data of all records of the Kinesis stream, from its beginning.

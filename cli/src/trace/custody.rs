@@ -17,7 +17,7 @@ pub struct Custody<'a> {
     pub destination: &'a str,
     pub holder: Holder,
     pub since: Time,
-    /// Where an operator paused the destination, and it is not in a call.
+    /// Where an operator paused the destination.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paused: Option<PauseView<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -59,7 +59,7 @@ impl fmt::Display for Custody<'_> {
     fn fmt(&self, to: &mut fmt::Formatter) -> fmt::Result {
         let Custody { id, source, destination, holder, since, paused, last_error } = self;
         write!(to, "{id} of {source}, for {destination}: {} since {since}", holder.as_str())?;
-        paused.map_or(Ok(()), |paused| write!(to, "; the reason: {}", paused.reason))?;
+        paused.map_or(Ok(()), |paused| write!(to, "; paused: {}", paused.reason))?;
         last_error.map_or(Ok(()), |error| write!(to, "; last error: {error}"))
     }
 }
@@ -72,11 +72,11 @@ pub fn custody<'a>(
     let open = record.destinations.iter().filter(|(_, delivery)| !delivery.state.is_final());
     open.map(|(destination, delivery)| {
         let (holder, since) = holder(record, delivery);
-        let waits = matches!(holder, Holder::Stream | Holder::RetryQueue);
-        let paused = controls.get(&**destination).filter(|_| waits).and_then(PauseView::of);
+        let is_pending = delivery.state == State::Pending;
+        let paused = controls.get(&**destination).filter(|_| is_pending).and_then(PauseView::of);
         let (holder, since) = match paused {
-            Some(paused) => (Holder::Pause, since.max(paused.since.0)),
-            None => (holder, since),
+            Some(paused) if holder != Holder::Call => (Holder::Pause, since.max(paused.since.0)),
+            Some(_) | None => (holder, since),
         };
         let (id, source, last_error) = (&record.id, &record.source, delivery.last_error());
         Custody { id, source, destination, holder, since: Time(since), paused, last_error }

@@ -43,7 +43,7 @@ async fn what_goes_to_a_paused_destination_waits_until_it_is_resumed() {
     let traced = handover(&["trace", &id], b"");
     let held = format!("{id} of orders, for stock: waits, since the destination is paused, since ");
     assert!(text(&traced.stdout).contains(&held), "{traced:?}");
-    assert!(text(&traced.stdout).trim_end().ends_with("; the reason: it is moved"), "{traced:?}");
+    assert!(text(&traced.stdout).trim_end().ends_with("; paused: it is moved"), "{traced:?}");
 
     let again = handover(&["pause", "stock", "--reason", "another"], b"");
     assert!(text(&again.stdout).contains(": it is moved; nothing changed"), "{again:?}");

@@ -96,6 +96,20 @@ const KNOWN_OF: &[(&str, &str)] = &[
     ("credit", "1257 messages=0,1,2,3 faults=credit#5/stale/0"),
     ("ordered", "288 messages=0,1 faults="),
     ("forward", "66"),
+    ("forward", "17 messages=1 faults=relay#2/forged/0"),
+    (
+        "operated",
+        "301 messages=1 faults=operator#1/lost-answer/1,operator#1/slow/2,operator#2/death/5,operator#2/delayed/1",
+    ),
+    ("ordered", "971 messages=0,1,3 faults=accept#1/lost-request/0,relay#1/forged/0"),
+    (
+        "ordered",
+        "148 messages=0,1,3,8 faults=relay#2/again/0/301,relay#3/partial/0,relay#5/again/0/1043,relay#7/lost-answer/0,relay#7/throttle/3,relay#7/slow/1,relay#7/slow/2,relay#7/forged/4",
+    ),
+    (
+        "payments",
+        "564 messages=0 faults=accept#1/lost-answer/1,accept#1/partial/2,accept#1/slow/0,card#1/lost-answer/1,card#1/conflict/4,card#11/lost-answer/0,card#2/slow/5,card#2/freeze/1/21444,card#3/slow/0,card#3/slow/1,card#3/freeze/1/2173,card#6/slow/0,card#6/again/0/183,card#7/partial/1,card#8/slow/2,card#8/slow/3,card#8/slow/4,card#8/freeze/9/19476,message-6/overtaken/0,operator#1/freeze/1/954,relay#1/throttle/1,relay#1/slow/0,relay#1/again/0/238,relay#2/lost-answer/0,relay#2/partial/1,relay#2/again/0/3100,relay#4/again/0/2244",
+    ),
 ];
 /// The rules that the simulation checks, each with a mutant that breaks it.
 const RULES: &str = include_str!("../RULES.md");

@@ -47,7 +47,7 @@ impl Workload for Forward {
         let down = match stack.draw_for_message(8, 0, 0) {
             0 => Down::Queue,
             1 | 2 => Down::Accept,
-            3 => Down::Here { from_ms: stack.draw_for_message(8_000, 6, 0) },
+            3 => Down::Here { from_ms: stack.draw_for_message(2_500, 6, 0) },
             _ => Down::Nothing,
         };
         let url = stack.serve_elsewhere(routes_elsewhere(), down);

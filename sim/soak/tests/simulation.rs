@@ -35,6 +35,8 @@ const FOUND_BY_ORDERED: &[&str] = &[
     "23758 messages=0,1,2 faults=journal#2/death/12,journal#2/freeze/9/11996,journal#4/missing/2,operator#2/lost-request/3,operator#2/lost-answer/1,operator#2/throttle/2,operator#2/conflict/0,operator#2/freeze/12/25868,relay#1/lost-answer/0,relay#2/again/0/1027",
 ];
 
+const DAY_MS: u64 = 24 * 3_600_000;
+
 fn holds(plans: &[Plan]) {
     hold(|plan| run(&Commerce, plan), plans);
 }
@@ -95,12 +97,20 @@ fn g3_an_event_reaches_each_queue_whatever_becomes_of_the_others() {
 #[test]
 fn g3_what_is_forwarded_is_stored_or_refused_there_with_either_stack_down_for_a_day() {
     hold_drawn(|plan| run(&Forward, plan), [20, 80, 20, 20]);
-    for down in ["Accept", "Queue", "Here"] {
-        let is_tried = (0..20).any(|seed| {
-            let lines = run(&Forward, Plan::drawn(seed, Faults::NONE)).history.lines;
-            lines.iter().any(|line| line.contains("is down for a day") && line.contains(down))
-        });
-        assert!(is_tried, "{down}");
+    let here = ["accept", "relay", "forward", "coins", "reconcile"];
+    for (seed, down, functions) in
+        [(23, "Queue", &[][..]), (1, "Accept", &["elsewhere"]), (39, "Here", &here)]
+    {
+        let lines = run(&Forward, Plan::drawn(seed, Faults::NONE)).history.lines;
+        assert!(lines.iter().any(|line| line.contains(&format!("the world: {down}"))), "{down}");
+        let invoked_at = |line: &String| {
+            let (at, function) = line.trim_start().split_once(' ')?;
+            let of = |name: &&str| function.starts_with(&format!("{name}#"));
+            (function.contains("begins") && functions.iter().any(of)).then(|| at.parse().unwrap())
+        };
+        let times: Vec<u64> = [0].into_iter().chain(lines.iter().filter_map(invoked_at)).collect();
+        let longest = times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(DAY_MS);
+        assert!(longest > DAY_MS - 10_000, "{down}: the longest pause was {longest} ms");
     }
 }
 

@@ -114,7 +114,7 @@ impl Lambda {
     }
 
     /// Disables every mapping and schedule of this stack, but none of another one, in these milliseconds of the run.
-    pub fn is_down(&self, ms: Range<u64>) {
+    pub fn take_down(&self, ms: Range<u64>) {
         self.is_stopped_until(ms.end);
         self.state.borrow_mut().down_ms = Some(ms);
     }

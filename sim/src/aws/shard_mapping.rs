@@ -38,9 +38,12 @@ impl Lambda {
         self.state.borrow_mut().done.insert(mapping.key(), 0);
         let name = &mapping.function.name;
         let stops = [Fault::Stop, Fault::Forget].map(|fault| self.aws.plan().fault_of(name, fault, None));
-        let stop = stops.into_iter().flatten().next();
-        let down = stop.as_ref().map(|stop| stop.at..stop.at + stop.for_ms).or_else(|| self.down_ms(name));
-        if let Some(ms) = down {
+        let stop =
+            stops.into_iter().flatten().next().map(|stop| (stop.at..stop.at + stop.for_ms, Some(stop)));
+        let down = self.down_ms(name).map(|ms| (ms, None));
+        let mut away: Vec<_> = stop.into_iter().chain(down).collect();
+        away.sort_by_key(|(ms, _)| ms.start);
+        for (ms, stop) in away {
             let (from, to) = (self.aws.time().at(ms.start), self.aws.time().at(ms.end));
             tokio::select! {
                 biased;

@@ -246,8 +246,13 @@ impl Stack {
 }
 
 /// What the template's mapping of the table's stream passes.
-fn relay_filters() -> impl Iterator<Item = &'static str> {
+fn relay_filters() -> Vec<&'static str> {
     let (_, mapping) = templates::CORE.split_once("\n  TableToRelay:").expect("the mapping");
     let (filters, _) = mapping.split_once("\n      BatchSize:").expect("its filters");
-    filters.lines().filter_map(|line| line.trim().strip_prefix("- Pattern: '")?.strip_suffix('\''))
+    let patterns: Vec<_> = filters
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- Pattern: '")?.strip_suffix('\''))
+        .collect();
+    assert!(!patterns.is_empty() && patterns.len() == filters.matches("Pattern:").count(), "{filters}");
+    patterns
 }

@@ -60,7 +60,7 @@ impl Stack {
         match down {
             Down::Nothing => (),
             Down::Accept | Down::Queue => self.lambda.is_stopped_until(time.elapsed_ms() + down_ms),
-            Down::Here { from_ms } => self.lambda.is_down(from_ms..from_ms + down_ms),
+            Down::Here { from_ms } => self.lambda.take_down(from_ms..from_ms + down_ms),
         }
         let accept = Accept::new(
             Ledger::new(self.dynamodb().clone(), ELSEWHERE),

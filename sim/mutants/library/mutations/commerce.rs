@@ -517,8 +517,8 @@ pub const MUTANTS: &[Mutant] = &[
     )]),
     ("a failed copy is believed", &[(
         "destination/failed_attempt.rs",
-        "        if !work.is_of(record, delivery) {",
-        "        if !work.is_of(record, delivery) && !is(\"a failed copy is believed\") {",
+        "        if !work.agrees_with(record, delivery) {",
+        "        if !work.agrees_with(record, delivery) && !is(\"a failed copy is believed\") {",
     )]),
     ("a cursor moves back", &[(
         "store/cursor.rs",
