@@ -5,14 +5,15 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use handover::notification::encode;
 use handover::record::{Dispatch, Status};
 use handover::{Destination, Draft, Effect, Failure, Notification, NotificationKey, Routes};
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use crate::effects::{By, Tested, accepted};
-use crate::world::{World, dispatch, is_not_run, root, unique};
+use crate::world::{FUNCTIONS, World, dispatch, is_not_run, root, unique};
 
 /// Longest wait until the mapping gave up the records that kill the function, in seconds.
 const WAIT_SECONDS_MAX: u64 = 150;
@@ -58,6 +59,22 @@ impl Faulty {
             sound.push(self.accept("work").await);
         }
         sound
+    }
+
+    /// Lets the stack's accept take what goes to the destination, as `OtherDestinations` of the core does, and sends one.
+    async fn send(&self) {
+        let _alone = FUNCTIONS.write().await;
+        self.world.change_variable("accept", "DESTINATIONS", |names| format!("{names},faulty")).await;
+        let with_route = |routes: &str| {
+            let mut routes: Value = serde_json::from_str(routes).unwrap();
+            routes["work"] = json!({ "kind": "event", "destinations": ["faulty"] });
+            routes.to_string()
+        };
+        self.world.change_variable("accept", "ROUTES", with_route).await;
+        let id = unique("sent");
+        let event = Draft::event("work", "tests", &"work").build(&id).unwrap();
+        self.world.send(&[String::from_utf8(encode(&event.into())).unwrap()]).await;
+        self.world.until(&[id], Status::Done).await;
     }
 
     /// Waits until these are done, though others fail or kill the function.
@@ -131,6 +148,8 @@ async fn g8_a_record_that_kills_the_function_does_not_delay_its_neighbours() {
     let later = faulty.accept_sound(8).await;
     faulty.done_in_time(&later).await;
     world.record_when(&blocks, |record| record.destinations["faulty"].attempts > 1).await;
+    // It is in another stack, and what the core takes for it reaches it.
+    faulty.send().await;
     // It has a schedule of its own.
     for id in failing {
         let dead = world.record_when(id, |record| record.status == Status::Dead).await;

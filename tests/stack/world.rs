@@ -249,8 +249,13 @@ impl World {
         serde_json::from_slice(&response).unwrap()
     }
 
-    /// Gives a variable of a function this value. Returns the one of before.
-    pub async fn set_variable(&self, function: &str, name: &str, value: &str) -> String {
+    /// Changes a variable of a function. Returns what it was.
+    pub async fn change_variable(
+        &self,
+        function: &str,
+        name: &str,
+        change: impl FnOnce(&str) -> String,
+    ) -> String {
         let function = self.named(function);
         let configuration = async || {
             let get = self.lambda.get_function_configuration().function_name(&function);
@@ -258,7 +263,8 @@ impl World {
         };
         let environment = configuration().await.environment;
         let mut variables = environment.and_then(|all| all.variables).unwrap();
-        let before = variables.insert(name.to_owned(), value.to_owned()).unwrap();
+        let before = variables.remove(name).unwrap();
+        variables.insert(name.to_owned(), change(&before));
         let environment = Environment::builder().set_variables(Some(variables)).build();
         let update = self.lambda.update_function_configuration().function_name(&function);
         update.environment(environment).send().await.unwrap();
