@@ -69,11 +69,7 @@ async fn resume_one(stack: &Stack, arguments: Arguments, interrupt: &Interrupt) 
         if let Ok(routes) = stack.routes().await {
             stack.check_destination(&destination, &routes)?;
         }
-        output::did(
-            json,
-            &view,
-            format_args!("{destination} is not paused, and never was; nothing changed"),
-        )?;
+        output::did(json, &view, format_args!("{destination} is not paused, and was not resumed before"))?;
         return Ok(ExitCode::SUCCESS);
     };
     say_error!(

@@ -76,10 +76,7 @@ pub(crate) fn control_key(destination: &str) -> Item {
 /// lands late does not undo a resume.
 pub(crate) fn pausing(seen: &Control, reason: &str, now: Timestamp) -> Option<Update> {
     let Control::Running { resumed_at } = seen else { return None };
-    let unchanged = match resumed_at {
-        Some(at) => Condition::Is(RESUMED_AT.into(), millis(*at)),
-        None => Condition::Absent(RESUMED_AT.into()),
-    };
+    let unchanged = was_resumed(*resumed_at);
     Some(Update {
         conditions: vec![Condition::Absent(PAUSED_AT.into()), unchanged],
         sets: vec![
@@ -90,15 +87,28 @@ pub(crate) fn pausing(seen: &Control, reason: &str, now: Timestamp) -> Option<Up
     })
 }
 
-/// Resumes a destination that is seen like this; `None` if it is not paused. That it was is kept, as the time from which
-/// reconcile counts. The condition is what was seen, as in [`pausing`].
-pub(crate) fn resuming(seen: &Control, now: Timestamp) -> Option<Update> {
-    let Control::Paused { since, .. } = seen else { return None };
-    Some(Update {
-        conditions: vec![Condition::Is(PAUSED_AT.into(), millis(*since))],
+/// Resumes a destination that is seen like this. That it was paused is kept, as the time from which reconcile counts. The
+/// condition is what was seen, as in [`pausing`]. One that is not paused is marked, too: a pause whose write is still on its
+/// way would take effect after the resume, and nobody would know.
+pub(crate) fn resuming(seen: &Control, now: Timestamp) -> Update {
+    let conditions = match seen {
+        Control::Paused { since, .. } => vec![Condition::Is(PAUSED_AT.into(), millis(*since))],
+        Control::Running { resumed_at } => {
+            vec![Condition::Absent(PAUSED_AT.into()), was_resumed(*resumed_at)]
+        }
+    };
+    Update {
+        conditions,
         sets: vec![(RESUMED_AT.into(), Set::To(millis(now)))],
         removes: vec![PAUSED_AT.into(), REASON.into()],
-    })
+    }
+}
+
+fn was_resumed(resumed_at: Option<Timestamp>) -> Condition {
+    match resumed_at {
+        Some(at) => Condition::Is(RESUMED_AT.into(), millis(at)),
+        None => Condition::Absent(RESUMED_AT.into()),
+    }
 }
 
 #[cfg(test)]
@@ -114,17 +124,19 @@ mod tests {
     fn a_destination_is_paused_until_it_is_resumed() {
         let never = Control::decode(&Item::new()).unwrap();
         assert_eq!((never.clone(), never.is_paused()), (Control::Running { resumed_at: None }, false));
-        assert_eq!(resuming(&never, at(1)), None);
         let pause = pausing(&never, "it\nloses", at(2)).unwrap();
+        let marked = applied(&resuming(&never, at(1)), &Item::new()).unwrap();
+        assert_eq!(applied(&pause, &marked), None, "it was decided before the resume");
         let paused = applied(&pause, &Item::new()).unwrap();
         let control = Control::decode(&paused).unwrap();
         assert_eq!(control, Control::Paused { since: at(2), reason: "it loses".into() });
         assert!(control.is_paused() && pausing(&control, "again", at(3)).is_none());
-        let resume = resuming(&control, at(4)).unwrap();
+        let resume = resuming(&control, at(4));
         let resumed = applied(&resume, &paused).unwrap();
         let running = Control::decode(&resumed).unwrap();
         assert_eq!(running, Control::Running { resumed_at: Some(at(4)) });
-        assert_eq!(resuming(&running, at(5)), None);
+        let repeated = applied(&resuming(&running, at(5)), &resumed).unwrap();
+        assert_eq!(Control::decode(&repeated).unwrap(), Control::Running { resumed_at: Some(at(5)) });
         let again = applied(&pausing(&running, "again", at(6)).unwrap(), &resumed).unwrap();
         assert!(Control::decode(&again).unwrap().is_paused());
         // Writes that land late.

@@ -37,7 +37,9 @@ impl Positions {
     /// A [`Fault`]; try again.
     pub async fn pause(&self, destination: &str, reason: &str, now: Timestamp) -> Result<Controlled, Fault> {
         let own = |control: &Control| matches!(control, Control::Paused { since, .. } if is_same_millisecond(*since, now));
-        self.set_control(destination, |seen| pausing(seen, reason, now), own).await
+        let (seen, is_changed) =
+            self.set_control(destination, |seen| pausing(seen, reason, now), own).await?;
+        Ok(if is_changed { Controlled::Applied } else { Controlled::Was(seen) })
     }
 
     /// Resumes a destination, at once. What waits there has to be dispatched again: reconcile does that within about an
@@ -47,34 +49,39 @@ impl Positions {
     /// A [`Fault`]; try again.
     pub async fn resume(&self, destination: &str, now: Timestamp) -> Result<Controlled, Fault> {
         let own = |control: &Control| matches!(control, Control::Running { resumed_at: Some(at) } if is_same_millisecond(*at, now));
-        self.set_control(destination, |seen| resuming(seen, now), own).await
+        let (seen, _) = self.set_control(destination, |seen| Some(resuming(seen, now)), own).await?;
+        Ok(if seen.is_paused() { Controlled::Applied } else { Controlled::Was(seen) })
     }
 
-    /// Changes a control item as `decide` says of the one that is seen. `own` says whether one shows this same change: its
-    /// answer was lost.
+    /// Changes a control item as `decide` says of the one that is seen. Returns that one, and whether it was changed. `own`
+    /// says whether one shows this same change: its answer was lost.
     async fn set_control(
         &self,
         destination: &str,
         decide: impl Fn(&Control) -> Option<Update>,
         own: impl Fn(&Control) -> bool,
-    ) -> Result<Controlled, Fault> {
+    ) -> Result<(Control, bool), Fault> {
         let mut seen = self.control(destination).await?;
         let mut tries = 0;
         while let Some(update) = decide(&seen) {
             tries += 1;
             match update_item(&self.client, &self.table, control_key(destination), &update).await {
-                Ok(Updated::Applied) => return Ok(Controlled::Applied),
+                Ok(Updated::Applied) => return Ok((seen, true)),
                 Ok(Updated::ConditionFailed(item)) => {
-                    seen = Control::decode(&item).map_err(|error| unreadable(UPDATE_ITEM, &error))?;
-                    if own(&seen) {
-                        return Ok(Controlled::Applied);
+                    let now = Control::decode(&item).map_err(|error| unreadable(UPDATE_ITEM, &error))?;
+                    if own(&now) {
+                        return Ok((seen, true));
                     }
+                    if tries == TRIES_MAX {
+                        return Err(Fault::new(UPDATE_ITEM, Cause::Contended));
+                    }
+                    seen = now;
                 }
                 Err(fault) if fault.is_retryable() && tries < TRIES_MAX => pause(tries).await,
                 Err(fault) => return Err(fault),
             }
         }
-        Ok(Controlled::Was(seen))
+        Ok((seen, false))
     }
 }
 

@@ -74,7 +74,7 @@ fn stack(records: Vec<Record>) -> Aws {
             body["UpdateExpression"].as_str().is_some_and(|update| update.contains("#paused_at = "));
         match (call, item["paused_at"].is_object()) {
             ("GetItem", _) => Some((200, json!({ "Item": *item }))),
-            ("UpdateItem", true) if !is_pause => {
+            ("UpdateItem", _) if !is_pause => {
                 *item = json!({ "resumed_at": { "N": "2000" } });
                 Some((200, json!({})))
             }

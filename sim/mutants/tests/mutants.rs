@@ -97,6 +97,10 @@ const KNOWN_OF: &[(&str, &str)] = &[
     ("ordered", "288 messages=0,1 faults="),
     ("forward", "66"),
     ("forward", "17 messages=1 faults=relay#2/forged/0"),
+    (
+        "operated",
+        "301 messages=1 faults=operator#1/lost-answer/1,operator#1/slow/2,operator#2/death/5,operator#2/delayed/1",
+    ),
     ("ordered", "971 messages=0,1,3 faults=accept#1/lost-request/0,relay#1/forged/0"),
     (
         "ordered",

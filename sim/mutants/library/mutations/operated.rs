@@ -58,4 +58,9 @@ pub const MUTANTS: &[Mutant] = &[
         "resumed_at.map_or(since, |resumed_at| since.max(resumed_at))",
         "resumed_at.filter(|_| !is(\"giving up is counted from before the resume\")).map_or(since, |resumed_at| since.max(resumed_at))",
     )]),
+    ("a resume of what is not paused is not kept", &[(
+        "store/controls.rs",
+        "|seen| Some(resuming(seen, now))",
+        "|seen| Some(resuming(seen, now)).filter(|_| seen.is_paused() || !is(\"a resume of what is not paused is not kept\"))",
+    )]),
 ];
