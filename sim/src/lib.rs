@@ -5,8 +5,9 @@
 //! written for it, Lambda's mappings by the engine that also serves local AWSs. A seed decides what is sent
 //! and what fails; the same seed gives the same history, byte for byte.
 //!
-//! [`check`] runs a destination of yours under faults, and [`check_external`] one whose effect is a call. For more than one destination, or for operators that
-//! act while faults are injected, implement a [`Workload`], and pass it to [`run()`].
+//! [`check`] runs a destination of yours under faults, and [`check_external`] one whose effect is a call. For more than
+//! one destination, or for operators that act while faults are injected, implement a [`Workload`], and pass it to
+//! [`run()`].
 
 mod at_rest;
 mod aws;

@@ -20,15 +20,17 @@ impl HeldUp {
     }
 
     /// Counts them: by cause, and what lasts until somebody corrects it.
-    pub(crate) fn count(all: &[HeldUp]) {
-        let mut by_cause: BTreeMap<&str, u64> = BTreeMap::new();
-        all.iter().for_each(|held_up| *by_cause.entry(held_up.cause).or_default() += 1);
+    pub(crate) fn count(all: impl IntoIterator<Item = HeldUp>) {
+        let (mut by_cause, mut lasting) = (BTreeMap::<&str, u64>::new(), 0_u64);
+        for HeldUp { cause, lasts } in all {
+            *by_cause.entry(cause).or_default() += 1;
+            lasting += u64::from(lasts);
+        }
         for (cause, faults) in by_cause {
             tracing::info!(target: METRICS, Faults = faults, Cause = cause);
         }
-        let lasting = all.iter().filter(|held_up| held_up.lasts).count();
         if lasting > 0 {
-            tracing::info!(target: METRICS, LastingFaults = lasting as u64);
+            tracing::info!(target: METRICS, LastingFaults = lasting);
         }
     }
 }
@@ -46,7 +48,7 @@ mod tests {
         assert_eq!(denied, HeldUp { cause: "denied", lasts: true });
         assert_eq!(throttled, HeldUp { cause: "throttled", lasts: false });
         let counted = |all: &[HeldUp]| {
-            let lines = written_by(|| HeldUp::count(all)).into_iter();
+            let lines = written_by(|| HeldUp::count(all.iter().copied())).into_iter();
             let count = |name: &str, line: &serde_json::Value| line[name].as_u64();
             let counts = lines.map(|line| {
                 (

@@ -112,7 +112,7 @@ async fn send_batch(
         Err(error) => {
             let fault = Fault::from_sdk("SendMessageBatch", &error);
             tracing::warn!(%fault, "messages are not sent");
-            HeldUp::count(&vec![HeldUp::by(&fault); places.len()]);
+            HeldUp::count(std::iter::repeat_n(HeldUp::by(&fault), places.len()));
             places.collect()
         }
     }

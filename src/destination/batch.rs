@@ -86,7 +86,7 @@ impl Consumer {
                 Err(error) => not_completed.push((work, error)),
             }
         }
-        HeldUp::count(&not_completed.iter().filter_map(|(_, error)| error.held_up_by()).collect::<Vec<_>>());
+        HeldUp::count(not_completed.iter().filter_map(|(_, error)| error.held_up_by()));
         let destination = &self.settings.name;
         tracing::info!(destination, applied, already_applied, failed = not_completed.len(), "consumed");
         join_all(not_completed.into_iter().map(async |(work, error)| {
@@ -109,7 +109,7 @@ impl Consumer {
                 Ok(Ok(disposition)) => disposition,
                 Ok(Err(error)) => {
                     tracing::warn!(id, source, destination, %error, "the copy will be redelivered as it is");
-                    HeldUp::count(NotCompleted::from(error).held_up_by().as_slice());
+                    HeldUp::count(NotCompleted::from(error).held_up_by());
                     redeliver()
                 }
                 Err(_) => redeliver(),

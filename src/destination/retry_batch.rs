@@ -136,7 +136,7 @@ impl Consumer {
                 }
             }
         }
-        HeldUp::count(&faults);
+        HeldUp::count(faults);
         (open, waiting)
     }
 

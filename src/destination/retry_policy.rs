@@ -363,19 +363,17 @@ mod tests {
         delivery
             .failures
             .insert("2".into(), FailedAttempt { at: failed_at, error: "no".into(), retry_after: 0 });
-        let mut rest = |due: i64, now: i64| {
+        let rest_of = |delivery: &mut Delivery, due: i64, now: i64| {
             delivery.due_at = failed_at + FIRST_DUE_AFTER + seconds(due);
-            rest_of_wait(&delivery, &schedule, failed_at + seconds(now)).map(|rest| rest.as_secs())
+            rest_of_wait(delivery, &schedule, failed_at + seconds(now)).map(|rest| rest.as_secs())
         };
+        let mut rest = |due, now| rest_of(&mut delivery, due, now);
         assert_eq!([rest(30_000, 900), rest(30_000, 19_999)], [Some(29_100), Some(10_001)]);
         assert_eq!(rest(30_000, 20_000), None, "half of the wait is over");
         // Somebody else moved the check, or the attempt was of another schedule.
         assert_eq!([rest(90_000, 900), rest(5, 900)], [Some(39_100), Some(19_100)]);
         delivery.failures.get_mut("2").unwrap().retry_after = 600;
-        let mut rest = |due: i64, now: i64| {
-            delivery.due_at = failed_at + FIRST_DUE_AFTER + seconds(due);
-            rest_of_wait(&delivery, &schedule, failed_at + seconds(now)).map(|rest| rest.as_secs())
-        };
+        let mut rest = |due, now| rest_of(&mut delivery, due, now);
         assert_eq!([rest(30_600, 20_000), rest(90_000, 900)], [Some(10_600), Some(39_700)]);
         assert_eq!(rest(30_600, 20_600), None, "half of the wait is over, and what it asked for");
     }

@@ -82,9 +82,7 @@ impl Upstream {
             faulted = faulted.len(),
             "accepted"
         );
-        HeldUp::count(
-            &outcomes.iter().filter_map(|outcome| outcome.as_ref().err()).map(HeldUp::by).collect::<Vec<_>>(),
-        );
+        HeldUp::count(outcomes.iter().filter_map(|outcome| outcome.as_ref().err()).map(HeldUp::by));
         let unsent = match timeout_at(until, self.queue.send_dead_letters(&refused)).await {
             Ok(unsent) => unsent,
             Err(_) => refused.iter().map(|(message, _)| *message).collect(),
@@ -117,7 +115,7 @@ impl UpstreamQueue {
     /// sooner, and be dead-lettered within minutes.
     pub async fn hold(&self, event: SqsEvent, until: Instant) -> SqsBatchResponse {
         let messages: Vec<_> = event.records.iter().collect();
-        HeldUp::count(&vec![HeldUp { cause: "routes", lasts: true }; messages.len()]);
+        HeldUp::count(messages.iter().map(|_| HeldUp { cause: "routes", lasts: true }));
         self.give_back(messages, until).await
     }
 

@@ -47,7 +47,8 @@ fn hold(run: impl Fn(Plan) -> Run + Sync, plans: &[Plan]) {
     }
 }
 
-/// The same, with so many seeds without faults, and with those that are usual, that lose, and that stall.
+/// Holds for drawn plans: for this many seeds without faults, with the usual ones, with those that lose copies, and with
+/// those that stall functions.
 fn hold_drawn(run: impl Fn(Plan) -> Run + Sync, seeds: [u64; 4]) {
     let faults = [Faults::NONE, Faults::USUAL, Faults::LOSING, Faults::STALLING];
     for (seeds, faults) in seeds.into_iter().zip(faults) {

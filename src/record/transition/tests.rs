@@ -28,6 +28,10 @@ fn done() -> Transition {
     Transition::Done { result: None, fence: None }
 }
 
+fn failed_attempt(number: u32, due_at: Timestamp, call: Option<Called>) -> Transition {
+    Transition::Attempt { number, error: "no".into(), retry_after: 0, due_at, dispatch: 1, call }
+}
+
 /// Makes a transition as a destination that knows the record.
 fn make(record: &Record, destination: &str, transition: &Transition) -> Result<Record, Refused> {
     let expected = Expected::of(record, destination, transition, at(NOW))?;
@@ -49,7 +53,7 @@ fn any_transition() -> impl Strategy<Value = Transition> {
         }),
         1 => (reason(), fence()).prop_map(|(reason, fence)| Transition::Rejected { reason, fence }),
         3 => (1u32..4, call()).prop_map(|(number, call)| {
-            Transition::Attempt { number, error: "no".into(), retry_after: 0, due_at: at(NOW + 9), dispatch: 1, call }
+            failed_attempt(number, at(NOW + 9), call)
         }),
         2 => (1u32..4, "[ab]").prop_map(|(fence, holder)| {
             Transition::Lease { fence, until: at(NOW + 5), holder, called_at: at(NOW) }
@@ -143,14 +147,7 @@ fn g6_final_states_are_final() {
             done(),
             Transition::Dead { attempts: 0, dispatches: 1, fails: false, reason: "no".into(), call: None },
             Transition::Redrive { due_at: at(0), settled: None, fence: None },
-            Transition::Attempt {
-                number: 1,
-                error: "no".into(),
-                retry_after: 0,
-                due_at: at(0),
-                dispatch: 1,
-                call: None,
-            },
+            failed_attempt(1, at(0), None),
             Transition::Closed { reason: "again".into() },
         ] {
             assert_eq!(make(&record, "a", &transition), was, "{transition:?}");
@@ -171,14 +168,7 @@ fn g9_a_command_can_be_rejected_an_event_cannot() {
 
 #[test]
 fn an_attempt_counts_once_and_only_with_its_number() {
-    let attempt = |number| Transition::Attempt {
-        number,
-        error: "no".into(),
-        retry_after: 0,
-        due_at: at(NOW + 1),
-        dispatch: 1,
-        call: None,
-    };
+    let attempt = |number| failed_attempt(number, at(NOW + 1), None);
     let once = make(&event_for(&["a"]), "a", &attempt(1)).unwrap();
     assert_eq!(make(&once, "a", &attempt(1)), Err(Refused::OwnWrite), "its own write");
     let other = Transition::Attempt {
@@ -208,14 +198,7 @@ fn g5_a_lease_has_one_holder_and_a_stale_one_records_nothing() {
     assert_eq!(make(&first, "a", &lease(1, "one")), Err(Refused::OwnWrite), "its own write");
     let second = make(&first, "a", &lease(2, "two")).unwrap();
     let done = |fence| Transition::Done { result: None, fence: Some(fence) };
-    let failed = |fence| Transition::Attempt {
-        number: 1,
-        error: "no".into(),
-        retry_after: 0,
-        due_at: at(NOW),
-        dispatch: 1,
-        call: Some(Called { fence, is_unknown: false }),
-    };
+    let failed = |fence| failed_attempt(1, at(NOW), Some(Called { fence, is_unknown: false }));
     assert_eq!(make(&second, "a", &done(1)), Err(Refused::Held));
     assert_eq!(make(&second, "a", &failed(1)), Err(Refused::Held));
     assert_eq!(make(&second, "a", &done(2)).unwrap().status, Status::Done);
@@ -228,14 +211,7 @@ fn g5_a_lease_has_one_holder_and_a_stale_one_records_nothing() {
 fn g5_an_unknown_outcome_stays_known_as_such() {
     let called = make(&event_for(&["a"]), "a", &lease(1, "one")).unwrap();
     let call = Some(Called { fence: 1, is_unknown: true });
-    let attempt = Transition::Attempt {
-        number: 1,
-        error: "no".into(),
-        retry_after: 0,
-        due_at: at(NOW),
-        dispatch: 1,
-        call,
-    };
+    let attempt = failed_attempt(1, at(NOW), call);
     let tried = make(&called, "a", &attempt).unwrap();
     let give_up = Transition::Dead { attempts: 1, dispatches: 1, fails: true, reason: "no".into(), call };
     let dead = make(&tried, "a", &give_up).unwrap();
@@ -308,14 +284,7 @@ fn a_redrive_starts_afresh_and_goes_into_the_stream() {
 
 #[test]
 fn giving_up_does_not_reach_past_a_redrive() {
-    let attempt = Transition::Attempt {
-        number: 1,
-        error: "no".into(),
-        retry_after: 0,
-        due_at: at(NOW),
-        dispatch: 1,
-        call: None,
-    };
+    let attempt = failed_attempt(1, at(NOW), None);
     let once = make(&event_for(&["a"]), "a", &attempt).unwrap();
     let give_up =
         Transition::Dead { attempts: 1, dispatches: 1, fails: true, reason: "no".into(), call: None };
@@ -389,14 +358,7 @@ fn a_fault_is_recorded_and_counts_nothing() {
     assert_eq!(delivery.due_at, at(NOW + 8), "its copy waits until then");
     assert_eq!(make(&held_up, "a", &fault(None)), Err(Refused::OwnWrite), "by another copy");
     assert_eq!((held_up.change, held_up.status, held_up.open), (Change::Fault, Status::Init, 2));
-    let attempt = Transition::Attempt {
-        number: 1,
-        error: "no".into(),
-        retry_after: 0,
-        due_at: at(NOW),
-        dispatch: 1,
-        call: None,
-    };
+    let attempt = failed_attempt(1, at(NOW), None);
     let attempted = make(&held_up, "a", &attempt).unwrap();
     assert_eq!(attempted.destinations["a"].present_fault(), None, "an attempt came after it");
     let done = make(&held_up, "a", &done()).unwrap();
@@ -427,14 +389,7 @@ fn a_completed_record_is_kept_for_its_retention() {
     assert_eq!(completed.expires_at, Some(at(NOW) + times().retention));
     let ended_at = |record: &Record| record.destinations["a"].ended_at;
     assert_eq!(ended_at(&completed), Some(at(NOW)));
-    let attempt = Transition::Attempt {
-        number: 1,
-        error: "no".into(),
-        retry_after: 0,
-        due_at: at(NOW),
-        dispatch: 1,
-        call: None,
-    };
+    let attempt = failed_attempt(1, at(NOW), None);
     assert_eq!(ended_at(&make(&event_for(&["a"]), "a", &attempt).unwrap()), None);
 }
 
@@ -445,14 +400,7 @@ fn a_transition_asks_no_more_of_other_destinations_than_its_status_needs() {
         tally_conditions(transition, Expected { from: State::Pending, after })
     };
     let zero_left = |name: &str, before| Condition::Is(name.into(), number(before));
-    let attempt = Transition::Attempt {
-        number: 1,
-        error: "no".into(),
-        retry_after: 0,
-        due_at: at(NOW),
-        dispatch: 1,
-        call: None,
-    };
+    let attempt = failed_attempt(1, at(NOW), None);
     let dead = Transition::Dead { attempts: 0, dispatches: 1, fails: false, reason: "no".into(), call: None };
     let closed = Transition::Closed { reason: "fixed".into() };
     assert_eq!(asks(&attempt, Status::Init), []);
