@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use handover::{Destination, Effect, Failure, Notification, NotificationKey, Routes};
+use handover_sim::item::{destinations, key, state, text};
 use handover_sim::{PRODUCER, SentMessage, Stack, Table, Time, Workload};
 use serde::Deserialize;
 use serde_json::json;
@@ -71,8 +72,21 @@ impl Workload for Operated {
     }
 
     fn violations(&self, stack: &Stack, _: &[SentMessage]) -> Vec<String> {
-        [applied::violations(stack, &APPLY), paid_once(stack), caller::violations(stack)].concat()
+        let found = [applied::violations(stack, &APPLY), paid_once(stack), caller::violations(stack)];
+        [found.concat(), left_behind(stack)].concat()
     }
+}
+
+/// What is not done after the last resume, and after what was dead is redriven: no handler fails any more. In sequence it
+/// may wait for a line that was not sent.
+fn left_behind(stack: &Stack) -> Vec<String> {
+    let mut found = Vec::new();
+    for record in stack.records().iter().filter(|record| text(record, "source") == "shop") {
+        let open = destinations(record).into_iter().filter(|(name, _)| ["mirror", "search"].contains(name));
+        let open = open.filter(|(_, delivery)| state(delivery) != "done");
+        found.extend(open.map(|(name, _)| format!("{} is left behind at {name}", key(record))));
+    }
+    found
 }
 
 async fn send_all(stack: &Stack) -> Vec<SentMessage> {
