@@ -269,6 +269,7 @@ mod aws;
 #[cfg(feature = "lambda")]
 pub mod aws;
 mod clock;
+mod code;
 pub mod destination;
 mod error;
 #[cfg(feature = "lambda")]
@@ -290,6 +291,7 @@ pub use aws_sdk_sqs as sqs;
 
 pub use aws::fault::Fault;
 pub use clock::Clock;
+pub use code::Code;
 pub use destination::destination::Destination;
 pub use destination::effect::{Effect, Write};
 pub use destination::external::{Asked, CallFailure, External, OnUnknown};

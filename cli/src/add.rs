@@ -5,10 +5,10 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Subcommand;
-use handover::Routes;
+use handover::{Code, Routes};
 
 use crate::edit;
-use crate::error::{EXISTS, NO_REPOSITORY, NO_ROUTES, coded};
+use crate::error::coded;
 use crate::output::{self, say, say_error};
 use crate::prepared::{Prepared, commit};
 use crate::skeleton::{Added, ToDo, Written};
@@ -139,12 +139,12 @@ fn add_to(repository: &Path, added: &Added, json: bool) -> anyhow::Result<ExitCo
         let text = format!(
             "this folder has no {KNOWN_BY}: go to the root of a repository that `handover new` wrote, or write one"
         );
-        return Err(coded(NO_REPOSITORY, text));
+        return Err(coded(Code::NoRepository, text));
     }
     let read = |name: &str| {
         std::fs::read_to_string(repository.join(name)).with_context(|| format!("{name} cannot be read"))
     };
-    let routes = read(ROUTES).map_err(|error| coded(NO_ROUTES, format!("{error:#}")))?;
+    let routes = read(ROUTES).map_err(|error| coded(Code::NoRoutes, format!("{error:#}")))?;
     let template = read(TEMPLATE)?;
     let folder = repository.join(FUNCTIONS).join(&added.name);
     check(&folder, &routes, &template, added)?;
@@ -170,7 +170,7 @@ fn add_to(repository: &Path, added: &Added, json: bool) -> anyhow::Result<ExitCo
 /// Whether nothing of this name is there.
 fn check(folder: &Path, routes: &str, template: &str, added: &Added) -> anyhow::Result<()> {
     if let Err(error) = routes.parse::<Routes>() {
-        return Err(coded(NO_ROUTES, format!("{ROUTES} cannot be used: {error}")));
+        return Err(coded(Code::NoRoutes, format!("{ROUTES} cannot be used: {error}")));
     }
     let there = match edit::resource_there(template, added) {
         _ if folder.symlink_metadata().is_ok() => format!("the folder {FUNCTIONS}/{} is there", added.name),
@@ -180,7 +180,7 @@ fn check(folder: &Path, routes: &str, template: &str, added: &Added) -> anyhow::
         Some(name) => format!("{TEMPLATE} has something of the name {name}"),
         None => return Ok(()),
     };
-    Err(coded(EXISTS, format!("{there}; choose another name")))
+    Err(coded(Code::Exists, format!("{there}; choose another name")))
 }
 
 /// Says what was done, and what is left. What it could not add itself is a failure.

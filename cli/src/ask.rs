@@ -3,9 +3,10 @@
 use std::io::{IsTerminal, stdin};
 use std::thread;
 
+use handover::Code;
 use tokio::sync::oneshot;
 
-use crate::error::{NEEDS_YES, coded};
+use crate::error::coded;
 use crate::interrupt::Interrupt;
 use crate::output::say_error;
 
@@ -36,7 +37,7 @@ pub fn check_can_ask(command: &str, need_not: bool) -> anyhow::Result<()> {
             "{command} asks before it begins, and this is not a terminal: add --yes, or --dry-run to see what it would do"
         )
     };
-    anyhow::ensure!(need_not || can_ask(), coded(NEEDS_YES, text()));
+    anyhow::ensure!(need_not || can_ask(), coded(Code::NeedsYes, text()));
     Ok(())
 }
 

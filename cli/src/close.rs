@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use handover::record::State;
 use handover::store::OperatorOutcome;
-use handover::{Ledger, NotificationKey};
+use handover::{Code, Ledger, NotificationKey};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
@@ -54,7 +54,7 @@ struct DeliveryView<'a> {
     note: Option<String>,
     /// The code of the error, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    code: Option<&'static str>,
+    code: Option<Code>,
     /// What went wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,

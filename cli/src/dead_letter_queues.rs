@@ -4,11 +4,11 @@
 //! dispatch, and dead letters of notifications that are open elsewhere.
 
 use aws_sdk_sqs::types::Message;
-use handover::NotificationKey;
 use handover::record::Dispatch;
 use handover::store::ERROR;
+use handover::{Code, NotificationKey};
 
-use crate::error::{NOT_DEPLOYED, coded};
+use crate::error::coded;
 use crate::held::{Held, Holder, Queue};
 use crate::interrupt::Interrupt;
 use crate::output::say_error;
@@ -134,13 +134,13 @@ impl<'a> DeadLetterQueues<'a> {
             Err(NoSettings::Forbidden(_) | NoSettings::Packaged(_)) => {
                 let text =
                     format!("there is no queue {queue}; is `{destination}` a destination of `{stack}`?");
-                return coded(NOT_DEPLOYED, text);
+                return coded(Code::NotDeployed, text);
             }
             Err(NoSettings::Error(error)) => return error,
         };
         let unknown = self.0.stack.check_destination(destination, &routes).err();
         let text = format!("the destination `{destination}` has no queue {queue}; is it deployed?");
-        unknown.unwrap_or_else(|| coded(NOT_DEPLOYED, text))
+        unknown.unwrap_or_else(|| coded(Code::NotDeployed, text))
     }
 }
 

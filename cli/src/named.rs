@@ -1,9 +1,9 @@
 //! A notification as the command line names it: by its id, and by its source where several have that id.
 
-use handover::NotificationKey;
 use handover::record::Record;
+use handover::{Code, NotificationKey};
 
-use crate::error::{SEVERAL_SOURCES, UNKNOWN_DESTINATION, UNKNOWN_NOTIFICATION, coded};
+use crate::error::coded;
 use crate::stack::Stack;
 use crate::value;
 
@@ -42,7 +42,7 @@ impl Named {
                 stack.name()
             )
         };
-        anyhow::ensure!(!found.is_empty(), coded(UNKNOWN_NOTIFICATION, text()));
+        anyhow::ensure!(!found.is_empty(), coded(Code::UnknownNotification, text()));
         Ok(found)
     }
 
@@ -56,7 +56,7 @@ impl Named {
         match found.pop() {
             Some(record) if found.is_empty() => Ok(record),
             _ => Err(coded(
-                SEVERAL_SOURCES,
+                Code::SeveralSources,
                 format!(
                     "several sources have used the id `{}`: {}; name one with --source",
                     self.id,
@@ -78,5 +78,5 @@ pub fn has_destination(record: &Record, destination: &str) -> anyhow::Result<()>
     let names: Vec<&str> = record.destinations.keys().map(String::as_str).collect();
     let text =
         format!("`{destination}` is not a destination of `{}`; it has: {}", record.id, names.join(", "));
-    Err(coded(UNKNOWN_DESTINATION, text))
+    Err(coded(Code::UnknownDestination, text))
 }

@@ -4,9 +4,10 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
+use handover::Code;
 
 use crate::edit;
-use crate::error::{EXISTS, coded};
+use crate::error::coded;
 use crate::output;
 use crate::prepared::{Files, Prepared, commit};
 use crate::skeleton::{Added, Written, repository};
@@ -43,7 +44,10 @@ pub fn new(Arguments { name, json }: &Arguments) -> anyhow::Result<ExitCode> {
         Err(_) => true,
     };
     if !is_free {
-        return Err(coded(EXISTS, format!("`{name}` is there, and is no empty folder; choose another name")));
+        return Err(coded(
+            Code::Exists,
+            format!("`{name}` is there, and is no empty folder; choose another name"),
+        ));
     }
     let files = files(name);
     let prepared = Prepared::folder(place, Path::new(""), &files);

@@ -7,15 +7,15 @@ mod wait;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use handover::NotificationKey;
 use handover::record::{Settled, State};
 use handover::store::OperatorOutcome;
+use handover::{Code, NotificationKey};
 use jiff::Timestamp;
 
 use self::every::Wanted;
 use self::redrive::{LETTER_IS_KEPT, Left, NotRedriven, Redrive};
 use crate::dead_letter_queues::DeadLetterQueues;
-use crate::error::{CALL_RUNNING, CHANGED, NO_UNKNOWN_CALL, UNKNOWN_NOTIFICATION, coded};
+use crate::error::coded;
 use crate::held::HIDDEN_SECONDS;
 use crate::interrupt::Interrupt;
 use crate::named::{Named, has_destination};
@@ -157,14 +157,18 @@ impl Redrive<'_> {
         };
         let outcome = match redriven.map_err(|fault| self.stack.explained(fault)) {
             Ok(outcome) if outcome.replaces_dead_letter() => Ok(outcome),
-            Ok(OperatorOutcome::Held) => {
-                Err(coded(CALL_RUNNING, "a call may still be running; check its outcome again in a minute"))
+            Ok(OperatorOutcome::Held) => Err(coded(
+                Code::CallRunning,
+                "a call may still be running; check its outcome again in a minute",
+            )),
+            Ok(OperatorOutcome::NoUnknownCall) => Err(coded(
+                Code::NoUnknownCall,
+                "it has no call with an unknown outcome; redrive it without --as",
+            )),
+            Ok(OperatorOutcome::NotFound) => Err(coded(Code::UnknownNotification, "its record has expired")),
+            Ok(_) => {
+                Err(coded(Code::Changed, "the record changed meanwhile; look at its status and try again"))
             }
-            Ok(OperatorOutcome::NoUnknownCall) => {
-                Err(coded(NO_UNKNOWN_CALL, "it has no call with an unknown outcome; redrive it without --as"))
-            }
-            Ok(OperatorOutcome::NotFound) => Err(coded(UNKNOWN_NOTIFICATION, "its record has expired")),
-            Ok(_) => Err(coded(CHANGED, "the record changed meanwhile; look at its status and try again")),
             Err(error) => Err(error),
         };
         let outcome = match outcome.context("its dead letters are kept") {

@@ -6,12 +6,13 @@ mod since;
 
 use std::process::ExitCode;
 
+use handover::Code;
 use handover::record::{Replay, ReplayPlan};
 use jiff::Timestamp;
 
 use crate::ask::{check_can_ask, is_confirmed};
 use crate::dead_letter_queues::DeadLetterQueues;
-use crate::error::{NOT_DEPLOYED, coded};
+use crate::error::coded;
 use crate::index::Index;
 use crate::interrupt::{Interrupt, exit_code};
 use crate::many::Tally;
@@ -101,7 +102,7 @@ async fn check_deployed(stack: &Stack, name: &str, interrupt: &Interrupt) -> any
             "`{name}` is not deployed: the routes name it, and its dead-letter queue does not exist; deploy it, then repeat"
         )
     };
-    anyhow::ensure!(queue.is_some(), coded(NOT_DEPLOYED, text()));
+    anyhow::ensure!(queue.is_some(), coded(Code::NotDeployed, text()));
     Ok(())
 }
 

@@ -11,10 +11,10 @@ use anyhow::{Context, anyhow};
 use aws_config::SdkConfig;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use handover::store::Cursors;
-use handover::{Fault, Ledger, Positions, Routes};
+use handover::{Code, Fault, Ledger, Positions, Routes};
 
 use self::configuration::configuration;
-use crate::error::{NO_REGION, NO_ROUTES, NO_STACK, UNKNOWN_DESTINATION, UNKNOWN_STACK, coded};
+use crate::error::coded;
 use crate::value::{check_region, check_stack};
 
 /// The heading of these options in the help, beside the command's own.
@@ -77,17 +77,17 @@ impl StackArguments {
     /// When no stack is named, no Region is, either name is none, or the profile does not exist.
     pub async fn connect(self) -> anyhow::Result<Stack> {
         let name = self.stack.filter(|name| !name.is_empty());
-        let name = name.ok_or_else(|| coded(NO_STACK, "no stack is named: add --stack NAME, or set HANDOVER_STACK (for a local AWS, source its `.local/env`)"))?;
-        check_stack(&name).map_err(|error| coded(NO_STACK, error.to_string()))?;
+        let name = name.ok_or_else(|| coded(Code::NoStack, "no stack is named: add --stack NAME, or set HANDOVER_STACK (for a local AWS, source its `.local/env`)"))?;
+        check_stack(&name).map_err(|error| coded(Code::NoStack, error.to_string()))?;
         let aws = configuration(self.region, self.profile.clone()).await?;
         let region = aws.region().map(AsRef::as_ref).filter(|region: &&str| !region.is_empty());
         let region = region.ok_or_else(|| {
             coded(
-                NO_REGION,
+                Code::NoRegion,
                 "no Region is named: add --region NAME, or set AWS_REGION, or the region of your profile",
             )
         })?;
-        check_region(region).map_err(|error| coded(NO_REGION, error.to_string()))?;
+        check_region(region).map_err(|error| coded(Code::NoRegion, error.to_string()))?;
         let routes_file = self.routes.filter(|file| !file.as_os_str().is_empty());
         Ok(Stack { name, aws, profile: self.profile, routes_file })
     }
@@ -124,7 +124,7 @@ impl Stack {
                 let text = format!(
                     "the file of routes `{file}` (--routes or HANDOVER_ROUTES) cannot be used: {error:#}"
                 );
-                coded(NO_ROUTES, text)
+                coded(Code::NoRoutes, text)
             })?);
         }
         let mut settings = self.settings().await?;
@@ -132,7 +132,7 @@ impl Stack {
             return Err(NoSettings::Packaged(file));
         }
         let routes = self.setting(settings, "ROUTES").and_then(|routes| Ok(routes.parse()?));
-        Ok(routes.map_err(|error| coded(NO_ROUTES, error.to_string()))?)
+        Ok(routes.map_err(|error| coded(Code::NoRoutes, error.to_string()))?)
     }
 
     /// The routes, for a command that cannot do without them.
@@ -142,7 +142,7 @@ impl Stack {
     pub async fn routes_or(&self, instead: &str) -> anyhow::Result<Routes> {
         self.routes().await.map_err(|error| match error {
             unread @ (NoSettings::Forbidden(_) | NoSettings::Packaged(_)) => {
-                coded(NO_ROUTES, format!("the stack's routes cannot be read ({unread}); {instead}"))
+                coded(Code::NoRoutes, format!("the stack's routes cannot be read ({unread}); {instead}"))
             }
             NoSettings::Error(error) => error,
         })
@@ -158,7 +158,7 @@ impl Stack {
                 names.join(", ")
             )
         };
-        anyhow::ensure!(names.contains(&name), coded(UNKNOWN_DESTINATION, text()));
+        anyhow::ensure!(names.contains(&name), coded(Code::UnknownDestination, text()));
         Ok(())
     }
 
@@ -213,7 +213,7 @@ impl Stack {
                 "there is no stack `{}` at {location}; deploy it, or name another with --stack or HANDOVER_STACK ({fault})",
                 self.name
             );
-            return coded(UNKNOWN_STACK, text);
+            return coded(Code::UnknownStack, text);
         }
         let text = if fault.could_have_taken_effect() {
             format!(
@@ -223,14 +223,14 @@ impl Stack {
             format!(
                 "{location}: {fault} (a local AWS has new keys each time that it starts: source its `.local/env` again)"
             )
-        } else if fault.kind() == "invalid" {
+        } else if fault.code() == Code::Invalid {
             format!(
                 "{location}: {fault} (tables of an earlier release have other keys: the changelog says which stacks have to be deployed anew)"
             )
         } else {
             format!("{location}: {fault}")
         };
-        coded(fault.kind(), text)
+        coded(fault.code(), text)
     }
 
     fn location(&self) -> impl Display {

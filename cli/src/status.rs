@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use comfy_table::{ContentArrangement, Table, presets};
 use handover::record::{Delivery, Moment, Record, RecordedFault, State, Status, What, timeline};
-use handover::{Extension, Kind};
+use handover::{Code, Extension, Kind};
 use serde::Serialize;
 use tokio::time::sleep;
 
-use crate::error::{self, UNKNOWN_NOTIFICATION};
+use crate::error;
 use crate::interrupt::exit_code;
 use crate::named::Named;
 use crate::output::{self, Time, say, say_error};
@@ -79,7 +79,7 @@ async fn look(stack: &Stack, Arguments { named, wait, .. }: &Arguments) -> anyho
         let records = named.all(stack).await;
         let ends = match &records {
             Ok(records) => records.iter().all(|record| record.open == 0),
-            Err(error) => error::code(error) != Some(UNKNOWN_NOTIFICATION),
+            Err(error) => error::code(error) != Some(Code::UnknownNotification),
         };
         if ends || Instant::now() >= until {
             return records;

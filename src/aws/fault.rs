@@ -3,6 +3,7 @@
 use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
+use crate::code::Code;
 use crate::error::with_causes;
 
 /// A failed call to AWS. The call may nevertheless have taken effect. Handover may repeat any of its calls.
@@ -78,18 +79,18 @@ impl Fault {
         Fault::new(operation, Cause::Unavailable("no time was left".into()))
     }
 
-    /// Its kind, a stable name: as metrics and the command name it.
-    pub fn kind(&self) -> &'static str {
+    /// Its stable code, as metrics and the command have it.
+    pub fn code(&self) -> Code {
         match self.cause {
-            Cause::Contended => "contended",
-            Cause::Throttled => "throttled",
-            Cause::Unavailable(_) => "unavailable",
-            Cause::Denied(_) => "denied",
-            Cause::Invalid(_) => "invalid",
-            Cause::NoResource(_) => "no-resource",
-            Cause::Missing => "missing",
-            Cause::LaterRelease => "later-release",
-            Cause::Unreadable(_) => "unreadable",
+            Cause::Contended => Code::Contended,
+            Cause::Throttled => Code::Throttled,
+            Cause::Unavailable(_) => Code::Unavailable,
+            Cause::Denied(_) => Code::Denied,
+            Cause::Invalid(_) => Code::Invalid,
+            Cause::NoResource(_) => Code::NoResource,
+            Cause::Missing => Code::Missing,
+            Cause::LaterRelease => Code::LaterRelease,
+            Cause::Unreadable(_) => Code::Unreadable,
         }
     }
 
@@ -200,21 +201,21 @@ mod tests {
     }
 
     #[test]
-    fn a_cause_tells_its_kind_and_what_to_do() {
+    fn a_cause_tells_its_code_and_what_to_do() {
         let text = String::new;
-        for (cause, kind, expected) in [
-            (Cause::Contended, "contended", &["retryable"] as &[_]),
-            (Cause::Throttled, "throttled", &["retryable", "throttled"]),
-            (Cause::Unavailable(text()), "unavailable", &["retryable", "effect"]),
-            (Cause::Denied(text()), "denied", &[]),
-            (Cause::Invalid(text()), "invalid", &["invalid"]),
-            (Cause::NoResource(text()), "no-resource", &["missing resource"]),
-            (Cause::Missing, "missing", &["missing item"]),
-            (Cause::LaterRelease, "later-release", &["retryable"]),
-            (Cause::Unreadable(text()), "unreadable", &["unreadable"]),
+        for (cause, code, expected) in [
+            (Cause::Contended, Code::Contended, &["retryable"] as &[_]),
+            (Cause::Throttled, Code::Throttled, &["retryable", "throttled"]),
+            (Cause::Unavailable(text()), Code::Unavailable, &["retryable", "effect"]),
+            (Cause::Denied(text()), Code::Denied, &[]),
+            (Cause::Invalid(text()), Code::Invalid, &["invalid"]),
+            (Cause::NoResource(text()), Code::NoResource, &["missing resource"]),
+            (Cause::Missing, Code::Missing, &["missing item"]),
+            (Cause::LaterRelease, Code::LaterRelease, &["retryable"]),
+            (Cause::Unreadable(text()), Code::Unreadable, &["unreadable"]),
         ] {
             let fault = Fault::new("PutItem", cause);
-            assert_eq!((fault.kind(), &*said_of(&fault)), (kind, expected));
+            assert_eq!((fault.code(), &*said_of(&fault)), (code, expected));
         }
         assert_eq!(said_of(&Fault::out_of_time("PutItem")), ["retryable", "effect"]);
     }

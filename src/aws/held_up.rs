@@ -3,27 +3,28 @@
 use std::collections::BTreeMap;
 
 use super::fault::Fault;
+use crate::code::Code;
 use crate::metrics::METRICS;
 
 /// What held a message up, which is no failure of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct HeldUp {
     /// As metrics name it.
-    pub(crate) cause: &'static str,
+    pub(crate) cause: Code,
     /// Whether it lasts until somebody corrects it.
     pub(crate) lasts: bool,
 }
 
 impl HeldUp {
     pub(crate) fn by(fault: &Fault) -> HeldUp {
-        HeldUp { cause: fault.kind(), lasts: !fault.is_retryable() }
+        HeldUp { cause: fault.code(), lasts: !fault.is_retryable() }
     }
 
     /// Counts them: by cause, and what lasts until somebody corrects it.
     pub(crate) fn count(all: impl IntoIterator<Item = HeldUp>) {
         let (mut by_cause, mut lasting) = (BTreeMap::<&str, u64>::new(), 0_u64);
         for HeldUp { cause, lasts } in all {
-            *by_cause.entry(cause).or_default() += 1;
+            *by_cause.entry(cause.as_str()).or_default() += 1;
             lasting += u64::from(lasts);
         }
         for (cause, faults) in by_cause {
@@ -45,8 +46,8 @@ mod tests {
     fn what_lasts_is_counted_beside_the_causes() {
         let by = |code| HeldUp::by(&Fault::new("Op", Cause::of_code(Some(code), None)));
         let (denied, throttled) = (by("AccessDeniedException"), by("ThrottlingException"));
-        assert_eq!(denied, HeldUp { cause: "denied", lasts: true });
-        assert_eq!(throttled, HeldUp { cause: "throttled", lasts: false });
+        assert_eq!(denied, HeldUp { cause: Code::Denied, lasts: true });
+        assert_eq!(throttled, HeldUp { cause: Code::Throttled, lasts: false });
         let counted = |all: &[HeldUp]| {
             let lines = written_by(|| HeldUp::count(all.iter().copied())).into_iter();
             let count = |name: &str, line: &serde_json::Value| line[name].as_u64();

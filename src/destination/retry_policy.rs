@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::failure::{Failure, FailureKind};
 use super::retry_schedule::{RetrySchedule, UNCOUNTED_WAIT_MAX, WAIT_MAX};
 use crate::aws::HeldUp;
+use crate::code::Code;
 use crate::record::{
     Called, Delivery, ERROR_BYTES_MAX, FIRST_DUE_AFTER, Refused, State, Transition, shortened,
 };
@@ -121,11 +122,11 @@ impl NotCompleted {
         match self {
             NotCompleted::Called { error, .. } => error.held_up_by(),
             NotCompleted::NotApplied(TransitionError::Fault(fault)) => Some(HeldUp::by(fault)),
-            NotCompleted::OutOfTime => Some(HeldUp { cause: "out-of-time", lasts: false }),
+            NotCompleted::OutOfTime => Some(HeldUp { cause: Code::OutOfTime, lasts: false }),
             // In the words of AWS's faults.
             NotCompleted::Failed(failure) => match failure.kind {
-                FailureKind::Throttled => Some(HeldUp { cause: "throttled", lasts: false }),
-                FailureKind::Misconfigured => Some(HeldUp { cause: "misconfigured", lasts: true }),
+                FailureKind::Throttled => Some(HeldUp { cause: Code::Throttled, lasts: false }),
+                FailureKind::Misconfigured => Some(HeldUp { cause: Code::Misconfigured, lasts: true }),
                 FailureKind::Transient | FailureKind::Permanent => None,
             },
             NotCompleted::NotApplied(_) | NotCompleted::Overtaken { .. } | NotCompleted::Paused => None,
@@ -292,10 +293,10 @@ mod tests {
         let names = [Severity::Uncounted, Severity::Attempt, Severity::Last].map(Severity::as_str);
         assert_eq!(names, ["uncounted", "attempt", "last"]);
         let fault = |code| Fault::new("Op", Cause::of_code(Some(code), None));
-        let denied = HeldUp { cause: "denied", lasts: true };
+        let denied = HeldUp { cause: Code::Denied, lasts: true };
         let error = NotCompleted::from(TransitionError::Fault(fault("AccessDeniedException")));
         assert_eq!(error.held_up_by(), Some(denied));
-        let out_of_time = HeldUp { cause: "out-of-time", lasts: false };
+        let out_of_time = HeldUp { cause: Code::OutOfTime, lasts: false };
         assert_eq!(NotCompleted::OutOfTime.held_up_by(), Some(out_of_time));
         assert_eq!(NotCompleted::from(TransitionError::SequenceTaken).held_up_by(), None);
     }
@@ -386,9 +387,9 @@ mod tests {
             assert_eq!((error.severity(), error.retry_after()), (Severity::Uncounted, UNCOUNTED_WAIT_MAX));
             error.held_up_by()
         };
-        let throttled = HeldUp { cause: "throttled", lasts: false };
+        let throttled = HeldUp { cause: Code::Throttled, lasts: false };
         assert_eq!(held_up(Failure::throttled("429")), Some(throttled));
-        let misconfigured = HeldUp { cause: "misconfigured", lasts: true };
+        let misconfigured = HeldUp { cause: Code::Misconfigured, lasts: true };
         assert_eq!(held_up(Failure::misconfigured("401")), Some(misconfigured));
         assert_eq!(NotCompleted::from(Failure::transient("503")).held_up_by(), None);
     }

@@ -180,6 +180,7 @@ impl Draft {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::code::Code;
     use crate::notification::{EVENT_BYTES_MAX, ID_BYTES_MAX, encode};
 
     fn draft() -> Draft {
@@ -201,7 +202,7 @@ mod tests {
         assert!(refused(draft().sequence(1)).contains("`partitionkey`"));
         assert!(refused(draft().partitionkey("k").sequence(0)).contains("from 1"));
         assert_eq!(draft().traceparent("00-0-0-0").build("1").unwrap().traceparent, None);
-        assert_eq!(Draft::event("", "s", &()).build("1").unwrap_err().code(), "invalid");
+        assert_eq!(Draft::event("", "s", &()).build("1").unwrap_err().code(), Code::Invalid);
     }
 
     /// Else whoever guesses a parent's key could take the ids of its emits, and the parent's effect would fail.
@@ -239,8 +240,8 @@ mod tests {
     #[test]
     fn data_without_a_form_in_json_is_refused_at_the_end() {
         let odd = std::collections::BTreeMap::from([((1, 2), 3)]);
-        assert_eq!(Draft::event("t", "s", &odd).subject("x").build("1").unwrap_err().code(), "invalid");
-        assert_eq!(Draft::event("t", "s", &u64::MAX).build("1").unwrap_err().code(), "number");
+        assert_eq!(Draft::event("t", "s", &odd).subject("x").build("1").unwrap_err().code(), Code::Invalid);
+        assert_eq!(Draft::event("t", "s", &u64::MAX).build("1").unwrap_err().code(), Code::Number);
     }
 
     #[test]

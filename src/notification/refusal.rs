@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 
 use super::kind::Kind;
+use crate::code::Code;
 
 /// Why a message cannot be accepted. The same message is always refused for the same reason. Correct it and send it
 /// under the same id, which a refused message does not use up; for [`Refusal::ReservedId`] under another. For
@@ -223,34 +224,34 @@ fn sent_by(sender: Option<&str>) -> String {
 }
 
 impl Refusal {
-    /// A stable name for this kind of refusal, for alarms, dashboards and tests.
-    pub fn code(&self) -> &'static str {
+    /// Its stable code, for alarms, dashboards and tests.
+    pub fn code(&self) -> Code {
         match self {
-            Refusal::NotUtf8 { .. } => "not-utf8",
-            Refusal::MalformedJson { .. } => "malformed-json",
-            Refusal::DuplicateKey { .. } => "duplicate-key",
-            Refusal::Number { .. } => "number",
-            Refusal::TooDeep { .. } => "too-deep",
-            Refusal::NotAnObject => "not-an-object",
-            Refusal::TooLarge { .. } => "too-large",
-            Refusal::Missing { .. } => "missing",
-            Refusal::WrongType { .. } => "wrong-type",
-            Refusal::TooLong { .. } => "too-long",
-            Refusal::Invalid { .. } => "invalid",
-            Refusal::ReservedId => "reserved-id",
-            Refusal::ReservedSource => "reserved-source",
-            Refusal::UnknownAttribute { .. } => "unknown-attribute",
-            Refusal::TooManyExtensions { .. } => "too-many-extensions",
-            Refusal::UnknownKind => "unknown-kind",
-            Refusal::UnknownType { .. } => "unknown-type",
-            Refusal::WrongKind { .. } => "wrong-kind",
-            Refusal::ForeignSource { .. } => "foreign-source",
-            Refusal::ForeignSender { .. } => "foreign-sender",
-            Refusal::TooLargeForRoute { .. } => "too-large-for-route",
-            Refusal::NotKeyed { .. } => "not-keyed",
-            Refusal::NotNumbered { .. } => "not-numbered",
-            Refusal::Outcome { .. } => "outcome",
-            Refusal::NoOutcome { .. } => "no-outcome",
+            Refusal::NotUtf8 { .. } => Code::NotUtf8,
+            Refusal::MalformedJson { .. } => Code::MalformedJson,
+            Refusal::DuplicateKey { .. } => Code::DuplicateKey,
+            Refusal::Number { .. } => Code::Number,
+            Refusal::TooDeep { .. } => Code::TooDeep,
+            Refusal::NotAnObject => Code::NotAnObject,
+            Refusal::TooLarge { .. } => Code::TooLarge,
+            Refusal::Missing { .. } => Code::Missing,
+            Refusal::WrongType { .. } => Code::WrongType,
+            Refusal::TooLong { .. } => Code::TooLong,
+            Refusal::Invalid { .. } => Code::Invalid,
+            Refusal::ReservedId => Code::ReservedId,
+            Refusal::ReservedSource => Code::ReservedSource,
+            Refusal::UnknownAttribute { .. } => Code::UnknownAttribute,
+            Refusal::TooManyExtensions { .. } => Code::TooManyExtensions,
+            Refusal::UnknownKind => Code::UnknownKind,
+            Refusal::UnknownType { .. } => Code::UnknownType,
+            Refusal::WrongKind { .. } => Code::WrongKind,
+            Refusal::ForeignSource { .. } => Code::ForeignSource,
+            Refusal::ForeignSender { .. } => Code::ForeignSender,
+            Refusal::TooLargeForRoute { .. } => Code::TooLargeForRoute,
+            Refusal::NotKeyed { .. } => Code::NotKeyed,
+            Refusal::NotNumbered { .. } => Code::NotNumbered,
+            Refusal::Outcome { .. } => Code::Outcome,
+            Refusal::NoOutcome { .. } => Code::NoOutcome,
         }
     }
 }

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use crate::aws::Fault;
 use crate::clock::Clock;
+use crate::code::Code;
 use crate::notification::{Refusal, Routes};
 use crate::record::Record;
 use crate::store::{Acceptance, Ledger};
@@ -26,9 +27,10 @@ impl AcceptOutcome {
     pub fn refusal(&self) -> Option<String> {
         match self {
             AcceptOutcome::Decided(Acceptance::Stored | Acceptance::Duplicate(_)) => None,
-            AcceptOutcome::Decided(Acceptance::Conflict) => Some(
-                "conflict: its source sent other content under its id; send it with an id of its own".into(),
-            ),
+            AcceptOutcome::Decided(Acceptance::Conflict) => Some(format!(
+                "{}: its source sent other content under its id; send it with an id of its own",
+                Code::Conflict
+            )),
             AcceptOutcome::Malformed(refusal) => Some(format!("{}: {refusal}", refusal.code())),
         }
     }

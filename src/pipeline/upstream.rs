@@ -13,6 +13,7 @@ use super::accept::{Accept, AcceptOutcome, Envelope};
 use crate::aws::queue::{NewMessage, delay_messages, send_messages};
 use crate::aws::sqs::{ATTRIBUTES_MAX, attributes, body, id, receives, sender, sent_at};
 use crate::aws::{Fault, HeldUp};
+use crate::code::Code;
 use crate::record::shortened;
 use crate::store::{Acceptance, PUT_ITEM};
 
@@ -115,7 +116,7 @@ impl UpstreamQueue {
     /// sooner, and be dead-lettered within minutes.
     pub async fn hold(&self, event: SqsEvent, until: Instant) -> SqsBatchResponse {
         let messages: Vec<_> = event.records.iter().collect();
-        HeldUp::count(messages.iter().map(|_| HeldUp { cause: "routes", lasts: true }));
+        HeldUp::count(messages.iter().map(|_| HeldUp { cause: Code::Routes, lasts: true }));
         self.give_back(messages, until).await
     }
 

@@ -32,7 +32,7 @@ const LAYERS: Layers = &[
     &["record"],
     &["aws", "notification"],
     &["metrics"],
-    &["clock", "error", "templates"],
+    &["clock", "code", "error", "templates"],
 ];
 
 /// The source folders whose files and folders must not import each other in a circle.

@@ -5,7 +5,7 @@ use handover::notification::ROUTE_BYTES_MAX;
 use handover::pipeline::OutboxMessage;
 use handover::record::Status;
 use handover::store::Acceptance;
-use handover::{Checked, Draft};
+use handover::{Checked, Code, Draft};
 use serde_json::json;
 
 use crate::world::{World, routes, unique};
@@ -96,9 +96,9 @@ async fn a_request_token_is_for_the_same_action() {
 async fn the_outbox_refuses_what_accept_would_refuse() {
     let world = World::connect().await;
     let unrouted = Draft::command("refund.requestd", "orders", &1).build("1").unwrap();
-    assert_eq!(world.outbox(&routes()).accept(unrouted).unwrap_err().code(), "unknown-type");
+    assert_eq!(world.outbox(&routes()).accept(unrouted).unwrap_err().code(), Code::UnknownType);
     let large = noted_refund("1", "a", ROUTE_BYTES_MAX);
-    assert_eq!(world.outbox(&routes()).accept(large).unwrap_err().code(), "too-large-for-route");
+    assert_eq!(world.outbox(&routes()).accept(large).unwrap_err().code(), Code::TooLargeForRoute);
 }
 
 /// The deployed route takes 64 KiB.

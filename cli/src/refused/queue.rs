@@ -1,8 +1,10 @@
 //! The dead-letter queue of the upstream queue, and which of its messages are wanted.
 
+use handover::Code;
+
 use super::letter::Letter;
 use crate::cause::has_text;
-use crate::error::{UNKNOWN_NOTIFICATION, UNKNOWN_STACK, coded};
+use crate::error::coded;
 use crate::held::{Held, Holder, Queue};
 use crate::interrupt::Interrupt;
 use crate::output::say_error;
@@ -66,7 +68,7 @@ impl<'a> RefusedQueue<'a> {
         }
         if let (Some(id), true) = (&wanted.message_id, received.is_empty()) {
             let text = format!("no message with the id `{id}` is in the queue {}", self.name(&name));
-            return Err(coded(UNKNOWN_NOTIFICATION, text));
+            return Err(coded(Code::UnknownNotification, text));
         }
         received.sort_by(|one, next| (one.since, &one.message_id).cmp(&(next.since, &next.message_id)));
         Ok(received)
@@ -88,7 +90,7 @@ impl<'a> RefusedQueue<'a> {
             let text = format!(
                 "there is no queue {name}, so no stack `{stack}`; name another with --stack or HANDOVER_STACK"
             );
-            coded(UNKNOWN_STACK, text)
+            coded(Code::UnknownStack, text)
         })
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use futures_util::stream::{self, Stream, StreamExt};
-use handover::{Checked, Refusal, Routes};
+use handover::{Checked, Code, Refusal, Routes};
 use indicatif::ProgressBar;
 use serde::Serialize;
 use tokio::time::timeout;
@@ -35,7 +35,7 @@ pub struct NotSent {
 #[derive(Debug, PartialEq, Serialize)]
 pub struct Reason {
     /// That of the refusal, `too-large`, or `sqs` where SQS did not take it.
-    pub code: &'static str,
+    pub code: Code,
     #[serde(rename = "reason")]
     pub text: String,
 }
@@ -80,7 +80,7 @@ fn too_large() -> Reason {
     let text = format!(
         "it takes more than {MESSAGE_BYTES_MAX} bytes; store the data elsewhere and send a reference"
     );
-    Reason { code: "too-large", text }
+    Reason { code: Code::TooLarge, text }
 }
 
 /// An event with JSON escapes for the characters that SQS does not take, and JSON does: those can only be inside a
@@ -246,7 +246,7 @@ mod tests {
         let batches = batches_of(&input, true).await;
         assert_eq!(batches[0].lines.len(), 1);
         let reasons: Vec<_> = batches[0].not_sent.iter().map(|line| line.reason.code).collect();
-        assert_eq!(reasons, ["not-utf8", "too-large"]);
+        assert_eq!(reasons, [Code::NotUtf8, Code::TooLarge]);
     }
 
     #[tokio::test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
-use handover::Fault;
+use handover::{Code, Fault};
 
 use super::batch::{Batch, Line, NotSent, Reason};
 use crate::stack::Stack;
@@ -129,7 +129,7 @@ fn reason(failure: &EntryFailure, text: &str) -> Reason {
         ),
         _ => code.to_owned(),
     };
-    Reason { code: "sqs", text }
+    Reason { code: Code::Sqs, text }
 }
 
 #[cfg(test)]

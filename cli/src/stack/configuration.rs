@@ -11,9 +11,10 @@ use aws_runtime::env_config::EnvConfigValue;
 use aws_runtime::env_config::file::EnvConfigFiles;
 use aws_types::os_shim_internal::{Env, Fs};
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
+use handover::Code;
 use handover::dynamodb::config::SharedCredentialsProvider;
 
-use crate::error::{NO_ENDPOINT, NO_PROFILE, coded};
+use crate::error::coded;
 
 /// The variable of the environment that names an endpoint for all services; those for one service begin with it.
 const ENDPOINT: &str = "AWS_ENDPOINT_URL";
@@ -55,7 +56,7 @@ fn check_endpoint(name: &str, value: &str) -> anyhow::Result<()> {
     let is_url = ["http://", "https://"].iter().any(|scheme| value.starts_with(scheme));
     let text =
         || format!("the environment variable {name} is not a URL: it has to begin with http:// or https://");
-    anyhow::ensure!(value.is_empty() || is_url, coded(NO_ENDPOINT, text()));
+    anyhow::ensure!(value.is_empty() || is_url, coded(Code::NoEndpoint, text()));
     Ok(())
 }
 
@@ -72,9 +73,9 @@ async fn profiles(named: Option<&str>) -> anyhow::Result<ProfileSet> {
     let unread = |error| {
         format!("the profiles cannot be read from {config} and {credentials}: {:#}", Error::new(error))
     };
-    let profiles = loaded.map_err(|error| coded(NO_PROFILE, unread(error)))?;
+    let profiles = loaded.map_err(|error| coded(Code::NoProfile, unread(error)))?;
     let absent = || format!("there is no profile `{name}` in {config} or {credentials}");
-    anyhow::ensure!(profiles.get_profile(name).is_some(), coded(NO_PROFILE, absent()));
+    anyhow::ensure!(profiles.get_profile(name).is_some(), coded(Code::NoProfile, absent()));
     Ok(profiles)
 }
 

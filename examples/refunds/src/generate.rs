@@ -196,7 +196,7 @@ mod tests {
         let routes: handover::Routes = routes.parse().unwrap();
         for Line { text, expected, .. } in lines() {
             let accepted = routes.decode(text.as_bytes()).and_then(|event| routes.of(&event).map(drop));
-            let refused = accepted.err().map(|refusal| refusal.code());
+            let refused = accepted.err().map(|refusal| refusal.code().as_str());
             let expected = match expected {
                 ExpectedOutcome::Refused(code) => Some(code),
                 _ => None,

@@ -1,6 +1,7 @@
 mod cases;
 
 use super::*;
+use crate::code::Code;
 use crate::notification::{Checked, Draft, EVENT_BYTES_MAX};
 use proptest::prelude::*;
 
@@ -38,12 +39,12 @@ fn each_mistake_has_its_own_reason() {
         assert_eq!(with(field, "7"), refused);
     }
     for wrong in ["1.5", "1.0", "1e0", "-1", "2147483648", "\"\"", "\"+1\"", "\"1.0\"", "[1]"] {
-        assert_eq!(with("sequence", wrong).unwrap_err().code(), "wrong-type", "{wrong}");
+        assert_eq!(with("sequence", wrong).unwrap_err().code(), Code::WrongType, "{wrong}");
     }
     assert_eq!(with("kind", "\"query\""), Err(Refusal::UnknownKind));
-    assert_eq!(with("specversion", "\"0.3\"").unwrap_err().code(), "invalid");
+    assert_eq!(with("specversion", "\"0.3\"").unwrap_err().code(), Code::Invalid);
     for other in ["text/xml", "text/plain", "application/octet-stream", "json", "/json", ""] {
-        assert_eq!(with("datacontenttype", &format!("\"{other}\"")).unwrap_err().code(), "invalid");
+        assert_eq!(with("datacontenttype", &format!("\"{other}\"")).unwrap_err().code(), Code::Invalid);
     }
     for json in ["application/JSON; charset=utf-8", "text/json", "application/vnd.api+json"] {
         assert!(with("datacontenttype", &format!("\"{json}\"")).is_ok(), "{json}");
@@ -51,8 +52,8 @@ fn each_mistake_has_its_own_reason() {
     assert_eq!(with("id", "null"), Err(Refusal::Missing { field: "id" }));
     assert_eq!(with("subject", "null").unwrap().subject, None);
     assert_eq!(with("data", "null").unwrap().data.as_str(), "null");
-    assert_eq!(with("time", "\"yesterday\"").unwrap_err().code(), "invalid");
-    assert_eq!(with("dataschema", "\"\"").unwrap_err().code(), "invalid");
+    assert_eq!(with("time", "\"yesterday\"").unwrap_err().code(), Code::Invalid);
+    assert_eq!(with("dataschema", "\"\"").unwrap_err().code(), Code::Invalid);
     let nearest = Some("partitionkey");
     let unknown = Refusal::UnknownAttribute { name: "partitionKey".into(), nearest };
     assert_eq!(with("partitionKey", "{}"), Err(unknown));
@@ -61,9 +62,9 @@ fn each_mistake_has_its_own_reason() {
     assert_eq!(Checked::decode(of_0_1.as_bytes()), Err(unknown));
     assert_eq!(Checked::decode(b"[]"), Err(Refusal::NotAnObject));
     assert_eq!(Checked::decode(b"{\xff}"), Err(Refusal::NotUtf8 { at: 1 }));
-    assert_eq!(Checked::decode(b"{\"id\":1,\"id\":1}").unwrap_err().code(), "duplicate-key");
+    assert_eq!(Checked::decode(b"{\"id\":1,\"id\":1}").unwrap_err().code(), Code::DuplicateKey);
     let large = EVENT.replace('5', &format!("\"{}\"", "5".repeat(EVENT_BYTES_MAX)));
-    assert_eq!(Checked::decode(large.as_bytes()).unwrap_err().code(), "too-large");
+    assert_eq!(Checked::decode(large.as_bytes()).unwrap_err().code(), Code::TooLarge);
 }
 
 #[test]
@@ -85,8 +86,8 @@ fn a_sequence_is_an_integer_or_digits() {
     }
     assert_eq!(numbered("2147483647"), Ok(Some(2_147_483_647)));
     assert_eq!(numbered("\"9007199254740991\""), Ok(Some((1 << 53) - 1)));
-    assert_eq!(numbered("\"9007199254740992\"").unwrap_err().code(), "invalid");
-    assert_eq!(numbered("0").unwrap_err().code(), "invalid");
+    assert_eq!(numbered("\"9007199254740992\"").unwrap_err().code(), Code::Invalid);
+    assert_eq!(numbered("0").unwrap_err().code(), Code::Invalid);
 }
 
 #[test]
@@ -132,10 +133,10 @@ fn an_extension_is_text_a_boolean_or_an_integer() {
         let said = extension(wrong).unwrap_err();
         assert_eq!(
             (said.code(), said.to_string().starts_with("`tenant` is not a string")),
-            ("wrong-type", true)
+            (Code::WrongType, true)
         );
     }
-    assert_eq!(extension("\"a\\u0007\"").unwrap_err().code(), "invalid");
+    assert_eq!(extension("\"a\\u0007\"").unwrap_err().code(), Code::Invalid);
 }
 
 #[test]

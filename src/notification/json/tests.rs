@@ -1,4 +1,5 @@
 use super::*;
+use crate::code::Code;
 use proptest::prelude::*;
 
 fn canonical(text: &str) -> Result<String, Refusal> {
@@ -92,7 +93,7 @@ fn data_is_as_deep_alone_as_in_its_event() {
     let nested = |levels: usize| format!("{}0{}", "[".repeat(levels), "]".repeat(levels));
     let of = |levels: usize| Json::from_serialize(&raw(&nested(levels)).unwrap());
     assert!(of(DEPTH_MAX - 1).is_ok());
-    assert_eq!(of(DEPTH_MAX).unwrap_err().code(), "too-deep");
+    assert_eq!(of(DEPTH_MAX).unwrap_err().code(), Code::TooDeep);
 }
 
 #[test]

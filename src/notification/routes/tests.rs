@@ -1,4 +1,5 @@
 use super::*;
+use crate::code::Code;
 use crate::notification::{Draft, encode};
 
 fn routes(text: &str) -> Result<Routes, String> {
@@ -82,7 +83,7 @@ fn what_another_stack_forwards_keeps_its_id_and_its_cause() {
     for (source, sender) in [("shop", Some("AROA1")), ("shop", None), ("market", Some("AROA2"))] {
         assert_eq!(sent("emit:1", source, sender), Err(Refusal::ReservedId), "{source} {sender:?}");
     }
-    assert_eq!(sent("1", "shop", Some("AROA3")).unwrap_err().code(), "foreign-sender");
+    assert_eq!(sent("1", "shop", Some("AROA3")).unwrap_err().code(), Code::ForeignSender);
     let of_handover: Routes = text.replace("shop", "handover").parse().unwrap();
     let outcome = r#"{"specversion":"1.0","id":"1","source":"handover","type":"t","data":1}"#;
     assert_eq!(of_handover.decode_sent(outcome.as_bytes(), Some("AROA2")), Err(Refusal::ReservedSource));

@@ -31,7 +31,7 @@ fn taken(attributes: &str) -> Checked {
 fn refused(cases: &[(&str, &str, &str)]) {
     for (attributes, code, said) in cases {
         let refusal = decoded(attributes).expect_err(attributes);
-        assert_eq!(refusal.code(), *code, "{attributes}");
+        assert_eq!(refusal.code().as_str(), *code, "{attributes}");
         assert!(refusal.to_string().contains(said), "{refusal}, not {said}");
     }
 }
