@@ -111,6 +111,8 @@ codes! {
     MethodNotAllowed = "method-not-allowed", Some(405);
     /// The body is not of a media type that is taken.
     UnsupportedMediaType = "unsupported-media-type", Some(415);
+    /// The body is not of the form that the call takes.
+    InvalidBody = "invalid-body", Some(400);
     /// The headers are larger than they may be.
     HeaderTooLarge = "header-too-large", Some(431);
     /// A header came twice that may come once.
@@ -170,7 +172,7 @@ codes! {
     /// The destination has no queues.
     NotDeployed = "not-deployed", None;
     /// The routes of the stack, or of the repository, cannot be read or used.
-    NoRoutes = "no-routes", None;
+    NoRoutes = "no-routes", Some(503);
     /// The command asks before it acts on many, and nobody can answer.
     NeedsYes = "needs-yes", None;
     /// The current folder is not one that `handover new` wrote.
