@@ -111,6 +111,11 @@ STACK_THREADS := 6
 docs: ## Write the documentation into target/doc with warnings denied, and run its examples
 	RUSTDOC=$(CURDIR)/.ci/rustdoc $(LINTS) cargo test --workspace --locked --doc --no-fail-fast
 
+# The test that compares them writes them; see CONTRIBUTING.md, "An error code".
+.PHONY: error-pages
+error-pages: ## Write docs/errors/ from the codes of errors in src/code/
+	UPDATE_DOCS=1 $(TESTS) --lib error_pages
+
 # The commit that chooses which half of the mutants `make test` tries; all of them if there is none.
 MUTANTS_BY = $(shell git rev-parse HEAD 2>/dev/null)
 

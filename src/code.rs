@@ -1,17 +1,28 @@
 //! The codes of errors: one list for HTTP, for the command, for refused messages and for metrics.
 
+mod commands;
+mod faults;
+mod page;
+#[cfg(test)]
+mod pages;
+mod refusals;
+mod requests;
+
 use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-/// Declares [`Code`]: of each code its title, its variant, its text and its status in HTTP.
+use self::page::Page;
+
+/// Declares [`Code`]: of each code its title, its variant, its text, its status in HTTP and the texts of its page.
 macro_rules! codes {
-    ($(#[doc = $title:literal] $variant:ident = $text:literal, $status:expr;)+) => {
+    ($(#[doc = $title:literal] $variant:ident = $text:literal, $status:expr, $page:expr;)+) => {
         /// The stable name of a kind of error, for scripts, alarms, dashboards and tests. Texts of errors may change with a
         /// release, codes do not.
         ///
         /// A problem of HTTP has it as `code`, the command prints it as `error[CODE]: TEXT`, a refused message carries
-        /// `CODE: TEXT` in the attribute `reason` of its dead letter, and the metric `Faults` has it as `Cause`.
+        /// `CODE: TEXT` in the attribute `reason` of its dead letter, and the metric `Faults` has it as `Cause`. `handover explain
+        /// CODE` prints its [page](Code::page).
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[non_exhaustive]
         pub enum Code {
@@ -37,6 +48,11 @@ macro_rules! codes {
             pub const fn http_status(self) -> Option<u16> {
                 match self { $(Code::$variant => $status),+ }
             }
+
+            // A function of its own, so that a program that shows no pages does not have them.
+            fn texts(self) -> Page {
+                match self { $(Code::$variant => $page),+ }
+            }
         }
     };
 }
@@ -45,163 +61,163 @@ codes! {
     // A message that is refused.
 
     /// The message is not UTF-8.
-    NotUtf8 = "not-utf8", Some(400);
+    NotUtf8 = "not-utf8", Some(400), refusals::NOT_UTF8;
     /// The message is not JSON.
-    MalformedJson = "malformed-json", Some(400);
+    MalformedJson = "malformed-json", Some(400), refusals::MALFORMED_JSON;
     /// An object has the same key twice.
-    DuplicateKey = "duplicate-key", Some(400);
+    DuplicateKey = "duplicate-key", Some(400), refusals::DUPLICATE_KEY;
     /// A number is not one that a double holds exactly.
-    Number = "number", Some(400);
+    Number = "number", Some(400), refusals::NUMBER;
     /// Objects and arrays nest too deeply.
-    TooDeep = "too-deep", Some(400);
+    TooDeep = "too-deep", Some(400), refusals::TOO_DEEP;
     /// The event is JSON, but not an object.
-    NotAnObject = "not-an-object", Some(400);
+    NotAnObject = "not-an-object", Some(400), refusals::NOT_AN_OBJECT;
     /// The event is larger than any event may be.
-    TooLarge = "too-large", Some(413);
+    TooLarge = "too-large", Some(413), refusals::TOO_LARGE;
     /// A required attribute is missing from an event, or an item from its table.
-    Missing = "missing", Some(400);
+    Missing = "missing", Some(400), refusals::MISSING;
     /// An attribute has the wrong JSON type.
-    WrongType = "wrong-type", Some(400);
+    WrongType = "wrong-type", Some(400), refusals::WRONG_TYPE;
     /// An attribute is longer than it may be.
-    TooLong = "too-long", Some(400);
+    TooLong = "too-long", Some(400), refusals::TOO_LONG;
     /// An attribute has a value that it cannot have, or AWS rejected a request as invalid.
-    Invalid = "invalid", Some(400);
+    Invalid = "invalid", Some(400), refusals::INVALID;
     /// The id begins as only those of emitted notifications do.
-    ReservedId = "reserved-id", Some(400);
+    ReservedId = "reserved-id", Some(400), refusals::RESERVED_ID;
     /// The source is the one of the outcomes that Handover sends.
-    ReservedSource = "reserved-source", Some(400);
+    ReservedSource = "reserved-source", Some(400), refusals::RESERVED_SOURCE;
     /// An attribute has a name that CloudEvents does not allow.
-    UnknownAttribute = "unknown-attribute", Some(400);
+    UnknownAttribute = "unknown-attribute", Some(400), refusals::UNKNOWN_ATTRIBUTE;
     /// The extension attributes are too many, or too large together.
-    TooManyExtensions = "too-many-extensions", Some(400);
+    TooManyExtensions = "too-many-extensions", Some(400), refusals::TOO_MANY_EXTENSIONS;
     /// The kind is neither `command` nor `event`.
-    UnknownKind = "unknown-kind", Some(400);
+    UnknownKind = "unknown-kind", Some(400), refusals::UNKNOWN_KIND;
     /// No route takes the type.
-    UnknownType = "unknown-type", Some(400);
+    UnknownType = "unknown-type", Some(400), refusals::UNKNOWN_TYPE;
     /// The route of the type is for the other kind.
-    WrongKind = "wrong-kind", Some(400);
+    WrongKind = "wrong-kind", Some(400), refusals::WRONG_KIND;
     /// The route of the type does not take it from this source.
-    ForeignSource = "foreign-source", Some(403);
+    ForeignSource = "foreign-source", Some(403), refusals::FOREIGN_SOURCE;
     /// The route of the type does not take it from its source by this sender.
-    ForeignSender = "foreign-sender", Some(403);
+    ForeignSender = "foreign-sender", Some(403), refusals::FOREIGN_SENDER;
     /// The event is larger than the route of its type allows.
-    TooLargeForRoute = "too-large-for-route", Some(413);
+    TooLargeForRoute = "too-large-for-route", Some(413), refusals::TOO_LARGE_FOR_ROUTE;
     /// No route takes the outcome that the event asks for.
-    Outcome = "outcome", Some(400);
+    Outcome = "outcome", Some(400), refusals::OUTCOME;
     /// The event asks for an outcome, and no destination would end it.
-    NoOutcome = "no-outcome", Some(400);
+    NoOutcome = "no-outcome", Some(400), refusals::NO_OUTCOME;
     /// The type belongs to a channel, and the partition key does not say what the event is about.
-    NotKeyed = "not-keyed", Some(400);
+    NotKeyed = "not-keyed", Some(400), refusals::NOT_KEYED;
     /// A destination applies the type in sequence, and the notification is not numbered.
-    NotNumbered = "not-numbered", Some(400);
+    NotNumbered = "not-numbered", Some(400), refusals::NOT_NUMBERED;
     /// The source has sent other content under the same id.
-    Conflict = "conflict", Some(409);
+    Conflict = "conflict", Some(409), refusals::CONFLICT;
     /// SQS did not take the line.
-    Sqs = "sqs", None;
+    Sqs = "sqs", None, refusals::SQS;
 
     // A request over HTTP.
 
     /// The caller has not said who it is.
-    Unauthenticated = "unauthenticated", Some(401);
+    Unauthenticated = "unauthenticated", Some(401), requests::UNAUTHENTICATED;
     /// The caller may not do this.
-    Forbidden = "forbidden", Some(403);
+    Forbidden = "forbidden", Some(403), requests::FORBIDDEN;
     /// There is nothing at this path.
-    UnknownPath = "unknown-path", Some(404);
+    UnknownPath = "unknown-path", Some(404), requests::UNKNOWN_PATH;
     /// The path does not take this method.
-    MethodNotAllowed = "method-not-allowed", Some(405);
+    MethodNotAllowed = "method-not-allowed", Some(405), requests::METHOD_NOT_ALLOWED;
     /// The body is not of a media type that is taken.
-    UnsupportedMediaType = "unsupported-media-type", Some(415);
+    UnsupportedMediaType = "unsupported-media-type", Some(415), requests::UNSUPPORTED_MEDIA_TYPE;
     /// The body is not of the form that the call takes.
-    InvalidBody = "invalid-body", Some(400);
+    InvalidBody = "invalid-body", Some(400), requests::INVALID_BODY;
     /// The headers are larger than they may be.
-    HeaderTooLarge = "header-too-large", Some(431);
+    HeaderTooLarge = "header-too-large", Some(431), requests::HEADER_TOO_LARGE;
     /// A header came twice that may come once.
-    DuplicateHeader = "duplicate-header", Some(400);
+    DuplicateHeader = "duplicate-header", Some(400), requests::DUPLICATE_HEADER;
     /// A header has a value that it cannot have.
-    InvalidHeader = "invalid-header", Some(400);
+    InvalidHeader = "invalid-header", Some(400), requests::INVALID_HEADER;
     /// The query has a parameter that the path does not take.
-    UnknownParameter = "unknown-parameter", Some(400);
+    UnknownParameter = "unknown-parameter", Some(400), requests::UNKNOWN_PARAMETER;
     /// A parameter has a value that it cannot have.
-    InvalidParameter = "invalid-parameter", Some(400);
+    InvalidParameter = "invalid-parameter", Some(400), requests::INVALID_PARAMETER;
     /// The event has no id, and the request no `Idempotency-Key`.
-    NoId = "no-id", Some(400);
+    NoId = "no-id", Some(400), requests::NO_ID;
     /// The event has an id, and the request another `Idempotency-Key`.
-    KeyAndId = "key-and-id", Some(400);
+    KeyAndId = "key-and-id", Some(400), requests::KEY_AND_ID;
     /// The `Idempotency-Key` is not one.
-    InvalidKey = "invalid-key", Some(400);
+    InvalidKey = "invalid-key", Some(400), requests::INVALID_KEY;
     /// Other content was sent with the same `Idempotency-Key`.
-    KeyReused = "key-reused", Some(422);
+    KeyReused = "key-reused", Some(422), requests::KEY_REUSED;
     /// The version token is not one of this notification.
-    InvalidToken = "invalid-token", Some(400);
+    InvalidToken = "invalid-token", Some(400), requests::INVALID_TOKEN;
     /// The cursor is not one of this list.
-    InvalidCursor = "invalid-cursor", Some(400);
+    InvalidCursor = "invalid-cursor", Some(400), requests::INVALID_CURSOR;
     /// The batch has more items than it may have.
-    TooManyItems = "too-many-items", Some(400);
+    TooManyItems = "too-many-items", Some(400), requests::TOO_MANY_ITEMS;
     /// The record that the version token is of has expired, or was replaced.
-    Gone = "gone", Some(410);
+    Gone = "gone", Some(410), requests::GONE;
     /// The service cannot carry the request out until somebody corrects it.
-    Unexpected = "unexpected", Some(500);
+    Unexpected = "unexpected", Some(500), requests::UNEXPECTED;
 
     // What is named, and what becomes of it.
 
     /// There is no record of the notification, or no refused message of the id.
-    UnknownNotification = "unknown-notification", Some(404);
+    UnknownNotification = "unknown-notification", Some(404), commands::UNKNOWN_NOTIFICATION;
     /// Several sources have used the id, and none is named.
-    SeveralSources = "several-sources", Some(300);
+    SeveralSources = "several-sources", Some(300), commands::SEVERAL_SOURCES;
     /// The routes do not name the destination, or the notification does not go there.
-    UnknownDestination = "unknown-destination", Some(400);
+    UnknownDestination = "unknown-destination", Some(400), commands::UNKNOWN_DESTINATION;
     /// A call to another system may still be running.
-    CallRunning = "call-running", Some(409);
+    CallRunning = "call-running", Some(409), commands::CALL_RUNNING;
     /// There is no call with an unknown outcome to settle.
-    NoUnknownCall = "no-unknown-call", Some(409);
+    NoUnknownCall = "no-unknown-call", Some(409), commands::NO_UNKNOWN_CALL;
     /// The record changed meanwhile.
-    Changed = "changed", Some(409);
+    Changed = "changed", Some(409), commands::CHANGED;
 
     // A command that cannot begin.
 
     /// No stack is named, or not by a name that one can have.
-    NoStack = "no-stack", None;
+    NoStack = "no-stack", None, commands::NO_STACK;
     /// No Region is named, or not by a name that one can have.
-    NoRegion = "no-region", None;
+    NoRegion = "no-region", None, commands::NO_REGION;
     /// The profile that is named does not exist, or cannot be read.
-    NoProfile = "no-profile", None;
+    NoProfile = "no-profile", None, commands::NO_PROFILE;
     /// A variable that has to name an endpoint does not.
-    NoEndpoint = "no-endpoint", None;
+    NoEndpoint = "no-endpoint", None, commands::NO_ENDPOINT;
     /// There is no stack of this name in this account and Region.
-    UnknownStack = "unknown-stack", None;
+    UnknownStack = "unknown-stack", None, commands::UNKNOWN_STACK;
     /// The destination has no queues.
-    NotDeployed = "not-deployed", None;
+    NotDeployed = "not-deployed", None, commands::NOT_DEPLOYED;
     /// The routes of the stack, or of the repository, cannot be read or used.
-    NoRoutes = "no-routes", Some(503);
+    NoRoutes = "no-routes", Some(503), commands::NO_ROUTES;
     /// The command asks before it acts on many, and nobody can answer.
-    NeedsYes = "needs-yes", None;
+    NeedsYes = "needs-yes", None, commands::NEEDS_YES;
     /// The current folder is not one that `handover new` wrote.
-    NoRepository = "no-repository", None;
+    NoRepository = "no-repository", None, commands::NO_REPOSITORY;
     /// Something of this name is there already.
-    Exists = "exists", None;
+    Exists = "exists", None, commands::EXISTS;
 
     // What holds a message up, a call to AWS above all.
 
     /// Another transaction holds the item.
-    Contended = "contended", Some(503);
+    Contended = "contended", Some(503), faults::CONTENDED;
     /// AWS, or another system, takes no more for now.
-    Throttled = "throttled", Some(503);
+    Throttled = "throttled", Some(503), faults::THROTTLED;
     /// AWS gave no answer.
-    Unavailable = "unavailable", Some(503);
+    Unavailable = "unavailable", Some(503), faults::UNAVAILABLE;
     /// The item is in a state of a later release.
-    LaterRelease = "later-release", Some(503);
+    LaterRelease = "later-release", Some(503), faults::LATER_RELEASE;
     /// AWS refuses whoever calls.
-    Denied = "denied", None;
+    Denied = "denied", None, faults::DENIED;
     /// There is no such table, queue, stream, function or secret.
-    NoResource = "no-resource", None;
+    NoResource = "no-resource", None, faults::NO_RESOURCE;
     /// The item that was read is malformed.
-    Unreadable = "unreadable", None;
+    Unreadable = "unreadable", None, faults::UNREADABLE;
     /// The invocation ended before the notification was completed.
-    OutOfTime = "out-of-time", None;
+    OutOfTime = "out-of-time", None, faults::OUT_OF_TIME;
     /// Another system refuses every call until somebody corrects the set-up.
-    Misconfigured = "misconfigured", None;
+    Misconfigured = "misconfigured", None, faults::MISCONFIGURED;
     /// The function `accept` cannot use its routes, and accepts nothing.
-    Routes = "routes", None;
+    Routes = "routes", None, faults::ROUTES;
 }
 
 impl fmt::Display for Code {

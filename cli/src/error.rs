@@ -22,7 +22,7 @@ pub fn code(error: &anyhow::Error) -> Option<Code> {
     error.downcast_ref::<CodedError>().map(|coded| coded.code)
 }
 
-/// Says an error, with its code if it has one.
+/// Says an error, with its code if it has one: `handover explain CODE` then says more.
 pub fn say(error: &anyhow::Error) {
     match code(error) {
         Some(code) => say_error!("error[{code}]: {error:#}"),

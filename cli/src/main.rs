@@ -13,6 +13,7 @@ mod destinations;
 mod dispatch;
 mod edit;
 mod error;
+mod explain;
 mod held;
 mod index;
 mod interrupt;
@@ -69,6 +70,8 @@ enum Command {
     New(new::Arguments),
     /// Adds a destination to the repository in this folder; it needs no stack.
     Add(add::Arguments),
+    /// Says what the code of an error means, and what to do; it needs no stack.
+    Explain(explain::Arguments),
     /// Prints the script by which a shell completes the command's words; it needs no stack.
     Completion(completion::Arguments),
 }
@@ -127,6 +130,10 @@ async fn run(Arguments { stack, command }: Arguments) -> anyhow::Result<ExitCode
         Command::OfStack(command) => command,
         Command::New(arguments) => return new::new(&arguments),
         Command::Add(arguments) => return add::add(arguments),
+        Command::Explain(arguments) => {
+            explain::explain(&arguments);
+            return Ok(ExitCode::SUCCESS);
+        }
         Command::Completion(arguments) => {
             completion::completion::<Arguments>(&arguments);
             return Ok(ExitCode::SUCCESS);

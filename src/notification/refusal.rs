@@ -255,3 +255,40 @@ impl Refusal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::notification::{
+        EVENT_BYTES_MAX, EXTENSION_BYTES_MAX, EXTENSION_NAME_BYTES_MAX, EXTENSIONS_BYTES_MAX, EXTENSIONS_MAX,
+        ID_BYTES_MAX, PARTITIONKEY_BYTES_MAX, ROUTE_BYTES_MAX, SOURCE_BYTES_MAX, SUBJECT_BYTES_MAX,
+        TYPE_BYTES_MAX,
+    };
+
+    /// As a page writes a number.
+    fn written(number: usize) -> String {
+        match number / 1_000 {
+            0 => number.to_string(),
+            thousands => format!("{thousands},{:03}", number % 1_000),
+        }
+    }
+
+    #[test]
+    fn a_page_names_the_limit() {
+        for (code, limits) in [
+            (Code::TooLarge, &[EVENT_BYTES_MAX][..]),
+            (Code::TooLargeForRoute, &[ROUTE_BYTES_MAX, EVENT_BYTES_MAX]),
+            (Code::TooLong, &[ID_BYTES_MAX, TYPE_BYTES_MAX, SOURCE_BYTES_MAX, PARTITIONKEY_BYTES_MAX]),
+            (Code::TooLong, &[SUBJECT_BYTES_MAX, EXTENSION_BYTES_MAX]),
+            (Code::TooManyExtensions, &[EXTENSIONS_MAX, EXTENSIONS_BYTES_MAX]),
+            (Code::UnknownAttribute, &[EXTENSION_NAME_BYTES_MAX]),
+        ] {
+            let page = code.page();
+            let is_word = |c: char| !(c.is_ascii_digit() || c == ',');
+            let numbers: Vec<_> = page.split(is_word).map(|number| number.trim_end_matches(',')).collect();
+            for limit in limits {
+                assert!(numbers.contains(&&*written(*limit)), "{code} does not name {limit}");
+            }
+        }
+    }
+}

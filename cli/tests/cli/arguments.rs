@@ -100,7 +100,9 @@ fn what_cannot_be_read_is_named() {
 /// What clap prints itself, and what needs no stack.
 #[test]
 fn what_cannot_be_written_fails() {
-    for arguments in [&["--help"][..], &["help", "close"], &["--version"], &["completion", "bash"]] {
+    for arguments in
+        [&["--help"][..], &["help", "close"], &["--version"], &["completion", "bash"], &["explain", "gone"]]
+    {
         let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
         let output = command(arguments, &[]).stdout(full).output().unwrap();
         let errors = text(&output.stderr);
@@ -128,6 +130,16 @@ fn a_shell_completes_every_command() {
         }
     }
     assert_eq!(handover(&["completion", "tcsh"], &[]).status.code(), Some(2));
+}
+
+#[test]
+fn a_code_is_explained_without_a_stack() {
+    let explained = handover(&["explain", "needs-yes"], &[("HANDOVER_STACK", "")]);
+    let page = include_str!("../../../docs/errors/needs-yes.md");
+    assert!(page.contains(text(&explained.stdout)) && explained.stdout.starts_with(b"# `needs-yes`\n"));
+    let unknown = handover(&["explain", "need-yes"], &[]);
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(text(&unknown.stderr).contains("'needs-yes'"), "{}", text(&unknown.stderr));
 }
 
 #[test]
