@@ -14,15 +14,15 @@ use serde::{Serialize, Serializer};
 
 use self::page::Page;
 
-/// Declares [`Code`]: of each code its title, its variant, its text, its status in HTTP and the texts of its page.
+/// Declares [`Code`]: of each code its title, its variant, its text, its status in HTTP, and its page.
 macro_rules! codes {
     ($(#[doc = $title:literal] $variant:ident = $text:literal, $status:expr, $page:expr;)+) => {
-        /// The stable name of a kind of error, for scripts, alarms, dashboards and tests. Texts of errors may change with a
-        /// release, codes do not.
+        /// The stable name of a kind of error, for scripts, alarms, dashboards and tests. Texts of errors may
+        /// change with a release, codes do not.
         ///
-        /// A problem of HTTP has it as `code`, the command prints it as `error[CODE]: TEXT`, a refused message carries
-        /// `CODE: TEXT` in the attribute `reason` of its dead letter, and the metric `Faults` has it as `Cause`. `handover explain
-        /// CODE` prints its [page](Code::page).
+        /// A problem of HTTP has it as `code`, the command prints it as `error[CODE]: TEXT`, a refused message
+        /// carries `CODE: TEXT` in the attribute `reason` of its dead letter, and the metric `Faults` has it as
+        /// `Cause`. `handover explain CODE` prints its [page](Code::page).
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[non_exhaustive]
         pub enum Code {
@@ -43,13 +43,13 @@ macro_rules! codes {
                 match self { $(Code::$variant => $title.trim_ascii()),+ }
             }
 
-            /// The status of an HTTP answer with this code; `None` where HTTP does not answer with it. A fault that a repeat
-            /// does not mend is answered as [`Code::Unexpected`].
+            /// The status of an HTTP answer with this code; `None` where HTTP does not answer with it. A fault that
+            /// a repeat does not mend is answered as [`Code::Unexpected`].
             pub const fn http_status(self) -> Option<u16> {
                 match self { $(Code::$variant => $status),+ }
             }
 
-            // A function of its own, so that a program that shows no pages does not have them.
+            /// Apart from the rest, so that a program that shows no pages does not have their texts.
             fn texts(self) -> Page {
                 match self { $(Code::$variant => $page),+ }
             }
@@ -167,11 +167,11 @@ codes! {
     /// The routes do not name the destination, or the notification does not go there.
     UnknownDestination = "unknown-destination", Some(400), commands::UNKNOWN_DESTINATION;
     /// A call to another system may still be running.
-    CallRunning = "call-running", Some(409), commands::CALL_RUNNING;
+    CallRunning = "call-running", None, commands::CALL_RUNNING;
     /// There is no call with an unknown outcome to settle.
-    NoUnknownCall = "no-unknown-call", Some(409), commands::NO_UNKNOWN_CALL;
+    NoUnknownCall = "no-unknown-call", None, commands::NO_UNKNOWN_CALL;
     /// The record changed meanwhile.
-    Changed = "changed", Some(409), commands::CHANGED;
+    Changed = "changed", None, commands::CHANGED;
 
     // A command that cannot begin.
 
@@ -218,6 +218,28 @@ codes! {
     Misconfigured = "misconfigured", None, faults::MISCONFIGURED;
     /// The function `accept` cannot use its routes, and accepts nothing.
     Routes = "routes", None, faults::ROUTES;
+}
+
+impl Code {
+    /// What leads to it.
+    pub fn cause(self) -> &'static str {
+        self.texts().cause.trim_ascii()
+    }
+
+    /// What to do.
+    pub fn fix(self) -> &'static str {
+        self.texts().fix.trim_ascii()
+    }
+
+    /// The mistake that most often leads to it, or that is most often made then.
+    pub fn mistake(self) -> &'static str {
+        self.texts().mistake.trim_ascii()
+    }
+
+    /// Its page in Markdown, as `handover explain` prints it and `docs/errors/` has it, from where its links lead.
+    pub fn page(self) -> String {
+        self.texts().markdown(self.as_str(), self.title(), self.http_status())
+    }
 }
 
 impl fmt::Display for Code {

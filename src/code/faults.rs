@@ -96,9 +96,10 @@ local AWS that was started anew, the keys of its last run: source `.local/env` a
 };
 
 pub(super) const NO_RESOURCE: Page = Page {
+    seen: &["the metric `Faults` of the namespace `Handover`, as its `Cause`", "code: `Fault::code`"],
     cause: "
-The table, queue, stream, function or secret that the call names does not exist in this account and Region. (A
-command says `unknown-stack`.)",
+The table, queue, stream, function or secret that the call names does not exist in this account and Region. A
+command says `unknown-stack` instead.",
     fix: "
 Compare `HANDOVER_PREFIX` of the function with the name of the stack: the names of tables and queues begin
 with it. Is the destination's application of `destination.yaml` deployed?",

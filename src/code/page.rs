@@ -1,13 +1,9 @@
 //! The page of a code: what a user reads who has just met it.
 
-use std::fmt::Write;
-
-use super::Code;
-
 /// What each page leads to.
 const ALL: (&str, &str) = ("All codes", "README.md");
 
-/// The texts of a page in Markdown, beside what the list of codes says. White space around them is left out.
+/// The texts of a page in Markdown, beside what the list of codes says.
 pub(super) struct Page {
     /// Where one meets the code, beside HTTP.
     pub(super) seen: &'static [&'static str],
@@ -21,42 +17,19 @@ pub(super) struct Page {
 impl Page {
     /// To be filled in.
     pub(super) const NEW: Page = Page { seen: &[], cause: "", fix: "", mistake: "", see: &[] };
-}
 
-impl Code {
-    /// What leads to it.
-    pub fn cause(self) -> &'static str {
-        self.texts().cause.trim_ascii()
-    }
-
-    /// What to do.
-    pub fn fix(self) -> &'static str {
-        self.texts().fix.trim_ascii()
-    }
-
-    /// The mistake that most often leads to it, or that is most often made then.
-    pub fn mistake(self) -> &'static str {
-        self.texts().mistake.trim_ascii()
-    }
-
-    /// Its page in Markdown, as `handover explain` prints it and `docs/errors/` has it, from where its links lead.
-    pub fn page(self) -> String {
-        let mut page = format!("# `{self}`\n\n{}\n\nWhere you meet it:\n\n", self.title());
-        if let Some(status) = self.http_status() {
-            writeln!(page, "- HTTP: an answer with the status {status}").expect("a string takes all");
-        }
-        for place in self.texts().seen {
-            writeln!(page, "- {place}").expect("a string takes all");
-        }
-        for (heading, text) in
-            [("Cause", self.cause()), ("Fix", self.fix()), ("Common mistake", self.mistake())]
-        {
-            write!(page, "\n## {heading}\n\n{text}\n").expect("a string takes all");
-        }
-        page += "\n## See also\n\n";
-        for (text, path) in self.texts().see.iter().chain(&[ALL]) {
-            writeln!(page, "- [{text}]({path})").expect("a string takes all");
-        }
-        page
+    /// The page in Markdown, with what the list says of its code.
+    pub(super) fn markdown(&self, code: &str, title: &str, http_status: Option<u16>) -> String {
+        let Page { seen, cause, fix, mistake, see } = self;
+        let http = http_status.map(|status| format!("HTTP: an answer with the status {status}"));
+        let seen = http.into_iter().chain(seen.iter().map(ToString::to_string));
+        let seen: String = seen.map(|place| format!("- {place}\n")).collect();
+        let [cause, fix, mistake] = [cause, fix, mistake].map(|text| text.trim_ascii());
+        let see = see.iter().chain(&[ALL]).map(|(text, path)| format!("- [{text}]({path})\n"));
+        let see: String = see.collect();
+        format!(
+            "# `{code}`\n\n{title}\n\nWhere you meet it:\n\n{seen}\n## Cause\n\n{cause}\n\n## Fix\n\n{fix}\n\n\
+             ## Common mistake\n\n{mistake}\n\n## See also\n\n{see}"
+        )
     }
 }

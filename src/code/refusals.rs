@@ -5,6 +5,7 @@ use super::page::Page;
 const ACCEPT: &str = "accept: the attribute `reason` of the message in `STACK-upstream-dead-letters`, which \
                       `handover refused` lists";
 const SEND: &str = "`handover send`: a line that it does not send";
+const DRAFT: &str = "code: `Refusal::code`, where a draft is built or an outbox accepts it";
 
 /// Of what only bytes can be, which somebody sends.
 const SENT: Page = Page { seen: &[ACCEPT, SEND], ..Page::NEW };
@@ -14,7 +15,7 @@ const BUILT: Page = Page {
     seen: &[
         ACCEPT,
         SEND,
-        "code: `Refusal::code`, where a draft is built or an outbox accepts it",
+        DRAFT,
         "a destination that emits it: the error of the failed attempt has the text of the refusal",
     ],
     ..Page::NEW
@@ -129,7 +130,7 @@ pub(super) const MISSING: Page = Page {
         ACCEPT,
         SEND,
         "code: `Refusal::code`, and `Fault::code`",
-        "every other command: a call to AWS that failed",
+        "a command whose call to AWS failed",
         "the metric `Faults`, as its `Cause`",
     ],
     cause: "
@@ -187,7 +188,7 @@ pub(super) const INVALID: Page = Page {
         ACCEPT,
         SEND,
         "code: `Refusal::code`, and `Fault::code`",
-        "every other command: a call to AWS that failed",
+        "a command whose call to AWS failed",
         "the metric `Faults`, as its `Cause`",
     ],
     cause: "
@@ -210,6 +211,7 @@ A time without its zone: `2026-11-22T08:15:00`. Write `2026-11-22T08:15:00Z`. Ot
 };
 
 pub(super) const RESERVED_ID: Page = Page {
+    seen: &[ACCEPT, SEND, DRAFT],
     cause: "
 The `id` begins with `emit:`. Such an id derives from the notification that emitted it. Whoever sent it
 beforehand would take its place, and the effect that emits it would fail.",
@@ -224,10 +226,10 @@ role that was deleted and made anew has another unique id.",
         ("Forward to another stack", "../../infra/README.md#forward-to-another-stack"),
         ("Send refused messages again", "../runbooks.md#refused-messages"),
     ],
-    ..BUILT
 };
 
 pub(super) const RESERVED_SOURCE: Page = Page {
+    seen: &[ACCEPT, SEND, DRAFT],
     cause: "
 The `source` is `handover`. Only the outcomes that Handover sends have it, so that their receivers can believe
 them.",
@@ -236,7 +238,7 @@ Send it with the name of your service as its `source`.",
     mistake: "
 To name the source after the product that carries the message. It names the service that owns what the message
 says.",
-    ..BUILT
+    ..Page::NEW
 };
 
 pub(super) const UNKNOWN_ATTRIBUTE: Page = Page {

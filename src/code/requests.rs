@@ -246,9 +246,9 @@ The service cannot carry the request out, and a repeat does not help before its 
 something, such as a permission or a table. The caller is not told what: the text names the parts of the
 stack.",
     fix: "
-As an operator, read the log of the function at that time: it has the fault, and its code is in the index of
-these pages. As a caller, tell the operator, and repeat the request later as it is. It may have taken effect,
-and a repeat is safe.",
+As an operator, read the log of the function at that time: it has the fault. The pages of `denied`,
+`no-resource`, `invalid`, `missing` and `unreadable` say what to do. As a caller, tell the operator, and
+repeat the request later as it is. It may have taken effect, and a repeat is safe.",
     mistake: "
 To send the event again under another id, or with another `Idempotency-Key`. If the first request took effect,
 that makes a second notification.",
