@@ -43,8 +43,9 @@ install_dynoxide() {
 launch_emulator() {
     # State of an earlier run.
     rm -rf "$localstack/files/var" "$localstack/files$state"
-    # The default CONFIG_DIR may have settings of the user's.
-    PATH=$localstack/venv/bin:$PATH TMPDIR=$state/tmp FILESYSTEM_ROOT=$localstack/files \
+    # The default CONFIG_DIR may have settings of the user's. The plugins import function_urls; -B writes no bytecode
+    # beside it.
+    PYTHONPATH=$root/localstack PATH=$localstack/venv/bin:$PATH TMPDIR=$state/tmp FILESYSTEM_ROOT=$localstack/files \
         OVERRIDE_IN_DOCKER=0 CONFIG_DIR=$localstack/config GATEWAY_LISTEN=127.0.0.1:$PORT LOCALSTACK_HOST=127.0.0.1:$PORT \
         SQS_ENDPOINT_STRATEGY=path DNS_ADDRESS=0 \
         SKIP_SSL_CERT_DOWNLOAD=1 DISABLE_EVENTS=1 \
@@ -53,7 +54,7 @@ launch_emulator() {
         LAMBDA_EVENT_SOURCE_MAPPING_POLL_INTERVAL_SEC=0.1 \
         LAMBDA_EVENT_SOURCE_MAPPING_MAX_BACKOFF_ON_EMPTY_POLL_SEC=0.5 \
         start emulator "$localstack/venv/bin/python" "$root/localstack/isolated" "$PORT" "${provider##*:}" \
-        "$localstack/venv/bin/python" -m localstack.runtime.main
+        "$localstack/venv/bin/python" -B -m localstack.runtime.main
 }
 
 fix_deployment() { :; }

@@ -44,6 +44,7 @@ pub fn repository(name: &str) -> Files {
         ("localstack/stack.sh", skeleton!("stack.sh")),
         script!("down"),
         script!("fix-mappings"),
+        script!("function_urls.py"),
         script!("lib.sh"),
         script!("ministack.sh"),
         script!("requirements.txt"),

@@ -1,0 +1,1 @@
+../../../localstack/function_urls.py
