@@ -3,10 +3,12 @@
 //! Where a local AWS is known to differ, `tests/skips.toml` lists the probe, and the probe has to fail.
 
 mod dynamodb;
+mod function_urls;
 mod iam;
 mod kinesis;
 mod mappings;
 mod page;
+mod signed;
 mod skips;
 mod sqs;
 mod streams;
@@ -164,6 +166,29 @@ promises! {
         a_failed_batch_of_changes_is_retried_in_order,
             "From a DynamoDB stream, a batch is retried from the lowest failure, in order.",
             "lambda/latest/dg/services-ddb-batchfailurereporting.html", mappings;
+    }
+    "Lambda's function URLs" {
+        the_url_of_a_stack_can_be_called,
+            "The attribute FunctionUrl of a stack's resource is the function's URL, as GetFunctionUrlConfig returns it.",
+            "AWSCloudFormation/latest/TemplateReference/aws-resource-lambda-url.html", function_urls;
+        a_request_without_a_right_signature_is_refused,
+            "With AWS_IAM, a request is answered with 403 if it is not signed, or with another secret, or for another service, or if it was changed since.",
+            "lambda/latest/dg/urls-invocation.html", function_urls;
+        a_request_signed_long_ago_is_refused,
+            "A request that was signed 20 minutes ago is answered with 403.",
+            "IAM/latest/UserGuide/reference_sigv.html", function_urls;
+        a_caller_without_permission_is_refused,
+            "With AWS_IAM, a caller whose policies do not allow the call is answered with 403.",
+            "lambda/latest/dg/urls-auth.html", function_urls;
+        a_function_is_told_who_called,
+            "With AWS_IAM, the event has the caller in requestContext.authorizer.iam; the userId of a role's session is ROLE_ID:SESSION_NAME.",
+            "lambda/latest/dg/urls-invocation.html", function_urls;
+        an_open_url_tells_no_caller,
+            "With NONE, a request without a signature reaches the function, and the event has no caller.",
+            "lambda/latest/dg/urls-invocation.html", function_urls;
+        a_function_gets_the_request_as_it_was_sent,
+            "The event has the path and the query as they were sent, the query decoded too, repeated headers and parameters joined by commas, cookies as a list, and a binary body as base64.",
+            "lambda/latest/dg/urls-invocation.html", function_urls;
     }
     "IAM" {
         a_call_that_the_role_does_not_allow_is_refused,

@@ -34,6 +34,10 @@ The local AWSs are probed as `localstack/` sets them up. That setup fixes some o
   replaces them, by AWS's rules.
 - MiniStack's CloudFormation keeps numbers of a mapping as text; `localstack/fix-mappings` corrects
   them.
+- Neither tells a function behind a URL who called. MiniStack takes root's key with any signature, and
+  LocalStack any request; both change paths, queries and repeated headers on their way, and a URL of
+  theirs leads to AWS or needs a name server. `localstack/function_urls.py` has AWS's rules for both. It
+  refuses a signature in the query, as presigned URLs have it.
 
 ## Not probed
 

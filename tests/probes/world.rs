@@ -1,6 +1,7 @@
 //! Access to one AWS, real or local, for a probe, and the resources that the probe creates there.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -366,12 +367,17 @@ pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the folder above tests/")
 }
 
-fn deploy() -> String {
+/// Deploys the function that its records script. Returns its name.
+pub fn deploy() -> String {
+    run("deploy-function", &[unique().as_ref(), built("scripted").as_os_str()])
+}
+
+/// Runs a script of this folder. Returns what it prints.
+pub fn run(script: &str, arguments: &[&OsStr]) -> String {
     let root = root();
     // The Python of the tools has the modules that the script needs.
-    let mut deploy = Command::new(root.join(".local/venv/bin/python"));
-    let deploy = deploy.arg(root.join("tests/probes/deploy-function")).arg(unique()).arg(built("scripted"));
-    let output = deploy.output().unwrap();
+    let mut python = Command::new(root.join(".local/venv/bin/python"));
+    let output = python.arg(root.join("tests/probes").join(script)).args(arguments).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }

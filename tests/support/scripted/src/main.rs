@@ -9,8 +9,8 @@
 //! - `error`: how many times it makes the whole invocation fail
 //! - `sleep`: how long it takes, in milliseconds
 //!
-//! Invoked with `{"purge": QUEUE_URL}`, it makes a call that its role does not allow. Without records it does
-//! nothing.
+//! Invoked with `{"purge": QUEUE_URL}`, it makes a call that its role does not allow. To a request to its URL it
+//! answers with the event that came of the request. Without records it does nothing.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -33,6 +33,10 @@ impl Scripted {
         if let Some(url) = event["purge"].as_str() {
             let purged = self.sqs.purge_queue().queue_url(url).send().await;
             return Ok(json!({ "error": purged.err().map(|error| error.code().map(str::to_owned)) }));
+        }
+        if event["requestContext"]["http"].is_object() {
+            let headers = json!({ "content-type": "application/json" });
+            return Ok(json!({ "statusCode": 200, "headers": headers, "body": event.to_string() }));
         }
         let began = now();
         let (mut seen, mut failed, mut failures) = (Vec::new(), Vec::new(), Vec::new());
