@@ -237,7 +237,7 @@ check-licences: $(CARGO_DENY)
 .PHONY: check-template
 check-template:
 	@localstack/setup
-	$(TOOLS)/cfn-lint template.yaml infra/core.yaml infra/destination.yaml
+	$(TOOLS)/cfn-lint template.yaml infra/core.yaml infra/destination.yaml infra/api.yaml
 	SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR=.local/sam AWS_DEFAULT_REGION=us-east-1 \
 	    $(TOOLS)/sam validate --lint --template template.yaml
 

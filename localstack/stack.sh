@@ -3,7 +3,7 @@
 
 STACK=${STACK:-handover}
 # Copied for the deployment with their folders. SAM deploys the first; the others are nested in it.
-templates=(template.yaml infra/core.yaml infra/destination.yaml)
+templates=(template.yaml infra/core.yaml infra/destination.yaml infra/api.yaml)
 # Files that each function has beside its binary.
 packed=("$root"/infra/*.routes.json)
 event_sources=$target/debug/event-sources

@@ -82,7 +82,7 @@ codes! {
     TooLong = "too-long", Some(400), refusals::TOO_LONG;
     /// An attribute has a value that it cannot have, or AWS rejected a request as invalid.
     Invalid = "invalid", Some(400), refusals::INVALID;
-    /// The id begins as only those of emitted notifications do.
+    /// The id begins as only those do that Handover makes.
     ReservedId = "reserved-id", Some(400), refusals::RESERVED_ID;
     /// The source is the one of the outcomes that Handover sends.
     ReservedSource = "reserved-source", Some(400), refusals::RESERVED_SOURCE;

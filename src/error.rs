@@ -4,6 +4,9 @@ use std::fmt;
 
 use aws_sdk_dynamodb::error::ErrorMetadata;
 
+/// Any error.
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
 /// Why a function cannot start, or why it stopped. `main` returns it, and Rust prints that by `Debug`: so `Debug` is its
 /// text, too.
 #[derive(thiserror::Error)]
@@ -30,7 +33,7 @@ pub enum Error {
     },
     /// Lambda's runtime interface failed.
     #[error("the Lambda runtime stopped")]
-    Runtime(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Runtime(#[source] BoxError),
 }
 
 impl fmt::Debug for Error {

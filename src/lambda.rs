@@ -195,7 +195,7 @@ fn not_deployed<'a>(routes: &'a Routes, destinations: &str) -> Option<&'a str> {
 /// # Errors
 /// [`Error::Missing`].
 pub fn ledger(aws: &SdkConfig) -> Result<Ledger, Error> {
-    Ok(Ledger::new(aws_sdk_dynamodb::Client::new(aws), format!("{}-notifications", variable(PREFIX)?)))
+    Ok(Ledger::new(aws_sdk_dynamodb::Client::new(aws), table("notifications")?))
 }
 
 /// The positions of sequenced destinations, by `HANDOVER_PREFIX`.
@@ -203,7 +203,12 @@ pub fn ledger(aws: &SdkConfig) -> Result<Ledger, Error> {
 /// # Errors
 /// [`Error::Missing`].
 pub fn positions(aws: &SdkConfig) -> Result<Positions, Error> {
-    Ok(Positions::new(aws_sdk_dynamodb::Client::new(aws), format!("{}-positions", variable(PREFIX)?)))
+    Ok(Positions::new(aws_sdk_dynamodb::Client::new(aws), table("positions")?))
+}
+
+/// The name of a table of the stack, by `HANDOVER_PREFIX`.
+pub(crate) fn table(name: &str) -> Result<String, Error> {
+    Ok(format!("{}-{name}", variable(PREFIX)?))
 }
 
 /// The dead-letter queues of all destinations, from `HANDOVER_PREFIX`.

@@ -268,10 +268,14 @@
 mod aws;
 #[cfg(feature = "lambda")]
 pub mod aws;
+#[cfg(feature = "client")]
+pub mod client;
 mod clock;
 mod code;
 pub mod destination;
 mod error;
+#[cfg(feature = "lambda")]
+pub mod http;
 #[cfg(feature = "lambda")]
 pub mod lambda;
 mod metrics;
@@ -310,7 +314,7 @@ pub use notification::refusal::Refusal;
 pub use notification::routes::Routes;
 pub use pipeline::outbox::Outbox;
 #[cfg(feature = "lambda")]
-pub use run::stages::{run_accept, run_reconcile, run_relay};
+pub use run::stages::{run_accept, run_api, run_reconcile, run_relay};
 #[cfg(feature = "lambda")]
 pub use run::{Destinations, run, run_external};
 pub use store::ledger::Ledger;

@@ -4,6 +4,9 @@
 /// Tables, stream, accept, relay, reconcile, and their alarms.
 pub const CORE: &str = include_str!("../infra/core.yaml");
 
+/// The HTTP interface: its function and URL, and its alarms.
+pub const API: &str = include_str!("../infra/api.yaml");
+
 /// What belongs to a destination: its queues, event sources, alarms, and the rights that its function needs.
 pub const DESTINATION: &str = include_str!("../infra/destination.yaml");
 

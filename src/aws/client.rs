@@ -13,6 +13,8 @@ use aws_smithy_http_client::Connector;
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
+#[cfg(feature = "client")]
+use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 use aws_smithy_runtime_api::client::http::{HttpClient, SharedHttpClient, http_client_fn};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -61,6 +63,15 @@ pub(crate) fn lambda_config(timeouts: TimeoutConfig) -> Result<SdkConfig, Error>
     // An empty one is not set, as for the AWS CLI.
     aws.set_endpoint_url(std::env::var("AWS_ENDPOINT_URL").ok().filter(|url| !url.is_empty()));
     Ok(aws.build())
+}
+
+/// A connector to services that are none of the SDK's. It has no proxy and no time-outs of its own.
+///
+/// # Errors
+/// As [`config`].
+#[cfg(feature = "client")]
+pub(crate) fn connector() -> Result<SharedHttpConnector, Error> {
+    Ok(SharedHttpConnector::new(Connector::builder().tls_provider(TLS).tls_context(tls_context()?).build()))
 }
 
 /// A Lambda function has no proxy.

@@ -1,7 +1,7 @@
 //! What every call to AWS shares: clients, failures, back-off, pace, and packing. Nothing here knows a notification.
 
 mod backoff;
-#[cfg(feature = "lambda")]
+#[cfg(any(feature = "client", feature = "lambda"))]
 mod client;
 pub(crate) mod fault;
 #[cfg(feature = "lambda")]
@@ -13,12 +13,16 @@ mod packing;
 pub(crate) mod queue;
 #[cfg(feature = "lambda")]
 pub(crate) mod sqs;
+#[cfg(feature = "lambda")]
+mod unique_id;
 
 #[cfg(feature = "lambda")]
 pub(crate) use backoff::patiently;
 pub(crate) use backoff::{TRIES_MAX, pause};
-#[cfg(feature = "lambda")]
+#[cfg(any(feature = "client", feature = "lambda"))]
 pub use client::config;
+#[cfg(feature = "client")]
+pub(crate) use client::connector;
 #[cfg(feature = "lambda")]
 pub(crate) use client::lambda_config;
 pub(crate) use fault::Cause;
@@ -28,3 +32,5 @@ pub(crate) use held_up::HeldUp;
 pub use pace::Pace;
 #[cfg(feature = "lambda")]
 pub(crate) use packing::pack;
+#[cfg(feature = "lambda")]
+pub(crate) use unique_id::unique_id;

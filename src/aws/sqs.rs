@@ -8,6 +8,8 @@ use aws_sdk_sqs::primitives::Blob;
 use aws_sdk_sqs::types::MessageAttributeValue;
 use jiff::Timestamp;
 
+use super::unique_id::unique_id;
+
 /// Most bytes of a message, body and attributes together.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 
@@ -73,7 +75,7 @@ pub(crate) fn sent_at(message: &SqsMessage) -> Option<Timestamp> {
 ///
 /// Source: <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html>.
 pub(crate) fn sender(message: &SqsMessage) -> Option<&str> {
-    message.attributes.get("SenderId").and_then(|sender| sender.split(':').next())
+    message.attributes.get("SenderId").map(|sender| unique_id(sender))
 }
 
 #[cfg(test)]

@@ -213,8 +213,8 @@ A time without its zone: `2026-11-22T08:15:00`. Write `2026-11-22T08:15:00Z`. Ot
 pub(super) const RESERVED_ID: Page = Page {
     seen: &[ACCEPT, SEND, DRAFT],
     cause: "
-The `id` begins with `emit:`. Such an id derives from the notification that emitted it. Whoever sent it
-beforehand would take its place, and the effect that emits it would fail.",
+The `id` begins with `emit:` or `key:`. Such an id derives from the notification that emitted it, or from the
+`Idempotency-Key` of a caller of the HTTP interface. Whoever sent it beforehand would take its place.",
     fix: "
 Choose another id, and send the message under that. If another stack forwards emitted notifications to this
 one, name the role of its function in `forwarders` of the route, and send the refused message again,

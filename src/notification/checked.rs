@@ -5,7 +5,7 @@ use std::ops::Deref;
 
 use super::cloudevent::{encoded_bytes, read};
 use super::extension::{self, Extension};
-use super::key::EMITTED;
+use super::key::{EMITTED, KEYED};
 use super::kind::Kind;
 use super::notification::{Notification, OUTCOME_SOURCE};
 use super::refusal::Refusal;
@@ -32,9 +32,14 @@ impl Checked {
     /// When an attribute or the encoded event is over its limit, the id is that of an emitted notification, or the source
     /// is that of outcomes.
     pub fn new(notification: Notification) -> Result<Checked, Refusal> {
-        if notification.id.starts_with(EMITTED) {
+        if notification.id.starts_with(EMITTED) || notification.id.starts_with(KEYED) {
             return Err(Refusal::ReservedId);
         }
+        Checked::named(notification)
+    }
+
+    /// Checks a notification whose id is none of those that are reserved, or derives from its sender's own key.
+    fn named(notification: Notification) -> Result<Checked, Refusal> {
         Checked::sent(Notification { causationid: None, correlationid: None, ..notification })
     }
 
@@ -75,20 +80,22 @@ impl Checked {
     /// # Errors
     /// The first reason found. The same bytes always give the same reason.
     pub fn decode(bytes: &[u8]) -> Result<Checked, Refusal> {
-        Checked::decode_by(bytes, |_| Err(Refusal::Missing { field: "kind" }), |_| false)
+        Checked::decode_by(bytes, None, |_| Err(Refusal::Missing { field: "kind" }), |_| false)
     }
 
-    /// The same of an event that may leave out its `kind`: then it has the one of its type. It may be one that another
-    /// stack forwards.
+    /// The same of an event that may leave out its `kind`: then it has the one of its type. Without an id it has this one,
+    /// if there is one. It may be an event that another stack forwards.
     pub(super) fn decode_by(
         bytes: &[u8],
+        id: Option<&str>,
         kind_of: impl Fn(&str) -> Result<Kind, Refusal>,
         is_forwarded: impl Fn(&Notification) -> bool,
     ) -> Result<Checked, Refusal> {
         within_limit(bytes.len())?;
-        let (notification, says_kind) = read(bytes)?;
+        let (notification, says_kind) = read(bytes, id)?;
         let mut checked = match is_forwarded(&notification) {
             true => Checked::forwarded(notification),
+            false if id == Some(&*notification.id) => Checked::named(notification),
             false => Checked::new(notification),
         }?;
         if !says_kind {

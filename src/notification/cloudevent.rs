@@ -131,12 +131,12 @@ pub(crate) fn encoded_bytes(notification: &Notification) -> usize {
     count.0
 }
 
-/// Reads an event strictly, and whether it says its kind; otherwise it is read as a command. Its attributes are not
-/// yet checked against their limits.
+/// Reads an event strictly, and whether it says its kind; otherwise it is read as a command. One without an id has this
+/// one, if there is one. Its attributes are not yet checked against their limits.
 ///
 /// # Errors
 /// The first reason found. The same bytes always give the same reason.
-pub(crate) fn read(bytes: &[u8]) -> Result<(Notification, bool), Refusal> {
+pub(crate) fn read(bytes: &[u8], id: Option<&str>) -> Result<(Notification, bool), Refusal> {
     let event = utf8(bytes)?;
     let mut attributes = attributes(event)?;
     let from = &mut attributes;
@@ -165,7 +165,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<(Notification, bool), Refusal> {
         false => BTreeMap::new(),
     };
     let notification = Notification {
-        id: text(from, "id")?,
+        id: optional_text(from, "id")?.or(id.map(str::to_owned)).ok_or(Refusal::Missing { field: "id" })?,
         kind: kind.unwrap_or(Kind::Command),
         r#type: text(from, "type")?,
         source: text(from, "source")?,

@@ -2,11 +2,20 @@
 
 use std::fmt;
 
+#[cfg(any(feature = "client", feature = "lambda"))]
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
 use super::hash::hashed;
+
+/// What stands for itself in a path: the unreserved characters of RFC 3986.
+#[cfg(any(feature = "client", feature = "lambda"))]
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// What the id of an emitted notification begins with, and no other: the door refuses it. Whoever knows the parent
 /// knows the rest of the id, and could take it before the emit.
 pub(super) const EMITTED: &str = "emit:";
+/// The same of the id of a notification that its sender named by an idempotency key.
+pub(super) const KEYED: &str = "key:";
 
 /// Identifies a notification, as CloudEvents does: an id is unique within its source, and two sources may use
 /// the same one. It is the key of the record.
@@ -37,11 +46,24 @@ impl NotificationKey {
         format!("{EMITTED}{}", hashed(&[&self.source, &self.id, destination, name]))
     }
 
+    /// Its path in the HTTP interface, with its query.
+    #[cfg(any(feature = "client", feature = "lambda"))]
+    pub(crate) fn path(&self) -> String {
+        let escaped = |text| utf8_percent_encode(text, UNRESERVED);
+        format!("/notifications/{}?source={}", escaped(&self.id), escaped(&self.source))
+    }
+
     /// An idempotency key for another system: 32 hexadecimal digits, the same for every repeat of the
     /// notification. `scope` keeps apart what one account there sees of several stacks and destinations.
     pub fn idempotency_key(&self, scope: &str) -> String {
         hashed(&[scope, &self.source, &self.id])
     }
+}
+
+/// The id of a notification that its sender named by an idempotency key: the same for every repeat of that caller with that
+/// key, and of no other caller.
+pub(crate) fn keyed_id(caller: &str, key: &str) -> String {
+    format!("{KEYED}{}", hashed(&["idempotency-key", caller, key]))
 }
 
 /// No id and no source has a space.
@@ -61,6 +83,13 @@ mod tests {
     }
 
     #[test]
+    #[cfg(any(feature = "client", feature = "lambda"))]
+    fn a_path_leads_to_the_notification_whatever_is_in_its_id() {
+        let key = NotificationKey::new("a/b?c%d", "https://shop/1&2");
+        assert_eq!(key.path(), "/notifications/a%2Fb%3Fc%25d?source=https%3A%2F%2Fshop%2F1%262");
+    }
+
+    #[test]
     fn an_idempotency_key_depends_on_every_part_and_on_where_they_end() {
         let key =
             |scope: &str, id: &str, source: &str| NotificationKey::new(id, source).idempotency_key(scope);
@@ -72,6 +101,13 @@ mod tests {
         {
             assert_ne!(once, other);
         }
+    }
+
+    #[test]
+    fn a_keyed_id_is_of_one_caller() {
+        assert_eq!(keyed_id("AROA1", "7"), keyed_id("AROA1", "7"));
+        assert_ne!(keyed_id("AROA1", "7"), keyed_id("AROA2", "7"));
+        assert_ne!(keyed_id("AROA1", "7"), keyed_id("AROA1", "8"));
     }
 
     #[test]

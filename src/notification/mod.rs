@@ -16,7 +16,7 @@ pub(crate) mod key;
 pub(crate) mod kind;
 pub(crate) mod notification;
 pub(crate) mod refusal;
-mod rfc3339;
+pub(crate) mod rfc3339;
 pub(crate) mod routes;
 mod trace;
 
@@ -29,14 +29,14 @@ pub(crate) use draft::Draft;
 pub(crate) use extension::Extension;
 pub use extension::{EXTENSION_BYTES_MAX, EXTENSION_NAME_BYTES_MAX, EXTENSIONS_BYTES_MAX, EXTENSIONS_MAX};
 pub(crate) use hash::hex;
-pub(crate) use json::{Json, plain};
-pub(crate) use key::NotificationKey;
+pub(crate) use json::{Json, plain, verbatim};
+pub(crate) use key::{NotificationKey, keyed_id};
 pub(crate) use kind::Kind;
 pub use notification::{
     DATASCHEMA_BYTES_MAX, ID_BYTES_MAX, OUTCOME_SOURCE, PARTITIONKEY_BYTES_MAX, SEQUENCE_MAX,
     SOURCE_BYTES_MAX, SUBJECT_BYTES_MAX, TYPE_BYTES_MAX,
 };
-pub(crate) use notification::{Notification, is_id};
+pub(crate) use notification::{Notification, is_id, is_source};
 pub(crate) use refusal::Refusal;
 pub use routes::{BadRoutes, DESTINATION_BYTES_MAX, DESTINATIONS_MAX, ROUTE_BYTES_MAX, Route};
 pub(crate) use routes::{Routes, is_destination};

@@ -137,6 +137,11 @@ pub(crate) fn is_id(text: &str) -> bool {
     visible("id", text, ID_BYTES_MAX).is_ok()
 }
 
+/// Whether a notification may have this source.
+pub(crate) fn is_source(text: &str) -> bool {
+    visible("source", text, SOURCE_BYTES_MAX).is_ok()
+}
+
 /// Visible ASCII, which a key, a URL and a log line can all hold.
 pub(super) fn visible(field: &'static str, text: &str, max: usize) -> Result<(), Refusal> {
     let problem =

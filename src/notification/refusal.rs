@@ -100,7 +100,7 @@ pub enum Refusal {
     /// The id is one that only an emitted notification has. It derives from the parent's, so whoever guesses that could
     /// take it beforehand, and the parent's effect would fail.
     #[error(
-        "`id` begins with `emit:`, as only the ids of emitted notifications do; choose another id, or name who forwards it among the `forwarders` of its route"
+        "`id` begins with `emit:` or `key:`, as only the ids of emitted notifications and of idempotency keys do; choose another id, or name who forwards it among the `forwarders` of its route"
     )]
     ReservedId,
     /// The source is the one of the outcomes that Handover sends.

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 /// Reads a time of RFC 3339, and nothing more of ISO 8601. Of a fraction nine digits are read. A leap second is taken
 /// for the second before it, the last hours of the year 9999 for the last second that the library holds, and what its
 /// offset puts before the year 0 for the begin of that year.
-pub(super) fn parse(text: &str) -> Option<Timestamp> {
+pub(crate) fn parse(text: &str) -> Option<Timestamp> {
     let text = text.to_ascii_uppercase();
     let (civil, rest) = text.split_at_checked("0000-00-00T00:00:00".len())?;
     let (fraction, offset) = match rest.strip_prefix('.') {

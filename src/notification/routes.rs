@@ -134,20 +134,26 @@ impl Routes {
     /// # Errors
     /// The first reason found. The same bytes always give the same reason.
     pub fn decode(&self, bytes: &[u8]) -> Result<Checked, Refusal> {
-        Checked::decode_by(bytes, |r#type| self.kind_of(r#type), |_| false)
+        Checked::decode_by(bytes, None, |r#type| self.kind_of(r#type), |_| false)
     }
 
-    /// Reads an event as it came to the queue, and checks who sent it: the unique id of a user or role, if it is known.
+    /// Reads an event as somebody sent it, and checks who did: the unique id of a user or role, if it is known. An event
+    /// without an id has the one of `id`, if there is one.
     ///
     /// # Errors
     /// As [`decode`](Routes::decode); and [`Refusal::ForeignSender`] where its route says who may send it from its source.
-    pub fn decode_sent(&self, bytes: &[u8], sender: Option<&str>) -> Result<Checked, Refusal> {
+    pub fn decode_sent(
+        &self,
+        bytes: &[u8],
+        sender: Option<&str>,
+        id: Option<&str>,
+    ) -> Result<Checked, Refusal> {
         let is_forwarded = |notification: &Notification| {
             let route = self.0.get(&notification.r#type);
             let forwarders = route.and_then(|route| route.forwarders.get(&notification.source));
             forwarders.zip(sender).is_some_and(|(forwarders, sender)| forwarders.contains(sender))
         };
-        let notification = Checked::decode_by(bytes, |r#type| self.kind_of(r#type), is_forwarded)?;
+        let notification = Checked::decode_by(bytes, id, |r#type| self.kind_of(r#type), is_forwarded)?;
         self.check_sender(&notification, sender)?;
         Ok(notification)
     }

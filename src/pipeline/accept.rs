@@ -43,6 +43,8 @@ pub struct Envelope<'a> {
     pub sent_at: Option<Timestamp>,
     /// The unique id of the user or role that sent it.
     pub sender: Option<&'a str>,
+    /// The id that it has if it says none: it derives from an idempotency key.
+    pub id: Option<&'a str>,
 }
 
 /// The stage that accepts, behind whatever receives the messages.
@@ -65,14 +67,27 @@ impl Accept {
     /// A [`Fault`] of the ledger; send the message again.
     pub async fn accept(&self, event: &[u8], envelope: Envelope<'_>) -> Result<AcceptOutcome, Fault> {
         match self.record(event, envelope) {
-            Ok(record) => self.ledger.accept(&record).await.map(AcceptOutcome::Decided),
+            Ok(record) => self.store(&record).await.map(AcceptOutcome::Decided),
             Err(refusal) => Ok(AcceptOutcome::Malformed(refusal)),
         }
     }
 
-    fn record(&self, event: &[u8], Envelope { sent_at, sender }: Envelope) -> Result<Record, Refusal> {
-        let notification = self.routes.decode_sent(event, sender)?;
+    /// The record of an event, as [`store`](Accept::store) takes it.
+    ///
+    /// # Errors
+    /// Why it cannot be accepted.
+    pub fn record(&self, event: &[u8], envelope: Envelope) -> Result<Record, Refusal> {
+        let Envelope { sent_at, sender, id } = envelope;
+        let notification = self.routes.decode_sent(event, sender, id)?;
         let record = Record::accept(notification, &self.routes, self.clock.now())?;
-        Ok(Record { sent_at, ..record })
+        Ok(Record { sent_at, sender: sender.map(str::to_owned), ..record })
+    }
+
+    /// Stores a record, or compares it with the stored one.
+    ///
+    /// # Errors
+    /// A [`Fault`] of the ledger; send the message again.
+    pub async fn store(&self, record: &Record) -> Result<Acceptance, Fault> {
+        self.ledger.accept(record).await
     }
 }

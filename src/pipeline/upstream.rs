@@ -93,7 +93,7 @@ impl Upstream {
     }
 
     async fn accept(&self, message: &SqsMessage, stored_by: Instant) -> Result<AcceptOutcome, Fault> {
-        let envelope = Envelope { sent_at: sent_at(message), sender: sender(message) };
+        let envelope = Envelope { sent_at: sent_at(message), sender: sender(message), id: None };
         let accept = self.accept.accept(body(message).as_bytes(), envelope);
         timeout_at(stored_by, accept).await.unwrap_or_else(|_| Err(Fault::out_of_time(PUT_ITEM)))
     }

@@ -66,7 +66,7 @@ pub(crate) const SINCE: &str = "since";
 /// Key of an item of the `positions` table. The item of sequence 0 is the position, with [`POSITION`] and
 /// [`REGISTERED_TO`]. Every other item is the registration of its sequence, with [`ID`], and with [`CLOSED`] where an
 /// operator closed it. Under the name of a destination alone is its control item, with [`PAUSED_AT`] and [`REASON`] while
-/// it is paused, and [`RESUMED_AT`] after that.
+/// it is paused, and [`RESUMED_AT`] after that. Under `/waiters` are the places of callers that wait.
 pub(crate) const POSITION_KEY: &str = "key";
 /// Sort key of that table.
 pub(crate) const SEQUENCE: &str = "sequence";
@@ -74,6 +74,8 @@ pub(crate) const POSITION: &str = "position";
 pub(crate) const REGISTERED_TO: &str = "registered_to";
 pub(crate) const PAUSED_AT: &str = "paused_at";
 pub(crate) const RESUMED_AT: &str = "resumed_at";
+/// Of a place of a caller that waits, which has a [`HOLDER`], too.
+pub(crate) const UNTIL: &str = "until";
 
 /// Key of an item of reconcile's table. Its other attributes are [`CURSOR_SLOT`], and one for each partition of
 /// that slot that was begun, with how many pages were checked and where the next one begins.
@@ -119,6 +121,7 @@ pub(crate) const OF_RECORD: &[&str] = &[
     "change",
     "bucket",
     "sent_at",
+    "sender",
     "accepted_at",
     "updated_at",
     "expires_at",

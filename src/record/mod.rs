@@ -14,6 +14,7 @@ mod dispatch;
 mod due;
 mod outcome;
 mod pending;
+mod place;
 mod position;
 mod record;
 mod redispatch;
@@ -25,6 +26,7 @@ mod shapes;
 mod timeline;
 mod transition;
 mod update;
+mod view;
 
 pub use control::Control;
 pub(crate) use control::{NotAControl, control_key, pausing, resuming};
@@ -43,6 +45,7 @@ pub use due::{
 pub(crate) use due::{DEAD_DUE_AFTER, DEAD_LETTERS_LAST, PAUSED_CHECKED_AFTER, SECOND_CHECK_AFTER};
 pub use outcome::{Outcome, OutcomeAt};
 pub(crate) use pending::{Basis, PendingTransition, Reconsidered, TransitionOutcome};
+pub(crate) use place::{Place, leave, take};
 pub(crate) use position::{NotAPosition, Position, PositionUpdate, Readiness, ReconsideredPosition, Write};
 pub use record::{Change, Emitted, Item, KEPT_WITHOUT_SUBSCRIBERS, Record, Status};
 pub(crate) use redispatch::{Via, check_dead_later, check_later, dead_letter_renewed, dispatch_again};
@@ -54,6 +57,7 @@ pub(crate) use sequence::SequenceKey;
 pub use timeline::{Moment, What, timeline};
 pub(crate) use transition::{Called, Expected, Refused, Transition, TransitionTimes};
 pub(crate) use update::{Condition, Expression, Update, is_same_millisecond, number, statement, text};
+pub use view::{DeliveryView, EmitView, FaultView, MomentView, PauseView, RecordView, Time};
 
 #[cfg(test)]
 pub(crate) mod tests {

@@ -202,6 +202,9 @@ pub struct Record {
     /// When it was sent to the upstream queue, by the clock of SQS. Absent if it came another way.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "millisecond::optional")]
     pub sent_at: Option<Timestamp>,
+    /// The unique id of the user or role that sent it. Absent if it was emitted, or came by an outbox.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sender: Option<String>,
     /// When it was accepted.
     #[serde(with = "millisecond::required")]
     pub accepted_at: Timestamp,
@@ -281,6 +284,7 @@ impl Record {
             redispatched: false,
             change: Change::Dispatch,
             sent_at: None,
+            sender: None,
             accepted_at: now,
             updated_at: now,
             expires_at: None,

@@ -4,12 +4,13 @@ use serde::de::IgnoredAny;
 
 use crate::clock::Clock;
 use crate::error::Error;
+use crate::http::{Api, ApiSettings, Scope};
 use crate::lambda::{
-    days, dead_letters, deployed_routes, ledger, number, positions, routes, serve, serve_both, start,
+    days, dead_letters, deployed_routes, ledger, number, positions, routes, serve, serve_both, start, table,
     variable,
 };
 use crate::pipeline::{Accept, Reconcile, ReconcileSettings, Relay, Upstream, UpstreamQueue};
-use crate::store::{Cursors, RelayQueue};
+use crate::store::{Cursors, RelayQueue, Waiters};
 
 /// Runs accept as a Lambda function, behind the upstream queue. `infra/core.yaml` deploys it, with its environment.
 ///
@@ -45,6 +46,63 @@ pub async fn run_accept() -> Result<(), Error> {
             })
             .await
         }
+    }
+}
+
+/// Runs the HTTP interface as a Lambda function, behind a function URL. `infra/api.yaml` deploys it, with its environment.
+///
+/// While the routes cannot be used, or name a destination that is not deployed, it accepts nothing: a caller is told to
+/// repeat the request later.
+///
+/// # Errors
+/// When the environment is not complete, or the Lambda runtime stops.
+pub async fn run_api() -> Result<(), Error> {
+    let aws = start()?;
+    let (ledger, dynamodb) = (ledger(&aws)?, aws_sdk_dynamodb::Client::new(&aws));
+    let accept = match deployed_routes() {
+        Ok(routes) => Some(Accept::new(ledger.clone(), routes, Clock::system())),
+        Err(error) => {
+            tracing::error!(%error, "nothing is accepted; correct this and deploy");
+            None
+        }
+    };
+    let api = Api::new(ApiSettings {
+        ledger,
+        positions: positions(&aws)?,
+        cursors: Cursors::new(dynamodb.clone(), table("reconcile")?),
+        waiters: Waiters::new(dynamodb, table("positions")?, waiters_max()?),
+        accept,
+        scope: scope()?,
+        is_open: is_open()?,
+        retention: days("LEDGER_DAYS")?,
+        clock: Clock::system(),
+    });
+    serve(async |request, until| api.answer(request, until).await).await
+}
+
+/// Most callers that wait at once: half of the concurrent requests at most, so that others are served.
+fn waiters_max() -> Result<u32, Error> {
+    let (waiters, concurrency) = (number("API_WAITERS_MAX")?, number("API_CONCURRENCY")?);
+    Ok(if concurrency == 0 { waiters } else { waiters.min(concurrency / 2) })
+}
+
+fn scope() -> Result<Scope, Error> {
+    let operators = variable("API_OPERATORS")?;
+    let operators =
+        operators.split(',').map(str::trim).filter(|id| !id.is_empty()).map(str::to_owned).collect();
+    match variable("API_SCOPE")?.as_str() {
+        "all" => Ok(Scope::All),
+        "caller" => Ok(Scope::Caller { operators }),
+        _ => Err(Error::invalid("API_SCOPE", "is neither `all` nor `caller`")),
+    }
+}
+
+/// Whether requests are taken that nobody signed.
+fn is_open() -> Result<bool, Error> {
+    match variable("API_AUTHENTICATION")?.as_str() {
+        "AWS_IAM" => Ok(false),
+        "NONE" => Ok(true),
+        _ => Err(Error::invalid("API_AUTHENTICATION", "is neither `AWS_IAM` nor `NONE`")),
     }
 }
 

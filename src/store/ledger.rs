@@ -182,10 +182,22 @@ impl Ledger {
     /// # Errors
     /// A [`Fault`].
     pub async fn get(&self, key: &NotificationKey) -> Result<Option<Record>, Fault> {
+        self.read(key, true).await
+    }
+
+    async fn read(&self, key: &NotificationKey, is_consistent: bool) -> Result<Option<Record>, Fault> {
         let get = self.client.get_item().table_name(&self.table).set_key(Some(item_key(key)));
-        let item =
-            get.consistent_read(true).send().await.map_err(|error| Fault::from_sdk(GET_ITEM, &error))?.item;
+        let got = get.consistent_read(is_consistent).send().await;
+        let item = got.map_err(|error| Fault::from_sdk(GET_ITEM, &error))?.item;
         item.map(|item| decode_record(GET_ITEM, item)).transpose()
+    }
+
+    /// The record of a notification, read at half the price: it may be older than what another call has seen.
+    ///
+    /// # Errors
+    /// A [`Fault`].
+    pub(crate) async fn glance(&self, key: &NotificationKey) -> Result<Option<Record>, Fault> {
+        self.read(key, false).await
     }
 
     /// The records of all notifications with this id, one for each source that used it, read consistently.

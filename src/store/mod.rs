@@ -21,6 +21,7 @@ mod replay;
 mod token;
 mod transaction;
 mod turnstile;
+mod waiters;
 
 pub(crate) use call::{GET_ITEM, PUT_ITEM, Updated};
 pub use controls::Controlled;
@@ -42,3 +43,4 @@ pub use queues::{
 pub use relay_queue::RelayQueue;
 pub use replay::Replayed;
 pub(crate) use transaction::{EffectWrite, Precedence};
+pub use waiters::Waiters;

@@ -26,6 +26,7 @@ const LAYERS: Layers = &[
     &["lib"],
     &["run"],
     &["lambda"],
+    &["client", "http"],
     &["pipeline"],
     &["destination"],
     &["store"],

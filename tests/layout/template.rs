@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::links::anchors;
 use crate::tree::Tree;
 
-const TEMPLATES: [&str; 3] = ["template.yaml", "infra/core.yaml", "infra/destination.yaml"];
+const TEMPLATES: [&str; 4] = ["template.yaml", "infra/core.yaml", "infra/destination.yaml", "infra/api.yaml"];
 const RUNBOOKS: &str = "docs/runbooks.md";
 const ALARM: &str = "Type: AWS::CloudWatch::Alarm";
 

@@ -8,7 +8,7 @@ use handover::record::Status;
 
 use crate::world::{World, root};
 
-const DOCUMENTS: [&str; 1] = ["README.md"];
+const DOCUMENTS: [&str; 2] = ["README.md", "docs/http.md"];
 /// Longest time until a block succeeds, in seconds. What was sent is there a moment later, so a reader looks
 /// again, too.
 const BLOCK_SECONDS_MAX: u64 = 30;

@@ -2,6 +2,7 @@
 //! test` starts a local AWS and runs these tests.
 
 mod accept;
+mod api;
 mod consume;
 mod crash;
 mod documents;

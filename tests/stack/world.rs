@@ -385,6 +385,20 @@ pub fn is_not_run(test: &str) -> bool {
     skip.inspect(|skip| println!("{test} is not run on {local}: {}", skip.behaviour)).is_some()
 }
 
+/// What the AWS CLI answers, as text.
+pub fn aws(arguments: &[&str]) -> String {
+    let python = root().join(".local/venv/bin/python");
+    let endpoint = std::env::var("AWS_ENDPOINT_URL").unwrap();
+    let call = Command::new(python)
+        .args(["-m", "awscli", "--output", "text", "--endpoint-url", &endpoint])
+        .args(arguments)
+        .output();
+    let output = call.unwrap();
+    let said = |bytes| String::from_utf8_lossy(bytes).trim().to_owned();
+    assert!(output.status.success(), "{arguments:?}: {}", said(&output.stderr));
+    said(&output.stdout)
+}
+
 /// Kills the running processes of a function. Returns their number.
 pub fn kill(function: &str) -> usize {
     let script = root().join("localstack/kill-function");

@@ -72,7 +72,7 @@ fn what_another_stack_forwards_keeps_its_id_and_its_cause() {
             r#"{{"specversion":"1.0","id":"{id}","source":"{source}","type":"t","data":1,
                 "causationid":"parent","correlationid":true}}"#
         );
-        routes.decode_sent(event.as_bytes(), sender).map(Notification::from)
+        routes.decode_sent(event.as_bytes(), sender, None).map(Notification::from)
     };
     let forwarded = sent("emit:1", "shop", Some("AROA2")).unwrap();
     assert_eq!((&*forwarded.id, forwarded.causationid.as_deref()), ("emit:1", Some("parent")));
@@ -86,7 +86,10 @@ fn what_another_stack_forwards_keeps_its_id_and_its_cause() {
     assert_eq!(sent("1", "shop", Some("AROA3")).unwrap_err().code(), Code::ForeignSender);
     let of_handover: Routes = text.replace("shop", "handover").parse().unwrap();
     let outcome = r#"{"specversion":"1.0","id":"1","source":"handover","type":"t","data":1}"#;
-    assert_eq!(of_handover.decode_sent(outcome.as_bytes(), Some("AROA2")), Err(Refusal::ReservedSource));
+    assert_eq!(
+        of_handover.decode_sent(outcome.as_bytes(), Some("AROA2"), None),
+        Err(Refusal::ReservedSource)
+    );
 }
 
 #[test]

@@ -99,6 +99,7 @@ fn survives_the_table() {
     assert_eq!(Record::decode(record.encode()).unwrap(), record);
     record.subject = Some("s".into());
     (record.time, record.sent_at) = (Some(at(5)), Some(at(6)));
+    record.sender = Some("AROA7".into());
     (record.tracestate, record.dataschema) = (Some("a=1".into()), Some("s".into()));
     record.extensions = [
         ("id".into(), "\u{ffff}".into()),
@@ -205,6 +206,7 @@ fn the_largest_record_fits_an_item() {
     record.extensions = (0..EXTENSIONS_MAX).map(extension).collect();
     record.data = Json::from_serialize(&"x".repeat(EVENT_BYTES_MAX)).unwrap();
     (record.time, record.sent_at, record.time_nanos) = (Some(at(1)), Some(at(1)), 1);
+    record.sender = Some("x".repeat(128));
     (record.expires_at, record.sequence, record.redispatched) = (Some(at(1)), Some(1), true);
     let mut delivery = record.destinations["a"].clone();
     let failure = FailedAttempt { at: at(1), error: "x".repeat(ERROR_BYTES_MAX), retry_after: 900 };

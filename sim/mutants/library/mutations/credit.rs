@@ -50,9 +50,9 @@ pub const MUTANTS: &[Mutant] = &[
         "            Some(mut senders) => senders.any(is_sender) || is(\"a route takes a source from any sender\"),",
     )]),
     ("a sender is compared with its session", &[(
-        "aws/sqs.rs",
-        ".and_then(|sender| sender.split(':').next())",
-        ".and_then(|sender| if is(\"a sender is compared with its session\") { Some(sender.as_str()) } else { sender.split(':').next() })",
+        "aws/unique_id.rs",
+        "        Some((role, _)) if role.starts_with(\"AROA\") => role,",
+        "        Some((role, _)) if role.starts_with(\"AROA\") && !is(\"a sender is compared with its session\") => role,",
     )]),
     ("an end does not ask whether its sender wants to know", &[(
         "record/pending.rs",

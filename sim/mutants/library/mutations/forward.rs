@@ -16,8 +16,8 @@ pub const MUTANTS: &[Mutant] = &[
     )]),
     ("what is emitted is not taken from who forwards", &[(
         "notification/routes.rs",
-        "        let notification = Checked::decode_by(bytes, |r#type| self.kind_of(r#type), is_forwarded)?;",
-        "        let is_forwarded = |it: &Notification| is_forwarded(it) && !is(\"what is emitted is not taken from who forwards\");\n        let notification = Checked::decode_by(bytes, |r#type| self.kind_of(r#type), is_forwarded)?;",
+        "        let notification = Checked::decode_by(bytes, id, |r#type| self.kind_of(r#type), is_forwarded)?;",
+        "        let is_forwarded = |it: &Notification| is_forwarded(it) && !is(\"what is emitted is not taken from who forwards\");\n        let notification = Checked::decode_by(bytes, id, |r#type| self.kind_of(r#type), is_forwarded)?;",
     )]),
     ("what is forwarded has the cause of a copy", &[(
         "destination/external_call.rs",
