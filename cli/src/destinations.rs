@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use comfy_table::{ContentArrangement, Table, presets};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use handover::Routes;
-use handover::record::Control;
+use handover::record::{Control, FaultView, PauseView, Time};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
@@ -18,10 +18,8 @@ use self::tally::{Tallies, Tally, sum, tallies};
 use crate::dead_letter_queues::DeadLetterQueues;
 use crate::index::{Index, Which};
 use crate::interrupt::Interrupt;
-use crate::output::{self, Time, say, say_error};
-use crate::pause::PauseView;
+use crate::output::{self, say, say_error};
 use crate::stack::Stack;
-use crate::status::FaultView;
 
 /// Most destinations whose queues are asked concurrently.
 const CALLS_MAX: usize = 8;

@@ -3,12 +3,12 @@
 use std::process::ExitCode;
 
 use comfy_table::{ContentArrangement, Table, presets};
-use handover::record::{Delivery, Record, State};
+use handover::record::{Delivery, Record, State, Time};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use crate::index::{FOUND_MAX, Found, Index, READ_FOR, Which};
-use crate::output::{self, Time, say, say_error};
+use crate::output::{self, say, say_error};
 use crate::stack::Stack;
 use crate::value;
 

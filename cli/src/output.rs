@@ -3,13 +3,12 @@
 //! the exit code that it has. It also goes on where the output cannot be written, as on a full disk, so that it ends
 //! what it began; but it says so, and fails.
 
-use std::fmt::{self, Display};
+use std::fmt::Display;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use jiff::Timestamp;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 /// Prints a line, as `println!` does.
 macro_rules! say {
@@ -43,22 +42,6 @@ pub fn note(written: io::Result<()>) {
     {
         // It may be the standard error itself that cannot be written.
         let _ = writeln!(std::io::stderr(), "error: the output cannot be written: {error}");
-    }
-}
-
-/// A time as it is printed: to the millisecond, so that times have one width and sort as texts.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Time(pub Timestamp);
-
-impl Display for Time {
-    fn fmt(&self, to: &mut fmt::Formatter) -> fmt::Result {
-        write!(to, "{:.3}", self.0)
-    }
-}
-
-impl Serialize for Time {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(self)
     }
 }
 
@@ -140,7 +123,7 @@ mod tests {
 
     #[test]
     fn a_time_has_three_digits_after_the_second() {
-        let time = |text: &str| Time(text.parse().unwrap()).to_string();
+        let time = |text: &str| handover::record::Time(text.parse().unwrap()).to_string();
         for (given, expected) in [
             ("2026-11-27T18:26:19.34Z", "2026-11-27T18:26:19.340Z"),
             ("2026-11-27T18:26:19Z", "2026-11-27T18:26:19.000Z"),

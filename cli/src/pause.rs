@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
 use futures_util::future::try_join_all;
-use handover::record::{Control, Record};
+use handover::record::{Control, PauseView, Record, Time};
 use handover::store::Controlled;
 use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::interrupt::Interrupt;
-use crate::output::{self, Time};
+use crate::output;
 use crate::stack::Stack;
 use crate::value;
 
@@ -33,23 +33,6 @@ struct View<'a> {
     destination: &'a str,
     paused: PauseView<'a>,
     was_paused: bool,
-}
-
-/// A pause.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct PauseView<'a> {
-    pub since: Time,
-    pub reason: &'a str,
-}
-
-impl PauseView<'_> {
-    /// That of a destination, if it is paused.
-    pub fn of(control: &Control) -> Option<PauseView<'_>> {
-        match control {
-            Control::Paused { since, reason } => Some(PauseView { since: Time(*since), reason }),
-            _ => None,
-        }
-    }
 }
 
 /// What operators said last of the destinations at which something is pending, by destination.

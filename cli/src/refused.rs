@@ -7,6 +7,7 @@ mod resend;
 use std::process::ExitCode;
 
 use comfy_table::{ContentArrangement, Table, presets};
+use handover::record::Time;
 use serde::Serialize;
 
 use self::letter::Letter;
@@ -15,7 +16,7 @@ use self::resend::Resend;
 use crate::cause::{self, by_cause};
 use crate::held::{HIDDEN_SECONDS, Held};
 use crate::interrupt::Interrupt;
-use crate::output::{self, Time, say};
+use crate::output::{self, say};
 use crate::stack::Stack;
 use crate::value;
 

@@ -7,7 +7,7 @@ mod since;
 use std::process::ExitCode;
 
 use handover::Code;
-use handover::record::{Replay, ReplayPlan};
+use handover::record::{Replay, ReplayPlan, Time};
 use jiff::Timestamp;
 
 use crate::ask::{check_can_ask, is_confirmed};
@@ -16,7 +16,7 @@ use crate::error::coded;
 use crate::index::Index;
 use crate::interrupt::{Interrupt, exit_code};
 use crate::many::Tally;
-use crate::output::{Time, say_error};
+use crate::output::say_error;
 use crate::replay::adding::add;
 use crate::replay::report::{Report, events, say_notes};
 use crate::replay::since::Since;

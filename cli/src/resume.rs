@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use handover::aws::Pace;
-use handover::record::{Change, Control, Record};
+use handover::record::{Change, Control, Record, Time};
 use handover::store::Controlled;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::dispatch::every::{dispatch_all, pending};
 use crate::interrupt::{Interrupt, exit_code};
 use crate::many::Tally;
-use crate::output::{self, Time, say_error};
+use crate::output::{self, say_error};
 use crate::stack::Stack;
 use crate::value;
 

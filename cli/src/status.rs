@@ -1,20 +1,18 @@
 //! `handover status`: the record of each notification with an id, and its timeline.
 
-use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use comfy_table::{ContentArrangement, Table, presets};
-use handover::record::{Delivery, Moment, Record, RecordedFault, State, Status, What, timeline};
-use handover::{Code, Extension, Kind};
-use serde::Serialize;
+use handover::Code;
+use handover::record::{Moment, PauseView, Record, RecordView, State, Time, What, timeline};
 use tokio::time::sleep;
 
 use crate::error;
 use crate::interrupt::exit_code;
 use crate::named::Named;
-use crate::output::{self, Time, say, say_error};
-use crate::pause::{PauseView, controls};
+use crate::output::{self, say, say_error};
+use crate::pause::controls;
 use crate::stack::Stack;
 
 /// The pause between two looks.
@@ -39,7 +37,11 @@ pub struct Arguments {
 pub async fn status(stack: &Stack, arguments: Arguments) -> anyhow::Result<ExitCode> {
     let records = look(stack, &arguments).await?;
     let controls = controls(stack, records.iter()).await?;
-    let mut views: Vec<View> = records.iter().map(|record| View::of(record, arguments.data)).collect();
+    let view = |record| match arguments.data {
+        true => RecordView::of(record).with_data(record),
+        false => RecordView::of(record),
+    };
+    let mut views: Vec<RecordView> = records.iter().map(view).collect();
     let positions = stack.positions();
     for (record, view) in records.iter().zip(&mut views) {
         for delivery in &mut view.destinations {
@@ -56,11 +58,11 @@ pub async fn status(stack: &Stack, arguments: Arguments) -> anyhow::Result<ExitC
     }
     match arguments.json {
         true => output::json(&views)?,
-        false => views.iter().enumerate().for_each(|(at, view)| {
+        false => views.iter().zip(&records).enumerate().for_each(|(at, (view, record))| {
             if at > 0 {
                 say!("");
             }
-            print(view);
+            print(view, record);
         }),
     }
     let is_completed = records.iter().all(|record| (record.open, record.dead) == (0, 0));
@@ -88,116 +90,10 @@ async fn look(stack: &Stack, Arguments { named, wait, .. }: &Arguments) -> anyho
     }
 }
 
-/// The parts of a record that are shown.
-#[derive(Serialize)]
-struct View<'a> {
-    id: &'a str,
-    r#type: &'a str,
-    kind: Kind,
-    source: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    subject: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    partitionkey: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sequence: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    dataschema: Option<&'a str>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    extensions: &'a BTreeMap<String, Extension>,
-    status: Status,
-    version: u64,
-    dispatches: u32,
-    destinations: Vec<DeliveryView<'a>>,
-    timeline: Vec<MomentView<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    expires_at: Option<Time>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<serde_json::Value>,
-}
-
-#[derive(Serialize)]
-struct DeliveryView<'a> {
-    name: &'a str,
-    state: State,
-    attempts: u32,
-    /// What holds it up, if that is known.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    fault: Option<FaultView<'a>>,
-    /// At a sequenced destination, the position of its key: the last sequence number that was completed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    position: Option<u64>,
-    /// Where it is pending, the pause of the destination.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    paused: Option<PauseView<'a>>,
-}
-
-/// A fault that counted no attempt.
-#[derive(Serialize)]
-pub struct FaultView<'a> {
-    since: Time,
-    pub at: Time,
-    pub error: &'a str,
-}
-
-impl FaultView<'_> {
-    pub fn of(fault: &RecordedFault) -> FaultView<'_> {
-        FaultView { since: Time(fault.since), at: Time(fault.at), error: &fault.error }
-    }
-}
-
-#[derive(Serialize)]
-struct MomentView<'a> {
-    at: Time,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    destination: Option<&'a str>,
-    what: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    why: Option<&'a str>,
-}
-
-impl<'a> View<'a> {
-    fn of(record: &'a Record, with_data: bool) -> View<'a> {
-        let destinations = record.destinations.iter();
-        let timeline = timeline(record).into_iter().map(|moment| {
-            let delivery = moment.destination.and_then(|name| record.destinations.get(name));
-            let (what, why) = described(&moment, delivery);
-            MomentView { at: Time(moment.at), destination: moment.destination, what, why }
-        });
-        View {
-            id: &record.id,
-            r#type: &record.r#type,
-            kind: record.kind,
-            source: &record.source,
-            subject: record.subject.as_deref(),
-            partitionkey: record.partitionkey.as_deref(),
-            sequence: record.sequence,
-            dataschema: record.dataschema.as_deref(),
-            extensions: &record.extensions,
-            status: record.status,
-            version: record.version,
-            dispatches: record.dispatches,
-            destinations: destinations
-                .map(|(name, delivery)| DeliveryView {
-                    name,
-                    state: delivery.state,
-                    attempts: delivery.attempts,
-                    fault: delivery.present_fault().map(FaultView::of),
-                    position: None,
-                    paused: None,
-                })
-                .collect(),
-            timeline: timeline.collect(),
-            expires_at: record.expires_at.map(Time),
-            // Stored data is canonical JSON, so reading it does not fail.
-            data: with_data.then(|| record.data.deserialize().unwrap_or_default()),
-        }
-    }
-}
-
 /// What happened, and why. The record keeps the last relay and receive alone, and of the attempts before a redrive those
 /// whose number no later attempt has.
-fn described<'a>(moment: &Moment<'a>, delivery: Option<&Delivery>) -> (String, Option<&'a str>) {
+fn described<'a>(moment: &Moment<'a>, record: &Record) -> (String, Option<&'a str>) {
+    let delivery = moment.destination.and_then(|name| record.destinations.get(name));
     let has_failed_before =
         delivery.is_some_and(|delivery| delivery.failures.values().any(|failed| failed.at <= moment.at));
     let is_of_an_earlier_round =
@@ -221,7 +117,7 @@ fn described<'a>(moment: &Moment<'a>, delivery: Option<&Delivery>) -> (String, O
     }
 }
 
-fn print(view: &View) {
+fn print(view: &RecordView, record: &Record) {
     say!("{}  {} {}, from {}", view.id, view.kind, view.r#type, view.source);
     say!("{}  version {}, dispatched {}", view.status.as_str(), view.version, times(view.dispatches));
     for delivery in &view.destinations {
@@ -245,20 +141,22 @@ fn print(view: &View) {
     }
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
-    let begun = view.timeline.first().map(|moment| moment.at.0);
-    for moment in &view.timeline {
-        let after = begun.map_or(0, |begun| moment.at.0.duration_since(begun).as_millis());
+    let moments = timeline(record);
+    let begun = moments.first().map(|moment| moment.at);
+    for moment in &moments {
+        let after = begun.map_or(0, |begun| moment.at.duration_since(begun).as_millis());
+        let (what, why) = described(moment, record);
         table.add_row([
-            moment.at.to_string(),
+            Time(moment.at).to_string(),
             format!("+{after} ms"),
             moment.destination.unwrap_or_default().to_owned(),
-            moment.what.clone(),
-            moment.why.unwrap_or_default().to_owned(),
+            what,
+            why.unwrap_or_default().to_owned(),
         ]);
     }
     say!("{}", table.trim_fmt());
     if let Some(data) = &view.data {
-        say!("{data}");
+        say!("{}", data.as_str());
     }
 }
 
@@ -284,7 +182,7 @@ mod tests {
         let event = Draft::event("t", "s", &1).build("1").unwrap();
         let mut record = Record::accept(event, &routes, at(0)).unwrap();
         let whats = |record: &Record| -> Vec<String> {
-            View::of(record, false).timeline.into_iter().map(|moment| moment.what).collect()
+            timeline(record).iter().map(|moment| described(moment, record).0).collect()
         };
         let delivery = record.destinations.get_mut("a").unwrap();
         (delivery.relayed_at, delivery.received_at) = (Some(at(1)), Some(at(2)));

@@ -7,13 +7,13 @@ mod tree;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
-use handover::record::{Control, Status};
+use handover::record::{Control, Status, Time};
 use serde::Serialize;
 
 use self::custody::{Custody, custody};
 use self::tree::{Node, Tree};
 use crate::named::Named;
-use crate::output::{self, Time, say};
+use crate::output::{self, say};
 use crate::pause::controls;
 use crate::stack::Stack;
 

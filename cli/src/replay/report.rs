@@ -2,11 +2,11 @@
 
 use std::fmt::Display;
 
-use handover::record::{LeftOut, ReplayPlan};
+use handover::record::{LeftOut, ReplayPlan, Time};
 use serde::Serialize;
 
 use crate::many::Tally;
-use crate::output::{self, Time, say_error};
+use crate::output::{self, say_error};
 
 /// What is said of a replay to a destination.
 pub struct Report<'a> {

@@ -3,11 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use handover::record::{Control, Delivery, Record, State};
+use handover::record::{Control, Delivery, PauseView, Record, State, Time};
 use serde::Serialize;
-
-use crate::output::Time;
-use crate::pause::PauseView;
 
 /// Who has custody of a notification for one destination, since when, and what failed last.
 #[derive(Debug, PartialEq, Serialize)]
