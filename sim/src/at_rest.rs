@@ -76,7 +76,8 @@ pub fn violations(stack: &Stack, sent: &[SentMessage]) -> Vec<String> {
 /// was passed, and no mark passes what is registered.
 fn registrations(items: &[Value]) -> Vec<String> {
     let mut keys: BTreeMap<&str, (i64, i64, Vec<i64>)> = BTreeMap::new();
-    for item in items {
+    let of_keys = items.iter().filter(|item| !text(item, "key").starts_with('/'));
+    for item in of_keys {
         let (at, registered_to, registered) = keys.entry(text(item, "key")).or_default();
         match number(item, "sequence") {
             0 => {

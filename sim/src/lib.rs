@@ -44,6 +44,7 @@ pub use runner::run_all;
 pub use shrink::shortest;
 pub use stack::deploy::Undeployed;
 pub use stack::elsewhere::Down;
+pub use stack::http::Request;
 pub use stack::operator::{DeadLetter, OperatorResult};
 pub use stack::pauses::ControlResult;
 pub use stack::replays::ReplayResult;

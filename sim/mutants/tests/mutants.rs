@@ -103,6 +103,10 @@ const KNOWN_OF: &[(&str, &str)] = &[
     ),
     ("ordered", "971 messages=0,1,3 faults=accept#1/lost-request/0,relay#1/forged/0"),
     (
+        "http",
+        "1 messages=0 faults=api#1/lost-request/0,api#1/lost-request/1,api#1/lost-request/2,api#1/lost-request/3,api#1/lost-request/4,api#1/lost-request/5,api#1/lost-request/6,api#1/lost-request/7,api#1/lost-request/8,api#1/lost-request/9,api#1/lost-request/10,api#1/lost-request/11,api#1/lost-request/12,api#1/lost-request/13,api#1/lost-request/14,api#1/lost-request/15,api#1/lost-request/16,api#1/lost-request/17,api#1/lost-request/18,api#1/lost-request/19,api#1/lost-request/20,api#1/lost-request/21,api#1/lost-request/22,api#1/lost-request/23",
+    ),
+    (
         "ordered",
         "148 messages=0,1,3,8 faults=relay#2/again/0/301,relay#3/partial/0,relay#5/again/0/1043,relay#7/lost-answer/0,relay#7/throttle/3,relay#7/slow/1,relay#7/slow/2,relay#7/forged/4",
     ),

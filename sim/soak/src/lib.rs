@@ -6,6 +6,7 @@ mod commerce;
 mod credit;
 mod fan_out;
 mod forward;
+mod http;
 mod operated;
 mod operator;
 mod ordered;
@@ -18,6 +19,7 @@ pub use credit::Credit;
 pub use fan_out::FanOut;
 pub use forward::Forward;
 use handover_sim::{Plan, Run, run};
+pub use http::Http;
 pub use operated::Operated;
 pub use ordered::Ordered;
 pub use payments::Payments;
@@ -42,7 +44,9 @@ pub const FORWARD: NamedWorkload = ("forward", |plan| run(&Forward, plan));
 pub const OPERATED: NamedWorkload = ("operated", |plan| run(&Operated, plan));
 /// Destinations to which operators replay what came before them.
 pub const REPLAYED: NamedWorkload = ("replayed", |plan| run(&Replayed, plan));
+/// Services that hand over by HTTP, read with version tokens, and wait.
+pub const HTTP: NamedWorkload = ("http", |plan| run(&Http, plan));
 
 /// Every workload.
-pub const WORKLOADS: [NamedWorkload; 8] =
-    [COMMERCE, PAYMENTS, ORDERED, CREDIT, FAN_OUT, FORWARD, OPERATED, REPLAYED];
+pub const WORKLOADS: [NamedWorkload; 9] =
+    [COMMERCE, PAYMENTS, ORDERED, CREDIT, FAN_OUT, FORWARD, OPERATED, REPLAYED, HTTP];

@@ -9,7 +9,7 @@ use std::time::Instant;
 use handover_sim::{Coverage, Fault, Faults, Plan, PlannedFaults, run_all, shortest};
 use handover_soak::{COMMERCE, NamedWorkload, ORDERED, PAYMENTS, WORKLOADS};
 
-const USAGE: &str = "usage: soak SEEDS [FIRST], or soak --plan 'WORKLOAD PLAN' (commerce, payments, ordered, credit, fan_out, forward, operated or replayed; a seed, or what a failure printed)";
+const USAGE: &str = "usage: soak SEEDS [FIRST], or soak --plan 'WORKLOAD PLAN' (commerce, payments, ordered, credit, fan_out, forward, operated, replayed or http; a seed, or what a failure printed)";
 /// Runs of each workload of which every fault is injected, one at a time.
 const EACH_FAULT_SEEDS: u64 = 4;
 /// Runs of which every fault is injected, too, since drawn runs seldom make the calls that they make: the

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use handover_sim::{Fault, Faults, Plan, PlannedFaults, Run, run, run_all};
 use handover_soak::timing::hot_key;
-use handover_soak::{Commerce, Credit, FanOut, Forward, Operated, Ordered, Payments, Replayed};
+use handover_soak::{Commerce, Credit, FanOut, Forward, Http, Operated, Ordered, Payments, Replayed};
 
 /// Plans of commerce that found a violation once; the change log says which. The mutants find the same for
 /// good, since a plan means something else when the workload draws other messages.
@@ -123,6 +123,11 @@ fn g3_what_is_paused_is_not_called_and_all_is_completed_after_the_resume() {
 #[test]
 fn g4_what_is_replayed_is_applied_once_and_in_sequence() {
     hold_drawn(|plan| run(&Replayed, plan), [40, 160, 30, 40]);
+}
+
+#[test]
+fn g10_a_read_with_a_token_never_shows_an_older_version() {
+    hold_drawn(|plan| run(&Http, plan), [40, 200, 30, 60]);
 }
 
 /// A key with three times what a shard takes.

@@ -24,7 +24,7 @@ use crate::aws::provider::{self, PROVIDER};
 use crate::faults::fault::Fault;
 use crate::faults::injected::InjectedFault;
 use crate::faults::rng::{Purpose, of_name};
-use crate::faults::site::{Call, OF_CONTROL, OF_CURSOR, OF_HANDLER, OF_POSITION, Site};
+use crate::faults::site::{Call, OF_CONTROL, OF_CURSOR, OF_HANDLER, OF_PLACE, OF_POSITION, Site};
 use crate::item;
 use crate::names::NOTIFICATIONS;
 
@@ -126,10 +126,15 @@ impl Drop for PendingPayment {
     }
 }
 
-/// Whether a call is about the item of a destination's name alone. The key of a position has spaces.
-fn is_of_control(body: &[u8]) -> bool {
+/// What a call to the table of positions is about, by its key: a place of a caller that waits, the item of a destination's
+/// name alone, or a position, whose key has spaces.
+fn use_of_positions(body: &[u8]) -> &'static str {
     let request: Value = serde_json::from_slice(body).expect("JSON");
-    request["Key"]["key"]["S"].as_str().is_some_and(|key| !key.contains(' '))
+    match request["Key"]["key"]["S"].as_str() {
+        Some(key) if key.starts_with('/') => OF_PLACE,
+        Some(key) if !key.contains(' ') => OF_CONTROL,
+        _ => OF_POSITION,
+    }
 }
 
 /// The operation of a call, and its use: see `coverage.rs`.
@@ -144,8 +149,7 @@ fn operation_and_use(service: &str, operation: &str, body: &[u8]) -> String {
         // Accept elsewhere makes the calls of accept.
         _ if contains("\"elsewhere\"") => operation.to_owned(),
         _ if contains("\"reconcile\"") => format!("{operation} {OF_CURSOR}"),
-        _ if contains("\"positions\"") && is_of_control(body) => format!("{operation} {OF_CONTROL}"),
-        _ if contains("\"positions\"") => format!("{operation} {OF_POSITION}"),
+        _ if contains("\"positions\"") => format!("{operation} {}", use_of_positions(body)),
         _ if service.starts_with("DynamoDB") => format!("{operation} {OF_HANDLER}"),
         _ => operation.to_owned(),
     }

@@ -80,6 +80,7 @@ const SITES: &[(&str, &[&str])] = &[
             "SendMessage to dead letters",
         ],
     ),
+    ("api", &["", "PutItem", "GetItem", "UpdateItem of the place"]),
     // Programs elsewhere.
     ("outbox", &["", "TransactWriteItems"]),
     (
@@ -109,9 +110,10 @@ fn can_be_injected(fault: Fault, stage: &'static str, call: &str) -> bool {
             call.is_empty()
         }
         (Fault::Skew | Fault::FarSkew, _) => call.is_empty(),
-        (Fault::NotInvoked, stage) => call.is_empty() && !matches!(stage, "outbox" | "operator"),
+        (Fault::NotInvoked, stage) => call.is_empty() && !matches!(stage, "api" | "outbox" | "operator"),
         (Fault::Overlap, "reconcile") => call.is_empty(),
-        // Reads of a handler, and of the index, need not be consistent.
+        // Reads of a handler, of the index and of the API need not be consistent.
+        _ if (stage, call) == ("api", "GetItem") => fault.applies_to(&site, false),
         _ => {
             let consistent = matches!(
                 call,

@@ -25,6 +25,8 @@ pub(crate) const OF_HANDLER: &str = "of the handler";
 pub(crate) const OF_CURSOR: &str = "of the cursor";
 /// The use of a call that reads or writes the control item of a destination.
 pub(crate) const OF_CONTROL: &str = "of the control";
+/// The use of a call that takes or leaves a place of a caller that waits.
+pub(crate) const OF_PLACE: &str = "of the place";
 /// The use of a call that reads the position of a key or what is registered, or registers a notification that waits.
 pub(crate) const OF_POSITION: &str = "of the position";
 

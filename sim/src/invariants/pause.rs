@@ -38,7 +38,8 @@ impl Pauses {
 
     /// Notes what the items of the table of positions say.
     pub fn follow_items(&mut self, items: &[Value], now_ms: u64) {
-        for item in items.iter().filter(|item| !text(item, "key").contains(' ')) {
+        let is_control = |item: &&Value| !text(item, "key").contains([' ', '/']);
+        for item in items.iter().filter(is_control) {
             let is_paused = number(item, "paused_at") > 0;
             let control = self.controls.entry(text(item, "key").to_owned()).or_insert((false, 0));
             if control.0 != is_paused {

@@ -4,6 +4,7 @@
 mod counted;
 pub mod deploy;
 pub mod elsewhere;
+pub mod http;
 pub(crate) mod later_release;
 pub mod operator;
 pub mod pauses;

@@ -6,6 +6,7 @@ mod commerce;
 mod credit;
 mod fan_out;
 mod forward;
+mod http;
 mod operated;
 mod ordered;
 mod payments;
@@ -18,7 +19,7 @@ pub type Edit = (&'static str, &'static str, &'static str);
 pub type Mutant = (&'static str, &'static [Edit]);
 
 /// Every mutant, by the workload that has to find it.
-pub const MUTANTS: [(&str, &[Mutant]); 8] = [
+pub const MUTANTS: [(&str, &[Mutant]); 9] = [
     ("commerce", commerce::MUTANTS),
     ("payments", payments::MUTANTS),
     ("ordered", ordered::MUTANTS),
@@ -27,4 +28,5 @@ pub const MUTANTS: [(&str, &[Mutant]); 8] = [
     ("forward", forward::MUTANTS),
     ("operated", operated::MUTANTS),
     ("replayed", replayed::MUTANTS),
+    ("http", http::MUTANTS),
 ];
