@@ -2,6 +2,7 @@
 //!
 //! A request reads a bounded part of the index, so that a page may be empty and have a cursor all the same.
 
+use futures_util::future::try_join_all;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 
@@ -22,8 +23,8 @@ use crate::store::Walk;
 /// Most keys of the index that a request looks at.
 const KEYS_MAX: usize = 100;
 /// Most parts of the index that it reads.
-const PARTS_MAX: usize = 64;
-/// Most records that are read concurrently.
+const PARTS_MAX: usize = 256;
+/// Most parts, and most records, that are read concurrently.
 const CONCURRENCY_MAX: usize = 16;
 
 /// A page.
@@ -77,11 +78,20 @@ pub(super) async fn list(api: &ApiSettings, request: &Request) -> Result<Respons
         |part: usize| slots[part / PARTITIONS_PER_SLOT as usize].bucket(part as u32 % PARTITIONS_PER_SLOT);
     let (mut keys, mut read) = (Vec::new(), 0);
     while cursor.part < parts && read < PARTS_MAX && keys.len() < KEYS_MAX {
-        let page = api.ledger.page(&bucket(cursor.part), cursor.after.as_ref()).await?;
-        keys.extend(page.keys);
-        cursor.after = page.next;
-        cursor.part += usize::from(cursor.after.is_none());
-        read += 1;
+        let wave = cursor.part..parts.min(cursor.part + CONCURRENCY_MAX);
+        read += wave.len();
+        let from = |part| cursor.after.as_ref().filter(|_| part == wave.start);
+        let pages = wave.clone().map(|part| (bucket(part), from(part)));
+        let pages = pages.map(async |(bucket, from)| api.ledger.page(&bucket, from).await);
+        for (part, page) in wave.clone().zip(try_join_all(pages).await?) {
+            keys.extend(page.keys);
+            (cursor.part, cursor.after) =
+                if page.next.is_some() { (part, page.next) } else { (part + 1, None) };
+            // What was read of the parts behind it is read again.
+            if cursor.after.is_some() || keys.len() >= KEYS_MAX {
+                break;
+            }
+        }
     }
     if selection.wanted != Wanted::Recent {
         keys = not_completed(api, keys).await?;
@@ -115,7 +125,7 @@ fn slots(selection: &Selection, cursor: &Cursor) -> Vec<Slot> {
         Wanted::Recent => recent_slots(selection.since, cursor.now).collect(),
         Wanted::Open | Wanted::Late => open_slots(open, cursor.now).collect(),
         // What is dead at one destination may be open at another.
-        Wanted::Dead => open_slots(open, cursor.now).chain(dead_slots(dead, cursor.now)).collect(),
+        Wanted::Dead => dead_slots(dead, cursor.now).chain(open_slots(open, cursor.now)).collect(),
     }
 }
 
