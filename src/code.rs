@@ -44,7 +44,7 @@ macro_rules! codes {
             }
 
             /// The status of an HTTP answer with this code; `None` where HTTP does not answer with it. A fault that
-            /// a repeat does not mend is answered as [`Code::Unexpected`].
+            /// lasts until somebody corrects it is answered as [`Code::Unexpected`].
             pub const fn http_status(self) -> Option<u16> {
                 match self { $(Code::$variant => $status),+ }
             }

@@ -162,7 +162,7 @@ fn is_passing(status: u16) -> bool {
     matches!(status, 408 | 429 | 502 | 503 | 504)
 }
 
-/// The pause after so many tries: exponential, with jitter of its upper half.
+/// The pause after so many tries. It doubles with each, and is drawn from the upper half of that.
 fn pause(tries: u32, random: f64) -> Duration {
     let longest = PAUSE.saturating_mul(1 << (tries - 1).min(16)).min(PAUSE_MAX);
     longest.mul_f64(0.5 + random / 2.0)

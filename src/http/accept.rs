@@ -18,7 +18,7 @@ use super::wait::wait_until;
 use crate::aws::HeldUp;
 use crate::code::Code;
 use crate::notification::{Refusal, keyed_id};
-use crate::pipeline::{Accept, Envelope};
+use crate::pipeline::{Accept, CONFLICT, Envelope};
 use crate::record::{Record, RecordView, Time};
 use crate::store::Acceptance;
 
@@ -47,16 +47,9 @@ pub(super) async fn accept(
         return Ok(receipt(&record));
     }
     let has_ended = |record: &Record| record.open == 0;
-    let waited = match wait {
-        Some(wait) if !has_ended(&record) => wait_until(api, &mut record, has_ended, wait, until).await,
-        _ => true,
-    };
+    let applied = wait_until(api, &mut record, has_ended, wait, until).await;
     let status = if is_new && !has_ended(&record) { 202 } else { 200 };
-    let response = shown(api, request, status, &record, false).with("location", location(&record));
-    Ok(match wait.filter(|_| waited) {
-        Some(wait) => response.with("preference-applied", format!("wait={}", wait.as_secs())),
-        None => response,
-    })
+    Ok(shown(api, request, status, &record, false).with("location", location(&record)).waited(applied))
 }
 
 /// Accepts an event that has an id, or has one from an idempotency key.
@@ -83,10 +76,7 @@ pub(super) async fn take(
             Code::KeyReused,
             "this `Idempotency-Key` was sent with other content; send other content with a key of its own",
         )),
-        Acceptance::Conflict => Err(Problem::new(
-            Code::Conflict,
-            "its source sent other content under its id; send it with an id of its own",
-        )),
+        Acceptance::Conflict => Err(Problem::new(Code::Conflict, CONFLICT)),
     }
 }
 

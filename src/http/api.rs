@@ -17,7 +17,7 @@ use crate::code::Code;
 
 /// The HTTP interface, behind a function URL.
 #[derive(Clone, Debug)]
-pub struct Api(pub(super) ApiSettings);
+pub struct Api(ApiSettings);
 
 impl Api {
     /// The interface of a stack.

@@ -6,7 +6,7 @@ use super::problem::Problem;
 use super::request::Request;
 use super::token::VersionToken;
 use crate::code::Code;
-use crate::notification::NotificationKey;
+use crate::notification::{NotificationKey, is_json};
 
 /// Longest `Idempotency-Key`, in bytes.
 pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
@@ -27,14 +27,10 @@ pub(super) fn json_body(request: &Request, example: &str) -> Result<(), Problem>
     if value.contains(',') {
         return Err(duplicate("Content-Type"));
     }
-    let mut parts = value.split(';').map(|part| part.trim().to_ascii_lowercase());
-    let is_json = parts.next().is_some_and(|name| {
-        name.split_once('/').is_some_and(|(family, subtype)| {
-            !family.is_empty() && (subtype == "json" || subtype.ends_with("+json"))
-        })
-    });
-    let charset = parts.find_map(|part| Some(part.strip_prefix("charset=")?.trim_matches('"').to_owned()));
-    match (is_json, charset.as_deref()) {
+    let mut parameters = value.split(';').skip(1).map(|part| part.trim().to_ascii_lowercase());
+    let charset =
+        parameters.find_map(|part| Some(part.strip_prefix("charset=")?.trim_matches('"').to_owned()));
+    match (is_json(value), charset.as_deref()) {
         (false, _) => unsupported("is not of JSON"),
         (true, None | Some("utf-8" | "utf8")) => Ok(()),
         (true, Some(_)) => unsupported("names another character set than UTF-8"),

@@ -27,25 +27,18 @@ pub(super) async fn read(
 ) -> Result<Response, Problem> {
     let parameters = request.parameters(&["source", "data"])?;
     let with_data = flag(&parameters, "data")?;
-    let (record, seen) = find(api, request, id, source(&parameters)?).await?;
+    let (mut record, seen) = find(api, request, id, source(&parameters)?).await?;
     let is_news = |record: &Record| match seen {
         Some(seen) => VersionToken::of(record) > seen,
         None => record.open == 0,
     };
-    let (wait, mut record) = (wait(request)?, record);
-    let waited = match wait {
-        Some(wait) if !is_news(&record) => wait_until(api, &mut record, is_news, wait, until).await,
-        _ => true,
-    };
+    let applied = wait_until(api, &mut record, is_news, wait(request)?, until).await;
     let response = match seen.is_some() && !is_news(&record) {
         true => Response::text(304, "application/json", "")
             .with("etag", VersionToken::of(&record).etag(&record.key())),
         false => shown(api, request, 200, &record, with_data),
     };
-    Ok(match wait.filter(|_| waited) {
-        Some(wait) => response.with("preference-applied", format!("wait={}", wait.as_secs())),
-        None => response,
-    })
+    Ok(response.waited(applied))
 }
 
 /// The record that a caller means and may see, and the version of it that they have seen.

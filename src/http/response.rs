@@ -1,6 +1,7 @@
 //! The answer to a request, in the form that a function URL takes.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -31,6 +32,14 @@ impl Response {
         let headers = [("content-type", media_type), ("cache-control", "private, no-cache")];
         let headers = headers.map(|(name, value)| (name, value.to_owned())).into();
         Response { status_code, headers, body: body.into() }
+    }
+
+    /// The same, which says how long its caller was ready to wait, if that was heeded.
+    pub(super) fn waited(self, applied: Option<Duration>) -> Response {
+        match applied {
+            Some(wait) => self.with("preference-applied", format!("wait={}", wait.as_secs())),
+            None => self,
+        }
     }
 
     /// The same with a header.

@@ -15,18 +15,22 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// What is left of the invocation for the answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 
-/// Brings the record up to date until `ends` holds for it, or the wait is over. It is never older than it was. Says whether
-/// there was a free place, and so whether it waited.
+/// Brings the record up to date until `ends` holds for it, or the wait is over, if there is one. It is never older than it
+/// was. Returns the wait, if it was heeded: it was not if there was no free place.
 pub(super) async fn wait_until(
     api: &ApiSettings,
     record: &mut Record,
     ends: impl Fn(&Record) -> bool,
-    wait: Duration,
+    wait: Option<Duration>,
     until: Instant,
-) -> bool {
+) -> Option<Duration> {
+    let wait = wait?;
+    if ends(record) {
+        return Some(wait);
+    }
     let began = Instant::now();
     let until = until.checked_sub(ANSWER_WITHIN).unwrap_or(began).min(began + wait);
-    let Some(place) = timeout_at(until, place(api, until - began)).await.ok().flatten() else { return false };
+    let place = timeout_at(until, place(api, until - began)).await.ok().flatten()?;
     let look = async {
         let mut pause = FIRST_PAUSE;
         while !ends(record) {
@@ -48,7 +52,7 @@ pub(super) async fn wait_until(
     };
     // The end counts even where there was no time to leave the place.
     let _ = timeout_at(until, look).await;
-    true
+    Some(wait)
 }
 
 /// A place for so long, if one is free.

@@ -207,7 +207,7 @@ fn attributes(event: &str) -> Result<Map<String, Value>, Refusal> {
 
 /// Whether CloudEvents takes the data for JSON: `*/json` and `*/*+json`. Ignores parameters, such as a character set:
 /// JSON text is UTF-8.
-fn is_json(media_type: &str) -> bool {
+pub(crate) fn is_json(media_type: &str) -> bool {
     let name = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     name.split_once('/').is_some_and(|(family, subtype)| {
         !family.is_empty() && (subtype == "json" || subtype.ends_with("+json"))

@@ -22,8 +22,8 @@ mod trace;
 
 pub use checked::EVENT_BYTES_MAX;
 pub(crate) use checked::{Checked, check_stored};
-pub(crate) use cloudevent::Event;
 pub use cloudevent::encode;
+pub(crate) use cloudevent::{Event, is_json};
 pub(crate) use digest::{digest, is_repeat};
 pub(crate) use draft::Draft;
 pub(crate) use extension::Extension;

@@ -12,6 +12,9 @@ use crate::notification::{Refusal, Routes};
 use crate::record::Record;
 use crate::store::{Acceptance, Ledger};
 
+/// What a sender is told whose id has other content.
+pub(crate) const CONFLICT: &str = "its source sent other content under its id; send it with an id of its own";
+
 /// What became of a message. Each is an answer; an error is a [`Fault`], and leaves the message where it was.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -27,10 +30,7 @@ impl AcceptOutcome {
     pub fn refusal(&self) -> Option<String> {
         match self {
             AcceptOutcome::Decided(Acceptance::Stored | Acceptance::Duplicate(_)) => None,
-            AcceptOutcome::Decided(Acceptance::Conflict) => Some(format!(
-                "{}: its source sent other content under its id; send it with an id of its own",
-                Code::Conflict
-            )),
+            AcceptOutcome::Decided(Acceptance::Conflict) => Some(format!("{}: {CONFLICT}", Code::Conflict)),
             AcceptOutcome::Malformed(refusal) => Some(format!("{}: {refusal}", refusal.code())),
         }
     }

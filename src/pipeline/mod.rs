@@ -16,6 +16,8 @@ mod upstream;
 #[cfg(feature = "lambda")]
 pub use crate::aws::sqs::ATTRIBUTES_MAX;
 #[cfg(feature = "lambda")]
+pub(crate) use accept::CONFLICT;
+#[cfg(feature = "lambda")]
 pub use accept::{Accept, AcceptOutcome, Envelope};
 pub use outbox::OutboxMessage;
 #[cfg(feature = "lambda")]

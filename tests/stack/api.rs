@@ -310,11 +310,9 @@ async fn a_caller_sees_what_it_sent_itself() {
         (403, &json!("forbidden")),
         "lists are for operators"
     );
-    let event: Value = serde_json::from_str(&refund(&unique("refund"), &account, 5)).unwrap();
-    let reserved = json!({ "id": format!("key:{}", "0".repeat(32)) });
-    let mut reserved_event = event;
-    reserved_event.as_object_mut().unwrap().extend(reserved.as_object().unwrap().clone());
-    let reserved = user.post("/notifications", EVENT, &reserved_event.to_string()).await;
+    let mut reserved: Value = serde_json::from_str(&refund(&unique("refund"), &account, 5)).unwrap();
+    reserved["id"] = json!(format!("key:{}", "0".repeat(32)));
+    let reserved = user.post("/notifications", EVENT, &reserved.to_string()).await;
     assert_eq!((reserved.status, &body(&reserved)["code"]), (400, &json!("reserved-id")));
     let close = json!({ "reason": "a test" }).to_string();
     let refused = user.post(&format!("/notifications/{own}/close"), JSON, &close).await;

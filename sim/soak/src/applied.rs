@@ -1,14 +1,18 @@
 //! What destinations have applied: each writes an item for each notification.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use handover::{Effect, Notification};
+use handover::{Destination, Effect, Failure, Notification};
 use handover_sim::item::{destinations, key, state, text};
-use handover_sim::{Stack, Table};
+use handover_sim::{Stack, Table, Time};
+use serde::Deserialize;
 use serde_json::json;
 
 /// What was applied, by destination and notification.
 const APPLIED: &str = "applied";
+/// After this time a handler's own failures stop.
+const WELL_AFTER: Duration = Duration::from_secs(20);
 
 pub fn table() -> Table {
     Table::new(APPLIED, &["at", "notification"])
@@ -18,6 +22,40 @@ pub fn table() -> Table {
 pub fn effect<T>(destination: &str, notification: &Notification<T>) -> Effect {
     let item = json!({ "at": destination, "notification": notification.key().to_string() });
     Effect::new().put(APPLIED, &item)
+}
+
+/// A line that is to be written.
+#[derive(Deserialize)]
+pub struct Line {
+    /// `soon` and `never` fail until a run is well.
+    luck: String,
+}
+
+impl Line {
+    /// A handler's own failure, of the first 20 seconds of a run.
+    pub fn fails(&self, time: Time) -> Result<(), Failure> {
+        let is_well = time.elapsed_ms() >= WELL_AFTER.as_millis() as u64;
+        match self.luck.as_str() {
+            "soon" if !is_well => Err(Failure::transient("not yet")),
+            "never" if !is_well => Err(Failure::permanent("not so")),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A destination that writes what it gets.
+pub struct Applies {
+    pub name: &'static str,
+    pub time: Time,
+}
+
+impl Destination for Applies {
+    type Data = Line;
+
+    async fn apply(&self, line: &Notification<Line>) -> Result<Effect, Failure> {
+        line.data.fails(self.time)?;
+        Ok(effect(self.name, line))
+    }
 }
 
 /// G4: what is done at these destinations is applied there, and nothing else is.

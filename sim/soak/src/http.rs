@@ -4,19 +4,16 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use handover::http::Response;
-use handover::{Destination, Effect, Failure, Notification, NotificationKey, Routes};
+use handover::{NotificationKey, Routes};
 use handover_sim::item::text;
-use handover_sim::{Request, SentMessage, Stack, Table, Time, Workload};
-use serde::Deserialize;
+use handover_sim::{Request, SentMessage, Stack, Table, Workload};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use crate::applied;
+use crate::applied::{self, Applies};
 
 /// Notifications of a service at most.
 const NOTIFICATIONS_MAX: u64 = 4;
-/// After this time a handler's own failures stop.
-const WELL_AFTER: Duration = Duration::from_secs(20);
 /// The two services. They choose the same idempotency keys, and know nothing of each other.
 const SERVICES: [&str; 2] = ["AROAORDERS", "AROASHOP"];
 /// How often a request is sent that gets no answer.
@@ -44,7 +41,7 @@ impl Workload for Http {
 
     fn serve(&self, stack: &Stack) {
         for name in ["journal", "mirror"] {
-            stack.serve(name, Notes { name, time: stack.time() });
+            stack.serve(name, Applies { name, time: stack.time() });
         }
     }
 
@@ -224,28 +221,4 @@ fn taken(answer: &Response) -> Taken {
 /// Keeps a violation that a caller saw.
 fn seen(stack: &Stack, what: &str) {
     stack.put(SEEN, &json!({ "what": { "S": what } }));
-}
-
-/// Writes what it gets.
-struct Notes {
-    name: &'static str,
-    time: Time,
-}
-
-#[derive(Deserialize)]
-struct Line {
-    luck: String,
-}
-
-impl Destination for Notes {
-    type Data = Line;
-
-    async fn apply(&self, note: &Notification<Line>) -> Result<Effect, Failure> {
-        let is_well = self.time.elapsed_ms() >= WELL_AFTER.as_millis() as u64;
-        match note.data.luck.as_str() {
-            "soon" if !is_well => Err(Failure::transient("not yet")),
-            "never" if !is_well => Err(Failure::permanent("not so")),
-            _ => Ok(applied::effect(self.name, note)),
-        }
-    }
 }

@@ -3,21 +3,18 @@
 
 use std::time::Duration;
 
-use handover::{Destination, Effect, Failure, Notification, NotificationKey, Routes};
+use handover::{NotificationKey, Routes};
 use handover_sim::item::{destinations, key, state, text};
-use handover_sim::{PRODUCER, SentMessage, Stack, Table, Time, Workload};
-use serde::Deserialize;
+use handover_sim::{PRODUCER, SentMessage, Stack, Table, Workload};
 use serde_json::json;
 use tokio::time::sleep;
 
-use crate::applied;
+use crate::applied::{self, Applies};
 use crate::caller::{self, ENDED};
 use crate::payments::{CARD, paid_once, serve_endpoint};
 
 /// Notifications of a run at most.
 const NOTIFICATIONS_MAX: u64 = 5;
-/// After this time a handler's own failures stop.
-const WELL_AFTER: Duration = Duration::from_secs(20);
 /// What operators pause.
 const PAUSED: [&str; 4] = ["journal", "mirror", "search", "card"];
 /// Longest pause, in seconds: longer than until reconcile gives up, in half of the runs.
@@ -143,30 +140,6 @@ async fn operate(stack: &Stack, first: u64) {
         stack.resume(name).await;
         if draw(2, 5, nth) == 0 {
             stack.dispatch_waiting(name).await;
-        }
-    }
-}
-
-/// Writes what it gets.
-struct Applies {
-    name: &'static str,
-    time: Time,
-}
-
-#[derive(Deserialize)]
-struct Line {
-    luck: String,
-}
-
-impl Destination for Applies {
-    type Data = Line;
-
-    async fn apply(&self, line: &Notification<Line>) -> Result<Effect, Failure> {
-        let is_well = self.time.elapsed_ms() >= WELL_AFTER.as_millis() as u64;
-        match line.data.luck.as_str() {
-            "soon" if !is_well => Err(Failure::transient("not yet")),
-            "never" if !is_well => Err(Failure::permanent("not so")),
-            _ => Ok(applied::effect(self.name, line)),
         }
     }
 }

@@ -9,17 +9,14 @@ use handover::pipeline::Envelope;
 use handover::{Destination, Effect, Failure, Notification, NotificationKey, Routes};
 use handover_sim::item::{destinations, key, number, text};
 use handover_sim::{PRODUCER, SentMessage, Stack, Table, Time, Workload};
-use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use crate::applied;
+use crate::applied::{self, Line};
 use crate::caller::{self, ENDED};
 
 /// Events of a run at most.
 const EVENTS_MAX: u64 = 7;
-/// After this time a handler's own failures stop.
-const WELL_AFTER: Duration = Duration::from_secs(20);
 /// How many times an operator tries, until a replay is known to be done: longer than an outage.
 const REPLAYS_MAX: u32 = 60;
 /// How long accept may take.
@@ -198,21 +195,11 @@ struct Applies {
     time: Time,
 }
 
-#[derive(Deserialize)]
-struct Line {
-    luck: String,
-}
-
 impl Destination for Applies {
     type Data = Line;
 
     async fn apply(&self, line: &Notification<Line>) -> Result<Effect, Failure> {
-        let is_well = self.time.elapsed_ms() >= WELL_AFTER.as_millis() as u64;
-        match line.data.luck.as_str() {
-            "soon" if !is_well => return Err(Failure::transient("not yet")),
-            "never" if !is_well => return Err(Failure::permanent("not so")),
-            _ => (),
-        }
+        line.data.fails(self.time)?;
         let effect = applied::effect(self.name, line);
         match (self.name, line.sequence) {
             ("journal" | "index", Some(sequence)) => {
