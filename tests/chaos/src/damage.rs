@@ -203,7 +203,8 @@ fn functions() -> anyhow::Result<Vec<String>> {
     Ok(functions)
 }
 
-fn checkout() -> &'static Path {
+/// The folder of the repository.
+pub fn checkout() -> &'static Path {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     folder.ancestors().nth(2).expect("this crate is in tests/chaos/")
 }
@@ -245,7 +246,7 @@ mod tests {
     #[test]
     fn every_function_that_a_refund_passes_through_is_killed() {
         let functions = functions().unwrap();
-        for function in ["accept", "reconcile", "refund", "relay"] {
+        for function in ["accept", "api", "reconcile", "refund", "relay"] {
             assert!(functions.iter().any(|name| name == function), "{function} is not in {functions:?}");
         }
         assert!(!functions.iter().any(|name| IDLE.contains(&name.as_str())));

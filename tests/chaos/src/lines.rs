@@ -19,12 +19,24 @@ const CONTRADICTED: u32 = 40;
 /// After one refund in this many comes a line with a mistake.
 const MISTAKEN: u32 = 50;
 
+/// One valid line in this many is sent by HTTP. Of one with a mistake HTTP may say another code, and tests/stack/api.rs
+/// tries those.
+const BY_HTTP: u32 = 4;
+
+/// A text to send.
+pub struct Text {
+    /// The line.
+    pub text: String,
+    /// Whether it is sent by HTTP, or else to the queue.
+    pub by_http: bool,
+}
+
 /// The lines and the order in which they are sent.
 pub struct Sending {
     /// Each text once.
     pub lines: Vec<Line>,
     /// The texts in the order in which they are sent, with the repeats.
-    pub texts: Vec<String>,
+    pub texts: Vec<Text>,
 }
 
 impl Sending {
@@ -52,7 +64,12 @@ impl Sending {
         // Some mistakes leave nothing that tells two lines apart.
         let mut seen = HashSet::new();
         lines.retain(|line| seen.insert(line.text.clone()));
-        let mut texts: Vec<String> = lines.iter().map(|line| line.text.clone()).chain(repeats).collect();
+        let valid = lines.iter().map(|line| (line.text.clone(), line.refund.is_some()));
+        let repeats = repeats.into_iter().map(|text| (text, true));
+        let mut texts: Vec<Text> = valid
+            .chain(repeats)
+            .map(|(text, is_valid)| Text { text, by_http: is_valid && rng.u32(..BY_HTTP) == 0 })
+            .collect();
         rng.shuffle(&mut texts);
         Sending { lines, texts }
     }
@@ -85,11 +102,15 @@ mod tests {
         assert!(valid.len() > contents.len(), "no refund is respelled");
         assert!(texts.len() > lines.len(), "no refund is repeated");
         assert!(mistaken > 0, "no line has a mistake");
+        assert!(texts.iter().any(|text| text.by_http) && texts.iter().any(|text| !text.by_http));
     }
 
     #[test]
     fn equal_seeds_generate_equal_texts() {
-        let texts = |seed| Sending::generate(100, &mut Rng::with_seed(seed)).texts;
+        let texts = |seed| {
+            let texts = Sending::generate(100, &mut Rng::with_seed(seed)).texts;
+            texts.into_iter().map(|text| (text.text, text.by_http)).collect::<Vec<_>>()
+        };
         assert_eq!(texts(1), texts(1));
         assert_ne!(texts(1), texts(2));
     }

@@ -2,6 +2,7 @@
 //! and the local AWS is paused. Then it waits until the stack is at rest, and checks every total.
 
 mod damage;
+mod http;
 mod lines;
 mod progress;
 mod send;
@@ -20,6 +21,7 @@ use refunds::stack::{Found, Stack};
 use refunds::summary::{Summary, grouped, table};
 
 use crate::damage::{Damage, Tally};
+use crate::http::Http;
 use crate::lines::{ACCOUNTS, Sending};
 use crate::progress::Progress;
 use crate::send::send_all;
@@ -60,6 +62,7 @@ async fn run(Arguments { refunds, seed, stack: name }: &Arguments) -> anyhow::Re
     let mut rng = Rng::with_seed(seed);
     let Sending { lines, texts } = Sending::generate(*refunds, &mut rng);
     let stack = &Stack::connect(name).await?;
+    let http = Http::connect(name).await?;
     ensure!(
         stack.records().await?.is_empty(),
         "the stack `{name}` has notifications already; chaos counts notifications, so deploy a fresh stack"
@@ -71,7 +74,7 @@ async fn run(Arguments { refunds, seed, stack: name }: &Arguments) -> anyhow::Re
     let begun = Instant::now();
     let mut progress = Progress::new(u64::from(*refunds));
     let damage = Damage::begin(name, rng)?;
-    send_all(stack, &texts, &damage, &mut progress).await?;
+    let refused = send_all(stack, &http, &texts, &damage, &mut progress).await?;
     damage.stop();
     while damage.is_running() {
         progress.show(stack, format_args!("all sent; {}", damage.tally())).await?;
@@ -80,7 +83,7 @@ async fn run(Arguments { refunds, seed, stack: name }: &Arguments) -> anyhow::Re
     let tally = damage.end()?;
     let (seconds, longest) = (begun.elapsed().as_secs(), longest().as_secs() / 60);
     progress.aside(|| println!("{seconds} s: the damage ends. The stack has {longest} min to come to rest"));
-    let settled = settle(stack, &mut progress).await?;
+    let settled = settle(stack, refused, &mut progress).await?;
     progress.clear();
 
     let found = stack.found(settled.refused.clone().into_iter().collect()).await?;
@@ -105,7 +108,8 @@ async fn damage_done(
         given_up += stack.left(queue).await?;
     }
     let deliveries = found.records.iter().flat_map(|record| record.destinations.values());
-    let mut rows: Vec<(String, u64)> = vec![("messages sent, repeats included".into(), sent as u64)];
+    let mut rows: Vec<(String, u64)> =
+        vec![("messages sent, by HTTP too, repeats included".into(), sent as u64)];
     let killed = tally.killed.iter();
     rows.extend(killed.map(|(function, killed)| (format!("killed processes of {function}"), *killed)));
     rows.extend([

@@ -54,10 +54,15 @@ pub fn longest() -> Duration {
     found_after + Duration::from_secs(SLOT_SECONDS.unsigned_abs() + SPARE_SECONDS)
 }
 
-/// Waits until every notification is DONE and every queue empty.
-pub async fn settle(stack: &Stack, progress: &mut Progress) -> anyhow::Result<Settled> {
+/// Waits until every notification is DONE and every queue empty. `refused` was refused by HTTP.
+pub async fn settle(
+    stack: &Stack,
+    refused: Vec<(String, String)>,
+    progress: &mut Progress,
+) -> anyhow::Result<Settled> {
     let begun = Instant::now();
     let mut settled = Settled::default();
+    refused.into_iter().for_each(|(text, reason)| settled.add_refusal(text, reason));
     let mut idle_since: Option<Instant> = None;
     loop {
         let is_idle = look(stack, &mut settled, progress).await?;
@@ -97,7 +102,7 @@ async fn handle_refused(stack: &Stack, settled: &mut Settled) -> anyhow::Result<
         match reason {
             Some(reason) => settled.add_refusal(text, reason),
             None => {
-                send::send(stack, &[text])?;
+                send::send(stack, &[&text])?;
                 settled.sent_again += 1;
             }
         }
