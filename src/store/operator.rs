@@ -206,7 +206,8 @@ impl Ledger {
         Ok(outcome)
     }
 
-    /// Dispatches a notification again whose turn has come. One that was attempted has a copy, which waits.
+    /// Dispatches a notification again whose turn has come, and says whether its record was found. One that was attempted has
+    /// a copy, which waits.
     ///
     /// One that a later release holds is not for this release to dispatch. It is a fault, so that the caller comes
     /// back.
@@ -215,17 +216,17 @@ impl Ledger {
         key: &NotificationKey,
         destination: &str,
         now: Timestamp,
-    ) -> Result<(), Fault> {
-        let record = self.get(key).await?;
-        let delivery = record.as_ref().and_then(|record| record.destinations.get(destination));
+    ) -> Result<bool, Fault> {
+        let Some(record) = self.get(key).await? else { return Ok(false) };
+        let delivery = record.destinations.get(destination);
         match delivery.map(|delivery| (delivery.state, delivery.attempts)) {
             Some((State::Pending, 0)) => match self.dispatch(key, now, Via::Stream).await? {
-                OperatorOutcome::Applied => Ok(()),
+                OperatorOutcome::Applied => Ok(true),
                 // It changed meanwhile.
                 _ => Err(Fault::new(UPDATE_ITEM, Cause::Contended)),
             },
             Some((State::Unknown, 0)) => Err(Fault::new(GET_ITEM, Cause::LaterRelease)),
-            _ => Ok(()),
+            _ => Ok(true),
         }
     }
 

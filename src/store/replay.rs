@@ -82,10 +82,10 @@ impl Ledger {
         let Some(id) = next else { return Ok(()) };
         let waiting = with.registered(&id);
         // It is pending, so that it has a record.
-        if patiently(async || self.get(&waiting).await).await?.is_none() {
-            return Err(Fault::new(GET_ITEM, Cause::Missing));
+        match self.notify_next(&waiting, destination, now).await? {
+            true => Ok(()),
+            false => Err(Fault::new(GET_ITEM, Cause::Missing)),
         }
-        self.notify_next(&waiting, destination, now).await
     }
 
     /// Adds a destination to a notification that was accepted before the destination was there, and dispatches it. What it

@@ -45,6 +45,10 @@ const KNOWN: &[&str] = &[
 /// The same of the other workloads.
 const KNOWN_OF: &[(&str, &str)] = &[
     (
+        "replayed",
+        "559 messages=0,1 faults=operator#1/death/6,operator#2/lost-request/2,operator#2/missing/9,operator#2/slow/7",
+    ),
+    (
         "payments",
         "1129 messages=0 faults=wire#1/lost-request/1,wire#1/again/0/6,wire#11/freeze/1/28324,wire#8/slow/0",
     ),

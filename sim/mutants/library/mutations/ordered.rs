@@ -95,7 +95,7 @@ pub const MUTANTS: &[Mutant] = &[
     ("a close forgets what a later release holds", &[(
         "store/operator.rs",
         "            Some((State::Unknown, 0)) => Err(",
-        "            Some((State::Unknown, 0)) if is(\"a close forgets what a later release holds\") => Ok(()),\n            Some((State::Unknown, 0)) => Err(",
+        "            Some((State::Unknown, 0)) if is(\"a close forgets what a later release holds\") => Ok(true),\n            Some((State::Unknown, 0)) => Err(",
     )]),
     ("released though the next one was not notified", &[(
         "destination/ordered.rs",

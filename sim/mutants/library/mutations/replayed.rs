@@ -39,6 +39,11 @@ pub const MUTANTS: &[Mutant] = &[
         "check_later(record, now, due_at, Change::Dispatch)",
         "check_later(record, now, due_at, if is(\"what is replayed is not dispatched\") { Change::Wait } else { Change::Dispatch })",
     )]),
+    ("a replay forgets the next one that it does not find", &[(
+        "store/replay.rs",
+        "            false => Err(",
+        "            false if is(\"a replay forgets the next one that it does not find\") => Ok(()),\n            false => Err(",
+    )]),
     ("a replay lets no key begin", &[(
         "record/replay_plan.rs",
         "        plan.begins.extend(self",
