@@ -162,7 +162,8 @@ fn is_passing(status: u16) -> bool {
     matches!(status, 408 | 429 | 502 | 503 | 504)
 }
 
-/// The pause after so many tries. It doubles with each, and is drawn from the upper half of that.
+/// The pause after try number `tries`, from 1. The longest one doubles with each try. `random` is from 0 to 1, and chooses
+/// between half of the longest and all of it, so that clients which failed together do not come back together.
 fn pause(tries: u32, random: f64) -> Duration {
     let longest = PAUSE.saturating_mul(1 << (tries - 1).min(16)).min(PAUSE_MAX);
     longest.mul_f64(0.5 + random / 2.0)

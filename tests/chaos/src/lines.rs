@@ -18,9 +18,8 @@ const RESPELLED: u32 = 40;
 const CONTRADICTED: u32 = 40;
 /// After one refund in this many comes a line with a mistake.
 const MISTAKEN: u32 = 50;
-
-/// One valid line in this many is sent by HTTP. Of one with a mistake HTTP may say another code, and tests/stack/api.rs
-/// tries those.
+/// One valid line in this many is sent by HTTP. One with a mistake is not: HTTP has codes of its own for some, which
+/// tests/stack/api.rs checks.
 const BY_HTTP: u32 = 4;
 
 /// A text to send.
@@ -64,10 +63,11 @@ impl Sending {
         // Some mistakes leave nothing that tells two lines apart.
         let mut seen = HashSet::new();
         lines.retain(|line| seen.insert(line.text.clone()));
-        let valid = lines.iter().map(|line| (line.text.clone(), line.refund.is_some()));
-        let repeats = repeats.into_iter().map(|text| (text, true));
-        let mut texts: Vec<Text> = valid
-            .chain(repeats)
+        // Each with whether it is valid.
+        let once = lines.iter().map(|line| (line.text.clone(), line.refund.is_some()));
+        let again = repeats.into_iter().map(|text| (text, true));
+        let mut texts: Vec<Text> = once
+            .chain(again)
             .map(|(text, is_valid)| Text { text, by_http: is_valid && rng.u32(..BY_HTTP) == 0 })
             .collect();
         rng.shuffle(&mut texts);

@@ -109,7 +109,7 @@ async fn damage_done(
     }
     let deliveries = found.records.iter().flat_map(|record| record.destinations.values());
     let mut rows: Vec<(String, u64)> =
-        vec![("messages sent, by HTTP too, repeats included".into(), sent as u64)];
+        vec![("messages sent by queue and HTTP, with repeats".into(), sent as u64)];
     let killed = tally.killed.iter();
     rows.extend(killed.map(|(function, killed)| (format!("killed processes of {function}"), *killed)));
     rows.extend([
