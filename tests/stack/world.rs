@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 
 /// Longest wait of a test, in seconds: several times the visibility time-out after which a killed function's
 /// messages are redelivered. A local AWS may serve its queues one after the other.
-const WAIT_SECONDS_MAX: u64 = 240;
+pub const WAIT_SECONDS_MAX: u64 = 240;
 /// Time between two looks, in milliseconds.
 const LOOK_MS: u64 = 200;
 
