@@ -7,26 +7,11 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use handover_sim::{Coverage, Fault, Faults, Plan, PlannedFaults, run_all, shortest};
-use handover_soak::{COMMERCE, NamedWorkload, ORDERED, PAYMENTS, WORKLOADS};
+use handover_soak::{COMMERCE, NamedWorkload, RARE_CALLS, WORKLOADS};
 
 const USAGE: &str = "usage: soak SEEDS [FIRST], or soak --plan 'WORKLOAD PLAN' (commerce, payments, ordered, credit, fan_out, forward, operated, replayed or http; a seed, or what a failure printed)";
 /// Runs of each workload of which every fault is injected, one at a time.
 const EACH_FAULT_SEEDS: u64 = 4;
-/// Runs of which every fault is injected, too, since drawn runs seldom make the calls that they make: the
-/// workload, what happens in the run, and its plan.
-const EACH_FAULT_PLANS: [(NamedWorkload, &str, &str); 7] = [
-    (COMMERCE, "relay sets aside", "10 messages=0 faults=relay#1/partial/0,relay#1/partial/1"),
-    (COMMERCE, "reconcile gives up", "3 messages=0 faults=relay/unread/0,relay/unread/1"),
-    (COMMERCE, "accept returns a message to its queue", "13 messages=2 faults=accept#1/slow/0"),
-    (COMMERCE, "a retry marks without a write", "5 messages=0 faults="),
-    (PAYMENTS, "the provider is asked from the stream", "28 messages=0 faults="),
-    (PAYMENTS, "the provider is asked by a retry", "27 messages=1 faults="),
-    (
-        ORDERED,
-        "a retry is early",
-        "158 messages=0,1 faults=journal#1/lost-request/0,journal#1/lost-request/1,journal#1/lost-request/2,journal#1/lost-request/3,journal#1/lost-request/4,journal#1/lost-request/5",
-    ),
-];
 /// A run of which every pair of faults is injected, an order that is taken: its workload, seed and message.
 const EACH_PAIR: (NamedWorkload, u64, usize) = (COMMERCE, 10, 0);
 
@@ -76,9 +61,9 @@ fn each_faults() -> Result<Coverage, String> {
         let each = (0..EACH_FAULT_SEEDS).flat_map(|seed| each_fault(workload, &quiet(seed))).collect();
         coverage.add(run_plans(workload, "faults, one at a time", each)?);
     }
-    for (workload, what, plan) in EACH_FAULT_PLANS {
-        let plan: Plan = plan.parse().map_err(|error| format!("{error}"))?;
-        let what = format!("faults of a run in which {what}");
+    for rare in RARE_CALLS {
+        let ((workload, plan), (stage, call)) = (rare.plan(), rare.site);
+        let what = format!("faults of a run with {stage} {call}");
         coverage.add(run_plans(workload, &what, each_fault(workload, &plan))?);
     }
     let (workload, seed, message) = EACH_PAIR;

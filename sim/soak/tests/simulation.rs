@@ -4,7 +4,9 @@ use std::process::Command;
 
 use handover_sim::{Fault, Faults, Plan, PlannedFaults, Run, run, run_all};
 use handover_soak::timing::hot_key;
-use handover_soak::{Commerce, Credit, FanOut, Forward, Http, Operated, Ordered, Payments, Replayed};
+use handover_soak::{
+    Commerce, Credit, FanOut, Forward, Http, Operated, Ordered, Payments, RARE_CALLS, Replayed,
+};
 
 /// Plans of commerce that found a violation once; the change log says which. The mutants find the same for
 /// good, since a plan means something else when the workload draws other messages.
@@ -144,6 +146,14 @@ fn what_was_found_stays_fixed() {
     holds(&plans(FOUND));
     hold(|plan| run(&Payments, plan), &plans(FOUND_BY_PAYMENTS));
     hold(|plan| run(&Ordered, plan), &plans(FOUND_BY_ORDERED));
+}
+
+#[test]
+fn each_rare_call_has_a_run_that_makes_it() {
+    for rare in RARE_CALLS {
+        let ((_, run), plan) = rare.plan();
+        assert!(rare.is_made_by(&run(plan)), "look for another run with {:?}", rare.site);
+    }
 }
 
 /// Of two small runs: a death and a freeze at every poll, every fault of every call, and so on, one at a

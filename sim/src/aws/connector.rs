@@ -78,7 +78,8 @@ impl Aws {
     /// Injects the fault of a call, if it has one.
     fn inject_into(&self, caller: &Invocation, call: &Call) -> Option<Fault> {
         let mut state = self.state();
-        state.history.coverage.called(call.site.clone());
+        let is_exposed = state.faults_enabled;
+        state.history.coverage.called(call.site.clone(), is_exposed);
         if !state.faults_enabled {
             return None;
         }

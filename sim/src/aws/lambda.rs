@@ -159,7 +159,8 @@ impl Lambda {
         let is_at_once = state.has_notification_of(name, &event);
         let skews = self.aws.skews(name);
         let mut aws = self.aws.state();
-        aws.history.coverage.called(Site::invocation(stage));
+        let is_exposed = aws.faults_enabled;
+        aws.history.coverage.called(Site::invocation(stage), is_exposed);
         if is_at_once {
             aws.history.coverage.hit(Site::invocation(stage), Fault::AtOnce);
         }

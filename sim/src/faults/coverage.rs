@@ -1,6 +1,6 @@
 //! Which faults were injected into which calls. A pair that was never hit was never tested.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::faults::fault::Fault;
@@ -11,6 +11,8 @@ use crate::faults::site::Site;
 pub struct Coverage {
     /// Calls of each site.
     pub calls: BTreeMap<Site, u64>,
+    /// Sites that were called while faults could be injected.
+    pub exposed: BTreeSet<Site>,
     /// Injected faults of each site and kind.
     pub hits: BTreeMap<(Site, Fault), u64>,
 }
@@ -89,6 +91,7 @@ const SITES: &[(&str, &[&str])] = &[
             "",
             "GetItem",
             "UpdateItem",
+            "GetItem of the control",
             "UpdateItem of the control",
             "GetItem of the position",
             "UpdateItem of the position",
@@ -129,7 +132,10 @@ fn can_be_injected(fault: Fault, stage: &'static str, call: &str) -> bool {
 }
 
 impl Coverage {
-    pub(crate) fn called(&mut self, site: Site) {
+    pub(crate) fn called(&mut self, site: Site, is_exposed: bool) {
+        if is_exposed {
+            self.exposed.insert(site.clone());
+        }
         *self.calls.entry(site).or_default() += 1;
     }
 
@@ -140,6 +146,7 @@ impl Coverage {
     /// Adds the counts of another run.
     pub fn add(&mut self, other: Coverage) {
         other.calls.into_iter().for_each(|(site, times)| *self.calls.entry(site).or_default() += times);
+        self.exposed.extend(other.exposed);
         other.hits.into_iter().for_each(|(hit, times)| *self.hits.entry(hit).or_default() += times);
     }
 
