@@ -216,11 +216,11 @@ fn local() -> Option<String> {
 async fn probe(name: &str, probe: impl AsyncFnOnce(&World)) {
     let local = local();
     let skip = local.as_ref().and_then(|local| skips::all().into_iter().find(|skip| skip.is(name, local)));
-    // AWS takes a minute to enable a mapping.
+    // AWS takes a minute to enable a mapping. A probe that is listed may fail by waiting for so long in vain.
     let (limit_s, patience_s) = match (&local, &skip) {
         (None, _) => (600, 240),
-        (Some(_), None) => (60, 30),
-        (Some(_), Some(_)) => (60, 20),
+        (Some(_), None) => (240, 120),
+        (Some(_), Some(_)) => (120, 40),
     };
     let world = World::connect(Duration::from_secs(patience_s)).await;
     let run = async {
