@@ -9,11 +9,9 @@ use handover::client::{Answer, Client, ClientError, End, SignedClient};
 use handover::record::Status;
 use serde_json::{Value, json};
 
-use crate::world::{WAIT_SECONDS_MAX, World, aws, is_not_run, refund, unique};
+use crate::world::{WAIT_SECONDS_MAX, World, aws, is_not_run, refund, unique, when};
 
 const WAIT_MAX: Duration = Duration::from_secs(WAIT_SECONDS_MAX);
-/// The pause after an answer that is not as wanted.
-const PAUSE: Duration = Duration::from_millis(200);
 const EVENT: &[(&str, &str)] = &[("content-type", "application/cloudevents+json")];
 const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
 
@@ -41,26 +39,12 @@ impl Api {
     /// is free.
     async fn until_ended(&self, headers: &[(&str, &str)], event: &str) -> Answer {
         let headers = with(headers, "prefer", "wait=20");
-        in_time(
-            async || self.post("/notifications", &headers, event).await,
+        when(
+            async || Some(self.post("/notifications", &headers, event).await),
             |answer| answer.status >= 300 || body(answer)["status"] != "INIT",
         )
         .await
     }
-}
-
-/// Asks until the answer is as wanted.
-async fn in_time(ask: impl AsyncFn() -> Answer, wanted: impl Fn(&Answer) -> bool) -> Answer {
-    let asked = async {
-        loop {
-            let answer = ask().await;
-            if wanted(&answer) {
-                return answer;
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
-    };
-    tokio::time::timeout(WAIT_MAX, asked).await.expect("the answer comes in time")
 }
 
 /// The output of the stack.
@@ -110,11 +94,12 @@ async fn g2_what_is_handed_over_twice_is_accepted_once_and_its_end_is_waited_for
     let path = format!("/{location}");
 
     let for_news = with(&[("if-none-match", etag)], "prefer", "wait=20");
-    let news = in_time(async || api.get(&path, &for_news).await, |answer| answer.status != 304).await;
+    let news = when(async || Some(api.get(&path, &for_news).await), |answer| answer.status != 304).await;
     assert_eq!((news.status, news.header("preference-applied")), (200, Some("wait=20")), "{news:?}");
     let for_the_end = [("prefer", "wait=20")];
     let ended =
-        in_time(async || api.get(&path, &for_the_end).await, |answer| body(answer)["status"] != "INIT").await;
+        when(async || Some(api.get(&path, &for_the_end).await), |answer| body(answer)["status"] != "INIT")
+            .await;
     let shown = body(&ended);
     assert_eq!(
         (&shown["status"], &shown["destinations"][0]["state"]),

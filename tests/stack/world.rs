@@ -1,6 +1,7 @@
 //! Access to the deployed stack for a test.
 
 use std::collections::HashMap;
+use std::fmt::Debug;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -406,12 +407,13 @@ pub fn kill(function: &str) -> usize {
     output.stdout.iter().filter(|byte| **byte == b'\n').count()
 }
 
-async fn when(read: impl AsyncFn() -> Option<Record>, wanted: impl Fn(&Record) -> bool) -> Record {
+/// Waits until what is read is as wanted.
+pub async fn when<T: Debug>(read: impl AsyncFn() -> Option<T>, wanted: impl Fn(&T) -> bool) -> T {
     let begun = Instant::now();
     loop {
         match read().await {
-            Some(record) if wanted(&record) => return record,
-            record => assert!(begun.elapsed().as_secs() < WAIT_SECONDS_MAX, "it is {record:?}"),
+            Some(found) if wanted(&found) => return found,
+            other => assert!(begun.elapsed().as_secs() < WAIT_SECONDS_MAX, "it is {other:?}"),
         }
         tokio::time::sleep(Duration::from_millis(LOOK_MS)).await;
     }

@@ -80,7 +80,7 @@ impl Aws {
         let mut state = self.state();
         let is_exposed = state.faults_enabled;
         state.history.coverage.called(call.site.clone(), is_exposed);
-        if !state.faults_enabled {
+        if !is_exposed {
             return None;
         }
         let point = |fault| InjectedFault::at(&caller.name, fault, call.nth);
