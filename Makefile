@@ -165,7 +165,7 @@ chaos: ## Send N=5000 refunds while functions are killed and the local AWS is pa
 soak: ## Run many seeds of the simulation on every core: SEEDS=10000
 	$(call step,1/2,Build,7 min once)
 	cargo build --workspace --locked
-	$(call step,2/2,Simulation,1 h for 120$(,)000 seeds on 2 cores beside other builds)
+	$(call step,2/2,Simulation,67 min for 12$(,)000 seeds on 2 cores beside other builds)
 	target/debug/soak $(if $(PLAN),--plan '$(PLAN)',$(or $(SEEDS),10000) $(FIRST))
 
 .PHONY: timing
